@@ -1,0 +1,33 @@
+# Thin: every line below is one a person could type in the activated environment (README).
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export VIRTUAL_ENV := $(CURDIR)/.venv
+
+.PHONY: repro test ui bench lint
+
+repro: .venv/installed
+	@test -e data || dvc pull --quiet --remote sample data.dvc
+	@whoswho check
+	@dvc repro
+	@whoswho summary
+
+test: .venv/installed
+	pytest
+
+ui: .venv/installed
+	whoswho ui
+
+bench: .venv/installed
+	python -m bench
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	mypy
+
+.venv/installed: pyproject.toml constraints.txt
+	@echo "Installing into .venv (about 6 GB, several minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make repro PYTHON=python3.11")'
+	@$(PYTHON) -m venv .venv
+	@python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@

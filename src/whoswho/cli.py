@@ -1,0 +1,174 @@
+"""The command `whoswho`: what a person types between two `dvc repro`.
+
+Each command imports what it needs when it runs, so that `whoswho --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from whoswho import __version__, params, paths, tables
+from whoswho.errors import UserError, one_line_errors
+
+CHAMPION = "models:/whoswho@champion"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; bad input ends with one line on stderr and exit code 2."""
+    options = _parser().parse_args(arguments)
+    with one_line_errors():
+        options.run(options)
+
+
+def check(options: argparse.Namespace) -> None:
+    """Say whether `dvc repro` can start: the params, the pictures, the review, the remote."""
+    from whoswho.cleaning import checks, review
+
+    workspace = paths.workspace()
+    params.load(workspace)
+    pictures = checks.survey(workspace / paths.DATA)
+    review.read(workspace / paths.REVIEW)
+    _warn_of_a_remote_inside(workspace)
+    print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
+
+
+def sample(options: argparse.Namespace) -> None:
+    """Draw the invented people that the repository carries as its first set."""
+    from whoswho.pictures import sample as drawing
+
+    drawn = drawing.draw(options.out, options.seed)
+    print(f"sample: {drawn} in {options.out}")
+
+
+def summary(options: argparse.Namespace) -> None:
+    """Print the ten lines that close `make repro`."""
+    from whoswho.lifecycle import registry
+    from whoswho.reporting import summary as closing
+
+    workspace = paths.workspace()
+    print("\n".join(closing.lines(workspace, registry.standing(workspace))))
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Name the person on each picture; an unfit picture gets its reason and the rest go on."""
+    from whoswho.lifecycle import predictor
+
+    answers = predictor.load(options.model).predict(options.pictures)
+    name = max(len("picture"), *(len(answer.name) for answer in answers))
+    print(f"{'picture':<{name}}  probability  name")
+    for answer in answers:
+        if answer.problem:
+            print(f"{answer.name:<{name}}  {'':>11}  ({answer.problem})")
+        else:
+            print(f"{answer.name:<{name}}  {answer.probability:>11.3f}  {answer.title}")
+    if options.figure:
+        from whoswho.reporting import plots
+
+        plots.strip(
+            [(answer.image, answer.title) for answer in answers if answer.image], options.figure
+        )
+        print(f"figure: {options.figure}")
+    if all(answer.problem for answer in answers):
+        raise UserError("none of the pictures could be read; the table says why for each")
+
+
+def models(options: argparse.Namespace) -> None:
+    """List the registered versions, newest first, with their test metrics and aliases."""
+    from whoswho.lifecycle import registry
+
+    for line in registry.table():
+        print(line)
+
+
+def promote(options: argparse.Namespace) -> None:
+    """Make a version the champion if the gate lets it through, and log who did it and why."""
+    from whoswho.lifecycle import registry
+
+    for line in registry.promote(
+        options.version, params.load().promote, why=options.why, force=options.force
+    ):
+        print(line)
+
+
+def rollback(options: argparse.Namespace) -> None:
+    """Give the champion's place back to the version that held it before."""
+    from whoswho.lifecycle import registry
+
+    for line in registry.rollback(why=options.why):
+        print(line)
+
+
+def ui(options: argparse.Namespace) -> None:
+    """Serve the MLflow pages of this repository's runs."""
+    from whoswho.lifecycle import tracking
+
+    tracking.serve_ui(paths.root(), options.host, options.port)
+
+
+def _warn_of_a_remote_inside(workspace: Path) -> None:
+    """A default remote inside the repository would put private pictures into Git on a push."""
+    import configparser
+
+    config = configparser.ConfigParser()
+    config.read([workspace / ".dvc" / "config", workspace / ".dvc" / "config.local"])
+    default = config.get("core", "remote", fallback=None)
+    if default is None:
+        return
+    url = config.get(f"'remote \"{default}\"'", "url", fallback="")
+    if "://" not in url and (workspace / ".dvc" / url).resolve().is_relative_to(workspace):
+        print(
+            f"whoswho: warning: the default remote {default!r} lies inside this repository; "
+            "`dvc push` would put your pictures into Git: dvc remote default --unset",
+            file=sys.stderr,
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="whoswho",
+        description="From a list of names to a registered model that tells them apart.",
+    )
+    parser.add_argument("--version", action="version", version=f"whoswho {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(run, **arguments: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+        first_line = run.__doc__.splitlines()[0]
+        added = commands.add_parser(run.__name__, help=first_line, description=first_line)
+        added.set_defaults(run=run)
+        return added
+
+    command(check)
+
+    added = command(sample)
+    added.add_argument("--out", type=Path, default=paths.DATA, metavar="DIR")
+    added.add_argument("--seed", type=int, default=0, metavar="N")
+
+    command(summary)
+
+    added = command(predict)
+    added.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
+    added.add_argument(
+        "--model", default=CHAMPION, metavar="MODEL",
+        help=f"a registered model or a folder such as {paths.MODEL} (default: {CHAMPION})",
+    )  # fmt: skip
+    added.add_argument(
+        "--figure", type=Path, metavar="FILE", help="draw the pictures titled with their names"
+    )
+
+    command(models)
+
+    added = command(promote)
+    added.add_argument("version", nargs="?", default="challenger", help="number or alias")
+    added.add_argument("--force", action="store_true", help="overrule the gate; needs --why")
+    added.add_argument("--why", default="", metavar="TEXT", help="goes into the promotion log")
+
+    added = command(rollback)
+    added.add_argument("--why", default="", metavar="TEXT", help="goes into the promotion log")
+
+    added = command(ui)
+    added.add_argument("--host", default="127.0.0.1")
+    added.add_argument("--port", type=int, default=5000)
+    return parser

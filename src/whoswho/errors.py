@@ -1,0 +1,38 @@
+"""The one-line errors: what is wrong, where, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """Something the user can mend; the message is one line saying what, where and how."""
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the process with one line and exit code 2 where the block meets a mendable error.
+
+    Ctrl-C ends it with 130. Any other exception is a defect of ours and keeps its traceback.
+    """
+    try:
+        yield
+    except UserError as error:
+        print(f"whoswho: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+            raise
+        where = error.filename or "a file"
+        print(f"whoswho: {where}: {error.strerror}; make room or give access, then run "
+              "the same command again", file=sys.stderr)  # fmt: skip
+        raise SystemExit(BAD_INPUT) from None
+    except KeyboardInterrupt:
+        print("whoswho: interrupted; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(INTERRUPTED) from None

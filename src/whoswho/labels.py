@@ -1,0 +1,78 @@
+"""Labels are data: how a name becomes a folder, a metric key, and tells itself from its litter."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from whoswho.errors import UserError
+
+METRIC_KEY_LENGTH = 250  # MLflow's limit, in characters
+_SYSTEM = {
+    "thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir", "#recycle", "$recycle.bin",
+    "system volume information", "lost+found", "icon\r", "__pycache__",
+    # The markers AutoCrawler leaves in a finished folder.
+    "google_done", "naver_done",
+}  # fmt: skip
+
+
+def from_folder(name: str) -> str:
+    """The label a folder stands for: its name in Unicode form NFC (macOS stores NFD)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder name is hidden or left by a system or a crawler.
+
+    One dot hides; two dots do not, because somebody may be called `..a`.
+    """
+    if name.casefold() in _SYSTEM:
+        return True
+    return name.startswith(".") and not name.startswith("..") or name.startswith("~$")
+
+
+def check_distinct(names: Iterable[str]) -> None:
+    """Raise UserError where two names differ only in Unicode form or in case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in seen and seen[key] != name:
+            raise UserError(
+                f"data: the labels {seen[key]!r} and {name!r} differ only in case or Unicode "
+                f"form ({ascii(seen[key])}, {ascii(name)}); put their pictures in one folder"
+            )
+        seen[key] = name
+
+
+def metric_key(prefix: str, label: str) -> str:
+    """`prefix/label` as MLflow accepts it: readable, and reversible by `from_metric_key`.
+
+    A character MLflow refuses, and the escape itself, is written as its code between colons:
+    `C++` becomes `C:2b::2b:`. A key over MLflow's length is cut and ends in a hash of the label;
+    only that one is not reversible, so callers keep a table of keys beside it.
+    """
+    if label in ("", ".", ".."):
+        escaped = "".join(_escape(letter) for letter in label) or "::"
+    else:
+        # MLflow takes a key for a path: a name starting with `..` would leave its folder.
+        escaped = re.sub(r"[^\w\-. ]", lambda match: _escape(match[0]), label)
+        escaped = re.sub(r"^\.(?=\.)|^ | $", lambda match: _escape(match[0]), escaped)
+    key = f"{prefix}/{escaped}"
+    if len(key) <= METRIC_KEY_LENGTH:
+        return key
+    tail = f":{hashlib.sha256(label.encode()).hexdigest()[:12]}"
+    return key[: METRIC_KEY_LENGTH - len(tail)] + tail
+
+
+def from_metric_key(key: str) -> tuple[str, str]:
+    """Prefix and label of a key made by `metric_key` that was not cut."""
+    prefix, _, escaped = key.rpartition("/")
+    if escaped == "::":
+        return prefix, ""
+    return prefix, re.sub(r":([0-9a-f]+):", lambda match: chr(int(match[1], 16)), escaped)
+
+
+def _escape(letter: str) -> str:
+    return f":{ord(letter):x}:"

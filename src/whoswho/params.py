@@ -1,0 +1,216 @@
+"""params.yaml as frozen, validated objects; the only module that reads the file."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from whoswho import paths
+from whoswho.errors import UserError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Section(BaseModel):
+    """A section of params.yaml: no key unknown, no type guessed, nothing changed afterwards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Clean(Section):
+    """Which pictures stay."""
+
+    faces: Literal["one", "any"]
+    face_probability: Share
+    face_smallest: Share
+    face_share: Share
+    shortest_side: Count
+    longest_ratio: Annotated[float, Field(ge=1)]
+    darkest: Annotated[float, Field(ge=0, le=255)]
+    brightest: Annotated[float, Field(ge=0, le=255)]
+    flattest: Annotated[float, Field(ge=0, le=255)]
+    blurriest: Annotated[float, Field(ge=0)]
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
+    near_duplicate_correlation: Share
+    cross_label_share: Share
+
+
+class Split(Section):
+    """Shares of the pictures that teach, choose and judge."""
+
+    train: Positive
+    validation: Positive
+    test: Share
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _shares_sum_to_one(self) -> Split:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + validation + test must be 1, not {total:g}")
+        return self
+
+
+class Picture(Section):
+    """From a picture to the network's input."""
+
+    crop: Literal["face", "whole"]
+    margin: Annotated[float, Field(ge=0, le=3)]
+    size: Annotated[int, Field(ge=32, le=1024)]
+
+
+class Backbone(Section):
+    """The trunk: its architecture, where its weights come from, what of it learns."""
+
+    arch: Annotated[str, Field(min_length=1)]
+    weights: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
+    seed: Seed
+    unfreeze: Literal[0, 1, 2, 3, 4, "all"]
+
+
+class Augment(Section):
+    """The training views of a picture."""
+
+    views: Count
+    shear: Annotated[float, Field(ge=0, lt=90)]
+    scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
+    flip: Share
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _scale_in_order(self) -> Augment:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale must go from small to large, not {self.scale}")
+        return self
+
+
+class Train(Section):
+    """The head and how it learns."""
+
+    epochs: Count
+    batch: Count
+    lr: Positive
+    trunk_lr: Positive
+    weight_decay: Annotated[float, Field(ge=0)]
+    head: list[Count]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    standardize: bool
+    turn_away: Share
+    seed: Seed
+    device: Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Evaluate(Section):
+    """How the judgement is drawn up."""
+
+    bootstrap: Annotated[int, Field(ge=100)]
+    bins: Count
+    seed: Seed
+
+
+class Register(Section):
+    """Which trained models enter the registry."""
+
+    when: Literal["always", "improves", "never"]
+
+
+class Promote(Section):
+    """What the gate asks of a candidate."""
+
+    margin: Share
+    recall_floor: Share
+    significance: Share | None
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    clean: Clean
+    split: Split
+    picture: Picture
+    backbone: Backbone
+    augment: Augment
+    train: Train
+    evaluate: Evaluate
+    register_: Annotated[Register, Field(alias="register")]
+    promote: Promote
+
+
+def load(folder: Path | None = None) -> Params:
+    """Read and validate the params.yaml of `folder` (default: the workspace).
+
+    Raises:
+        UserError: names the key, what is wrong with it and what is allowed.
+    """
+    path = (folder or paths.workspace()) / paths.PARAMS
+    try:
+        # YAML 1.2, as DVC reads it: 1e-3 is a number there and a text in YAML 1.1.
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: not there; restore it with `git checkout {paths.PARAMS}`"
+        ) from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML in UTF-8 ({error}); mend or restore it") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: has no sections; restore it with `git checkout {paths.PARAMS}`")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: {_first_problem(error)}") from None
+
+
+def flatten(params: BaseModel) -> dict[str, Any]:
+    """`section.key` -> value, named as in params.yaml."""
+    flat: dict[str, Any] = {}
+    for section, values in params.model_dump(by_alias=True).items():
+        for key, value in values.items():
+            flat[f"{section}.{key}"] = value
+    return flat
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = sorted(error.errors(), key=lambda problem: problem["type"] != "extra_forbidden")
+    problem = problems[0]
+    where = ".".join(str(part) for part in problem["loc"] if not _is_branch(part))
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if problem["type"] == "extra_forbidden":
+        return f"{where}: unknown{_nearest(where)}{more}"
+    if problem["type"] == "missing":
+        return f"{where}: missing; `git diff {paths.PARAMS}` shows what went{more}"
+    if problem["type"] == "literal_error":
+        return f"{where}: {problem['input']!r} is not one of {problem['ctx']['expected']}{more}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = "" if isinstance(problem["input"], dict) else f", not {problem['input']!r}"
+    return f"{where}: {message[0].lower()}{message[1:]}{given}{more}"
+
+
+def _is_branch(part: int | str) -> bool:
+    """Whether a part of pydantic's location names a branch of a union, not a key."""
+    return isinstance(part, str) and part in {"float", "constrained-float", "none"}
+
+
+def _nearest(where: str) -> str:
+    known = [
+        f"{name}.{key}" if key else name
+        for name, field in ((f.alias or n, f) for n, f in Params.model_fields.items())
+        for key in ("", *field.annotation.model_fields)  # type: ignore[union-attr]
+    ]
+    close = difflib.get_close_matches(where, known, 1, 0.5)
+    if not close:
+        section = where.partition(".")[0]
+        inside = [name.partition(".")[2] for name in known if name.startswith(f"{section}.")]
+        return (
+            f"; known are {', '.join(inside)}"
+            if inside
+            else f"; sections are {', '.join(n for n in known if '.' not in n)}"
+        )
+    return f"; did you mean {close[0]}?"

@@ -1,0 +1,115 @@
+"""Where everything lies, and the writing of files that are either old or new, never half.
+
+Two folders matter. The *workspace* is the folder a stage reads and writes: the nearest one above
+the working directory with a dvc.yaml. The *root* holds what outlives a run: the tracking store
+and the checkpoints. They are the same folder, except in a queued experiment, which DVC runs in a
+copy of the tracked files that it deletes afterwards, while DVC_ROOT goes on naming the original.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from whoswho.errors import UserError
+
+PARAMS = Path("params.yaml")
+DATA = Path("data")
+REVIEW = Path("review.csv")
+CLEAN = Path("artifacts/clean")
+DATASET = Path("artifacts/dataset")
+BACKBONE = Path("artifacts/backbone")
+FEATURES = Path("artifacts/features")
+MODEL = Path("artifacts/model")
+EVALUATION = Path("artifacts/evaluation")
+REGISTERED = Path("artifacts/registered.json")
+REPORTS = Path("reports")
+CHECKPOINTS = Path(".whoswho/checkpoints")
+
+SPLITS = ("train", "validation", "test")
+
+
+def workspace() -> Path:
+    """The nearest folder, from the working directory upwards, that holds a dvc.yaml."""
+    start = Path.cwd()
+    for folder in (start, *start.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise UserError(
+        f"{start}: no dvc.yaml here or above; run this inside a Who's Who repository "
+        "(cd to your clone first)"
+    )
+
+
+def root() -> Path:
+    """The repository that keeps the tracking store: DVC_ROOT where DVC set it."""
+    dvc_root = os.environ.get("DVC_ROOT")
+    if dvc_root and (Path(dvc_root) / "dvc.yaml").is_file():
+        return Path(dvc_root)
+    return workspace()
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder beside `folder`; move it into its place when the block succeeds."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield partial
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    if folder.exists():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+
+
+@contextmanager
+def fresh_file(path: Path) -> Iterator[Path]:
+    """Give a path beside `path`; move what was written there into its place on success."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with LF line ends, whatever the system."""
+    with fresh_file(path) as partial:
+        partial.write_bytes(text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON with its keys as given and its letters readable."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file of an earlier stage."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; run `dvc repro` (or `dvc pull`) first") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); run `dvc checkout` to restore it") from None
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(*parts: str) -> str:
+    """Hex digest of several texts, unambiguous in where one ends and the next begins."""
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -1,0 +1,55 @@
+"""Tables on disk: CSV in UTF-8 with LF line ends, every cell a string, written atomically.
+
+Labels are data: `None`, `NA` and `007` are names, so nothing is ever guessed from a cell's look.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from whoswho.errors import UserError
+from whoswho.paths import fresh_file
+
+Row = dict[str, str]
+
+
+def read(path: Path, required: Iterable[str] = ()) -> list[Row]:
+    """The rows of `path` as dicts of strings; `required` columns must be in its header.
+
+    Raises:
+        UserError: the file is absent, is not UTF-8, lacks a column, or has a row of another width.
+    """
+    try:
+        # Names of files that are not valid UTF-8 survive the way to disk and back.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.DictReader(file, restkey="")
+            rows: list[Row] = []
+            for row in reader:
+                if "" in row or None in row.values():
+                    raise UserError(
+                        f"{path}, line {reader.line_num}: has more or fewer cells than the "
+                        f"header ({', '.join(reader.fieldnames or [])}); quote cells with commas"
+                    )
+                rows.append(dict(row))
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; run `dvc repro` (or `dvc pull`) first") from None
+    except csv.Error as error:
+        raise UserError(f"{path}: not a CSV table ({error}); mend or restore the file") from None
+    missing = [name for name in required if name not in (reader.fieldnames or [])]
+    if missing:
+        raise UserError(
+            f"{path}: column {', '.join(map(repr, missing))} is missing from its header "
+            f"({', '.join(reader.fieldnames or ['empty'])}); expected {', '.join(required)}"
+        )
+    return rows
+
+
+def write(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write `rows` under the header `columns`; floats keep every digit, absent cells are empty."""
+    with fresh_file(path) as partial:
+        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)

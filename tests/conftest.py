@@ -1,0 +1,26 @@
+"""What every test starts from: the cases of real pictures, and a browser that must be there in CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of real pictures beside a checkout; they are not ours to hand on."""
+    folder = REPOSITORY.parent / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip("needs the real pictures in ../shared/cases, which this checkout has not")
+    return folder
+
+
+def skip_or_fail(why: str) -> None:
+    """Skip where a person's machine lacks something; CI must have it, so there it fails."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{why} (CI must have it)")
+    pytest.skip(why)

@@ -1,0 +1,132 @@
+"""dvc.yaml lists what each stage really uses: its modules, its params sections."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from whoswho.params import Params
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SOURCE = REPOSITORY / "src"
+# What every stage stands on; a change there is a change of the language, not of a stage.
+GROUND_FLOOR = {"params", "paths", "errors", "tables", "labels"}
+PIPELINE = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())
+STAGES = list(PIPELINE["stages"])
+
+
+def module_file(name: str) -> Path | None:
+    path = SOURCE / Path(*name.split("."))
+    if path.with_suffix(".py").is_file():
+        return path.with_suffix(".py")
+    init = path / "__init__.py"
+    return init if init.is_file() else None
+
+
+def imports(file: Path) -> set[Path]:
+    """The project's modules that `file` names in an import, at the top or inside a function."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        for name in names:
+            if name.split(".")[0] == "whoswho" and (path := module_file(name)):
+                found.add(path)
+    return found
+
+
+def closure(stage: str) -> set[str]:
+    start = SOURCE / "whoswho" / "stages" / f"{stage}.py"
+    reached, todo = set(), [start]
+    while todo:
+        file = todo.pop()
+        if file not in reached:
+            reached.add(file)
+            todo.extend(imports(file))
+    return {
+        path.relative_to(REPOSITORY).as_posix()
+        for path in reached
+        if path.stem not in GROUND_FLOOR
+        and not (path.name == "__init__.py" and "import" not in path.read_text(encoding="utf-8"))
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_lists_the_modules_it_uses(stage: str) -> None:
+    listed = {dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("src/")}
+    assert listed == closure(stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_reads_only_the_params_it_lists(stage: str) -> None:
+    listed = set(PIPELINE["stages"][stage].get("params", []))
+    script = (SOURCE / "whoswho" / "stages" / f"{stage}.py").read_text(encoding="utf-8")
+    used = {
+        f"{section.rstrip('_')}{f'.{key}' if section == 'backbone' else ''}"
+        for section, key in re.findall(r"\bparams\.(\w+)(?:\.(\w+))?", script)
+        if section in Params.model_fields
+    }
+    whole_file = {section.partition(".")[0] for section in listed}
+    assert used == listed or (stage == "report" and not listed), (used, whole_file)
+
+
+def test_every_stage_has_its_script_and_every_script_its_stage() -> None:
+    scripts = {path.stem for path in (SOURCE / "whoswho" / "stages").glob("*.py")} - {"__init__"}
+    assert scripts == set(STAGES)
+
+
+def test_every_section_listed_is_a_section_of_params() -> None:
+    known = {field.alias or name for name, field in Params.model_fields.items()}
+    listed = {
+        p.partition(".")[0] for s in PIPELINE["stages"].values() for p in s.get("params", [])
+    }
+    assert listed == known - {"promote"}  # the gate's section is read by a command, not a stage
+
+
+def test_arrows_point_one_way() -> None:
+    """cli and stages -> wings -> ground floor; mlflow only in the two rooms that keep it."""
+    for file in sorted((SOURCE / "whoswho").rglob("*.py")):
+        place = file.relative_to(SOURCE / "whoswho").parts
+        reached = {path.relative_to(SOURCE / "whoswho").parts for path in imports(file)}
+        if place[0] not in {"stages", "cli.py"}:
+            assert not {"stages", "cli.py"} & {parts[0] for parts in reached}, file
+        if len(place) == 1 and place[0] not in {"cli.py", "__init__.py"}:
+            assert all(len(parts) == 1 for parts in reached), file
+        if place[0] != "cli.py":
+            assert "crawl" not in {parts[0] for parts in reached} or place[0] == "crawl", file
+
+
+def test_only_tracking_and_registry_import_mlflow() -> None:
+    importing = {
+        file.relative_to(SOURCE / "whoswho").as_posix()
+        for file in (SOURCE / "whoswho").rglob("*.py")
+        if re.search(r"^\s*(import|from) mlflow\b", file.read_text(encoding="utf-8"), re.M)
+    }
+    # registered_model.py is the code file that MLflow itself loads.
+    assert importing <= {
+        "lifecycle/tracking.py",
+        "lifecycle/registry.py",
+        "lifecycle/registered_model.py",
+    }
+
+
+@pytest.mark.parametrize("command", ["--help", "check --help"])
+def test_help_and_params_load_neither_torch_nor_mlflow(command: str) -> None:
+    code = (
+        "import sys\nfrom whoswho import cli, params\nparams.load()\n"
+        f"try:\n    cli.main({command.split()!r})\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'torch', 'mlflow', 'dvc', 'sklearn', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
