@@ -1,4 +1,4 @@
-"""What every test starts from: the cases of real pictures, and a browser that must be there in CI."""
+"""What tests start from: real pictures, and what a machine may lack but CI may not."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from whoswho import __version__, params, paths, tables
+from whoswho import __version__, params, paths
 from whoswho.errors import UserError, one_line_errors
 
 CHAMPION = "models:/whoswho@champion"

@@ -30,7 +30,7 @@ def is_litter(name: str) -> bool:
     """
     if name.casefold() in _SYSTEM:
         return True
-    return name.startswith(".") and not name.startswith("..") or name.startswith("~$")
+    return (name.startswith(".") and not name.startswith("..")) or name.startswith("~$")
 
 
 def check_distinct(names: Iterable[str]) -> None:
@@ -41,7 +41,7 @@ def check_distinct(names: Iterable[str]) -> None:
         if key in seen and seen[key] != name:
             raise UserError(
                 f"data: the labels {seen[key]!r} and {name!r} differ only in case or Unicode "
-                f"form ({ascii(seen[key])}, {ascii(name)}); put their pictures in one folder"
+                f"form ({seen[key]!a}, {name!a}); put their pictures in one folder"
             )
         seen[key] = name
 

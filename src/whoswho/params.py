@@ -158,8 +158,10 @@ def load(folder: Path | None = None) -> Params:
         raise UserError(
             f"{path}: not there; restore it with `git checkout {paths.PARAMS}`"
         ) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not YAML in UTF-8 ({error}); mend or restore it") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8; save it as UTF-8 in your editor") from None
+    except YAMLError as error:
+        raise UserError(f"{path}{_yaml_problem(error)}; mend or restore it") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: has no sections; restore it with `git checkout {paths.PARAMS}`")
     try:
@@ -175,6 +177,12 @@ def flatten(params: BaseModel) -> dict[str, Any]:
         for key, value in values.items():
             flat[f"{section}.{key}"] = value
     return flat
+
+
+def _yaml_problem(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or "not YAML"
+    return f"{f', line {mark.line + 1}' if mark else ''}: {problem}"
 
 
 def _first_problem(error: ValidationError) -> str:

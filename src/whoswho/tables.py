@@ -25,31 +25,34 @@ def read(path: Path, required: Iterable[str] = ()) -> list[Row]:
         # Names of files that are not valid UTF-8 survive the way to disk and back.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.DictReader(file, restkey="")
+            header = list(reader.fieldnames or [])
             rows: list[Row] = []
             for row in reader:
                 if "" in row or None in row.values():
                     raise UserError(
                         f"{path}, line {reader.line_num}: has more or fewer cells than the "
-                        f"header ({', '.join(reader.fieldnames or [])}); quote cells with commas"
+                        f"header ({', '.join(header)}); quote cells with commas"
                     )
                 rows.append(dict(row))
     except FileNotFoundError:
         raise UserError(f"{path}: not there; run `dvc repro` (or `dvc pull`) first") from None
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV table ({error}); mend or restore the file") from None
-    missing = [name for name in required if name not in (reader.fieldnames or [])]
+    missing = [name for name in required if name not in header]
     if missing:
         raise UserError(
             f"{path}: column {', '.join(map(repr, missing))} is missing from its header "
-            f"({', '.join(reader.fieldnames or ['empty'])}); expected {', '.join(required)}"
+            f"({', '.join(header) or 'empty'}); expected {', '.join(required)}"
         )
     return rows
 
 
 def write(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Write `rows` under the header `columns`; floats keep every digit, absent cells are empty."""
-    with fresh_file(path) as partial:
-        with partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
+    with (
+        fresh_file(path) as partial,
+        partial.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

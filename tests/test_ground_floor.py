@@ -1,0 +1,134 @@
+"""Tables, labels, paths and one-line errors: what everything else stands on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from whoswho import labels, paths, tables
+from whoswho.errors import UserError
+
+HOSTILE = [
+    "장원영", "a b", "O'Neil", 'say "hi"', "None", "NA", "007", "C++", "A (actor)", "A, B", "..a",
+    "👩‍🚀", "가" * 80, "50%", "a:b", "x=y;z", "e" * 250, "#1", "true", "1e5", " ", "-",
+]  # fmt: skip
+
+
+def test_tables_bring_every_cell_back(tmp_path: Path) -> None:
+    rows = [{"label": name, "why": f'{name}\n"x", y'} for name in HOSTILE]
+    tables.write(tmp_path / "t.csv", ["label", "why"], rows)
+    assert tables.read(tmp_path / "t.csv") == rows
+    assert b"\r" not in (tmp_path / "t.csv").read_bytes()
+
+
+def test_tables_keep_every_digit_and_undecodable_file_names(tmp_path: Path) -> None:
+    name = b"caf\xe9.jpg".decode("utf-8", "surrogateescape")
+    tables.write(tmp_path / "t.csv", ["file", "value"], [{"file": name, "value": 0.1 + 0.2}])
+    (row,) = tables.read(tmp_path / "t.csv")
+    assert row["file"] == name
+    assert float(row["value"]) == 0.1 + 0.2
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sha256,label\n1,2\n", "column 'why' is missing"),
+        ("sha256,label,why\n1,2,3\n1,2,3,4\n", "line 3: has more or fewer cells"),
+        ("sha256,label,why\n1,2\n", "line 2: has more or fewer cells"),
+        ("", "column 'sha256', 'label', 'why' is missing"),
+    ],
+)
+def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=said):
+        tables.read(tmp_path / "t.csv", ["sha256", "label", "why"])
+
+
+@pytest.mark.parametrize("label", [*HOSTILE, ".", "..", "", "a/b", "::", ":2b:"])
+def test_a_metric_key_brings_its_label_back(label: str) -> None:
+    key = labels.metric_key("test/recall", label)
+    assert len(key) <= labels.METRIC_KEY_LENGTH
+    if len(label) < 200:
+        assert labels.from_metric_key(key) == ("test/recall", label)
+
+
+def test_metric_keys_are_readable_and_never_meet() -> None:
+    assert labels.metric_key("test/recall", "장 원영") == "test/recall/장 원영"
+    long = ["가" * 300, "가" * 299 + "나"]
+    assert len({labels.metric_key("p", label) for label in [*HOSTILE, *long]}) == len(HOSTILE) + 2
+
+
+def test_names_that_differ_only_in_form_or_case_are_an_error() -> None:
+    labels.check_distinct(["Ann", "Bob", "Ann"])
+    with pytest.raises(UserError, match="'Ann' and 'ANN'"):
+        labels.check_distinct(["Ann", "ANN"])
+    with pytest.raises(UserError, match="Unicode form"):
+        labels.check_distinct(["가", unicodedata.normalize("NFD", "가")])
+
+
+@pytest.mark.parametrize(
+    "name", [".ipynb_checkpoints", "@eaDir", "__MACOSX", "._a.jpg", "Thumbs.db", "desktop.ini"]
+)
+def test_litter_is_told_from_names(name: str) -> None:
+    assert labels.is_litter(name)
+    assert not labels.is_litter("..a")
+    assert not labels.is_litter("None")
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_part(tmp_path: Path) -> None:
+    paths.write_text(tmp_path / "a.txt", "old\n")
+    with pytest.raises(RuntimeError), paths.fresh_file(tmp_path / "a.txt") as partial:
+        partial.write_text("ne")
+        raise RuntimeError
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "old\n"
+
+
+def test_an_interrupted_folder_leaves_the_old_one(tmp_path: Path) -> None:
+    with paths.fresh_folder(tmp_path / "out") as folder:
+        (folder / "a").touch()
+    with pytest.raises(RuntimeError), paths.fresh_folder(tmp_path / "out") as folder:
+        (folder / "b").touch()
+        raise RuntimeError
+    assert [p.name for p in tmp_path.rglob("*")] == ["out", "a"]
+
+
+def test_the_root_is_dvcs_where_dvc_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, copy = tmp_path / "original", tmp_path / "copy"
+    for folder in (original, copy / "deep"):
+        folder.mkdir(parents=True)
+    (original / "dvc.yaml").touch()
+    (copy / "dvc.yaml").touch()
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    monkeypatch.chdir(copy / "deep")
+    assert paths.root() == paths.workspace() == copy
+    monkeypatch.setenv("DVC_ROOT", str(original))
+    assert (paths.root(), paths.workspace()) == (original, copy)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"no dvc.yaml here or above"):
+        paths.workspace()
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "said"),
+    [
+        ("raise errors.UserError('a: b;\\n  c')", 2, "whoswho: a: b; c\n"),
+        ("raise KeyboardInterrupt", 130, "whoswho: interrupted"),
+        ("raise OSError(28, 'No space left on device', 'x')", 2, "whoswho: x: No space left"),
+        ("raise RuntimeError('ours')", 1, "Traceback"),
+    ],
+)
+def test_mendable_errors_are_one_line_and_defects_keep_their_traceback(
+    code: str, exit_code: int, said: str
+) -> None:
+    program = f"from whoswho import errors\nwith errors.one_line_errors():\n    {code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == exit_code
+    assert done.stderr.startswith(said)
+    assert exit_code == 1 or len(done.stderr.splitlines()) == 1
