@@ -172,3 +172,6 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--host", default="127.0.0.1")
     added.add_argument("--port", type=int, default=5000)
     return parser
+
+if __name__ == "__main__":
+    main()
