@@ -1,5 +1,7 @@
 # Thin: every line below is one a person could type in the activated environment (README).
 PYTHON ?= python3
+# What the printed commands need first, where the caller's shell has not activated the environment.
+ACTIVATE := $(if $(filter $(CURDIR)/.venv,$(VIRTUAL_ENV)),,--activate ". .venv/bin/activate")
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
@@ -9,7 +11,7 @@ repro: .venv/installed
 	@test -e data || dvc pull --quiet --remote sample data.dvc
 	@whoswho check
 	@dvc repro
-	@whoswho summary
+	@whoswho summary $(ACTIVATE)
 
 test: .venv/installed
 	pytest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,49 +46,49 @@ def sample(options: argparse.Namespace) -> None:
 
 def summary(options: argparse.Namespace) -> None:
     """Print the ten lines that close `make repro`."""
-    from whoswho.lifecycle import registry
+    from whoswho.lifecycle import promotion
     from whoswho.reporting import summary as closing
 
     workspace = paths.workspace()
-    print("\n".join(closing.lines(workspace, registry.standing(workspace))))
+    print("\n".join(closing.lines(workspace, promotion.standing(workspace))))
 
 
 def predict(options: argparse.Namespace) -> None:
     """Name the person on each picture; an unfit picture gets its reason and the rest go on."""
     from whoswho.lifecycle import predictor
 
-    answers = predictor.load(options.model).predict(options.pictures)
-    name = max(len("picture"), *(len(answer.name) for answer in answers))
-    print(f"{'picture':<{name}}  probability  name")
+    answers = predictor.load(options.model).predict(
+        options.pictures, keep_images=options.figure is not None
+    )
+    rows = [("picture", "name", "probability")]
     for answer in answers:
-        if answer.problem:
-            print(f"{answer.name:<{name}}  {'':>11}  ({answer.problem})")
-        else:
-            print(f"{answer.name:<{name}}  {answer.probability:>11.3f}  {answer.title}")
+        said = f"({answer.problem})" if answer.problem else answer.title
+        sure = "" if answer.probability is None else f"{answer.probability:.3f}"
+        rows.append((answer.name, said, sure))
+    print("\n".join(_aligned(rows)))
+    if all(answer.problem for answer in answers):
+        raise UserError("none of the pictures could be read; the table says why for each")
     if options.figure:
         from whoswho.reporting import plots
 
-        plots.strip(
-            [(answer.image, answer.title) for answer in answers if answer.image], options.figure
-        )
+        shown = [(answer.image, answer.title) for answer in answers if answer.image]
+        plots.strip(shown, options.figure)
         print(f"figure: {options.figure}")
-    if all(answer.problem for answer in answers):
-        raise UserError("none of the pictures could be read; the table says why for each")
 
 
 def models(options: argparse.Namespace) -> None:
     """List the registered versions, newest first, with their test metrics and aliases."""
-    from whoswho.lifecycle import registry
+    from whoswho.lifecycle import promotion
 
-    for line in registry.table():
+    for line in promotion.table():
         print(line)
 
 
 def promote(options: argparse.Namespace) -> None:
     """Make a version the champion if the gate lets it through, and log who did it and why."""
-    from whoswho.lifecycle import registry
+    from whoswho.lifecycle import promotion
 
-    for line in registry.promote(
+    for line in promotion.promote(
         options.version, params.load().promote, why=options.why, force=options.force
     ):
         print(line)
@@ -95,9 +96,9 @@ def promote(options: argparse.Namespace) -> None:
 
 def rollback(options: argparse.Namespace) -> None:
     """Give the champion's place back to the version that held it before."""
-    from whoswho.lifecycle import registry
+    from whoswho.lifecycle import promotion
 
-    for line in registry.rollback(why=options.why):
+    for line in promotion.rollback(why=options.why):
         print(line)
 
 
@@ -106,6 +107,21 @@ def ui(options: argparse.Namespace) -> None:
     from whoswho.lifecycle import tracking
 
     tracking.serve_ui(paths.root(), options.host, options.port)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns of text as a terminal shows them, where a Hangul letter is two cells wide."""
+
+    def width(text: str) -> int:
+        return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
+
+    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
 
 
 def _warn_of_a_remote_inside(workspace: Path) -> None:
@@ -146,7 +162,10 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--out", type=Path, default=paths.DATA, metavar="DIR")
     added.add_argument("--seed", type=int, default=0, metavar="N")
 
-    command(summary)
+    added = command(summary)
+    added.add_argument(
+        "--activate", metavar="COMMAND", help="what the printed commands need typed before them"
+    )
 
     added = command(predict)
     added.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
@@ -172,6 +191,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--host", default="127.0.0.1")
     added.add_argument("--port", type=int, default=5000)
     return parser
+
 
 if __name__ == "__main__":
     main()

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from whoswho.errors import UserError
 
 METRIC_KEY_LENGTH = 250  # MLflow's limit, in characters
+_EMPTY = "-x-"
 _SYSTEM = {
     "thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir", "#recycle", "$recycle.bin",
     "system volume information", "lost+found", "icon\r", "__pycache__",
@@ -49,30 +50,28 @@ def check_distinct(names: Iterable[str]) -> None:
 def metric_key(prefix: str, label: str) -> str:
     """`prefix/label` as MLflow accepts it: readable, and reversible by `from_metric_key`.
 
-    A character MLflow refuses, and the escape itself, is written as its code between colons:
-    `C++` becomes `C:2b::2b:`. A key over MLflow's length is cut and ends in a hash of the label;
-    only that one is not reversible, so callers keep a table of keys beside it.
+    What MLflow refuses on any system, and what would be taken for the escape itself, is written
+    as its code: `C++` becomes `C-x2b--x2b-`. A key over MLflow's length is cut and ends in a hash
+    of the label; only that one is not reversible, so callers keep a table of keys beside it.
     """
-    if label in ("", ".", ".."):
-        escaped = "".join(_escape(letter) for letter in label) or "::"
+    if set(label) <= {"."}:  # MLflow takes a key for a path, and these would lead up in it
+        escaped = "".join(map(_escape, label)) or _EMPTY
     else:
-        # MLflow takes a key for a path: a name starting with `..` would leave its folder.
-        escaped = re.sub(r"[^\w\-. ]", lambda match: _escape(match[0]), label)
-        escaped = re.sub(r"^\.(?=\.)|^ | $", lambda match: _escape(match[0]), escaped)
+        escaped = re.sub(r"[^\w\-. ]|-(?=x)", lambda match: _escape(match[0]), label)
     key = f"{prefix}/{escaped}"
     if len(key) <= METRIC_KEY_LENGTH:
         return key
-    tail = f":{hashlib.sha256(label.encode()).hexdigest()[:12]}"
+    tail = f"-{hashlib.sha256(label.encode(errors='surrogateescape')).hexdigest()[:12]}"
     return key[: METRIC_KEY_LENGTH - len(tail)] + tail
 
 
 def from_metric_key(key: str) -> tuple[str, str]:
     """Prefix and label of a key made by `metric_key` that was not cut."""
     prefix, _, escaped = key.rpartition("/")
-    if escaped == "::":
+    if escaped == _EMPTY:
         return prefix, ""
-    return prefix, re.sub(r":([0-9a-f]+):", lambda match: chr(int(match[1], 16)), escaped)
+    return prefix, re.sub(r"-x([0-9a-f]+)-", lambda match: chr(int(match[1], 16)), escaped)
 
 
 def _escape(letter: str) -> str:
-    return f":{ord(letter):x}:"
+    return f"-x{ord(letter):x}-"

@@ -1,0 +1,558 @@
+"""All checks over data/, and what stays. Bad pictures never stop them, a bad set does."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whoswho.cleaning import decisions as table
+from whoswho.cleaning import duplicates, quality, review
+from whoswho.cleaning.decisions import (
+    COLUMNS,
+    DROPPED,
+    KEPT,
+    OVERLAP_COLUMNS,
+    TALLY_COLUMNS,
+    Decision,
+    sentence,
+    tally,
+)
+from whoswho.cleaning.duplicates import ALIKE, DUPLICATE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.listing import Listing, Source, scan
+from whoswho.cleaning.quality import Quality
+from whoswho.cleaning.review import Review
+from whoswho.errors import UserError
+from whoswho.params import Clean
+from whoswho.paths import write_json
+from whoswho.pictures import opening, workers
+from whoswho.pictures.faces import Face, FaceFinder, count, main_face
+from whoswho.tables import write as write_table
+
+__all__ = [
+    "COLUMNS", "KEPT", "OVERLAP_COLUMNS", "REASONS", "TALLY_COLUMNS", "Decision", "Outcome",
+    "run", "scan", "sentence", "survey", "tally",
+]  # fmt: skip
+
+NO_LABEL = "no_label"
+CROSS_LABEL = "cross_label"
+PLACEHOLDER = "placeholder"
+NO_FACE = "no_face"
+SEVERAL_FACES = "several_faces"
+REVIEW = "review"
+
+# Every reason, in the order they are written in.
+REASONS = (
+    NO_LABEL, opening.UNREADABLE, opening.TRUNCATED, opening.NOT_A_PICTURE, opening.ANIMATED,
+    quality.TOO_SMALL, quality.EXTREME_SHAPE, quality.TOO_DARK, quality.TOO_BRIGHT,
+    quality.BLANK, quality.BLURRY, DUPLICATE, NEAR_DUPLICATE, CROSS_LABEL, PLACEHOLDER,
+    NO_FACE, SEVERAL_FACES, REVIEW,
+)  # fmt: skip
+
+# A picture under this many labels is no portrait but what a site shows for a missing one.
+PLACEHOLDER_LABELS = 3
+# One or two photographs under two labels are an accident, however small the labels are.
+FEWEST_SHARED = 3
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one file says for itself; `reason` is why there are no pixels."""
+
+    sha256: str = ""
+    reason: str = ""
+    detail: str = ""
+    format: str = ""
+    width: int = 0
+    height: int = 0
+    quality: Quality | None = None
+    print: duplicates.Print | None = None
+
+
+@dataclass
+class _Picture:
+    """A file on its way through the checks."""
+
+    source: Source
+    facts: Facts
+    label: str
+    review: Review | None
+    reasons: dict[str, str] = field(default_factory=dict)
+    twin: str = ""
+    group: str = ""
+    faces: Sequence[Face] | None = None
+    faces_counted: int = 0
+
+    @property
+    def decoded(self) -> bool:
+        return self.facts.quality is not None and bool(self.label)
+
+    @property
+    def is_kept_by_review(self) -> bool:
+        return self.decoded and self.review is not None and self.review.decision == review.KEEP
+
+    @property
+    def is_dropped_by_review(self) -> bool:
+        return self.review is not None and self.review.decision == review.DROP
+
+    @property
+    def compares(self) -> bool:
+        """Whether what it shows can be compared: decoded and not blank."""
+        return self.decoded and quality.BLANK not in self.reasons
+
+    @property
+    def kept(self) -> bool:
+        return self.decoded and (self.is_kept_by_review or not self.reasons)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Every file's decision, look-alikes over the borders of a set already split, and notes."""
+
+    decisions: list[Decision]
+    overlaps: list[dict[str, str]]
+    listing: Listing
+
+
+def run(
+    data: Path,
+    limits: Clean,
+    reviews: Sequence[Review],
+    out: Path,
+    worker_count: int | None = None,
+    review_path: Path = Path("review.csv"),
+) -> Outcome:
+    """Check every file of `data`, copy what stays to `out`/pictures, write the tables beside it.
+
+    Args:
+        reviews: what a person decided (`review.read`); `review_path` names the file in messages.
+        out: an empty folder; gets pictures/, decisions.csv, overlaps.csv and faces.json.
+        worker_count: processes; None takes one per core.
+
+    Raises:
+        UserError: about the set or the review, never about a single picture.
+    """
+    listing = scan(data)
+    with tempfile.TemporaryFile() as store:
+        pictures = _look(listing.sources, store, worker_count)
+        _review(pictures, reviews, review_path)
+        for picture in pictures:
+            _judge_alone(picture, limits)
+        related = _relate(pictures, store, limits)
+    _judge_twins(pictures, related)
+    _judge_labels(pictures, related, limits)
+    if limits.faces == "one":
+        _judge_faces(pictures, limits, worker_count)
+    _group(pictures, related)
+    _check_enough_left(pictures, listing)
+
+    decisions = [_decision(picture) for picture in pictures]
+    overlaps = _overlaps(pictures, related) if listing.ready_split else []
+    (out / "pictures").mkdir(parents=True, exist_ok=True)
+    for picture, decision in zip(pictures, decisions, strict=True):
+        if decision.kept:
+            target = out / "pictures" / decision.picture
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture.source.path, target)
+    table.write(out / "decisions.csv", decisions)
+    write_table(out / "overlaps.csv", OVERLAP_COLUMNS, overlaps)
+    write_json(
+        out / "faces.json",
+        {
+            "faces": limits.faces,
+            "probability": limits.face_probability,
+            "smallest": limits.face_smallest,
+        },
+    )
+    return Outcome(decisions, overlaps, listing)
+
+
+def survey(data: Path) -> str:
+    """What lies in data/ in one phrase, nothing opened: `231 files of 5 labels in data/`.
+
+    Raises:
+        UserError: see `scan`.
+    """
+    listing = scan(data)
+    counts = listing.counts
+    phrase = f"{sum(counts.values())} files of {len(counts)} labels in {data.name}/"
+    return "; ".join([phrase + (", split already" if listing.ready_split else ""), *listing.notes])
+
+
+# --- One picture at a time -----------------------------------------------------------------------
+
+
+def examine(source: Source) -> Facts:
+    """Open one file completely and measure it; runs in any process."""
+    if source.problem:
+        return Facts(reason=opening.UNREADABLE, detail=source.problem)
+    try:
+        data = opening.read_bytes(source.path)
+    except opening.Unfit as unfit:
+        return Facts(_hash_of(source.path), unfit.reason, unfit.detail)
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        opened = opening.open_with_facts(data)
+    except opening.Unfit as unfit:
+        return Facts(sha256, unfit.reason, unfit.detail)
+    return Facts(
+        sha256,
+        format=opened.format,
+        width=opened.width,
+        height=opened.height,
+        quality=quality.measure(opened.image),
+        print=duplicates.fingerprint(opened.image),
+    )
+
+
+def find_faces(path: Path, probability: float, smallest: float) -> list[Face]:
+    """The faces in one picture; runs in any process, which keeps its detector."""
+    return _finder(probability, smallest).find(opening.open_picture(path))
+
+
+@lru_cache(maxsize=1)
+def _finder(probability: float, smallest: float) -> FaceFinder:
+    return FaceFinder(probability, smallest)
+
+
+def _hash_of(path: Path) -> str:
+    """The hash of a file too large to be read at once; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _look(sources: Sequence[Source], store: IO[bytes], worker_count: int | None) -> list[_Picture]:
+    """Examine all files; their small grey copies go to `store`, so that memory holds rows only."""
+    pictures = []
+    nothing = bytes(duplicates.SIDE**2)
+    for source, facts in zip(
+        sources, workers.each(examine, sources, "clean", worker_count), strict=True
+    ):
+        store.write(facts.print.small if facts.print else nothing)
+        if facts.print:
+            facts = Facts(
+                facts.sha256, facts.reason, facts.detail, facts.format, facts.width,
+                facts.height, facts.quality,
+                duplicates.Print(facts.print.pixels, facts.print.bits, facts.print.mirrored, b""),
+            )  # fmt: skip
+        pictures.append(_Picture(source, facts, source.label, None))
+    store.flush()
+    return pictures
+
+
+def _review(pictures: Sequence[_Picture], reviews: Sequence[Review], path: Path) -> None:
+    """Note on each picture what a person decided, and move it where that says so."""
+    held = review.match(reviews, ((p.facts.sha256, p.label) for p in pictures), path)
+    for picture in pictures:
+        picture.review = held.get((picture.facts.sha256, picture.source.label))
+        if picture.review is not None and picture.review.other_label:
+            picture.label = picture.review.other_label
+
+
+def _judge_alone(picture: _Picture, limits: Clean) -> None:
+    facts = picture.facts
+    if not picture.source.label:
+        picture.reasons[NO_LABEL] = "lies in no label's folder"
+    if facts.reason:
+        picture.reasons[facts.reason] = facts.detail
+    if facts.quality is not None:
+        picture.reasons |= quality.problems(facts.width, facts.height, facts.quality, limits)
+    if picture.is_dropped_by_review and picture.review is not None:
+        picture.reasons[REVIEW] = picture.review.why or "dropped by hand"
+
+
+# --- Pictures beside each other ------------------------------------------------------------------
+
+
+class _Related:
+    """The relations between pictures: what shows the same photograph, what merely looks alike."""
+
+    def __init__(self, pictures: Sequence[_Picture], found: Sequence[Relation]) -> None:
+        self.found = found
+        first: dict[str, int] = {}
+        self.members: dict[int, list[int]] = defaultdict(list)
+        self.node: dict[int, int] = {}
+        for place, picture in enumerate(pictures):
+            if picture.facts.print is not None and picture.decoded:
+                node = first.setdefault(picture.facts.print.pixels, place)
+                self.node[place] = node
+                self.members[node].append(place)
+        self.near: dict[int, list[Relation]] = defaultdict(list)
+        for one in found:
+            if one.kind == NEAR_DUPLICATE:
+                self.near[one.a].append(one)
+                self.near[one.b].append(one)
+
+    def same_photograph(self, place: int) -> Iterator[tuple[int, str, str]]:
+        """Place, kind and measure of every other picture of the same photograph."""
+        node = self.node.get(place)
+        if node is None:
+            return
+        for other in self.members[node]:
+            if other != place:
+                yield other, DUPLICATE, "same pixels"
+        for one in self.near[node]:
+            for other in self.members[one.b if one.a == node else one.a]:
+                yield other, NEAR_DUPLICATE, one.measure
+
+
+def _relate(pictures: Sequence[_Picture], store: IO[bytes], limits: Clean) -> _Related:
+    prints = [
+        (p.facts.print.pixels, p.facts.print.bits, p.facts.print.mirrored)
+        if p.compares and p.facts.print is not None
+        else None
+        for p in pictures
+    ]
+    small: NDArray[np.uint8] = np.memmap(
+        store,
+        dtype=np.uint8,
+        mode="r",
+        shape=(len(pictures), duplicates.SIDE, duplicates.SIDE),
+    )
+    found = duplicates.relations(
+        prints, small, limits.near_duplicate_bits, limits.near_duplicate_correlation
+    )
+    return _Related(pictures, found)
+
+
+def _judge_twins(pictures: Sequence[_Picture], related: _Related) -> None:
+    """Of the pictures of one photograph under one label (and in one split) let the best stay.
+
+    The best is what a person kept, else the largest, else the first by name. What is bad for a
+    reason of its own takes nobody's place.
+    """
+
+    def rank(place: int) -> tuple[bool, bool, int, str]:
+        picture = pictures[place]
+        return (
+            not picture.is_kept_by_review,
+            bool(picture.reasons),
+            -picture.facts.width * picture.facts.height,
+            picture.source.file,
+        )
+
+    stays: set[int] = set()
+    for place in sorted((p for p in related.node), key=rank):
+        picture = pictures[place]
+        own = (picture.label, picture.source.split)
+        twins = [
+            (kind != DUPLICATE, pictures[other].source.file, kind, measure)
+            for other, kind, measure in related.same_photograph(place)
+            if other in stays and (pictures[other].label, pictures[other].source.split) == own
+        ]
+        # A row of review.csv keeps a picture, not each of its equal copies.
+        equal = any(kind == DUPLICATE for _, _, kind, _ in twins)
+        if twins and (equal or not picture.is_kept_by_review):
+            _, file, kind, measure = min(twins)
+            picture.reasons[kind] = measure
+            picture.twin = file
+            if picture.is_kept_by_review:
+                picture.review = None
+        elif not picture.reasons or picture.is_kept_by_review:
+            stays.add(place)
+
+
+def _judge_labels(pictures: Sequence[_Picture], related: _Related, limits: Clean) -> None:
+    """Drop what lies under two labels, except where a person said which one is right.
+
+    Raises:
+        UserError: that would take more of a label than `cross_label_share`.
+    """
+    photographs = Families(len(pictures))
+    for one in related.found:
+        if one.kind != ALIKE:
+            photographs.join(one.a, one.b)
+    shared: dict[tuple[str, str], dict[int, tuple[str, str]]] = defaultdict(dict)
+    marks: dict[int, tuple[str, str, str]] = {}
+    for place in related.node:
+        picture = pictures[place]
+        if not picture.compares or picture.is_dropped_by_review or picture.is_kept_by_review:
+            continue
+        others = [
+            (pictures[other].label, pictures[other].source.file, measure, other)
+            for other, _, measure in related.same_photograph(place)
+            if pictures[other].label != picture.label
+            and pictures[other].compares
+            and not pictures[other].is_dropped_by_review
+        ]
+        if not others:
+            continue
+        kept = [one for one in others if pictures[one[3]].is_kept_by_review]
+        _, file, measure, _ = min(kept or others)
+        names = sorted({picture.label, *(one[0] for one in others)})
+        reason = PLACEHOLDER if len(names) >= PLACEHOLDER_LABELS else CROSS_LABEL
+        text = f"also under {', '.join(repr(name) for name in names if name != picture.label)}"
+        marks[place] = (reason, f"{text}, {measure}", file)
+        if not kept:
+            for other_label, other_file, _, _ in others:
+                shared[picture.label, other_label].setdefault(
+                    photographs.of(place), (picture.source.file, other_file)
+                )
+    for place, (reason, measure, file) in marks.items():
+        pictures[place].reasons[reason] = measure
+        pictures[place].twin = pictures[place].twin or file
+    _check_shared(pictures, photographs, related, shared, limits)
+
+
+def _check_shared(
+    pictures: Sequence[_Picture],
+    photographs: Families,
+    related: _Related,
+    shared: Mapping[tuple[str, str], Mapping[int, tuple[str, str]]],
+    limits: Clean,
+) -> None:
+    """Photographs are counted, not files: five sizes of one picture are one accident."""
+    totals: dict[str, set[int]] = defaultdict(set)
+    for place in related.node:
+        if pictures[place].compares:
+            totals[pictures[place].label].add(photographs.of(place))
+    worst: tuple[float, str, str] | None = None
+    for (label, other), found in sorted(shared.items()):
+        share = len(found) / len(totals[label])
+        too_many = len(found) >= FEWEST_SHARED and share > limits.cross_label_share
+        if too_many and (worst is None or share > worst[0]):
+            worst = (share, label, other)
+    if worst is not None:
+        _, label, other = worst
+        found = shared[label, other]
+        mine, theirs = min(found.values())
+        raise UserError(
+            f"data: {len(found)} of {len(totals[label])} pictures of {label!r} lie under "
+            f"{other!r} too (such as {mine} and {theirs}): one person under two names, or a "
+            "crawl gone wrong; put the two in one folder, delete the wrong copies, or raise "
+            "clean.cross_label_share"
+        )
+
+
+def _judge_faces(pictures: Sequence[_Picture], limits: Clean, worker_count: int | None) -> None:
+    """Look for faces in what has passed so far, and in what a person kept: its crop needs them."""
+    asked = [picture for picture in pictures if picture.kept]
+    finds = workers.each(
+        partial(find_faces, probability=limits.face_probability, smallest=limits.face_smallest),
+        [picture.source.path for picture in asked],
+        "faces",
+        worker_count,
+    )
+    for picture, faces in zip(asked, finds, strict=True):
+        picture.faces = faces
+        picture.faces_counted = counted = count(faces, limits.face_share)
+        if counted == 0:
+            picture.reasons[NO_FACE] = f"none from probability {limits.face_probability:g}"
+        elif counted > 1:
+            share = faces[1].height / faces[0].height
+            picture.reasons[SEVERAL_FACES] = (
+                f"{counted} faces, the second {share:.2f} of the main one's height"
+            )
+
+
+def _group(pictures: Sequence[_Picture], related: _Related) -> None:
+    """Name each family of look-alikes by its smallest hash."""
+    families = Families(len(pictures))
+    for one in related.found:
+        families.join(one.a, one.b)
+    smallest: dict[int, str] = {}
+    for place in related.node:
+        family = families.of(place)
+        own = pictures[place].facts.sha256
+        smallest[family] = min(own, smallest.get(family, own))
+    for place in related.node:
+        pictures[place].group = smallest[families.of(place)]
+
+
+def _overlaps(pictures: Sequence[_Picture], related: _Related) -> list[dict[str, str]]:
+    """Kept pictures of one photograph in two splits of a set already split."""
+    rows = []
+    for place, picture in enumerate(pictures):
+        for other, _, _ in related.same_photograph(place):
+            twin = pictures[other]
+            if (
+                place < other
+                and picture.kept
+                and twin.kept
+                and picture.source.split != twin.source.split
+            ):
+                rows.append(
+                    {
+                        "file_a": picture.source.file,
+                        "split_a": picture.source.split,
+                        "file_b": twin.source.file,
+                        "split_b": twin.source.split,
+                    }
+                )
+    return sorted(rows, key=lambda row: (row["file_a"], row["file_b"]))
+
+
+# --- The decision --------------------------------------------------------------------------------
+
+
+def _check_enough_left(pictures: Sequence[_Picture], listing: Listing) -> None:
+    """Raise UserError for a label that cleaning leaves without a picture to learn from."""
+    where = " in train" if listing.ready_split else ""
+    for label in listing.labels:
+        own = [
+            picture
+            for picture in pictures
+            if picture.label == label and picture.source.split in ("", "train")
+        ]
+        if any(picture.kept for picture in own):
+            continue
+        reasons = sentence([_decision(picture) for picture in own])
+        _, _, why = reasons.partition("dropped ")
+        raise UserError(
+            f"data: label {label!r} has no picture left{where} of {len(own)} {why}; add pictures, "
+            "keep some in review.csv, loosen params.yaml's clean section, or take the label out"
+        )
+    if listing.ready_split and not any(
+        picture.kept for picture in pictures if picture.source.split == "validation"
+    ):
+        raise UserError("data: no picture left in validation; add pictures to data/validation/")
+
+
+def _decision(picture: _Picture) -> Decision:
+    facts, source = picture.facts, picture.source
+    decision = Decision(
+        file=source.file,
+        label=picture.label,
+        split=source.split,
+        sha256=facts.sha256,
+        format=facts.format,
+        width=str(facts.width or ""),
+        height=str(facts.height or ""),
+        group=picture.group,
+        twin=picture.twin,
+        reviewed=picture.review.decision if picture.review is not None else "",
+    )
+    if picture.faces is not None:
+        decision.add_faces(picture.faces_counted, main_face(picture.faces))
+    reasons = [reason for reason in REASONS if reason in picture.reasons]
+    decision.measure = "; ".join(f"{reason}: {picture.reasons[reason]}" for reason in reasons)
+    if picture.kept:
+        decision.decision = KEPT
+        decision.picture = _place(picture)
+    else:
+        decision.decision = DROPPED
+        decision.reasons = ";".join(reasons)
+    return decision
+
+
+def _place(picture: _Picture) -> str:
+    """Where a kept file lies below pictures/: as in data/, under the label it counts under."""
+    source = picture.source
+    inner = source.file.split("/", 2 if source.split else 1)[-1]
+    if picture.label != source.label:
+        # Another file of that name may lie under the other label.
+        path = Path(inner)
+        inner = path.with_name(f"{path.stem}_{picture.facts.sha256[:8]}{path.suffix}").as_posix()
+    return "/".join(filter(None, (source.split, picture.label, inner)))

@@ -1,0 +1,1 @@
+"""Learning: where a trunk comes from, its features, the head that learns, and its judgement."""

@@ -1,0 +1,52 @@
+"""The last finished epoch on disk, so that an interrupted training goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from whoswho import paths
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file that belongs to one training.
+
+    Attributes:
+        path: lies outside the stage's outputs, which DVC clears before a run.
+        key: digest of everything the training depends on; another key is another training.
+    """
+
+    path: Path
+    key: str
+
+    def read(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+        """What `write` stored, or None where there is nothing of use; then says why."""
+        if not self.path.is_file():
+            return None
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            same = content["format"] == _FORMAT and content["key"] == self.key
+            state: dict[str, Any] = content["state"]
+        except Exception as error:  # noqa: BLE001 - whatever is in the file, the training can be done anew
+            say(f"{self.path}: damaged ({type(error).__name__}), so training starts anew")
+            return None
+        if not same:
+            say(f"{self.path}: of another configuration, so training starts anew")
+            return None
+        return state
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Replace the file by `state` (tensors, numbers, texts and plain containers of them)."""
+        with paths.fresh_file(self.path) as partial:
+            torch.save({"format": _FORMAT, "key": self.key, "state": state}, partial)
+
+    def remove(self) -> None:
+        """Forget the training: its model is stored."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,87 @@
+"""Judging a model as it will be served: from pictures, by the code that answers elsewhere too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+from whoswho.errors import UserError
+from whoswho.learning.measures import Float64, Int64
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+
+    from whoswho.learning.dataset import Dataset
+    from whoswho.learning.model_folder import Model
+
+_BATCH = 16
+_COLUMNS = ("file", "split", "actual", "predicted", "unknown")
+_PROBABILITY = "probability/"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says about one split, picture by picture in the order of split.csv."""
+
+    split: str
+    actual: Int64  # (pictures,) indices into the labels of the model
+    shares: Float64  # (pictures, labels) probabilities
+    shares_uncalibrated: Float64  # before the temperature
+
+
+def predict(model: Model, images: Sequence[Image]) -> Float64:
+    """How likely each label is for each prepared picture, (pictures, labels)."""
+    return model.probabilities(images)
+
+
+def answer(model: Model, dataset: Dataset, split: str) -> Answers:
+    """Ask `model` about all pictures of a split."""
+    from whoswho.learning import calibration
+    from whoswho.learning.features import open_prepared
+
+    if model.labels != dataset.labels:
+        raise UserError(
+            f"{dataset.folder}: its labels ({', '.join(dataset.labels)}) are not those of the "
+            f"model ({', '.join(model.labels)}); run `dvc repro` to train on this set"
+        )
+    examples = dataset.examples[split]
+    logits = []
+    with tqdm(total=len(examples), desc=split, unit="picture", disable=None, leave=False) as bar:
+        for start in range(0, len(examples), _BATCH):
+            images = [open_prepared(e.path) for e in examples[start : start + _BATCH]]
+            logits.append(model.logits(images))
+            bar.update(len(images))
+    said = np.concatenate(logits)
+    return Answers(
+        split,
+        dataset.targets(split),
+        calibration.probabilities(said, model.temperature),
+        calibration.probabilities(said, 1.0),
+    )
+
+
+def table(
+    answers: Answers, dataset: Dataset, threshold: float
+) -> tuple[list[str], list[dict[str, object]]]:
+    """Header and rows of predictions.csv."""
+    header = [*_COLUMNS, *(_PROBABILITY + label for label in dataset.labels)]
+    rows: list[dict[str, object]] = []
+    for example, shares in zip(dataset.examples[answers.split], answers.shares, strict=True):
+        row: dict[str, object] = {
+            "file": example.file,
+            "split": answers.split,
+            "actual": dataset.labels[example.label],
+            "predicted": dataset.labels[int(shares.argmax())],
+            "unknown": int(shares.max() < threshold),
+        }
+        row.update(
+            (_PROBABILITY + label, float(share))
+            for label, share in zip(dataset.labels, shares, strict=True)
+        )
+        rows.append(row)
+    return header, rows

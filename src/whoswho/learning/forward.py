@@ -1,0 +1,146 @@
+"""The forward pass of a trunk that does not learn, as fast as the machine at hand can run it.
+
+The way is chosen by what the processor has, never by timing, so that the same machine gives the
+same bytes each time. On a processor with oneDNN: each convolution folded with its batch norm, its
+weights packed once, and one single-threaded stream a core over batches of eight, which keeps a
+batch in the core's own cache (measured on 2 cores with AVX512-BF16, ResNet-50, pictures a second:
+plain 32-bit 12; 16-bit channels-last 37; this 48). What a batch gives depends on nothing but the
+batch, so the number of streams changes the time and not the features.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A trunk ready to run.
+
+    Attributes:
+        run: pictures (batch, 3, size, size) to features (batch, width), 32-bit on the processor.
+        batch: the number of pictures `run` is fastest with.
+        streams: how many threads should call `run` at once.
+        precision: bf16 or fp32.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    batch: int
+    streams: int
+    precision: str
+
+
+def prepare(trunk: nn.Module, device: torch.device) -> Pass:
+    """Ready a copy of `trunk` for `device`."""
+    folded = fold(trunk)
+    if device.type != "cpu":
+        precise = device.type != "cuda" or not torch.cuda.is_bf16_supported()
+        dtype = torch.float32 if precise else torch.bfloat16
+        return _eager(folded, device, dtype, batch=64)
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return _eager(folded, device, torch.float32, batch=32)
+    return _packed(folded, torch.bfloat16 if has_fast_bf16() else torch.float32)
+
+
+def has_fast_bf16() -> bool:
+    """Whether the processor multiplies 16-bit brain floats natively; oneDNN imitates them else."""
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def fold(trunk: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with each batch norm folded into the convolution before it."""
+    copied = copy.deepcopy(trunk).eval().requires_grad_(False)
+    for parent in list(copied.modules()):
+        before: tuple[str, nn.Module] | None = None
+        for name, child in list(parent.named_children()):
+            if before and isinstance(before[1], nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+                setattr(parent, before[0], fuse_conv_bn_eval(before[1], child))
+                setattr(parent, name, nn.Identity())
+            before = (name, child)
+    return copied.requires_grad_(False)
+
+
+def each(batches: Iterable[Batch], work: Callable[[Batch], None], streams: int) -> None:
+    """Call `work` for every batch, `streams` at a time, each of them on one core.
+
+    Batches are drawn one by one, so that no list of them is ever held.
+    """
+    if streams == 1:
+        for batch in batches:
+            work(batch)
+        return
+    source, lock, failed = iter(batches), threading.Lock(), threading.Event()
+
+    def drain() -> None:
+        torch.set_num_threads(1)
+        while not failed.is_set():
+            with lock:
+                batch = next(source, None)
+            if batch is None:
+                return
+            try:
+                work(batch)
+            except BaseException:
+                failed.set()
+                raise
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(streams) as pool:
+            for done in [pool.submit(drain) for _ in range(streams)]:
+                try:
+                    done.result()
+                except BaseException:
+                    failed.set()
+                    raise
+    finally:
+        torch.set_num_threads(threads)
+
+
+def chunks(rows: int, size: int) -> Iterator[range]:
+    """The numbers below `rows` in ranges of at most `size`."""
+    for start in range(0, rows, size):
+        yield range(start, min(start + size, rows))
+
+
+def _packed(folded: nn.Module, dtype: torch.dtype) -> Pass:
+    from torch.utils import mkldnn
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript's farewell, which is not the user's concern
+        packed = mkldnn.to_mkldnn(folded, dtype)  # type: ignore[no-untyped-call]
+
+    def run(pictures: Tensor) -> Tensor:
+        with torch.inference_mode():
+            features: Tensor = packed(pictures.to_mkldnn(dtype))
+            return features.to_dense(torch.float32) if features.is_mkldnn else features.float()
+
+    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    return Pass(run, batch=8, streams=torch.get_num_threads(), precision=precision)
+
+
+def _eager(folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int) -> Pass:
+    placed = folded.to(device, dtype).to(memory_format=torch.channels_last)
+
+    def run(pictures: Tensor) -> Tensor:
+        with torch.inference_mode():
+            ready = pictures.to(device, dtype).contiguous(memory_format=torch.channels_last)
+            features: Tensor = placed(ready)
+            return features.float().cpu()
+
+    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    return Pass(run, batch=batch, streams=1, precision=precision)

@@ -1,0 +1,176 @@
+"""A trained model as a folder: everything that is needed to answer, and nothing that runs.
+
+weights.safetensors holds trunk and head; model.json says how to build and use them; history.csv
+tells how it was trained. The folder carries a format number, and another format is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from whoswho import paths, tables
+from whoswho.errors import UserError
+from whoswho.learning import calibration, forward, network
+from whoswho.learning.calibration import Float64
+from whoswho.learning.network import HeadShape, Network
+from whoswho.learning.training import METRICS, Fitted
+from whoswho.learning.weights import Source
+from whoswho.pictures import prepare
+
+FORMAT = 1
+WEIGHTS = "weights.safetensors"
+DESCRIPTION = "model.json"
+HISTORY = "history.csv"
+HISTORY_COLUMNS = ("epoch", *METRICS)
+
+_AGAIN = "run `dvc checkout`, or `dvc repro -f -s train`"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model ready to answer."""
+
+    network: Network  # in evaluation mode, each batch norm folded into its convolution
+    labels: tuple[str, ...]  # in the order of the logits
+    picture: dict[str, Any]  # the settings of pictures/prepare.py
+    temperature: float
+    threshold: float  # below this probability the answer is "none of these people"
+    description: dict[str, Any]  # all of model.json
+
+    def logits(self, images: Sequence[Image.Image]) -> Float64:
+        """What the network says of prepared pictures, (pictures, labels)."""
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            batch = prepare.to_tensor(images).to(device, memory_format=torch.channels_last)
+            said: Float64 = self.network(batch).cpu().numpy().astype(np.float64)
+        return said
+
+    def probabilities(self, images: Sequence[Image.Image]) -> Float64:
+        """How likely each label is for each prepared picture, (pictures, labels)."""
+        return calibration.probabilities(self.logits(images), self.temperature)
+
+
+def save(
+    folder: Path,
+    fitted: Fitted,
+    *,
+    picture: Mapping[str, Any],
+    temperature: float,
+    threshold: float,
+    params: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    source: Source,
+) -> None:
+    """Write a model into `folder` (an empty one, such as paths.fresh_folder gives).
+
+    Args:
+        picture: the settings its pictures were prepared with, from dataset.json.
+        params: the resolved params, flat.
+        inputs: digests of what was learned from, by name.
+    """
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in fitted.state.items()}, folder / WEIGHTS)
+    paths.write_json(
+        folder / DESCRIPTION,
+        {
+            "format": FORMAT,
+            "arch": fitted.arch,
+            "labels": list(fitted.labels),
+            "head": fitted.shape.to_json(),
+            "picture": dict(picture),
+            "temperature": temperature,
+            "threshold": threshold,
+            "params": dict(params),
+            "inputs": dict(inputs),
+            "backbone": source.to_json(),
+        },
+    )
+    tables.write(folder / HISTORY, HISTORY_COLUMNS, fitted.history)
+
+
+def load(folder: Path, device: torch.device | None = None) -> Model:
+    """The model in `folder`, on `device` (the processor where none is named).
+
+    Raises:
+        UserError: no model is there, its format is unknown here, or its files do not fit together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    description = describe(folder)
+    path = folder / WEIGHTS
+    try:
+        state = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; {_AGAIN}") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: damaged ({error}); {_AGAIN}") from None
+    try:
+        labels = tuple(description["labels"])
+        shape = HeadShape.from_json(description["head"])
+        trunk = _below(state, "trunk.")
+        body, width = network.trunk_from(description["arch"], trunk)
+        head = network.build_head(width, len(labels), shape)
+        head.load_state_dict(_below(state, "head."))
+        net = Network(description["arch"], forward.fold(body), head).eval().requires_grad_(False)
+        return Model(
+            net.to(device or "cpu").to(memory_format=torch.channels_last),
+            labels,
+            dict(description["picture"]),
+            float(description["temperature"]),
+            float(description["threshold"]),
+            description,
+        )
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:160]
+        arch, count = description.get("arch"), len(description.get("labels", ()))
+        raise UserError(
+            f"{path}: does not fit {DESCRIPTION} beside it, which has {count} labels and a "
+            f"{arch} ({reason}); {_AGAIN}"
+        ) from None
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """All of model.json, its format known.
+
+    Raises:
+        UserError: it is absent, no JSON, or of another format.
+    """
+    path = folder / DESCRIPTION
+    description = paths.read_json(path)
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != FORMAT:
+        raise UserError(
+            f"{path}: its format is {found}, this version reads format {FORMAT}; use the version "
+            "of Who's Who that wrote it, or train it again"
+        )
+    checked: dict[str, Any] = description
+    return checked
+
+
+def digest(folder: Path) -> str:
+    """What names a model for good: the SHA-256 over its weights and its description."""
+    whole = hashlib.sha256()
+    for name in (WEIGHTS, DESCRIPTION):
+        path = folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: not there; {_AGAIN}")
+        whole.update(bytes.fromhex(paths.sha256(path)))
+    return whole.hexdigest()
+
+
+def _below(state: network.State, prefix: str) -> network.State:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }

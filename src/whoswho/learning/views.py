@@ -1,0 +1,51 @@
+"""The training views of a picture: each drawn from the picture and a number, from nothing else.
+
+So a view does not depend on the order of pictures, on the number of workers, or on whether it is
+stored once or drawn again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+
+from PIL import Image
+
+from whoswho.params import Augment
+
+
+@dataclass(frozen=True)
+class View:
+    """How a picture is bent: the blog's affine map and mirror."""
+
+    shear: float  # degrees, along x
+    scale: float  # factor
+    flip: bool
+
+
+def draw(augment: Augment, sha256: str, number: int) -> View:
+    """View `number` of the picture with this digest."""
+    text = f"{augment.seed}:{sha256}:{number}"
+    chance = random.Random(int(hashlib.sha256(text.encode()).hexdigest(), 16))
+    return View(
+        shear=chance.uniform(-augment.shear, augment.shear),
+        scale=chance.uniform(*augment.scale),
+        flip=chance.random() < augment.flip,
+    )
+
+
+def apply(image: Image.Image, view: View) -> Image.Image:
+    """The picture seen so; what the map uncovers is black, as in the blog."""
+    from torchvision.transforms import functional
+    from torchvision.transforms.functional import InterpolationMode
+
+    bent: Image.Image = functional.affine(
+        image,
+        angle=0.0,
+        translate=[0, 0],
+        scale=view.scale,
+        shear=[view.shear, 0.0],
+        interpolation=InterpolationMode.BILINEAR,
+    )
+    return functional.hflip(bent) if view.flip else bent

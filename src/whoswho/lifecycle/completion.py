@@ -1,0 +1,117 @@
+"""Completing a model's run from the pipeline's outputs, or restoring one that the store lost.
+
+A run that training left behind is completed; where the store knows no such run (a fresh clone,
+DVC's run cache, a server that was away), one is restored. Both are the same code.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from whoswho import labels, paths, tables
+from whoswho.lifecycle import tracking
+from whoswho.lifecycle.outputs import KEPT, Outputs
+from whoswho.lifecycle.tracking import Run, Store, answering
+
+RESTORED = "restored"
+
+
+def completed_run(
+    opened: Store, outputs: Outputs, digest: str, reports: Path,
+    params: Mapping[str, Any], tags: Mapping[str, str],
+) -> Run:  # fmt: skip
+    """The newest finished run of this model, restored where there is none, with all it lacks.
+
+    `digest` names the model (`model_folder.digest`); `params` and `tags` are what a training would
+    have logged.
+    """
+    found = tracking.finished_run(opened, digest)
+    with answering(opened):
+        if found:
+            _complete(opened, found.info.run_id, outputs, reports, params)
+            return opened.run(found.info.run_id)
+        run = tracking.new_run(opened, params, {**tags, RESTORED: "true"})
+        assert run.run_id is not None
+        with tracking.closing_run(run):
+            _complete(opened, run.run_id, outputs, reports, params)
+            run.finished(digest)
+        return opened.run(run.run_id)
+
+
+def _complete(
+    opened: Store, run_id: str, outputs: Outputs, reports: Path, params: Mapping[str, Any]
+) -> None:
+    """Log whatever the run lacks; doing it twice changes nothing.
+
+    No run is reopened for it: MLflow takes values for a finished run, and one that is RUNNING
+    again would look like a failed training if this process died.
+    """
+    opened.log_params(run_id, params)
+    present = opened.run(run_id).data.metrics
+    history = outputs.history
+    curves = {key for row in history for key in row} - {"epoch"}
+    known = {key: opened.steps(run_id, key) for key in curves & set(present)}
+    opened.log_points(run_id, [
+        (key, value, int(row["epoch"]))
+        for row in history
+        for key, value in row.items()
+        if key in curves and int(row["epoch"]) not in known.get(key, set())
+    ])  # fmt: skip
+    # A name that has a curve keeps it; the number evaluate measured is in metrics.json.
+    measured = {
+        key: value
+        for key, value in {**outputs.metrics, **outputs.recall_metrics()}.items()
+        if key not in curves
+    }
+    _log_measured(opened, run_id, present, measured)
+    for name, pictures in _pictures(outputs).items():
+        profile = {"pictures": len(pictures), "labels": len({label for _, label in pictures})}
+        opened.log_dataset(run_id, name, paths.digest(json.dumps(pictures))[:16], profile)
+    for path in KEPT:
+        opened.client.log_artifact(run_id, str(outputs.folder / path), path.parent.as_posix())
+    for file in sorted(reports.iterdir()) if reports.is_dir() else []:
+        if file.is_file() and not file.name.startswith("."):
+            opened.client.log_artifact(run_id, str(file))
+    _log_tables(opened, run_id, outputs)
+
+
+def _log_measured(
+    opened: Store, run_id: str, present: Mapping[str, float], measured: Mapping[str, float]
+) -> None:
+    """Log what evaluate measured. Measured anew with another result, it is a further point."""
+    points = []
+    for key, value in measured.items():
+        if key not in present:
+            points.append((key, value, 0))
+        elif not (present[key] == value or (math.isnan(present[key]) and math.isnan(value))):
+            points.append((key, value, max(opened.steps(run_id, key)) + 1))
+    opened.log_points(run_id, points)
+
+
+def _pictures(outputs: Outputs) -> dict[str, list[tuple[str, str]]]:
+    """What each split holds: the hash and label of its pictures, by the split's name in MLflow."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in outputs.split:
+        name = "training" if row["split"] == "train" else row["split"]
+        found.setdefault(name, []).append((row["sha256"], row["label"]))
+    return {name: sorted(pictures) for name, pictures in found.items()}
+
+
+def _log_tables(opened: Store, run_id: str, outputs: Outputs) -> None:
+    """The confusion matrix and the labels' metric names as tables that MLflow's pages show."""
+    with tempfile.TemporaryDirectory() as scratch:
+        matrix = Path(scratch) / "confusion_matrix.csv"
+        rows = outputs.confusion()
+        tables.write(matrix, rows[0], rows)
+        keys = Path(scratch) / "metric_keys.csv"
+        tables.write(keys, ["label", "metric"], [
+            {"label": label, "metric": labels.metric_key("test/recall", label)}
+            for label in outputs.labels
+        ])  # fmt: skip
+        for table in (matrix, keys):
+            opened.client.log_artifact(run_id, str(table), "evaluation")

@@ -1,0 +1,120 @@
+"""May this model become the champion? A pure function of what is known of the two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from whoswho.learning.measures import mcnemar
+from whoswho.params import Promote
+
+FORMATS = (1,)  # the model formats that today's code can judge
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the gate knows about one model; `test` tells of each test picture whether it was right.
+
+    Pictures are named by the sha256 of their file, so that two versions can be compared.
+    """
+
+    name: str
+    format: int
+    labels: tuple[str, ...]
+    random_trunk: bool
+    train: frozenset[str]
+    test: Mapping[str, bool]
+    recall: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the candidate may pass; every reason why not, and what was compared."""
+
+    allowed: bool
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def decide(candidate: Facts, champion: Facts | None, policy: Promote) -> Decision:
+    """Ask everything the policy asks, so that a refusal names all its reasons at once."""
+    for facts in (candidate, champion):
+        if facts and facts.format not in FORMATS:
+            why = f"{facts.name} has model format {facts.format}; this code knows {FORMATS}"
+            return Decision(False, (why,), ())
+    reasons = [*_alone(candidate, policy)]
+    notes: list[str] = []
+    if champion is None:
+        notes.append("there is no champion to compare with")
+    elif set(candidate.labels) != set(champion.labels):
+        reasons.append(_other_labels(candidate, champion))
+    else:
+        seen = set(candidate.test) & champion.train
+        if seen:
+            reasons.append(
+                f"{len(seen)} of its {len(candidate.test)} test pictures taught {champion.name}, "
+                "so the two cannot be compared"
+            )
+        more, said = _against(candidate, champion, policy)
+        reasons += more
+        notes += said
+    return Decision(not reasons, tuple(reasons), tuple(notes))
+
+
+def _alone(candidate: Facts, policy: Promote) -> list[str]:
+    reasons = []
+    if candidate.random_trunk:
+        reasons.append("its trunk is random: a stand-in that never saw a picture")
+    if not candidate.test:
+        return [*reasons, "it has no test pictures: nothing judges it"]
+    taught = set(candidate.test) & candidate.train
+    if taught:
+        reasons.append(f"{len(taught)} of its {len(candidate.test)} test pictures also taught it")
+    untested = [label for label in candidate.labels if candidate.recall.get(label) is None]
+    if untested:
+        reasons.append(f"no test picture of {_names(untested)}")
+    low = [
+        f"{label} ({recall:.2f})"
+        for label in candidate.labels
+        if (recall := candidate.recall.get(label)) is not None and recall < policy.recall_floor
+    ]
+    if low:
+        reasons.append(f"recall below {policy.recall_floor:g} of {_names(low)}")
+    return reasons
+
+
+def _against(candidate: Facts, champion: Facts, policy: Promote) -> tuple[list[str], list[str]]:
+    common = sorted(set(candidate.test) & set(champion.test))
+    if not common:
+        return [f"it shares no test picture with {champion.name}"], []
+    ours = sum(candidate.test[picture] for picture in common)
+    theirs = sum(champion.test[picture] for picture in common)
+    better = sum(candidate.test[p] and not champion.test[p] for p in common)
+    worse = sum(champion.test[p] and not candidate.test[p] for p in common)
+    p = mcnemar(better, worse)
+    compared = (
+        f"{ours} against {theirs} right of {len(common)} common test pictures "
+        f"(McNemar p = {p:.3f})"
+    )
+    reasons = []
+    # Counted in pictures, so that no rounding decides.
+    if theirs - ours > policy.margin * len(common) + 1e-9:
+        reasons.append(f"worse than {champion.name} beyond {policy.margin:g}: {compared}")
+    elif policy.significance is not None and not (ours > theirs and p < policy.significance):
+        reasons.append(
+            f"not better than {champion.name} at significance {policy.significance:g}: {compared}"
+        )
+    return reasons, [compared]
+
+
+def _other_labels(candidate: Facts, champion: Facts) -> str:
+    new = sorted(set(candidate.labels) - set(champion.labels))
+    gone = sorted(set(champion.labels) - set(candidate.labels))
+    changes = [f"new {_names(new)}"] if new else []
+    changes += [f"gone {_names(gone)}"] if gone else []
+    return f"other labels than {champion.name}: {', '.join(changes)}"
+
+
+def _names(labels: list[str], shown: int = 5) -> str:
+    more = f" and {len(labels) - shown} more" if len(labels) > shown else ""
+    return ", ".join(labels[:shown]) + more

@@ -1,0 +1,96 @@
+"""Where a training came from: code, data, params, machine; and whether its process still lives."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from whoswho import paths
+
+CODE = ("src", "dvc.yaml", "review.csv")  # a change here makes a training "dirty"
+
+
+def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, str]:
+    """Tags that say what made this model; `inputs` are the hashes of what train reads."""
+    commit = _git(workspace, "rev-parse", "HEAD")
+    changed = _git(workspace, "status", "--porcelain", "--", *CODE)
+    data = workspace / "data.dvc"
+    found = {
+        "commit": commit or "none",
+        "dirty": "unknown" if changed is None else str(bool(changed)).lower(),
+        "data.dvc": paths.sha256(data) if data.is_file() else "none",
+        "params": _digest(params),
+        "inputs": _digest(inputs),
+        "mlflow.source.name": "dvc repro",
+        "mlflow.source.type": "PROJECT",
+    }
+    if commit:
+        found["mlflow.source.git.commit"] = commit
+    if name := os.environ.get("DVC_EXP_NAME"):
+        found["dvc.experiment"] = found["mlflow.runName"] = name
+    return found
+
+
+def training_params(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all params, those that lead to a model; the others judge, register or promote it."""
+    later = ("evaluate.", "register.", "promote.")
+    return {key: value for key, value in flat.items() if not key.startswith(later)}
+
+
+def process() -> dict[str, str]:
+    """Tags that find this process again, and tell it from a later one with the same number."""
+    return {
+        "host": platform.node(),
+        "pid": str(os.getpid()),
+        "pid.start": _started(os.getpid()) or "unknown",
+        "start": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def is_orphan(tags: Mapping[str, str]) -> bool:
+    """Whether the process of these tags ran on this machine and is gone."""
+    if tags.get("host") != platform.node() or not tags.get("pid", "").isdigit():
+        return False
+    started, recorded = _started(int(tags["pid"])), tags.get("pid.start", "unknown")
+    if started is None:
+        return True
+    if "unknown" in (started, recorded):
+        return False
+    return abs(int(started) - int(recorded)) > 2  # another process got the number
+
+
+def _started(pid: int) -> str | None:
+    """When a living process started, in seconds; None where there is none, or only its corpse."""
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        return str(round(process.create_time()))
+    except psutil.AccessDenied:
+        return "unknown"
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return paths.digest(json.dumps(dict(values), sort_keys=True, default=str))
+
+
+def _git(workspace: Path, *arguments: str) -> str | None:
+    """What git answers; None without git, without a repository, or without a commit."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(workspace), *arguments],
+            capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=30,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

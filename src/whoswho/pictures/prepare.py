@@ -1,0 +1,134 @@
+"""The one way from a picture to the network's input, in training, judging and serving alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from whoswho.pictures import faces, opening
+from whoswho.pictures.faces import Face
+
+if TYPE_CHECKING:
+    import torch
+
+# Mean and deviation of ImageNet's red, green and blue, which every pretrained trunk expects.
+MEAN = (0.485, 0.456, 0.406)
+DEVIATION = (0.229, 0.224, 0.225)
+
+Crop = Literal["face", "whole"]
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """What `prepare` needs to know; it travels with the model.
+
+    Attributes:
+        margin: added on each side of the face, as a share of the face's longer side.
+        size: pixels, side of the square the network sees.
+        face_probability, face_smallest: see `faces.FaceFinder`.
+    """
+
+    crop: Crop
+    margin: float
+    size: int
+    face_probability: float
+    face_smallest: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> PictureSettings:
+        """From what `to_json` gave."""
+        return cls(
+            crop=values["crop"],
+            margin=float(values["margin"]),
+            size=int(values["size"]),
+            face_probability=float(values["face_probability"]),
+            face_smallest=float(values["face_smallest"]),
+        )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A square picture for the network, what it shows of the original, and the face in it."""
+
+    image: Image.Image
+    crop: Crop
+    face: Face | None
+
+
+def prepare(image: Image.Image, settings: PictureSettings, face: Face | None) -> Prepared:
+    """Cut an upright RGB picture around `face` and bring it to `size` x `size` pixels.
+
+    Without a face, or where the settings want the whole picture, that is squashed to the square.
+    """
+    crop: Crop = "whole"
+    if settings.crop == "face" and face is not None:
+        crop = "face"
+        image = image.crop(face_square(image.size, face, settings.margin))
+    square = image.resize(
+        (settings.size, settings.size), Image.Resampling.BICUBIC, reducing_gap=None
+    )
+    return Prepared(square, crop, face)
+
+
+def face_square(size: tuple[int, int], face: Face, margin: float) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the square around a face, moved until it lies in the picture.
+
+    Where the picture is too narrow for it, the square is as large as the picture allows.
+    """
+    width, height = size
+    side = min(round(max(face.width, face.height) * (1 + 2 * margin)), width, height)
+    side = max(side, 1)
+    left = round((face.left + face.right - side) / 2)
+    top = round((face.top + face.bottom - side) / 2)
+    left = min(max(left, 0), width - side)
+    top = min(max(top, 0), height - side)
+    return left, top, left + side, top + side
+
+
+class Preparer:
+    """Takes files or bytes to the network's input; keeps the detector between pictures."""
+
+    def __init__(self, settings: PictureSettings) -> None:
+        self.settings = settings
+        self._finder: faces.FaceFinder | None = None
+
+    def from_source(self, source: Path | bytes) -> Prepared:
+        """Open, find the main face, prepare.
+
+        Raises:
+            opening.Unfit: why there is no picture.
+        """
+        return self.from_image(opening.open_picture(source))
+
+    def from_image(self, image: Image.Image) -> Prepared:
+        """`from_source` for a picture that is open already (upright RGB)."""
+        return prepare(image, self.settings, self._main_face(image))
+
+    def _main_face(self, image: Image.Image) -> Face | None:
+        if self.settings.crop != "face":
+            return None
+        if self._finder is None:
+            self._finder = faces.FaceFinder(
+                self.settings.face_probability, self.settings.face_smallest
+            )
+        return faces.main_face(self._finder.find(image))
+
+
+def to_tensor(images: Sequence[Image.Image]) -> torch.Tensor:
+    """Prepared pictures as the network's input: batch x 3 x size x size, standardised."""
+    import torch
+
+    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    mean = torch.tensor(MEAN).view(1, 3, 1, 1)
+    deviation = torch.tensor(DEVIATION).view(1, 3, 1, 1)
+    return batch.sub_(mean).div_(deviation).contiguous()

@@ -1,0 +1,1 @@
+"""What people read of a run: figures, page, model card, closing lines."""

@@ -1,0 +1,294 @@
+"""What a run is about, gathered once from its artifacts for the tables, the page and the card."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whoswho import paths, tables
+from whoswho.errors import UserError
+
+PER_LABEL = ("label", "split", "precision", "recall", "f1", "support")
+CLEANING = ("label", "reason", "count")
+PREDICTIONS = ("file", "actual", "predicted", "split")
+KEPT, DROPPED = "kept", "dropped"
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one label fares in one split; None where a quantity is not defined."""
+
+    label: str
+    split: str
+    precision: float | None  # not defined for a label never predicted
+    recall: float | None  # not defined for a label without pictures
+    f1: float | None  # not defined for a label without pictures
+    support: int  # pictures
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One judged picture and the model's answer."""
+
+    file: str  # relative to data/
+    split: str
+    actual: str
+    predicted: str
+    probability: float  # of the answer, with the temperature
+    uncalibrated: float  # the same without it
+    unknown: bool  # below the threshold: the model says that it is none of these people
+    picture: Path  # as the network saw it
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is the label."""
+        return self.actual == self.predicted
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything the report says, as plain values."""
+
+    labels: Sequence[str]  # in the model's order
+    judged: str  # the split the model is judged on: test, or validation where there is no test
+    answers: Sequence[Answer]  # all splits that were judged
+    metrics: Mapping[str, float]
+    history: Sequence[tables.Row]
+    cleaning: Sequence[tuple[str, str, int]]  # label, reason or kept or dropped, pictures
+    pictures: Mapping[str, Mapping[str, int]]  # split -> label -> pictures
+    whole: int  # pictures used whole, because no face was found on them
+    crop: str  # face or whole, as asked for
+    ready_split: bool  # the set came split in folders
+    overlaps: Sequence[tables.Row]
+    model: Mapping[str, Any]  # model.json
+    source: Mapping[str, Any]  # where the trunk comes from
+
+    @property
+    def judgement(self) -> list[Answer]:
+        """The answers on the split the model is judged on."""
+        return [answer for answer in self.answers if answer.split == self.judged]
+
+    @property
+    def mistakes(self) -> list[Answer]:
+        """The wrong answers, the surest first."""
+        wrong = [answer for answer in self.judgement if not answer.right]
+        return sorted(wrong, key=lambda answer: (-answer.probability, answer.file))
+
+    @property
+    def first_of_each_label(self) -> list[Answer]:
+        """Every label's judged picture that is first by file name, right or wrong."""
+        first: dict[str, Answer] = {}
+        for answer in sorted(self.judgement, key=lambda answer: answer.file):
+            first.setdefault(answer.actual, answer)
+        return [first[label] for label in self.labels if label in first]
+
+    @property
+    def turned_away(self) -> int:
+        """Pictures of known people that the model calls unknown."""
+        return sum(answer.unknown for answer in self.judgement)
+
+    @property
+    def matrix(self) -> NDArray[np.int64]:
+        """Counts [actual, predicted] of the judged split, in the labels' order."""
+        return confusion(self.labels, self.judgement)
+
+    @property
+    def scores(self) -> list[Score]:
+        """Every label's row in every judged split."""
+        splits = [split for split in paths.SPLITS if any(a.split == split for a in self.answers)]
+        return [
+            score
+            for split in splits
+            for score in per_label(
+                self.labels, split, [a for a in self.answers if a.split == split]
+            )
+        ]
+
+    @property
+    def missing(self) -> list[tuple[str, str]]:
+        """(split, label) for every label without a picture in a split of the set."""
+        return [
+            (split, label)
+            for split, counts in self.pictures.items()
+            for label in self.labels
+            if not counts.get(label)
+        ]
+
+    @property
+    def random(self) -> bool:
+        """Whether the trunk has learnt nothing: a stand-in, good for trying the pipeline only."""
+        return bool(self.source.get("random"))
+
+    def metric(self, name: str) -> float | None:
+        """A measure of the judged split, None where it was not measured."""
+        return self.metrics.get(f"{self.judged}/{name}")
+
+    def total(self, reason: str) -> int:
+        """Pictures of all labels that were kept, dropped, or dropped for a reason."""
+        return sum(count for _, given, count in self.cleaning if given == reason)
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """(reason, pictures) of what was dropped, the most frequent first."""
+        names = {reason for _, reason, _ in self.cleaning} - {KEPT, DROPPED}
+        return sorted(((name, self.total(name)) for name in names), key=lambda r: (-r[1], r[0]))
+
+
+def gather(workspace: Path) -> Facts:
+    """Read the artifacts of a finished run."""
+    model = paths.read_json(workspace / paths.MODEL / "model.json")
+    dataset = paths.read_json(workspace / paths.DATASET / "dataset.json")
+    labels = list(model["labels"])
+    split_rows = tables.read(
+        workspace / paths.DATASET / "split.csv", ("file", "label", "split", "crop", "path")
+    )
+    pictures = {split: Counter[str]() for split in paths.SPLITS if split in dataset["splits"]}
+    for row in split_rows:
+        pictures.setdefault(row["split"], Counter())[row["label"]] += 1
+    where = {row["file"]: workspace / paths.DATASET / row["path"] for row in split_rows}
+    answers = _answers(
+        workspace / paths.EVALUATION / "predictions.csv",
+        labels,
+        where,
+        float(model["temperature"]),
+    )
+    crop = str(model["picture"]["crop"])
+    return Facts(
+        labels=labels,
+        judged="test" if any(answer.split == "test" for answer in answers) else "validation",
+        answers=answers,
+        metrics=paths.read_json(workspace / paths.EVALUATION / "metrics.json"),
+        history=tables.read(workspace / paths.MODEL / "history.csv", ("epoch",)),
+        cleaning=cleaning(
+            tables.read(
+                workspace / paths.CLEAN / "decisions.csv", ("label", "decision", "reasons")
+            )
+        ),
+        pictures=pictures,
+        whole=sum(row["crop"] == "whole" for row in split_rows) if crop == "face" else 0,
+        crop=crop,
+        ready_split=bool(dataset["ready_split"]),
+        overlaps=_overlaps(workspace / paths.DATASET / "overlaps.csv"),
+        model=model,
+        source=model["backbone"],
+    )
+
+
+def cleaning(decisions: Iterable[Mapping[str, str]]) -> list[tuple[str, str, int]]:
+    """(label, reason, pictures): for every label kept, dropped, then each reason for dropping.
+
+    A picture dropped for two reasons counts under both, so reasons may add up to more than the
+    dropped.
+    """
+    counts: dict[str, Counter[str]] = {}
+    for row in decisions:
+        label = counts.setdefault(row["label"], Counter({KEPT: 0, DROPPED: 0}))
+        label[row["decision"]] += 1
+        if row["decision"] == DROPPED:
+            label.update(reason for reason in row["reasons"].split(";") if reason)
+    return [
+        (label, reason, counts[label][reason])
+        for label in sorted(counts)
+        for reason in (KEPT, DROPPED, *sorted(set(counts[label]) - {KEPT, DROPPED}))
+    ]
+
+
+def confusion(labels: Sequence[str], answers: Iterable[Answer]) -> NDArray[np.int64]:
+    """Counts [actual, predicted], every label with its row and column."""
+    place = {label: i for i, label in enumerate(labels)}
+    matrix = np.zeros((len(labels), len(labels)), np.int64)
+    for answer in answers:
+        matrix[place[answer.actual], place[answer.predicted]] += 1
+    return matrix
+
+
+def per_label(labels: Sequence[str], split: str, answers: Iterable[Answer]) -> list[Score]:
+    """One row a label, in the labels' order, also where the split lacks it."""
+    matrix = confusion(labels, answers)
+    scores = []
+    for i, label in enumerate(labels):
+        right, support, named = (
+            int(matrix[i, i]), int(matrix[i].sum()), int(matrix[:, i].sum())
+        )  # fmt: skip
+        scores.append(
+            Score(
+                label,
+                split,
+                precision=right / named if named else None,
+                recall=right / support if support else None,
+                f1=2 * right / (support + named) if support else None,
+                support=support,
+            )
+        )
+    return scores
+
+
+def write_tables(facts: Facts, folder: Path) -> None:
+    """Write metrics.json, and history, per_label, cleaning and predictions as CSV."""
+    paths.write_json(folder / "metrics.json", facts.metrics)
+    epochs = list(facts.history[0]) if facts.history else ["epoch"]
+    tables.write(folder / "history.csv", epochs, facts.history)
+    tables.write(
+        folder / "per_label.csv",
+        PER_LABEL,
+        ({name: getattr(score, name) for name in PER_LABEL} for score in facts.scores),
+    )
+    tables.write(
+        folder / "cleaning.csv",
+        CLEANING,
+        (dict(zip(CLEANING, row, strict=True)) for row in facts.cleaning),
+    )
+    tables.write(
+        folder / "predictions.csv",
+        PREDICTIONS,
+        ({name: getattr(answer, name) for name in PREDICTIONS} for answer in facts.judgement),
+    )
+
+
+def _answers(
+    path: Path, labels: Sequence[str], where: Mapping[str, Path], temperature: float
+) -> list[Answer]:
+    columns = [f"probability/{label}" for label in labels]
+    answers = []
+    for row in tables.read(path, ("file", "split", "actual", "predicted", "unknown", *columns)):
+        if row["file"] not in where:
+            raise UserError(
+                f"{path}: {row['file']} is not in the dataset; run `dvc repro -f -s evaluate`"
+            )
+        probabilities = np.array([float(row[column]) for column in columns])
+        given = labels.index(row["predicted"])
+        answers.append(
+            Answer(
+                row["file"],
+                row["split"],
+                row["actual"],
+                row["predicted"],
+                probability=float(probabilities[given]),
+                uncalibrated=float(without_temperature(probabilities, temperature)[given]),
+                unknown=row["unknown"] == "1",
+                picture=where[row["file"]],
+            )
+        )
+    return answers
+
+
+def without_temperature(
+    probabilities: NDArray[np.float64], temperature: float
+) -> NDArray[np.float64]:
+    """The softmax of z from the softmax of z / temperature: its power, made to sum to one."""
+    logs = temperature * np.log(np.maximum(probabilities, 1e-300))
+    powers = np.exp(logs - logs.max())
+    return np.asarray(powers / powers.sum(), np.float64)
+
+
+def _overlaps(path: Path) -> list[tables.Row]:
+    """Look-alikes over the borders of a ready-split set; the file may be absent for other sets."""
+    if not path.is_file():
+        return []
+    return tables.read(path, ("file_a", "split_a", "file_b", "split_b"))

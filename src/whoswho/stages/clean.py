@@ -1,0 +1,37 @@
+"""Decide which pictures stay.
+
+Consumes data/ and review.csv.
+Produces artifacts/clean/: pictures/<label>/… (the kept files, their
+bytes untouched), decisions.csv (every file: kept, or every reason why not), overlaps.csv
+(look-alikes over the borders of a set already split) and faces.json (the detector's settings).
+Command: python src/stage.py clean
+"""
+
+from __future__ import annotations
+
+from whoswho import params, paths
+from whoswho.cleaning import checks, review
+from whoswho.errors import one_line_errors
+
+
+def main() -> None:
+    """Run all checks over data/."""
+    knobs = params.load()
+    folder = paths.workspace()
+    reviews = review.read(folder / paths.REVIEW)
+    with paths.fresh_folder(folder / paths.CLEAN) as out:
+        outcome = checks.run(
+            folder / paths.DATA, knobs.clean, reviews, out, review_path=folder / paths.REVIEW
+        )
+    notes = [checks.sentence(outcome.decisions), *outcome.listing.notes]
+    if outcome.listing.litter:
+        entries = "entry" if outcome.listing.litter == 1 else "entries"
+        notes.append(f"{outcome.listing.litter} {entries} of a system or crawler passed over")
+    if outcome.overlaps:
+        notes.append(f"{len(outcome.overlaps)} look-alikes lie in two splits (overlaps.csv)")
+    print(f"clean: {'; '.join(notes)}")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,48 @@
+"""Judge the model as it will be served, on the pictures of validation and test.
+
+Consumes: artifacts/model, artifacts/dataset.
+Produces: artifacts/evaluation/: predictions.csv (a row a picture), metrics.json (numbers only; no
+    test/* where the set has no test split).
+Command: python src/stage.py evaluate
+"""
+
+from whoswho import params, paths, tables
+from whoswho.errors import one_line_errors
+from whoswho.learning import dataset, device, evaluation, measures, model_folder
+
+
+def main() -> None:
+    """Run the stage in the workspace."""
+    knobs = params.load()
+    workspace = paths.workspace()
+    pictures = dataset.load(workspace / paths.DATASET)
+    place = device.pick("auto")
+    model = model_folder.load(workspace / paths.MODEL, place)
+    metrics: dict[str, float] = {}
+    header: list[str] = []
+    rows: list[dict[str, object]] = []
+    for split in (split for split in pictures.splits if split != "train"):
+        with device.repeatable(place):
+            answers = evaluation.answer(model, pictures, split)
+        found = measures.measure(
+            answers.actual, answers.shares, answers.shares_uncalibrated, model.labels,
+            model.threshold, bootstrap=knobs.evaluate.bootstrap,
+            bins=knobs.evaluate.bins, seed=knobs.evaluate.seed,
+        )  # fmt: skip
+        metrics.update((f"{split}/{name}", value) for name, value in found.items())
+        header, more = evaluation.table(answers, pictures, model.threshold)
+        rows += more
+    with paths.fresh_folder(workspace / paths.EVALUATION) as out:
+        tables.write(out / "predictions.csv", header, rows)
+        paths.write_json(out / "metrics.json", metrics)
+    judged = "test" if "test" in pictures.splits else "validation"
+    print(
+        f"evaluate: {judged} accuracy {metrics[f'{judged}/accuracy']:.3f} "
+        f"({metrics[f'{judged}/accuracy_low']:.3f} to {metrics[f'{judged}/accuracy_high']:.3f}), "
+        f"chance {metrics[f'{judged}/chance']:.3f}, {metrics[f'{judged}/pictures']} pictures"
+    )
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

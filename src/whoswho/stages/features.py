@@ -1,0 +1,43 @@
+"""Run the frozen trunk once over every picture and view, and keep what it gives.
+
+Consumes: artifacts/dataset, artifacts/backbone.
+Produces: artifacts/features/: one memory-mapped .npy a split, index.json, index.csv; only an
+    index that says so where the trunk is to be fine-tuned.
+Command: python src/stage.py features
+"""
+
+from whoswho import params, paths
+from whoswho.errors import one_line_errors
+
+
+def main() -> None:
+    """Run the stage in the workspace."""
+    knobs = params.load()
+    workspace = paths.workspace()
+    if knobs.backbone.unfreeze != 0:
+        from whoswho.learning import features
+
+        with paths.fresh_folder(workspace / paths.FEATURES) as out:
+            features.leave_empty(knobs.augment, out)
+        print("features: none kept, the trunk is fine-tuned (backbone.unfreeze)")
+        return
+
+    from whoswho.learning import dataset, device, features, network, weights
+
+    pictures = dataset.load(workspace / paths.DATASET)
+    state, source = weights.load(workspace / paths.BACKBONE)
+    trunk, width = network.trunk_from(source.arch, state)
+    with paths.fresh_folder(workspace / paths.FEATURES) as out:
+        index = features.extract(
+            pictures, trunk, width, source.sha256, knobs.augment, out, device.pick("auto")
+        )
+    splits = ", ".join(
+        f"{split} {facts['pictures']} x {facts['views']}"
+        for split, facts in index["splits"].items()
+    )
+    print(f"features: {width} numbers a view in {index['precision']}; {splits}")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

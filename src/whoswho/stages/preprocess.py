@@ -1,0 +1,72 @@
+"""Split the cleaned pictures and bring them to the network's input.
+
+Consumes artifacts/clean/.
+Produces artifacts/dataset/: {train,validation,test}/<label>/*.png, split.csv (which picture is
+where, and how it was cropped), overlaps.csv, dataset.json (labels in order, picture settings).
+Command: python src/stage.py preprocess
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+
+from whoswho import params, paths, tables
+from whoswho.cleaning import decisions
+from whoswho.errors import one_line_errors
+from whoswho.pictures import preparing, splitting
+from whoswho.pictures.prepare import PictureSettings
+
+COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
+
+
+def main() -> None:
+    """Write the dataset. A set that is split already keeps its split."""
+    knobs = params.load()
+    clean = paths.workspace() / paths.CLEAN
+    kept = [row for row in decisions.read(clean / "decisions.csv") if row.kept]
+    detector = paths.read_json(clean / "faces.json")
+    settings = PictureSettings(
+        # Where cleaning looked for no faces there is nobody to crop.
+        crop=knobs.picture.crop if detector["faces"] == "one" else "whole",
+        margin=knobs.picture.margin,
+        size=knobs.picture.size,
+        face_probability=detector["probability"],
+        face_smallest=detector["smallest"],
+    )
+    ready_split = any(row.split for row in kept)
+    if not ready_split:
+        pictures = [(row.sha256, row.label, row.group) for row in kept]
+        assigned = splitting.assign(pictures, knobs.split.model_dump(), knobs.split.seed)
+    splits = [row.split if ready_split else assigned[row.sha256] for row in kept]
+    jobs = [
+        preparing.Job(
+            clean / "pictures" / row.picture, row.sha256, row.label, split, row.main_face
+        )
+        for row, split in zip(kept, splits, strict=True)
+    ]
+    with paths.fresh_folder(paths.workspace() / paths.DATASET) as out:
+        written = preparing.write_pictures(jobs, settings, out)
+        rows = [
+            vars(row) | {"split": split} | vars(done)
+            for row, split, done in zip(kept, splits, written, strict=True)
+        ]
+        table = [{name: row[name] for name in COLUMNS} for row in rows]
+        tables.write(out / "split.csv", COLUMNS, table)
+        described = {
+            "labels": sorted({row.label for row in kept}),
+            "splits": [name for name in paths.SPLITS if name in splits],
+            "ready_split": ready_split,
+            "picture": settings.to_json(),
+        }
+        paths.write_json(out / "dataset.json", described)
+        shutil.copyfile(clean / "overlaps.csv", out / "overlaps.csv")
+    counts = Counter(splits)
+    sizes = ", ".join(f"{counts[name]} {name}" for name in paths.SPLITS if counts[name])
+    whole = sum(done.crop == "whole" for done in written)
+    print(f"preprocess: {len(kept)} pictures: {sizes}" + (f"; {whole} whole" if whole else ""))
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

@@ -1,0 +1,37 @@
+"""Complete the model's run in MLflow, and bring the model into the registry.
+
+Consumes: artifacts/model, artifacts/evaluation, artifacts/dataset (split.csv), reports/.
+Produces: artifacts/registered.json: the model's digest and nothing else, so that the same model
+    gives the same bytes; the run (restored where the store has none) and a version in MLflow.
+Command: python src/stage.py register
+"""
+
+from whoswho import params, paths
+from whoswho.errors import one_line_errors
+from whoswho.learning import model_folder
+from whoswho.lifecycle import completion, lineage, registry, tracking
+from whoswho.lifecycle.outputs import Outputs
+
+
+def main() -> None:
+    """Run the stage in the workspace."""
+    knobs = params.load()
+    workspace = paths.workspace()
+    outputs = Outputs((workspace / paths.MODEL).parent)
+    digest = model_folder.digest(workspace / paths.MODEL)
+    model = outputs.model
+    flat = {**lineage.training_params(params.flatten(knobs)), **model["params"]}
+    tags = {
+        **lineage.tags(workspace, flat, model["inputs"]),
+        "backbone": model["backbone"]["entry"],
+    }
+    opened = tracking.open_store()
+    run = completion.completed_run(opened, outputs, digest, workspace / paths.REPORTS, flat, tags)
+    result = registry.register(opened, run.info.run_id, outputs, digest, knobs.register_.when)
+    paths.write_json(workspace / paths.REGISTERED, {tracking.DIGEST: digest})
+    print(f"register: run {run.info.run_name}; {result.said}")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()

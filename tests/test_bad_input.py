@@ -1,0 +1,200 @@
+"""Bad input: one clear line, exit code 2, nothing lost, from the command and the stage alike."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from pipeline import FAST, Workspace, set_params
+from test_real_sets import NOT_PEOPLE, draw
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with a small sound set of two labels."""
+    workspace = Workspace(tmp_path_factory.mktemp("sound") / "clone", **NOT_PEOPLE)
+    for label, name in enumerate(("down", "up")):
+        for number in range(10):
+            draw(workspace.path / "data" / name / f"{number}.png", label, number)
+    return workspace
+
+
+@pytest.fixture
+def workspace(sound: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it to break."""
+    copy = Workspace.__new__(Workspace)
+    copy.path = tmp_path / "clone"
+    shutil.copytree(sound.path, copy.path)
+    return copy
+
+
+def one_line(workspace: Workspace, *command: str, **more: str) -> str:
+    done = workspace.run(*command, code=2, **more)
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("whoswho: ")
+    return lines[0]
+
+
+STAGE = ("python", "src/stage.py", "clean")
+CHECK = ("whoswho", "check")
+
+
+@pytest.mark.parametrize("command", [CHECK, STAGE])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"train": {"epohcs": 3}}, "train.epohcs: unknown; did you mean train.epochs?"),
+        ({"train": {"lr": "fast"}}, "train.lr: input should be a valid number"),
+        ({"evaluate": {"bins": 0}}, "evaluate.bins: input should be greater than"),
+    ],
+)
+def test_params(
+    workspace: Workspace, command: tuple[str, ...], change: dict[str, dict[str, object]], said: str
+) -> None:
+    set_params(workspace.path, **change)
+    assert said in one_line(workspace, *command)
+
+
+def test_params_absent(workspace: Workspace) -> None:
+    (workspace.path / "params.yaml").unlink()
+    for command in (CHECK, STAGE):
+        assert "params.yaml: not there; restore it" in one_line(workspace, *command)
+
+
+def absent(data: Path) -> None:
+    shutil.rmtree(data)
+
+
+def empty(data: Path) -> None:
+    shutil.rmtree(data)
+    data.mkdir()
+
+
+def loose_files(data: Path) -> None:
+    empty(data)
+    draw(data / "a.png", 0, 0)
+
+
+def one_label(data: Path) -> None:
+    shutil.rmtree(data / "up")
+
+
+def same_but_case(data: Path) -> None:
+    (data / "down").rename(data / "UP")
+
+
+def same_but_form(data: Path) -> None:
+    (data / "down").rename(data / "가나")
+    (data / "up").rename(data / unicodedata.normalize("NFD", "가나"))
+
+
+@pytest.mark.parametrize("command", [CHECK, STAGE])
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (absent, "dvc pull"),
+        (empty, "data"),
+        (loose_files, "folder"),
+        (one_label, "one label"),
+        (same_but_case, "'UP' and 'up'"),
+        (same_but_form, "Unicode form"),
+    ],
+)
+def test_data(
+    workspace: Workspace, command: tuple[str, ...], spoil: Callable[[Path], None], said: str
+) -> None:
+    spoil(workspace.path / "data")
+    assert said in one_line(workspace, *command)
+
+
+def test_a_label_with_one_picture(workspace: Workspace) -> None:
+    for file in (workspace.path / "data" / "up").glob("[1-9].png"):
+        file.unlink()
+    workspace.run(*STAGE)
+    said = one_line(workspace, "python", "src/stage.py", "preprocess")
+    assert "'up'" in said or "up:" in said
+    assert "1 picture" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sha256,name,decision,other_label,why,when\n", "review.csv: column"),
+        (
+            f"sha256,label,decision,other_label,why,when\n{'0' * 64},up,keep,,,\n",
+            "review.csv, line 2",
+        ),
+    ],
+)
+def test_review(workspace: Workspace, text: str, said: str) -> None:
+    (workspace.path / "review.csv").write_text(text, encoding="utf-8")
+    assert said in one_line(workspace, *STAGE)
+    assert (workspace.path / "review.csv").read_text(encoding="utf-8") == text
+
+
+def test_weights(workspace: Workspace) -> None:
+    set_params(workspace.path, backbone={"weights": ["absent.pth"]})
+    backbone = ("python", "src/stage.py", "backbone")
+    assert "absent.pth" in one_line(workspace, *backbone)
+    from torchvision.models import resnet34
+
+    torch.save(resnet34().state_dict(), workspace.path / "other.pth")
+    set_params(workspace.path, backbone={"weights": ["other.pth"]})
+    said = one_line(workspace, *backbone)
+    assert "other.pth" in said
+    assert "layer1.2" in said  # the first layer that resnet18 has not
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """An address that takes connections and never answers."""
+    server = socket.create_server(("127.0.0.1", 0))
+    held: list[socket.socket] = []
+
+    def hold() -> None:
+        while True:
+            try:
+                held.append(server.accept()[0])
+            except OSError:
+                return
+
+    threading.Thread(target=hold, daemon=True).start()
+    yield f"http://127.0.0.1:{server.getsockname()[1]}"
+    server.close()
+    for connection in held:
+        connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["unreachable", "hanging"])
+def test_a_tracking_server_that_is_not_there_keeps_the_training(
+    workspace: Workspace, silent_server: str, how: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        free = closed.getsockname()[1]
+    address = silent_server if how == "hanging" else f"http://127.0.0.1:{free}"
+    workspace.track_data()
+    said = workspace.repro(code=None, MLFLOW_TRACKING_URI=address)
+    assert "untracked" in said
+    assert (workspace.path / "artifacts" / "model" / "weights.safetensors").exists()
+    assert "Traceback" not in said
+    said = one_line(workspace, "python", "src/stage.py", "register", MLFLOW_TRACKING_URI=address)
+    assert address in said
+    assert workspace.ran(workspace.repro()) == ["register"]
+    assert (workspace.path / "artifacts" / "registered.json").exists()
+
+
+def test_commands_without_a_champion_or_a_store_name_both_ways_out(workspace: Workspace) -> None:
+    said = one_line(workspace, "whoswho", "predict", "data/up/1.png")
+    assert "whoswho promote" in said
+    assert "--model artifacts/model" in said
+    said = one_line(workspace, "whoswho", "predict", "data/up/1.png", "--model", "nowhere")
+    assert "nowhere" in said
+    assert FAST

@@ -1,0 +1,152 @@
+"""The model card says what the model is, in Markdown no label can break; the tables beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reported import HOSTILE, MISSING, workspace
+
+from whoswho import paths, tables
+from whoswho.learning import measures
+from whoswho.reporting import card, facts
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> facts.Facts:
+    return facts.gather(workspace(tmp_path_factory.mktemp("full"), ready_split=True))
+
+
+@pytest.fixture(scope="module")
+def without_test(tmp_path_factory: pytest.TempPathFactory) -> facts.Facts:
+    folder = workspace(tmp_path_factory.mktemp("notest"), test=False, fallback=False)
+    return facts.gather(folder)
+
+
+def test_it_says_what_it_is_for_and_what_not(found: facts.Facts) -> None:
+    text = card.markdown(found)
+    assert "no proof of identity" in text
+    assert "Under a probability of 0.600 the answer is `unknown`" in text
+    away = sum(answer.unknown for answer in found.judgement)
+    assert 0 < away < len(found.judgement)
+    assert f"{away} of {len(found.judgement)} test pictures are answered `unknown`" in text
+    assert "A stand-in, not a model to use" in text
+    assert "Passed over: `IMAGENET1K_V2`, because no network." in text
+    assert "0.123 (95% interval 0.133 to 0.143; chance 0.153)" in text
+    assert "1 pair of look-alikes lies on two sides" in text
+    assert f"No picture of {MISSING} in test" in text
+    assert "over 18 of 19 labels" in text
+    assert "`train.lr`" in text
+
+
+def test_it_is_the_same_each_time(found: facts.Facts) -> None:
+    assert card.markdown(found) == card.markdown(found)
+
+
+def test_without_a_test_split_it_says_validation(without_test: facts.Facts) -> None:
+    text = card.markdown(without_test)
+    assert "There is no test split" in text
+    assert "On the validation pictures:" in text
+    assert "stand-in" not in text
+    assert "test pictures" not in text
+    assert "Overlaps" not in text
+
+
+def test_every_label_has_its_row_and_none_breaks_the_table(found: facts.Facts) -> None:
+    rows = [line for line in card.markdown(found).splitlines() if line.startswith("|")]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in rows]
+    start = next(i for i, row in enumerate(cells) if row[0].strip() == "label (test)")
+    table = cells[start + 2 : start + 2 + len(HOSTILE)]
+    assert all(len(row) == 5 for row in table)
+    shown = [re.sub(r"\\(.)", r"\1", row[0].strip()) for row in table]
+    readable = [s.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") for s in shown]
+    assert readable == [label.replace("\ue000", "U+E000") for label in HOSTILE]
+    assert not re.search(r"<(?!/?$)", "".join(row[0] for row in table))
+
+
+def test_an_absent_label_keeps_its_row_and_is_not_defined(found: facts.Facts) -> None:
+    (row,) = [s for s in found.scores if s.label == MISSING and s.split == "test"]
+    assert (row.recall, row.f1, row.support) == (None, None, 0)
+    assert "| C++ | 0.000 | not defined | not defined | 0 |" in card.markdown(found)
+
+
+def test_per_label_agrees_with_evaluate(found: facts.Facts) -> None:
+    place = {label: i for i, label in enumerate(HOSTILE)}
+    actual = np.array([place[answer.actual] for answer in found.judgement])
+    predicted = np.array([place[answer.predicted] for answer in found.judgement])
+    theirs = measures.per_label(actual, predicted, HOSTILE)
+    ours = [score for score in found.scores if score.split == "test"]
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.label, one.support) == (other.label, other.support)
+        for name in ("precision", "recall", "f1"):
+            assert getattr(one, name) == pytest.approx(getattr(other, name)), (one.label, name)
+    assert (found.matrix == measures.confusion(actual, predicted, HOSTILE)).all()
+
+
+def test_a_label_never_predicted_has_no_precision() -> None:
+    answers = [answer("a", "a"), answer("b", "a")]
+    a, b = facts.per_label(["a", "b"], "test", answers)
+    assert (a.precision, a.recall, a.f1) == (0.5, 1.0, pytest.approx(2 / 3))
+    assert (b.precision, b.recall, b.f1) == (None, 0.0, 0.0)
+
+
+def answer(actual: str, predicted: str) -> facts.Answer:
+    return facts.Answer("f", "test", actual, predicted, 0.5, 0.5, False, Path("p"))
+
+
+def test_the_tables(found: facts.Facts, tmp_path: Path) -> None:
+    facts.write_tables(found, tmp_path)
+    rows = tables.read(tmp_path / "per_label.csv", facts.PER_LABEL)
+    assert len(rows) == 2 * len(HOSTILE)
+    assert [row["label"] for row in rows[: len(HOSTILE)]] == list(HOSTILE)
+    (absent,) = [r for r in rows if r["label"] == MISSING and r["split"] == "test"]
+    assert (absent["recall"], absent["f1"], absent["support"]) == ("", "", "0")
+    answers = tables.read(tmp_path / "predictions.csv", facts.PREDICTIONS)
+    assert {row["split"] for row in answers} == {"test"}
+    assert len(answers) == 2 * (len(HOSTILE) - 1)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == found.metrics
+    assert len(tables.read(tmp_path / "history.csv", ("epoch", "train/loss"))) == 3
+    assert b"\r" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+
+
+def test_without_a_test_split_the_table_of_predictions_says_so(
+    without_test: facts.Facts, tmp_path: Path
+) -> None:
+    facts.write_tables(without_test, tmp_path)
+    answers = tables.read(tmp_path / "predictions.csv", facts.PREDICTIONS)
+    assert {row["split"] for row in answers} == {"validation"}
+
+
+def test_cleaning_counts_a_picture_under_each_of_its_reasons(
+    found: facts.Facts, tmp_path: Path
+) -> None:
+    facts.write_tables(found, tmp_path)
+    rows = tables.read(tmp_path / "cleaning.csv", facts.CLEANING)
+    own = {row["reason"]: row["count"] for row in rows if row["label"] == HOSTILE[1]}
+    assert own == {"kept": "6", "dropped": "1", "blank": "1", "too_small": "1"}
+    assert found.total("kept") == 6 * len(HOSTILE) - 2
+    assert found.reasons[0] == ("no_face", 10)
+
+
+@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
+def test_the_temperature_can_be_taken_back(temperature: float) -> None:
+    logits = np.random.default_rng(0).normal(0, 4, 12)
+
+    def softmax(z: np.ndarray) -> np.ndarray:
+        return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+
+    back = facts.without_temperature(softmax(logits / temperature), temperature)
+    assert np.allclose(back, softmax(logits))
+
+
+def test_predictions_of_another_dataset_are_refused(tmp_path: Path) -> None:
+    from whoswho.errors import UserError
+
+    folder = workspace(tmp_path, labels=("a", "b"))
+    path = folder / paths.EVALUATION / "predictions.csv"
+    path.write_text(path.read_text().replace("a/google_0001.jpg", "a/gone.jpg"))
+    with pytest.raises(UserError, match=r"a/gone.jpg is not in the dataset"):
+        facts.gather(folder)

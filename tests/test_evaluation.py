@@ -1,0 +1,330 @@
+"""Judging: every label keeps its place, numbers say over what they go, strangers get no name."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_sets import draw_set, pattern
+from PIL import Image
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
+from test_features import workspace
+
+from whoswho import params, paths, tables
+from whoswho.errors import UserError
+from whoswho.learning import (
+    calibration,
+    evaluation,
+    features,
+    measures,
+    model_folder,
+    network,
+    training,
+    weights,
+)
+from whoswho.learning.dataset import Dataset
+from whoswho.learning.model_folder import Model
+
+LABELS = ("None", "007", "C++", "다")
+
+
+def shares_for(predicted: list[int], certainty: float = 0.7, labels: int = 4) -> np.ndarray:
+    """Probabilities with `certainty` on the predicted label and the rest spread evenly."""
+    shares = np.full((len(predicted), labels), (1 - certainty) / (labels - 1))
+    shares[np.arange(len(predicted)), predicted] = certainty
+    return shares
+
+
+def measure(actual: list[int], shares: np.ndarray, **more: object) -> dict[str, float]:
+    knobs: dict[str, object] = {"bootstrap": 500, "bins": 10, "seed": 0, "threshold": 0.5} | more
+    threshold = knobs.pop("threshold")
+    return measures.measure(np.array(actual), shares, shares, LABELS, threshold, **knobs)  # type: ignore[arg-type]
+
+
+# F2: labels that a split lacks
+
+
+def test_an_absent_label_keeps_its_row_and_is_not_defined() -> None:
+    # No picture of C++ (2); one is taken for it. 다 (3) is never predicted.
+    actual, predicted = [0, 0, 1, 1, 3], [0, 0, 1, 2, 1]
+    rows = measures.per_label(np.array(actual), np.array(predicted), LABELS)
+    assert [(row.label, row.support) for row in rows] == [
+        ("None", 2),
+        ("007", 2),
+        ("C++", 0),
+        ("다", 1),
+    ]
+    assert [row.precision for row in rows] == [1.0, 0.5, 0.0, None]
+    assert [row.recall for row in rows] == [1.0, 0.5, None, 0.0]
+    assert [row.f1 for row in rows] == [1.0, 0.5, None, 0.0]
+    matrix = measures.confusion(np.array(actual), np.array(predicted), LABELS)
+    assert matrix.tolist() == [[2, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_an_absent_label_that_nobody_is_taken_for_is_not_defined_throughout() -> None:
+    row = measures.per_label(np.array([0, 1, 3]), np.array([0, 1, 3]), LABELS)[2]
+    assert (row.precision, row.recall, row.f1, row.support) == (None, None, None, 0)
+
+
+def test_macro_means_say_over_how_many_labels_they_go() -> None:
+    found = measure([0, 0, 1, 1, 3], shares_for([0, 0, 1, 2, 1]))
+    assert found["macro_f1"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert found["macro_f1_labels"] == 3
+    assert found["balanced_accuracy"] == pytest.approx((1 + 0.5 + 0) / 3)
+
+
+def test_a_label_missing_from_the_predictions_only_still_counts() -> None:
+    found = measure([0, 1, 2, 3], shares_for([0, 1, 2, 2]))
+    assert found["macro_f1_labels"] == 4
+    assert found["macro_f1"] == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
+
+
+# The numbers
+
+
+def test_the_numbers_of_a_split_by_hand() -> None:
+    shares = np.array([[0.6, 0.2, 0.1, 0.1], [0.3, 0.4, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
+    found = measure([0, 0, 3], shares)
+    assert found["pictures"] == 3
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["chance"] == pytest.approx(2 / 3)
+    assert found["top_2"] == 1.0
+    assert found["log_loss"] == pytest.approx(-(math.log(0.6) + math.log(0.3) + math.log(0.4)) / 3)
+    # Bins .6 (one right) and .4 (one right, one wrong: mean probability .4, right .5).
+    assert found["ece"] == pytest.approx((abs(1 - 0.6) + abs(1 - 0.8)) / 3)
+    assert found["known_turned_away"] == pytest.approx(2 / 3)
+    assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
+
+
+def test_top_2_of_two_labels_is_all() -> None:
+    assert measures.top(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), 2) == 1.0
+
+
+def test_the_interval_is_the_percentile_bootstrap() -> None:
+    right = np.array([1] * 80 + [0] * 20)
+    dice = np.random.default_rng(1)
+    resampled = right[dice.integers(0, 100, (20000, 100))].mean(axis=1)
+    low, high = measures.interval(80, 100, 20000, seed=0)
+    assert (low, high) == pytest.approx(tuple(np.percentile(resampled, (2.5, 97.5))), abs=0.011)
+    assert measures.interval(80, 100, 20000, seed=0) == (low, high)
+    assert measures.interval(5, 5, 100, seed=0) == (1.0, 1.0)
+
+
+def test_the_calibration_error_is_none_where_certainty_is_right() -> None:
+    actual = [0] * 7 + [1] * 3
+    shares = shares_for([0] * 10, 0.7)
+    assert measure(actual, shares)["ece"] == pytest.approx(0, abs=1e-12)
+    assert measure(actual, shares_for([0] * 10, 1.0))["ece"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (5, 5), (1, 9), (30, 12), (0, 4), (3, 400)])
+def test_mcnemar_is_exact(first: int, second: int) -> None:
+    expected = binomtest(first, first + second).pvalue if first + second else 1.0
+    assert measures.mcnemar(first, second) == pytest.approx(expected)
+    assert measures.mcnemar(second, first) == measures.mcnemar(first, second)
+
+
+# Calibration
+
+
+def made_logits(sharpness: float, count: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    dice = np.random.default_rng(0)
+    actual = dice.integers(0, 4, count)
+    logits = dice.normal(0, 1, (count, 4)) + 1.5 * np.eye(4)[actual]
+    return (logits * sharpness).astype(np.float32), actual
+
+
+@pytest.mark.parametrize("sharpness", [0.2, 1.0, 7.0])
+def test_the_temperature_is_the_one_with_the_lowest_log_loss(sharpness: float) -> None:
+    logits, actual = made_logits(sharpness)
+
+    def loss(temperature: float) -> float:
+        shares = calibration.probabilities(logits, temperature)
+        return float(-np.log(shares[np.arange(len(actual)), actual]).mean())
+
+    best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x
+    assert calibration.fit_temperature(logits, actual) == pytest.approx(best, rel=1e-3)
+
+
+def test_the_temperature_stays_in_its_range() -> None:
+    right = np.eye(3, dtype=np.float32)
+    assert calibration.fit_temperature(right, np.arange(3)) == calibration.COLDEST
+    assert calibration.fit_temperature(right, np.array([1, 2, 0])) == calibration.HOTTEST
+
+
+def test_probabilities_survive_huge_logits() -> None:
+    shares = calibration.probabilities(np.array([[1e4, -1e4]], np.float32), 0.05)
+    assert shares.tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("count", [1, 7, 40, 300])
+@pytest.mark.parametrize("turn_away", [0.0, 0.05, 0.3, 1.0])
+def test_the_threshold_turns_away_at_most_its_share(turn_away: float, count: int) -> None:
+    logits, _ = made_logits(1.0, count)
+    surest = calibration.probabilities(logits, 1.0).max(axis=1)
+    threshold = calibration.fit_threshold(calibration.probabilities(logits, 1.0), turn_away)
+    away = int((surest < threshold).sum())
+    assert away == math.floor(turn_away * count)
+    assert 0 < threshold <= 1
+
+
+# A whole model
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
+    """A set with four people of whom three are known well, and the folder of its model."""
+    folder = tmp_path_factory.mktemp("judged")
+    counts = {
+        "train": dict.fromkeys("ABC", 30), "validation": dict.fromkeys("ABC", 14),
+        "test": {"A": 6, "C": 5},
+    }  # fmt: skip
+    dataset = draw_set(folder / "dataset", counts)
+    trunk = network.random_trunk("resnet18", 0)
+    body, width = network.trunk_from("resnet18", trunk)
+    (folder / "features").mkdir()
+    augment = params.Augment(views=2, shear=2.0, scale=[0.95, 1.05], flip=0.0, seed=0)
+    features.extract(dataset, body, width, "0" * 64, augment, folder / "features")
+    recipe = params.Train(
+        epochs=12, batch=8, lr=0.001, trunk_lr=1e-4, weight_decay=0.0, head=[32], dropout=0.0,
+        standardize=True, turn_away=0.05, seed=0, device="cpu",
+    )  # fmt: skip
+    stored = features.load(folder / "features", dataset, "0" * 64)
+    fitted = training.fit(dataset, "resnet18", trunk, stored, recipe, augment, 0)
+    logits, actual = fitted.validation_logits, fitted.validation_targets
+    temperature = calibration.fit_temperature(logits, actual)
+    threshold = calibration.fit_threshold(calibration.probabilities(logits, temperature), 0.05)
+    with paths.fresh_folder(folder / "model") as out:
+        model_folder.save(
+            out, fitted, picture=dataset.picture, temperature=temperature, threshold=threshold,
+            params={}, inputs={}, source=weights.Source("resnet18", "random", "0" * 64, "seed 0"),
+        )  # fmt: skip
+    return dataset, folder / "model"
+
+
+@pytest.fixture(scope="module")
+def model(judged: tuple[Dataset, Path]) -> Model:
+    return model_folder.load(judged[1])
+
+
+def test_a_model_is_judged_from_pictures_by_what_is_served(
+    judged: tuple[Dataset, Path], model: Model
+) -> None:
+    dataset, _ = judged
+    answers = evaluation.answer(model, dataset, "test")
+    images = [Image.open(e.path).convert("RGB") for e in dataset.examples["test"]]
+    singly = np.concatenate([evaluation.predict(model, [image]) for image in images])
+    assert answers.shares == pytest.approx(singly, abs=1e-4)
+    assert answers.shares.sum(axis=1) == pytest.approx(1)
+    assert (answers.shares.argmax(axis=1) == answers.actual).mean() > 0.9
+    assert not np.allclose(answers.shares, answers.shares_uncalibrated)
+
+
+def test_a_stranger_gets_no_name(model: Model) -> None:
+    """Field report C4: someone the model never saw, beside people it knows.
+
+    The stranger looks a little like two of them. What looks like nobody may still get a sure
+    name, the more so from an untrained trunk: no threshold on a probability is proof of identity.
+    """
+
+    def turned_away(*kinds: float) -> float:
+        images = [pattern(kind, f"{n:08x}", 64) for kind in kinds for n in range(30)]
+        return float((model.probabilities(images).max(axis=1) < model.threshold).mean())
+
+    assert turned_away(0, 1, 2) < 0.2
+    assert turned_away(0.5) > 0.8
+
+
+def test_the_table_has_a_row_a_picture_with_every_labels_probability(
+    judged: tuple[Dataset, Path], model: Model
+) -> None:
+    dataset, _ = judged
+    answers = evaluation.answer(model, dataset, "test")
+    header, rows = evaluation.table(answers, dataset, 0.999)
+    assert header == [
+        "file", "split", "actual", "predicted", "unknown",
+        "probability/A", "probability/B", "probability/C",
+    ]  # fmt: skip
+    assert [row["file"] for row in rows] == [e.file for e in dataset.examples["test"]]
+    for row, shares in zip(rows, answers.shares, strict=True):
+        found = [row[f"probability/{label}"] for label in "ABC"]
+        assert found == shares.tolist()
+        assert row["predicted"] == "ABC"[int(np.argmax(found))]
+        assert row["unknown"] == int(max(found) < 0.999)
+
+
+def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path], model: Model) -> None:
+    other = dataclasses.replace(judged[0], labels=("A", "C", "B"))
+    with pytest.raises(
+        UserError, match=r"labels \(A, C, B\) are not those of the model \(A, B, C\)"
+    ):
+        evaluation.answer(model, other, "test")
+
+
+@pytest.mark.parametrize("splits", [("validation", "test"), ("validation",)])
+def test_the_stage_writes_numbers_for_the_splits_there_are(
+    splits: tuple[str, ...], judged: tuple[Dataset, Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from whoswho.stages import evaluate as stage
+
+    dataset, folder = judged
+    if "test" not in splits:
+        counts = {"train": dict.fromkeys("ABC", 1), "validation": dict.fromkeys("ABC", 4)}
+        dataset = draw_set(tmp_path / "untested", counts)
+    root = workspace(tmp_path, dataset, monkeypatch)
+    (root / paths.MODEL).symlink_to(folder, target_is_directory=True)
+    stage.main()
+    metrics = paths.read_json(root / paths.EVALUATION / "metrics.json")
+    names = {
+        "accuracy", "accuracy_low", "accuracy_high", "chance", "balanced_accuracy", "macro_f1",
+        "macro_f1_labels", "log_loss", "top_2", "ece", "ece_uncalibrated", "known_turned_away",
+        "pictures",
+    }  # fmt: skip
+    assert set(metrics) == {f"{split}/{name}" for split in splits for name in names}
+    assert all(type(value) in (int, float) for value in metrics.values())
+    if "test" in splits:
+        assert metrics["test/macro_f1_labels"] == 2  # the test split lacks label B
+        assert metrics["validation/known_turned_away"] <= 0.05
+    rows = tables.read(root / paths.EVALUATION / "predictions.csv")
+    assert len(rows) == sum(len(dataset.examples[split]) for split in splits)
+    for split in splits:
+        own = [row for row in rows if row["split"] == split]
+        right = np.mean([row["actual"] == row["predicted"] for row in own])
+        assert metrics[f"{split}/accuracy"] == pytest.approx(right)
+    first = {path.name: path.read_bytes() for path in (root / paths.EVALUATION).iterdir()}
+    out = capsys.readouterr().out
+    assert out.startswith(f"evaluate: {splits[-1]} accuracy ")
+    assert out.count("\n") == 1
+    stage.main()
+    assert {p.name: p.read_bytes() for p in (root / paths.EVALUATION).iterdir()} == first
+
+
+def test_measuring_needs_no_torch_at_import() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, whoswho.learning.measures, whoswho.learning.evaluation; "
+        "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    )
+    source = str(Path(params.__file__).parents[1])
+    run = subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": source}, check=False)
+    assert run.returncode == 0
+
+
+def test_torch_threads_do_not_change_the_judgement(
+    judged: tuple[Dataset, Path], model: Model
+) -> None:
+    threads = torch.get_num_threads()
+    first = evaluation.answer(model, judged[0], "test").shares
+    try:
+        torch.set_num_threads(threads % 2 + 1)
+        assert evaluation.answer(model, judged[0], "test").shares == pytest.approx(first, abs=1e-4)
+    finally:
+        torch.set_num_threads(threads)

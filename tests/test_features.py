@@ -1,0 +1,308 @@
+"""Features: views that depend on the picture alone, a fast pass that agrees with the plain one."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_sets import draw_set
+from PIL import Image, ImageChops
+from torch import nn
+
+from whoswho import params, paths
+from whoswho.errors import UserError
+from whoswho.learning import features, forward, network, views
+from whoswho.learning.dataset import Dataset
+from whoswho.params import Augment
+from whoswho.pictures import prepare
+
+ARCH = "resnet18"
+WIDTH = 512
+SHA = "0" * 64
+AUGMENT = Augment(views=3, shear=10.0, scale=[0.8, 1.2], flip=0.5, seed=0)
+COUNTS = {
+    "train": {"A": 5, "B": 6},
+    "validation": {"A": 2, "B": 1},
+    "test": {"A": 1, "B": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return draw_set(tmp_path_factory.mktemp("set"), COUNTS)
+
+
+@pytest.fixture(scope="module")
+def trunk() -> nn.Module:
+    return network.trunk_from(ARCH, network.random_trunk(ARCH, 0))[0]
+
+
+def extract(dataset: Dataset, trunk: nn.Module, out: Path, augment: Augment = AUGMENT) -> None:
+    with paths.fresh_folder(out) as folder:
+        features.extract(dataset, trunk, WIDTH, SHA, augment, folder)
+
+
+@pytest.fixture
+def stored(dataset: Dataset, trunk: nn.Module, tmp_path: Path) -> Path:
+    extract(dataset, trunk, tmp_path / "features")
+    return tmp_path / "features"
+
+
+def nearness(first: np.ndarray, second: np.ndarray) -> float:
+    """The smallest cosine of two arrays' rows."""
+    first, second = (torch.from_numpy(np.array(a, np.float32)) for a in (first, second))
+    return float(torch.cosine_similarity(first, second, dim=-1).min())
+
+
+# Views
+
+
+def test_a_view_depends_on_picture_number_and_seed_alone() -> None:
+    drawn = [views.draw(AUGMENT, digest, number) for digest in "ab" for number in range(3)]
+    assert drawn[4] == views.draw(AUGMENT, "b", 1)
+    assert len(set(drawn)) == 6
+    other = AUGMENT.model_copy(update={"seed": 1})
+    assert views.draw(other, "b", 1) != drawn[4]
+
+
+def test_views_are_drawn_over_the_whole_range_and_within_it() -> None:
+    drawn = [views.draw(AUGMENT, str(number), 0) for number in range(400)]
+    assert -10 <= min(v.shear for v in drawn) < -9
+    assert 9 < max(v.shear for v in drawn) <= 10
+    assert 0.8 <= min(v.scale for v in drawn) < 0.82
+    assert 1.18 < max(v.scale for v in drawn) <= 1.2
+    assert 0.4 < np.mean([v.flip for v in drawn]) < 0.6
+
+
+def test_a_view_is_the_blogs_affine_map_and_mirror() -> None:
+    picture = Image.new("RGB", (64, 64), "white")
+    picture.paste("red", (0, 0, 32, 64))
+    plain = views.View(shear=0, scale=1, flip=False)
+    assert ImageChops.difference(views.apply(picture, plain), picture).getbbox() is None
+    mirrored = views.apply(picture, dataclasses.replace(plain, flip=True))
+    assert mirrored.getpixel((5, 32)) == (255, 255, 255)
+    smaller = views.apply(picture, dataclasses.replace(plain, scale=0.5))
+    assert smaller.getpixel((2, 2)) == (0, 0, 0)
+    assert smaller.getpixel((40, 32)) == (255, 255, 255)
+    sheared = views.apply(picture, dataclasses.replace(plain, shear=10))
+    border = [next(x for x in range(64) if sheared.getpixel((x, y))[1] > 127) for y in (8, 56)]
+    assert abs(border[1] - border[0]) == pytest.approx(48 * np.tan(np.radians(10)), abs=2)
+
+
+# The stored features
+
+
+def test_features_have_a_view_an_epoch_for_training_and_one_elsewhere(
+    stored: Path, dataset: Dataset
+) -> None:
+    loaded = features.load(stored, dataset, SHA)
+    assert {split: found.values.shape for split, found in loaded.items()} == {
+        "train": (3, 11, WIDTH),
+        "validation": (1, 3, WIDTH),
+        "test": (1, 3, WIDTH),
+    }
+    for split, found in loaded.items():
+        assert isinstance(found.values, np.memmap)
+        assert found.values.dtype == np.float32
+        assert found.targets.tolist() == [e.label for e in dataset.examples[split]]
+
+
+def test_every_row_is_its_picture_seen_through_its_view(
+    stored: Path, dataset: Dataset, trunk: nn.Module
+) -> None:
+    values = features.load(stored, dataset, SHA)
+    trunk.eval()
+    for split, number, view in (
+        ("train", 7, 0),
+        ("train", 7, 2),
+        ("train", 0, 1),
+        ("test", 2, None),
+    ):
+        example = dataset.examples[split][number]
+        image = Image.open(example.path)
+        if view is not None:
+            image = views.apply(image, views.draw(AUGMENT, example.sha256, view))
+        with torch.inference_mode():
+            expected = trunk(prepare.to_tensor([image])).numpy()[0]
+        row = values[split].values[view or 0, number]
+        assert nearness(row, expected) > 0.9995
+        others = np.delete(values[split].values[view or 0], number, axis=0)
+        distance = np.abs(row - expected).mean()
+        assert all(distance < np.abs(other - expected).mean() / 2 for other in others)
+
+
+def test_views_of_a_picture_differ(stored: Path, dataset: Dataset) -> None:
+    values = features.load(stored, dataset, SHA)["train"].values
+    for first, second in ((0, 1), (1, 2), (0, 2)):
+        assert (np.abs(values[first] - values[second]).mean(axis=1) > 0).all()
+
+
+def test_a_second_run_gives_the_same_bytes_with_any_number_of_streams(
+    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path
+) -> None:
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            extract(dataset, trunk, tmp_path / "again")
+            for file in sorted(stored.iterdir()):
+                assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_pictures_features_do_not_depend_on_its_company(
+    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path
+) -> None:
+    chosen = dataset.examples["train"][9:2:-1]
+    fewer = dataclasses.replace(dataset, examples={**dataset.examples, "train": chosen})
+    extract(fewer, trunk, tmp_path / "fewer")
+    expected = features.load(stored, dataset, SHA)["train"].values[:, 9:2:-1]
+    assert (
+        nearness(features.load(tmp_path / "fewer", fewer, SHA)["train"].values, expected) > 0.99999
+    )
+
+
+def test_other_seeds_draw_other_views(
+    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path
+) -> None:
+    extract(dataset, trunk, tmp_path / "other", AUGMENT.model_copy(update={"seed": 1}))
+    first, other = (features.load(f, dataset, SHA) for f in (stored, tmp_path / "other"))
+    assert not np.array_equal(first["train"].values, other["train"].values)
+    assert np.array_equal(first["test"].values, other["test"].values)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_fast_pass_agrees_with_the_plain_one(
+    dtype: torch.dtype, dataset: Dataset, trunk: nn.Module
+) -> None:
+    images = [Image.open(e.path) for e in dataset.examples["train"]]
+    batch = prepare.to_tensor(images)
+    ways = [forward._eager(forward.fold(trunk), torch.device("cpu"), dtype, 32)]
+    if torch.backends.mkldnn.is_available():
+        ways.append(forward._packed(forward.fold(trunk), dtype))
+    with torch.inference_mode():
+        expected = trunk.eval()(batch).numpy()
+    for way in ways:
+        found = way.run(batch)
+        assert found.dtype == torch.float32
+        assert nearness(found.numpy(), expected) >= (
+            0.999 if dtype == torch.bfloat16 else 0.999999
+        )
+
+
+def test_the_fast_pass_agrees_on_real_pictures(cases: Path) -> None:
+    files = sorted((cases / "people").rglob("*.jpg"))[::30][:6]
+    images = [Image.open(file).convert("RGB").resize((224, 224)) for file in files]
+    batch = prepare.to_tensor(images)
+    trunk, _ = network.trunk_from("resnet50", network.random_trunk("resnet50", 0))
+    with torch.inference_mode():
+        expected = trunk.eval()(batch).numpy()
+    ready = forward.prepare(trunk, torch.device("cpu"))
+    assert len(files) == 6
+    assert nearness(ready.run(batch).numpy(), expected) >= 0.999
+
+
+# What can be wrong with them
+
+
+def spoil_end(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def spoil_middle(path: Path) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    path.write_bytes(whole)
+
+
+@pytest.mark.parametrize("spoil", [spoil_end, spoil_middle, Path.unlink])
+def test_a_damaged_file_is_named(spoil, stored: Path, dataset: Dataset) -> None:
+    spoil(stored / "train.npy")
+    with pytest.raises(UserError, match=r"train\.npy: absent or damaged; run `dvc checkout`"):
+        features.load(stored, dataset, SHA)
+
+
+def test_features_of_other_pictures_or_another_trunk_are_refused(
+    stored: Path, dataset: Dataset
+) -> None:
+    with pytest.raises(UserError, match="another trunk"):
+        features.load(stored, dataset, "1" * 64)
+    shorter = {**dataset.examples, "train": dataset.examples["train"][1:]}
+    with pytest.raises(UserError, match="other pictures"):
+        features.load(stored, dataclasses.replace(dataset, examples=shorter), SHA)
+
+
+def test_a_damaged_picture_is_named_whichever_stream_meets_it(
+    trunk: nn.Module, tmp_path: Path
+) -> None:
+    dataset = draw_set(tmp_path / "set", {"train": {"A": 9, "B": 9}, "validation": {"A": 1}})
+    broken = dataset.examples["train"][16].path
+    broken.write_bytes(broken.read_bytes()[:200])
+    with pytest.raises(UserError, match=rf"{broken.name}: cannot be read"):
+        extract(dataset, trunk, tmp_path / "features")
+    assert not (tmp_path / "features").exists()
+
+
+def test_a_fine_tuned_trunk_keeps_no_features(tmp_path: Path, dataset: Dataset) -> None:
+    features.leave_empty(AUGMENT, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
+    # Train reads the augmentation from params then; the index changes with it, so train runs.
+    before = (tmp_path / "index.json").read_bytes()
+    features.leave_empty(AUGMENT.model_copy(update={"shear": 5.0}), tmp_path)
+    assert (tmp_path / "index.json").read_bytes() != before
+    with pytest.raises(UserError, match="fine-tuned"):
+        features.load(tmp_path, dataset, SHA)
+
+
+def test_an_iterator_is_drawn_batch_by_batch_and_all_of_it() -> None:
+    drawn, done = [], []
+
+    def batches():
+        for number in range(50):
+            drawn.append(number)
+            yield number
+
+    def work(number: int) -> None:
+        assert len(drawn) - len(done) <= 4
+        done.append(number)
+
+    forward.each(batches(), work, 3)
+    assert sorted(done) == list(range(50))
+
+
+def test_a_stage_run_writes_the_folder(
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from whoswho.learning import weights
+    from whoswho.stages import features as stage
+
+    root = workspace(tmp_path, dataset, monkeypatch)
+    state, source = weights.fetch(["random"], ARCH, 0, [root])
+    (root / paths.BACKBONE).mkdir(parents=True)
+    weights.save(root / paths.BACKBONE, state, source)
+    stage.main()
+    loaded = features.load(root / paths.FEATURES, dataset, source.sha256)
+    assert len(loaded["train"].targets) == 11
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert "train 11 x 3, validation 3 x 1, test 3 x 1" in out
+
+
+def workspace(folder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace whose artifacts/dataset is `dataset`."""
+    own = Path(params.__file__).parents[2] / "params.yaml"
+    (folder / "params.yaml").write_bytes(own.read_bytes())
+    (folder / "dvc.yaml").touch()
+    (folder / paths.DATASET).parent.mkdir()
+    (folder / paths.DATASET).symlink_to(dataset.folder, target_is_directory=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return folder

@@ -1,0 +1,175 @@
+"""The model as a folder: complete, of a known format, nothing in it that runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from whoswho import paths, tables
+from whoswho.errors import UserError
+from whoswho.learning import model_folder, network, weights
+from whoswho.learning.network import HeadShape, Network
+from whoswho.learning.training import Fitted
+from whoswho.pictures import prepare
+
+ARCH = "resnet18"
+LABELS = ("None", "아이유", "C++")
+PICTURE = {
+    "crop": "face", "margin": 0.3, "size": 64, "face_probability": 0.9, "face_smallest": 0.06,
+}  # fmt: skip
+SHAPE = HeadShape((16,), 0.2, standardize=True)
+
+
+def trained() -> Network:
+    trunk, width = network.trunk_from(ARCH, network.random_trunk(ARCH, 0))
+    for module in trunk.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # as after training
+            module.running_mean.uniform_(-0.1, 0.1)  # type: ignore[union-attr]
+            module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    head = network.build_head(width, len(LABELS), SHAPE)
+    head.standardize.deviation.fill_(3)  # type: ignore[union-attr, operator]
+    return Network(ARCH, trunk, head).eval()
+
+
+@pytest.fixture(scope="module")
+def net() -> Network:
+    torch.manual_seed(0)
+    return trained()
+
+
+@pytest.fixture
+def folder(net: Network, tmp_path: Path) -> Path:
+    state = {name: value.detach() for name, value in net.state_dict().items()}
+    history = [
+        {
+            "epoch": epoch, "train/loss": 1 / epoch, "train/accuracy": 0.5,
+            "validation/loss": 1.1, "validation/accuracy": 0.25,
+        }
+        for epoch in (1, 2)
+    ]  # fmt: skip
+    nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
+    fitted = Fitted(ARCH, LABELS, SHAPE, state, history, *nothing)
+    with paths.fresh_folder(tmp_path / "model") as out:
+        model_folder.save(
+            out, fitted, picture=PICTURE, temperature=1.5, threshold=0.4,
+            params={"train.lr": 0.001}, inputs={"dataset": "12"},
+            source=weights.Source(ARCH, "random", "34", "seed 0"),
+        )  # fmt: skip
+    return tmp_path / "model"
+
+
+def test_a_model_answers_as_the_network_it_was_saved_from(folder: Path, net: Network) -> None:
+    model = model_folder.load(folder)
+    dice = np.random.default_rng(0)
+    images = [Image.fromarray(dice.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(5)]
+    with torch.inference_mode():
+        expected = net(prepare.to_tensor(images))
+    assert model.logits(images) == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-4)
+    shares = torch.softmax(expected.double() / 1.5, dim=1).numpy()
+    assert model.probabilities(images) == pytest.approx(shares, abs=1e-5)
+
+
+def test_everything_about_a_model_comes_back(folder: Path) -> None:
+    model = model_folder.load(folder)
+    assert model.labels == LABELS
+    assert (model.temperature, model.threshold) == (1.5, 0.4)
+    assert prepare.PictureSettings.from_json(model.picture).to_json() == PICTURE
+    assert model.description["params"] == {"train.lr": 0.001}
+    assert model.description["inputs"] == {"dataset": "12"}
+    assert model.description["backbone"]["random"] is True
+    assert model.description["format"] == model_folder.FORMAT == 1
+    assert "아이유" in (folder / "model.json").read_text(encoding="utf-8")
+    rows = tables.read(folder / "history.csv", model_folder.HISTORY_COLUMNS)
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [float(row["train/loss"]) for row in rows] == [1.0, 0.5]
+
+
+def test_a_model_is_three_files_of_which_none_runs(folder: Path) -> None:
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["history.csv", "model.json", "weights.safetensors"]
+    assert set(load_file(folder / "weights.safetensors")) == set(trained().state_dict())
+
+
+def test_the_digest_names_weights_and_description(folder: Path) -> None:
+    first = model_folder.digest(folder)
+    assert first == model_folder.digest(folder)
+    (folder / "history.csv").write_text("other")
+    assert model_folder.digest(folder) == first
+    described = (folder / "model.json").read_text(encoding="utf-8")
+    (folder / "model.json").write_text(described.replace("0.4", "0.5"), encoding="utf-8")
+    second = model_folder.digest(folder)
+    spoil(folder / "weights.safetensors")
+    assert len({first, second, model_folder.digest(folder)}) == 3
+    (folder / "model.json").unlink()
+    with pytest.raises(UserError, match=r"model\.json: not there"):
+        model_folder.digest(folder)
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-4] + b"\1\2\3\4")
+
+
+@pytest.mark.parametrize("found", [2, 0, "1", None])
+def test_another_format_is_refused(found: object, folder: Path) -> None:
+    edit(folder, format=found)
+    with pytest.raises(UserError, match=rf"its format is {found}, this version reads format 1"):
+        model_folder.load(folder)
+    with pytest.raises(UserError, match="format"):
+        model_folder.describe(folder)
+
+
+def edit(folder: Path, **changes: object) -> None:
+    path = folder / "model.json"
+    paths.write_json(path, json.loads(path.read_text(encoding="utf-8")) | changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": ["A", "B"]},
+        {"arch": "resnet50"},
+        {"head": {"widths": [8], "dropout": 0, "standardize": True}},
+    ],
+)
+def test_weights_for_something_else_are_refused(changes: dict[str, object], folder: Path) -> None:
+    edit(folder, **changes)
+    labels = len(changes.get("labels", LABELS))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=rf"does not fit model\.json.*has {labels} labels"):
+        model_folder.load(folder)
+
+
+def test_a_description_that_lacks_something_is_refused(folder: Path) -> None:
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    for name in ("labels", "head", "picture", "temperature", "threshold"):
+        (folder / "model.json").write_text(
+            json.dumps({k: v for k, v in described.items() if k != name}), encoding="utf-8"
+        )
+        with pytest.raises(UserError, match=name):
+            model_folder.load(folder)
+
+
+def test_damaged_and_absent_files_are_named(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"weights\.safetensors: damaged"):
+        model_folder.load(folder)
+    path.unlink()
+    with pytest.raises(UserError, match=r"weights\.safetensors: not there"):
+        model_folder.load(folder)
+    (folder / "model.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"model\.json: not JSON"):
+        model_folder.load(folder)
+
+
+def test_surplus_weights_are_refused(folder: Path) -> None:
+    path = folder / "weights.safetensors"
+    save_file({**load_file(path), "head.more.weight": torch.ones(2)}, path)
+    with pytest.raises(UserError, match="does not fit"):
+        model_folder.load(folder)

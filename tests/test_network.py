@@ -1,0 +1,138 @@
+"""The network: any ResNet by name, the blog's head, and freezing that holds (field report C1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from whoswho.errors import UserError
+from whoswho.learning import forward, network
+from whoswho.learning.network import HeadShape, Network, Unfreeze
+
+ARCH = "resnet18"
+UNFREEZE: tuple[Unfreeze, ...] = (0, 1, 2, 3, 4, "all")
+BLOG = HeadShape((128,), 0.0, standardize=False)
+
+
+def small_network(labels: int = 3, shape: HeadShape = BLOG) -> Network:
+    trunk, width = network.trunk_from(ARCH, network.random_trunk(ARCH, 0))
+    return Network(ARCH, trunk, network.build_head(width, labels, shape))
+
+
+def test_the_architectures_are_torchvisions_resnets() -> None:
+    names = set(network.architectures())
+    assert {"resnet18", "resnet152", "resnext50_32x4d", "wide_resnet50_2"} <= names
+    assert not {"vgg16", "fcn_resnet50", "densenet121"} & names
+
+
+@pytest.mark.parametrize("arch", ["resnet-50", "vgg16", "Resnet50"])
+def test_an_unknown_architecture_is_an_error_with_names(arch: str) -> None:
+    with pytest.raises(UserError, match=r"nearest: .*resn"):
+        network.trunk_outline(arch)
+
+
+@pytest.mark.parametrize(("arch", "width"), [("resnet18", 512), ("resnext50_32x4d", 2048)])
+def test_a_trunk_gives_features_of_its_width(arch: str, width: int) -> None:
+    outline, told = network.trunk_outline(arch)
+    assert told == width
+    assert not any(name.startswith("fc.") for name in outline)
+    trunk, _ = network.trunk_from(arch, network.random_trunk(arch, 0))
+    assert trunk.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, width)
+
+
+def test_without_standardisation_the_head_is_the_blogs() -> None:
+    layers = list(network.build_head(2048, 17, BLOG))
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert (layers[0].in_features, layers[0].out_features, layers[2].out_features) == (
+        2048,
+        128,
+        17,
+    )
+
+
+def test_the_head_has_the_shape_asked_for() -> None:
+    shape = HeadShape((64, 32), 0.5, standardize=True)
+    head = network.build_head(512, 4, shape)
+    kinds = [type(layer).__name__ for layer in head]
+    assert kinds == ["Standardize", "Linear", "ReLU", "Linear", "ReLU", "Dropout", "Linear"]
+    assert HeadShape.from_json(shape.to_json()) == shape
+    assert [type(layer) for layer in network.build_head(512, 4, HeadShape((), 0.0, False))] == [
+        nn.Linear
+    ]
+
+
+def test_the_head_is_drawn_from_its_seed_alone() -> None:
+    torch.manual_seed(1)
+    expected = torch.rand(2)
+    torch.manual_seed(1)
+    heads = [network.build_head(512, 4, BLOG, seed) for seed in (3, 3, 4)]
+    assert torch.equal(torch.rand(2), expected)
+    first, same, other = (head.get_parameter("labels.weight") for head in heads)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+WAKING: dict[str, Callable[[Network], object]] = {
+    "network": lambda net: net.train(),
+    "trunk": lambda net: net.trunk.train(),
+    "each block": lambda net: [block.train() for block in net.trunk.children()],
+    "each module": lambda net: [module.train() for module in net.trunk.modules()],
+}
+
+
+@pytest.mark.parametrize("waking", WAKING)
+@pytest.mark.parametrize("unfreeze", UNFREEZE)
+def test_frozen_blocks_hold_every_tensor_still_whatever_train_is_called(
+    unfreeze: Unfreeze, waking: str
+) -> None:
+    net = small_network()
+    net.freeze(unfreeze)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    WAKING[waking](net)
+    learning = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(learning, lr=0.1, weight_decay=0.1)
+    net(torch.randn(4, 3, 64, 64)).square().sum().backward()
+    optimizer.step()
+    learns = (*network.learning_blocks(unfreeze), "fc")
+    frozen = net.frozen_names()
+    for name, value in net.state_dict().items():
+        block = name.split(".")[1] if name.startswith("trunk.") else "head"
+        held = block != "head" and block not in learns
+        assert (name in frozen) == held, name
+        assert torch.equal(value, before[name]) == held, name
+
+
+def test_learning_blocks_go_from_the_named_one_up() -> None:
+    assert network.learning_blocks(0) == ()
+    assert network.learning_blocks(4) == ("layer4",)
+    assert network.learning_blocks(1) == ("layer1", "layer2", "layer3", "layer4")
+    assert network.learning_blocks("all")[:2] == ("conv1", "bn1")
+
+
+def test_freezing_can_be_taken_back() -> None:
+    net = small_network()
+    net.freeze(0)
+    net.freeze("all")
+    net.train()
+    norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
+    assert all(module.training for module in norms)
+    assert net.frozen_names() == set()
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "resnet50", "resnext50_32x4d"])
+def test_folding_batch_norms_changes_nothing_but_rounding(arch: str) -> None:
+    trunk, _ = network.trunk_from(arch, network.random_trunk(arch, 0))
+    for module in trunk.modules():
+        if isinstance(module, nn.BatchNorm2d):  # as after training
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1)
+            nn.init.uniform_(module.bias, -0.1, 0.1)
+    pictures = torch.randn(2, 3, 64, 64)
+    expected = trunk.eval()(pictures).detach()
+    folded = forward.fold(trunk)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    assert torch.allclose(folded(pictures), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))

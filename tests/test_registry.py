@@ -1,0 +1,258 @@
+"""Versions, their aliases and the promotion log, against the real MLflow registry."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import lifecycle_outputs as small
+import pytest
+from lifecycle_models import make_model
+from lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root  # noqa: F401
+
+from whoswho.errors import UserError
+from whoswho.lifecycle import completion, promotion, registry, tracking
+from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.registry import Registered
+from whoswho.params import Promote
+
+POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real, small model: MLflow tries each version it is given."""
+    return make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
+
+
+def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object) -> Outputs:
+    """Outputs around the real model; each `threshold` is another model."""
+    import json
+
+    outputs = small.write(root, **kind)  # type: ignore[arg-type]
+    folder = outputs.folder / "model"
+    shutil.copy(weights / "weights.safetensors", folder)
+    model = {
+        **json.loads((weights / "model.json").read_bytes()),
+        **{k: v for k, v in outputs.model.items() if k in ("labels", "params", "backbone")},
+        "threshold": threshold,
+    }
+    small.write_json(folder / "model.json", model)
+    return outputs
+
+
+def register(root: Path, outputs: Outputs, when: str = "always") -> Registered:
+    store = tracking.open_store(root)
+    digest = small.digest(outputs)
+    run = completion.completed_run(
+        store, outputs, digest, root / "reports", small.PARAMS, {"commit": "c0ffee"}
+    )
+    return registry.register(store, run.info.run_id, outputs, digest, when)
+
+
+def test_registering_is_idempotent(
+    root: Path,
+    weights: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    outputs = outputs_of(root, weights, wrong=[0])
+    first = register(root, outputs)
+    assert (first.number, first.new) == (1, True)
+    store = tracking.open_store(root)
+    (version,) = registry.versions(store)
+    before = everything(store, version.run_id)
+    again = register(root, outputs)
+    assert (again.number, again.new) == (1, False)
+    assert everything(store, version.run_id) == before
+    assert len(registry.log(store)) == 1
+    assert version.aliases == ("challenger",)
+    assert version.metric("test/accuracy") == pytest.approx(1 - 1 / 18)
+    assert version.tags["model.sha256"] == small.digest(outputs)
+    assert version.tags["split.sha256"] == outputs.split_digest
+    assert version.tags["commit"] == "c0ffee"
+    assert version.tags["random_trunk"] == "false"
+    assert capfd.readouterr() == ("", ""), "a library's line got through"
+
+
+def test_registering_logs_no_metric_twice(root: Path, weights: Path) -> None:
+    outputs = outputs_of(root, weights)
+    store = tracking.open_store(root)
+    digest = small.digest(outputs)
+    run = completion.completed_run(store, outputs, digest, root / "reports", {}, {})
+    before = everything(store, run.info.run_id)["points"]
+    registry.register(store, run.info.run_id, outputs, digest, "always")
+    assert everything(store, run.info.run_id)["points"] == before
+    assert store.run(run.info.run_id).info.status == "FINISHED"
+
+
+def test_a_known_model_moves_the_challenger_back(root: Path, weights: Path) -> None:
+    register(root, outputs_of(root, weights, 0.3))
+    assert register(root, outputs_of(root, weights, 0.4)).number == 2
+    back = register(root, outputs_of(root, weights, 0.3))
+    assert (back.number, back.new) == (1, False)
+    assert [(v.number, v.aliases) for v in registry.versions()] == [(2, ()), (1, ("challenger",))]
+    assert [(m.before, m.after) for m in registry.log()] == [(None, 1), (1, 2), (2, 1)]
+
+
+def test_only_what_improves_is_registered_where_that_is_asked(
+    root: Path,
+    weights: Path,
+) -> None:
+    first = register(root, outputs_of(root, weights, 0.1, log_loss=0.5), "improves")
+    assert first.number == 1
+    worse = register(root, outputs_of(root, weights, 0.2, log_loss=0.6), "improves")
+    assert worse.number is None
+    assert "no better than version 1" in worse.said
+    better = register(root, outputs_of(root, weights, 0.3, log_loss=0.4), "improves")
+    assert better.number == 2
+    other_split = outputs_of(root, weights, 0.4, log_loss=0.9, pictures=4)
+    assert register(root, other_split, "improves").number == 3
+    never = register(root, outputs_of(root, weights, 0.5, log_loss=0.1), "never")
+    assert never.number is None
+    assert len(registry.versions()) == 3
+    store = tracking.open_store(root)
+    assert len(store.client.search_runs([store.experiment_id])) == 5, "each run is kept"
+
+
+def test_promote_and_rollback_move_aliases_and_are_logged(
+    root: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LOGNAME", "mina")
+    for threshold in (0.1, 0.2, 0.3):
+        register(root, outputs_of(root, weights, threshold))
+    assert promotion.promote("1", POLICY)[0] == "version 1 is the champion"
+    lines = promotion.promote("challenger", POLICY, why="brighter  room")
+    assert lines[0] == "version 3 is the champion"
+    assert "18 against 18 right of 18 common test pictures" in lines[1]
+    assert promotion.promote("models:/whoswho/3", POLICY) == ["version 3 is the champion already"]
+    named = {v.number: v.aliases for v in registry.versions()}
+    assert named == {3: ("challenger", "champion"), 2: (), 1: ("previous",)}
+    promotion.rollback(why="too strict")
+    named = {v.number: v.aliases for v in registry.versions()}
+    assert named == {3: ("challenger", "previous"), 2: (), 1: ("champion",)}
+    moves = [m for m in registry.log() if m.alias != "challenger"]
+    assert [(m.alias, m.before, m.after, m.why, m.who) for m in moves] == [
+        ("champion", None, 1, "", "mina"),
+        ("previous", None, 1, "brighter room", "mina"),
+        ("champion", 1, 3, "brighter room", "mina"),
+        ("champion", 3, 1, "too strict", "mina"),
+        ("previous", 1, 3, "too strict", "mina"),
+    ]
+    printed = promotion.table()
+    assert re.match(r"version +aliases +test/accuracy", printed[0])
+    assert "champion" in printed[3]
+    assert printed[-1].endswith("mina: champion 3 -> 1: too strict")
+
+
+def test_the_gate_stands_before_promotion(root: Path, weights: Path) -> None:
+    register(root, outputs_of(root, weights, 0.1, entry="random"))
+    with pytest.raises(UserError, match="its trunk is random") as refused:
+        promotion.promote("challenger", POLICY)
+    assert "whoswho promote challenger --force --why" in str(refused.value)
+    assert registry.versions()[0].aliases == ("challenger",)
+    with pytest.raises(UserError, match="--force needs --why"):
+        promotion.promote("challenger", POLICY, force=True, why=" ")
+    lines = promotion.promote("challenger", POLICY, force=True, why="a first try")
+    assert lines[1].startswith("overruled: its trunk is random")
+    assert registry.log()[-1].forced
+    assert "(forced): a first try" in promotion.table()[-1]
+    register(root, outputs_of(root, weights, 0.2, wrong=[1, 2]))
+    with pytest.raises(UserError, match=r"worse than version 1 beyond 0\.02: 16 against 18"):
+        promotion.promote("challenger", POLICY)
+
+
+def test_what_is_not_there_is_named_with_the_ways_out(root: Path) -> None:
+    assert promotion.table() == ["no version is registered yet; `dvc repro` registers one"]
+    with pytest.raises(UserError, match=r"whoswho promote.*--model artifacts/model"):
+        registry.model_folder("models:/whoswho@champion")
+    for reference, said in {
+        "7": "version 7: not registered",
+        "best": r"best: no such alias \(there are: none\)",
+        "models:/else/1": "registers models:/whoswho only",
+    }.items():
+        with pytest.raises(UserError, match=said):
+            registry.resolve(reference)
+    with pytest.raises(UserError, match="there is no champion before"):
+        promotion.rollback()
+
+
+def test_the_standing_names_a_promote_command_that_works(
+    root: Path,
+    weights: Path,
+) -> None:
+    import shlex
+
+    shutil.copy(Path(__file__).parents[1] / "params.yaml", root)
+    for threshold, entry in ((0.1, "random"), (0.2, "IMAGENET1K_V2"), (0.3, "random")):
+        outputs = outputs_of(root, weights, threshold, entry=entry)
+        result = register(root, outputs)
+        small.write_json(root / "artifacts" / "registered.json", {
+            "model.sha256": small.digest(outputs)
+        })  # fmt: skip
+        standing = promotion.standing(root)
+        assert (standing.version, standing.aliases) == (result.number, ("challenger",))
+        assert standing.run
+        assert standing.promote is not None
+        assert ("--force" in standing.promote) is (entry == "random")
+        words = shlex.split(standing.promote)[2:]
+        promotion.promote(
+            "challenger", POLICY, force="--force" in words,
+            why=words[-1] if "--why" in words else "",
+        )  # fmt: skip
+        after = promotion.standing(root)
+        assert after.promote is None
+        assert after.champion == result.number
+
+
+def test_a_version_is_loaded_after_its_folder_moved(
+    root: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    register(root, outputs_of(root, weights))
+    promotion.promote("1", POLICY)
+    moved = root.parent / HANGUL
+    root.rename(moved)
+    (moved / "data").mkdir()
+    monkeypatch.chdir(moved / "data")
+    folder = registry.model_folder("models:/whoswho@champion")
+    assert folder.is_relative_to(moved)
+    assert (folder / "model.json").is_file()
+    assert promotion.judge(1, POLICY).allowed
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match="its files are gone"):
+        registry.model_folder("models:/whoswho/1")
+
+
+def test_a_version_carries_all_it_needs(root: Path, weights: Path) -> None:
+    """Loaded by MLflow alone, in a process that does not know this repository's sources."""
+    register(root, outputs_of(root, weights))
+    store = tracking.open_store(root)
+    code = (
+        "import json, mlflow, pandas as pd, sys\n"
+        f"mlflow.set_tracking_uri({store.uri!r})\n"
+        "model = mlflow.pyfunc.load_model('models:/whoswho@challenger')\n"
+        "import whoswho\n"
+        "example = model.metadata.get_input_schema().input_names()\n"
+        "print(json.dumps([whoswho.__file__, example]))\n"
+        "third = {name.partition('.')[0] for name, m in sys.modules.items()"
+        " if 'site-packages' in (getattr(m, '__file__', None) or '')}\n"
+        "print(json.dumps(sorted(third)))\n"
+    )
+    env = {k: v for k, v in environment().items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root.parent, capture_output=True, text=True, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    import json
+
+    file, names = json.loads(done.stdout.splitlines()[0])
+    assert Path(file).is_relative_to(root / "mlartifacts")
+    assert names == ["image"]
+    pinned = {re.split("==", line)[0] for line in registry.pins()}
+    assert {"torch", "torchvision", "facenet-pytorch", "pillow", "safetensors"} <= pinned

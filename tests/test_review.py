@@ -1,0 +1,216 @@
+"""A person's word beats every check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from test_cleaning import Clean, clean, noisy, photograph, write
+
+from whoswho.cleaning import review
+from whoswho.errors import UserError
+from whoswho.paths import sha256 as file_hash
+
+HEADER = "sha256,label,decision,other_label,why,when\n"
+SOME = "a" * 64
+
+__all__ = ["clean"]  # a fixture of its neighbour
+
+
+def rows(tmp_path: Path, *lines: str, header: str = HEADER) -> Path:
+    path = tmp_path / "review.csv"
+    path.write_text(header + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+def test_a_row_is_read(tmp_path: Path) -> None:
+    path = rows(tmp_path, f'{SOME.upper()},장원영,keep,안유진,"it is her, surely",2026-11-25')
+    (one,) = review.read(path)
+    assert (one.sha256, one.label, one.decision) == (SOME, "장원영", "keep")
+    assert (one.other_label, one.why, one.when, one.line) == (
+        "안유진", "it is her, surely", "2026-11-25", 2,
+    )  # fmt: skip
+
+
+def test_absent_and_header_alone_are_no_rows(tmp_path: Path) -> None:
+    assert review.read(tmp_path / "review.csv") == []
+    assert review.read(rows(tmp_path)) == []
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "review.csv"
+    path.write_text(HEADER + f"{SOME},a,drop,,,\n", encoding="utf-8-sig")
+    assert len(review.read(path)) == 1
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "said"),
+    [
+        ("sha256,name,decision,other_label,why,when\n", "", "column 'label'"),
+        (HEADER.replace("\n", ",more\n"), f"{SOME},a,keep,,,,", "unknown column 'more'"),
+        (HEADER, f"{SOME},a,kepe,,,", "line 2: decision 'kepe' is not keep or drop"),
+        (HEADER, f"{SOME},a,,,,", "line 2: decision '' is not keep or drop"),
+        (HEADER, "abc,a,keep,,,", "line 2: sha256 'abc' is not 64 hexadecimal digits"),
+        (HEADER, f"{SOME},,keep,,,", "line 2: label is empty"),
+        (HEADER, f"{SOME},a,drop,b,,", "line 2: drop and other_label 'b' contradict"),
+        (HEADER, f"{SOME},a,keep", "line 2"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(
+    tmp_path: Path, header: str, line: str, said: str
+) -> None:
+    path = rows(tmp_path, *([line] if line else []), header=header)
+    with pytest.raises(UserError) as caught:
+        review.read(path)
+    assert said in str(caught.value)
+    assert "review.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"{'b' * 64},a,keep,,,", "no picture in data/ has the sha256 bbbbbbbbbbbb"),
+        (f"{SOME},b,keep,,,", "does not lie under 'b' but under 'a'"),
+        (f"{SOME},a,keep,secnd,,", "no label 'secnd' in data/; did you mean 'second'?"),
+        (f"{SOME},a,keep,한가상,,", "make its folder in data/ first"),
+    ],
+)
+def test_a_row_must_speak_of_the_set(tmp_path: Path, line: str, said: str) -> None:
+    path = rows(tmp_path, f"{SOME},a,keep,,,", line)
+    with pytest.raises(UserError) as caught:
+        review.match(review.read(path), [(SOME, "a"), ("c" * 64, "second")], path)
+    assert "review.csv, line 3: " in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_the_later_of_two_rows_holds(tmp_path: Path) -> None:
+    path = rows(tmp_path, f"{SOME},a,keep,,,", f"{SOME},a,drop,,,")
+    held = review.match(review.read(path), [(SOME, "a"), ("c" * 64, "b")], path)
+    assert held[SOME, "a"].decision == "drop"
+
+
+# --- Obeying -------------------------------------------------------------------------------------
+
+Reviewed = Callable[..., dict[str, dict[str, str]]]
+
+
+@pytest.fixture
+def reviewed(clean: Clean, tmp_path: Path) -> Reviewed:
+    """Clean with rows (file, decision, other label)."""
+
+    def run(*words: tuple[str, str, str]) -> dict[str, dict[str, str]]:
+        lines = []
+        for file, decision, other in words:
+            label = file.split("/")[-2]
+            lines.append(f"{file_hash(clean.data / file)},{label},{decision},{other},because,")
+        return clean.run(reviews=review.read(rows(tmp_path, *lines)))
+
+    return run
+
+
+def test_keep_beats_a_check_and_drop_beats_a_good_picture(
+    clean: Clean, reviewed: Reviewed
+) -> None:
+    clean.fill("a", "b")
+    write(clean.data / "a" / "small.png", noisy(9, (30, 30)))
+    assert clean.run()["a/small.png"]["reasons"] == "too_small"
+    table = reviewed(("a/small.png", "keep", ""), ("b/0.png", "drop", ""))
+    small, other = table["a/small.png"], table["b/0.png"]
+    assert (small["decision"], small["reviewed"], small["reasons"]) == ("kept", "keep", "")
+    assert (other["decision"], other["reviewed"], other["reasons"]) == (
+        "dropped",
+        "drop",
+        "review",
+    )
+    assert "because" in other["measure"]
+    assert (clean.out / "pictures" / "a" / "small.png").is_file()
+    assert not (clean.out / "pictures" / "b" / "0.png").exists()
+
+
+def test_what_cannot_be_decoded_cannot_be_kept(clean: Clean, reviewed: Reviewed) -> None:
+    clean.fill("a", "b")
+    write(clean.data / "a" / "cut.jpg", photograph(3))
+    whole = (clean.data / "a" / "cut.jpg").read_bytes()
+    (clean.data / "a" / "cut.jpg").write_bytes(whole[:-2])
+    row = reviewed(("a/cut.jpg", "keep", ""))["a/cut.jpg"]
+    assert (row["decision"], row["reviewed"], row["reasons"]) == ("dropped", "keep", "truncated")
+
+
+def test_the_smaller_copy_stays_where_a_person_says_so(clean: Clean, reviewed: Reviewed) -> None:
+    clean.fill("a", "b")
+    write(clean.data / "a" / "large.png", photograph(50))
+    write(clean.data / "a" / "little.png", photograph(50).resize((200, 150)))
+    assert clean.run()["a/little.png"]["twin"] == "a/large.png"
+    table = reviewed(("a/little.png", "keep", ""))
+    assert table["a/little.png"]["decision"] == "kept"
+    assert table["a/large.png"]["reasons"] == "near_duplicate"
+    assert table["a/large.png"]["twin"] == "a/little.png"
+
+
+def test_dropping_the_best_copy_lets_the_next_one_stay(clean: Clean, reviewed: Reviewed) -> None:
+    clean.fill("a", "b")
+    write(clean.data / "a" / "large.png", photograph(50))
+    write(clean.data / "a" / "little.png", photograph(50).resize((200, 150)))
+    table = reviewed(("a/large.png", "drop", ""))
+    assert table["a/large.png"]["decision"] == "dropped"
+    assert table["a/little.png"]["decision"] == "kept"
+
+
+def test_of_equal_files_in_one_label_a_keep_keeps_one(clean: Clean, reviewed: Reviewed) -> None:
+    clean.fill("a", "b")
+    for name in ("x.png", "y.png"):
+        write(clean.data / "a" / name, noisy(7, (30, 30)))
+    table = reviewed(("a/x.png", "keep", ""))
+    assert [table[f"a/{name}.png"]["decision"] for name in "xy"] == ["kept", "dropped"]
+    assert "duplicate" in table["a/y.png"]["reasons"]
+
+
+@pytest.mark.parametrize(
+    ("word", "stays"),
+    [(("a/same.png", "keep"), "a"), (("b/same.png", "keep"), "b"), (("a/same.png", "drop"), "b")],
+)
+def test_of_equal_files_under_two_labels_the_row_says_whose_it_is(
+    clean: Clean, reviewed: Reviewed, word: tuple[str, str], stays: str
+) -> None:
+    clean.fill("a", "b")
+    for label in "ab":
+        write(clean.data / label / "same.png", photograph(60))
+    table = clean.run()
+    assert [table[f"{label}/same.png"]["reasons"] for label in "ab"] == ["cross_label"] * 2
+    table = reviewed((*word, ""))
+    for label in "ab":
+        assert (table[f"{label}/same.png"]["decision"] == "kept") == (label == stays)
+
+
+def test_a_moved_file_counts_under_the_other_label(clean: Clean, reviewed: Reviewed) -> None:
+    clean.fill("a", "b")
+    write(clean.data / "a" / "google_1.png", photograph(70))
+    write(clean.data / "b" / "google_1.png", photograph(71))
+    row = reviewed(("a/google_1.png", "keep", "b"))["a/google_1.png"]
+    assert (row["label"], row["decision"]) == ("b", "kept")
+    assert row["picture"] == f"b/google_1_{row['sha256'][:8]}.png"
+    moved = clean.out / "pictures" / row["picture"]
+    assert moved.read_bytes() == (clean.data / "a" / "google_1.png").read_bytes()
+    assert (clean.out / "pictures" / "b" / "google_1.png").is_file()
+    assert not (clean.out / "pictures" / "a" / "google_1.png").exists()
+
+
+def test_a_moved_copy_is_a_copy_there(clean: Clean, reviewed: Reviewed) -> None:
+    clean.fill("a", "b")
+    for label in "ab":
+        write(clean.data / label / "same.png", photograph(60))
+    table = reviewed(("a/same.png", "keep", "b"))
+    assert table["a/same.png"]["decision"] == "kept"
+    assert table["b/same.png"]["reasons"] == "duplicate"
+
+
+def test_several_rows_of_one_run(clean: Clean, reviewed: Reviewed) -> None:
+    clean.fill("a", "b")
+    table = reviewed(("a/0.png", "drop", ""), ("a/1.png", "keep", "b"), ("b/2.png", "keep", ""))
+    assert [table[file]["reviewed"] for file in ("a/0.png", "a/1.png", "b/2.png", "b/3.png")] == [
+        "drop", "keep", "keep", "",
+    ]  # fmt: skip

@@ -1,0 +1,436 @@
+"""Runs and their store, against the real MLflow: what is there after whatever happened."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import lifecycle_outputs as small
+import pytest
+from lifecycle_store import (  # noqa: F401
+    HANGUL,
+    everything,
+    fixture_made,
+    fixture_root,
+    free_port,
+    points,
+    start,
+)
+
+from whoswho.errors import UserError
+from whoswho.lifecycle import completion, lineage, tracking
+from whoswho.lifecycle.outputs import Outputs
+
+
+def only_run(root: Path) -> tuple[tracking.Store, object]:
+    store = tracking.open_store(root)
+    (run,) = store.client.search_runs([store.experiment_id])
+    return store, run
+
+
+TRAINING = """
+    import os, signal, sys, time
+    from pathlib import Path
+    from whoswho.errors import one_line_errors
+    from whoswho.lifecycle import tracking
+    with one_line_errors(), tracking.training_run(Path.cwd(), {"train.lr": 0.1}, {}, ["a"]) as run:
+        for epoch in (1, 2, 3):
+            run.epoch({"epoch": epoch, "train/loss": 1 / epoch, "validation/accuracy": 0.5})
+            if epoch == 2:
+                print("second", flush=True)
+                %s
+        run.finished("d" * 64)
+"""
+
+
+# The store
+
+
+def test_many_processes_make_one_sound_store(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
+    code = """
+        from pathlib import Path
+        from whoswho.lifecycle import tracking
+        s = tracking.open_store(Path.cwd())
+        s.client.log_text(s.client.create_run(s.experiment_id).info.run_id, "x", "x.txt")
+    """
+    started = [start(code, tmp_path) for _ in range(3)]
+    said = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], said
+    assert all(text == "" for pair in said for text in pair), "MLflow's own lines got through"
+    store = tracking.open_store(tmp_path)
+    assert len(store.client.search_runs([store.experiment_id])) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        ".whoswho", "dvc.yaml", "mlartifacts", "mlflow.db",
+    ]  # fmt: skip
+
+
+def test_the_store_moves_with_its_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = tracking.open_store(root)
+    run = store.client.create_run(store.experiment_id).info.run_id
+    store.client.log_text(run, "a figure", "그림.png")
+    for name in (HANGUL, "and back"):
+        moved = root.parent / name / "deeper"
+        moved.parent.mkdir()
+        root.rename(moved)
+        (moved / "data").mkdir(exist_ok=True)
+        monkeypatch.chdir(moved / "data")
+        store = tracking.open_store()
+        got = store.client.download_artifacts(run, "그림.png", str(root.parent))
+        assert Path(got).read_text(encoding="utf-8") == "a figure"
+        place = store.run(run).info.artifact_uri
+        assert place.startswith((moved / "mlartifacts").as_uri())
+        fresh = store.client.create_run(store.experiment_id).info.run_id
+        store.client.log_text(fresh, "x", "x.txt")
+        assert (moved / "mlartifacts" / fresh / "artifacts" / "x.txt").is_file()
+        root = moved
+
+
+def test_a_copy_leaves_the_original_alone(root: Path) -> None:
+    store = tracking.open_store(root)
+    run = store.client.create_run(store.experiment_id).info.run_id
+    copy = root.parent / "copy"
+    shutil.copytree(root, copy)
+    other = tracking.open_store(copy)
+    other.client.log_text(run, "x", "only in the copy.txt")
+    assert [a.path for a in other.client.list_artifacts(run)] == ["only in the copy.txt"]
+    assert tracking.open_store(root).client.list_artifacts(run) == []
+
+
+def test_a_store_that_plain_mlflow_made_first_is_used(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    theirs = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    theirs.create_experiment("theirs", (tmp_path / "mlartifacts").as_uri())
+    store = tracking.open_store(tmp_path)
+    names = {e.name for e in store.client.search_experiments()}
+    assert {"theirs", "whoswho"} <= names
+    theirs.delete_experiment(store.experiment_id)
+    assert tracking.open_store(tmp_path).experiment_id == store.experiment_id
+
+
+def test_a_broken_store_is_named(root: Path) -> None:
+    (root / "mlflow.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(UserError, match=r"mlflow\.db: not a tracking store .* move it away"):
+        tracking.open_store(root)
+
+
+def test_the_repositorys_own_store_named_from_a_subfolder_is_still_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert tracking.open_store(root).uri == f"sqlite:///{root}/mlflow.db"
+
+
+# Reaching it
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """Takes connections and never answers."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_a_training_goes_on_without_its_server(
+    kind: str, root: Path, silent_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = silent_server if kind == "silent" else f"http://someone:secret@127.0.0.1:{free_port()}"
+    began = time.monotonic()
+    process = start(TRAINING % "pass", root, MLFLOW_TRACKING_URI=uri)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert out == "second\n"
+    assert err.count("\n") == 1, err
+    assert "goes on untracked" in err
+    assert "secret" not in err
+    assert time.monotonic() - began < 5 + 10  # importing and starting included
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    began = time.monotonic()
+    with pytest.raises(UserError, match="unset MLFLOW_TRACKING_URI"):
+        tracking.open_store(root)
+    assert time.monotonic() - began < 6
+
+
+def test_probing_has_its_limit() -> None:
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"no answer within 0\.2 s"):
+        tracking.probe("http://nowhere", lambda: threading.Event().wait(30), seconds=0.2)
+    assert time.monotonic() - began < 2
+
+
+def test_a_server_that_dies_in_the_middle_is_said_once(
+    root: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    with tracking.training_run(root, {}, {}, ["a"]) as run:
+        run.epoch({"epoch": 1, "train/loss": 1.0})
+        lost = f"http://127.0.0.1:{free_port()}"
+        assert run.store is not None
+        run.store = tracking.Store(lost, root, MlflowClient(lost), run.store.experiment_id)
+        run.epoch({"epoch": 2, "train/loss": 0.5})
+        run.epoch({"epoch": 3, "train/loss": 0.4})
+        run.finished("d" * 64)
+    err = capfd.readouterr().err
+    assert err.count("goes on untracked") == 1
+    assert err.count("\n") == 1, err
+
+
+# How a run ends
+
+
+@pytest.mark.parametrize(
+    ("then", "signal_", "code", "status", "reason"),
+    [
+        ("time.sleep(30)", signal.SIGTERM, 143, "KILLED", "SIGTERM"),
+        ("time.sleep(30)", signal.SIGHUP, 129, "KILLED", "SIGHUP"),
+        ("time.sleep(30)", signal.SIGINT, 130, "KILLED", "SIGINT (Ctrl-C)"),
+        ("sys.exit(0)", None, 0, "FAILED", "sys.exit(0)"),
+        ("raise ValueError('no\\n way')", None, 1, "FAILED", "ValueError: no way"),
+        ("pass", None, 0, "FINISHED", None),
+    ],
+)
+def test_a_run_ends_as_its_training_did(
+    root: Path, then: str, signal_: int | None, code: int, status: str, reason: str | None
+) -> None:
+    process = start(TRAINING % then, root)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "second\n"
+    if signal_:
+        process.send_signal(signal_)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    store, run = only_run(root)
+    assert run.info.status == status
+    assert run.data.tags.get("reason") == reason
+    assert run.data.tags.get("model.sha256") == ("d" * 64 if status == "FINISHED" else None)
+    assert len(points(store, run.info.run_id)["train/loss"]) == (3 if then == "pass" else 2)
+    assert run.data.params == {"train.lr": "0.1"}
+
+
+def test_a_second_signal_does_not_cut_the_closing_short(root: Path) -> None:
+    process = start(TRAINING % "time.sleep(30)", root)
+    assert process.stdout is not None
+    process.stdout.readline()
+    for _ in range(3):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.01)
+    process.communicate(timeout=60)
+    assert only_run(root)[1].info.status == "KILLED"
+
+
+def test_after_kill_9_the_next_command_closes_the_orphan(root: Path) -> None:
+    process = start(TRAINING % "time.sleep(30)", root)
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert only_run(root)[1].info.status == "RUNNING", "a living training is left alone"
+    process.kill()
+    process.communicate()
+    run = only_run(root)[1]
+    assert run.info.status == "KILLED"
+    assert run.data.tags["reason"] == f"process {process.pid} ended without a word"
+
+
+def test_an_orphan_is_told_from_a_living_and_a_foreign_process() -> None:
+    mine = lineage.process()
+    assert not lineage.is_orphan(mine)
+    assert lineage.is_orphan({**mine, "pid.start": str(int(mine["pid.start"]) - 1000)})
+    assert not lineage.is_orphan({**mine, "host": "another", "pid": "999999"})
+    assert lineage.is_orphan({**mine, "pid": "99999999"})
+    assert not lineage.is_orphan({"host": mine["host"]})
+
+
+def test_an_ended_block_without_a_model_is_no_success(root: Path) -> None:
+    with tracking.training_run(root, {}, {}, ["a"]):
+        pass
+    assert only_run(root)[1].info.status == "FAILED"
+
+
+# Names and lineage
+
+
+def test_hostile_labels_become_metrics_in_the_real_store(root: Path) -> None:
+    from whoswho import labels as naming
+
+    names = [
+        "O'Neil", "A (actor)", "A, B", "C++", "..", "..a", "👩‍🚀", "e" * 250, "None", "007",
+        "가" * 80, " ", "#1", "a:b", "a//b", "@home", "50%", "-x2b-", "é́", "a\\b", "A\tB", "-",
+        "'", '"',
+    ]  # fmt: skip
+    tracking.check_names(names)
+    keys = [naming.metric_key("validation/recall", name) for name in names]
+    with tracking.training_run(root, {}, {}, names) as run:
+        run.epoch({"epoch": 0, **{key: float(n) for n, key in enumerate(keys)}})
+        run.finished("e" * 64)
+    stored = only_run(root)[1].data.metrics
+    assert [stored[key] for key in keys] == [float(n) for n in range(len(names))]
+    for name, key in zip(names, keys, strict=True):
+        assert ":" not in key, "MLflow on Windows refuses colons"
+        if len(name) < 200:
+            assert naming.from_metric_key(key) == ("validation/recall", name)
+
+
+def test_lineage_says_what_made_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "lr-05")
+
+    def git(*arguments: str) -> None:
+        subprocess.run(
+            ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+            check=True, capture_output=True,
+        )  # fmt: skip
+
+    (tmp_path / "src").mkdir()
+    for name in ("src/a.py", "dvc.yaml", "review.csv", "data.dvc", "notes.txt"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    assert lineage.tags(tmp_path, {}, {})["commit"] == "none"
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    clean = lineage.tags(tmp_path, {"train.lr": 1}, {"dataset": "x"})
+    assert len(clean["commit"]) == 40
+    assert clean["dirty"] == "false"
+    assert clean["dvc.experiment"] == clean["mlflow.runName"] == "lr-05"
+    (tmp_path / "notes.txt").write_text("not what trains", encoding="utf-8")
+    assert lineage.tags(tmp_path, {}, {})["dirty"] == "false"
+    (tmp_path / "review.csv").write_text("changed", encoding="utf-8")
+    changed = lineage.tags(tmp_path, {"train.lr": 2}, {"dataset": "y"})
+    assert changed["dirty"] == "true"
+    for key in ("params", "inputs"):
+        assert changed[key] != clean[key]
+    assert changed["data.dvc"] == clean["data.dvc"]
+
+
+# Completing
+
+
+def complete(root: Path, outputs: Outputs) -> tuple[tracking.Store, object]:
+    store = tracking.open_store(root)
+    run = completion.completed_run(
+        store, outputs, small.digest(outputs), root / "reports", small.PARAMS, {"commit": "c"}
+    )
+    return store, run
+
+
+def trained(root: Path, outputs: Outputs, epochs: int = 3, digest: str | None = None) -> str:
+    with tracking.training_run(root, small.PARAMS, {"commit": "c"}, outputs.labels) as run:
+        for row in outputs.history[:epochs]:
+            run.epoch(row)
+        run.finished(digest or small.digest(outputs))
+    assert run.run_id is not None
+    return run.run_id
+
+
+def test_restoring_and_finishing_lead_to_the_same_run(root: Path) -> None:
+    outputs = small.write(root)
+    run_id = trained(root, outputs)
+    store, finished = complete(root, outputs)
+    assert finished.info.run_id == run_id
+    assert "restored" not in finished.data.tags
+    other = root.parent / "clone"
+    other.mkdir()
+    store_2, restored = complete(other, small.write(other))
+    assert restored.data.tags["restored"] == "true"
+    assert restored.info.status == "FINISHED"
+    assert everything(store, run_id) == everything(store_2, restored.info.run_id)
+
+
+def test_a_complete_run_holds_what_the_design_names(root: Path) -> None:
+    outputs = small.write(root, wrong=[0])
+    store, run = complete(root, outputs)
+    held = everything(store, run.info.run_id)
+    assert held["params"] == {
+        "train.lr": "0.001", "train.epochs": "3", "backbone.weights": '["random"]',
+        "train.seed": "0",
+    }  # fmt: skip
+    curves = held["points"]
+    assert isinstance(curves, dict)
+    assert [step for step, _ in curves["validation/loss"]] == [1, 2, 3]
+    assert curves["test/accuracy"] == [(0, pytest.approx(1 - 1 / 18))]
+    assert curves["test/recall/장원영"] == [(0, pytest.approx(2 / 3))]
+    assert curves["test/recall/O-x27-Neil"] == [(0, 1.0)]
+    assert {key for key in curves if key.startswith("test/recall/")} == {
+        f"test/recall/{name}"
+        for name in ("장원영", "O-x27-Neil", "None", "007", "C-x2b--x2b-", "..a")
+    }
+    assert held["files"] == [
+        "cleaning.csv", "confusion_matrix.png", "dataset/split.csv",
+        "evaluation/confusion_matrix.csv", "evaluation/metric_keys.csv", "evaluation/metrics.json",
+        "evaluation/predictions.csv", "model/history.csv", "model/model.json", "model_card.md",
+        "report.html",
+    ]  # fmt: skip
+    assert [(name, context) for name, _, _, context in held["inputs"]] == [
+        ("test", "test"), ("training", "training"), ("validation", "validation"),
+    ]  # fmt: skip
+
+
+def test_completing_again_changes_nothing_and_new_results_are_one_more_point(root: Path) -> None:
+    outputs = small.write(root)
+    store, run = complete(root, outputs)
+    before = everything(store, run.info.run_id)
+    store, again = complete(root, outputs)
+    assert again.info.run_id == run.info.run_id
+    assert everything(store, run.info.run_id) == before
+    small.write(root, log_loss=0.25)
+    store, _ = complete(root, outputs)
+    after = everything(store, run.info.run_id)["points"]
+    assert after["validation/log_loss"] == [(0, 0.5), (1, 0.25)]
+    assert store.run(run.info.run_id).data.metrics["validation/log_loss"] == 0.25
+    del after["validation/log_loss"], before["points"]["validation/log_loss"]
+    assert after == before["points"]
+
+
+def test_a_run_that_lost_its_server_gets_its_missing_epochs(root: Path) -> None:
+    outputs = small.write(root)
+    run_id = trained(root, outputs, epochs=1)
+    store, run = complete(root, outputs)
+    assert run.info.run_id == run_id
+    assert [step for step, _ in points(store, run_id)["train/loss"]] == [1, 2, 3]
+
+
+def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
+    outputs = small.write(root)
+    with tracking.training_run(root, {}, {}, outputs.labels) as run:
+        for row in [*outputs.history[:2], *outputs.history]:
+            run.epoch(row)
+        run.finished("f" * 64)
+    store, found = only_run(root)
+    assert {key: [step for step, _ in curve]
+            for key, curve in points(store, found.info.run_id).items()} == {
+        key: [1, 2, 3] for key in found.data.metrics
+    }  # fmt: skip
+
+
+def test_a_failed_completion_leaves_the_training_finished(root: Path) -> None:
+    outputs = small.write(root)
+    run_id = trained(root, outputs)
+    (outputs.folder / "evaluation" / "metrics.json").unlink()
+    with pytest.raises(UserError, match=r"metrics\.json: not there"):
+        complete(root, outputs)
+    assert tracking.open_store(root).run(run_id).info.status == "FINISHED"
+
+
+def test_another_models_run_is_not_taken(root: Path) -> None:
+    outputs = small.write(root)
+    other = trained(root, outputs, digest="0" * 64)
+    _, run = complete(root, outputs)
+    assert run.info.run_id != other
+    assert run.data.tags["restored"] == "true"
+
+
+def test_a_set_without_test_pictures_is_judged_on_validation(root: Path) -> None:
+    outputs = small.write(root, test=False)
+    store, run = complete(root, outputs)
+    assert not [key for key in run.data.metrics if key.startswith("test/")]
+    got = store.client.download_artifacts(
+        run.info.run_id, "evaluation/confusion_matrix.csv", str(root)
+    )
+    assert "predicted/장원영" in Path(got).read_text(encoding="utf-8")

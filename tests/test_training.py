@@ -1,0 +1,407 @@
+"""Training: the blog's recipe to the number, the same result however often it is interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from drawn_sets import draw_set
+from safetensors.torch import save
+from torch import nn
+
+from whoswho import params
+from whoswho.errors import UserError
+from whoswho.learning import device, features, network, training
+from whoswho.learning.checkpoint import Checkpoint
+from whoswho.learning.dataset import Dataset
+from whoswho.learning.features import Features
+from whoswho.learning.network import State, Unfreeze
+from whoswho.learning.training import Fitted, Row
+
+ARCH = "resnet18"
+AUGMENT = params.Augment(views=2, shear=10.0, scale=[0.8, 1.2], flip=0.5, seed=0)
+RECIPE = params.Train(
+    epochs=3, batch=32, lr=0.001, trunk_lr=0.0001, weight_decay=0.0, head=[128], dropout=0.0,
+    standardize=True, turn_away=0.05, seed=0, device="cpu",
+)  # fmt: skip
+UNFREEZE: tuple[Unfreeze, ...] = (0, 1, 2, 3, 4, "all")
+K_BATCHES_AND_ONE = {"train": {"A": 5, "B": 4}, "validation": {"A": 2, "B": 2}}
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Nine pictures to learn from: two batches of four and one."""
+    return draw_set(tmp_path_factory.mktemp("set"), K_BATCHES_AND_ONE, size=32)
+
+
+@pytest.fixture(scope="module")
+def trunk() -> State:
+    return network.random_trunk(ARCH, 0)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Features]:
+    """Features as a trunk gives them, 65 pictures of three labels seen twice."""
+    dice = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("features")
+    found = {}
+    for split, views, count in (("train", 2, 65), ("validation", 1, 20)):
+        targets = np.arange(count) % 3
+        values = dice.normal(18, 19, (views, count, 40)) + 12 * np.eye(3, 40)[targets]
+        np.save(folder / f"{split}.npy", values.astype(np.float32))
+        mapped = np.load(folder / f"{split}.npy", mmap_mode="r")
+        found[split] = Features(mapped, targets.astype(np.int64))
+    return found
+
+
+def three_labels() -> Dataset:
+    return Dataset(Path("artifacts/dataset"), ("A", "B", "C"), {}, {})
+
+
+def fit_head(stored: dict[str, Features], **knobs: object) -> Fitted:
+    recipe = RECIPE.model_copy(update={k: v for k, v in knobs.items() if k in RECIPE.model_fields})
+    more = {k: v for k, v in knobs.items() if k not in RECIPE.model_fields}
+    return training.fit(three_labels(), ARCH, {}, stored, recipe, AUGMENT, 0, **more)  # type: ignore[arg-type]
+
+
+def fit_network(
+    dataset: Dataset, trunk: State, unfreeze: Unfreeze, batch: int = 4, **knobs: object
+) -> Fitted:
+    recipe = RECIPE.model_copy(
+        update={"batch": batch, "epochs": 2, "trunk_lr": 0.01}
+        | {k: v for k, v in knobs.items() if k in RECIPE.model_fields}
+    )
+    more = {k: v for k, v in knobs.items() if k not in RECIPE.model_fields}
+    return training.fit(dataset, ARCH, trunk, None, recipe, AUGMENT, unfreeze, **more)  # type: ignore[arg-type]
+
+
+def same_state(first: Fitted, second: Fitted) -> bool:
+    return save(first.state) == save(second.state)
+
+
+# The recipe
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_stored_features_give_the_losses_of_a_plain_loop(
+    standardize: bool, stored: dict[str, Features]
+) -> None:
+    train, watched = stored["train"], stored["validation"]
+    head = network.build_head(40, 3, network.HeadShape((128,), 0.0, standardize), 0)
+    if standardize:
+        rows = torch.from_numpy(np.array(train.values, np.float64)).reshape(-1, 40)
+        head.standardize.mean.copy_(rows.mean(0))  # type: ignore[union-attr, operator]
+        head.standardize.deviation.copy_(rows.std(0, correction=0))  # type: ignore[union-attr, operator]
+    adam = torch.optim.Adam(head.parameters())
+    expected = []
+    for epoch in range(3):
+        loss_sum = right = 0.0
+        order = training.shuffled(0, epoch, 65)
+        for start in range(0, 65, 32):
+            chosen = order[start : start + 32]
+            x = torch.from_numpy(train.values[epoch % 2][chosen])
+            y = torch.from_numpy(train.targets[chosen])
+            logits = head(x)
+            loss = nn.functional.cross_entropy(logits, y)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            loss_sum += loss.item() * len(y)
+            right += (logits.argmax(1) == y).sum().item()
+        with torch.inference_mode():
+            logits = head(torch.from_numpy(np.array(watched.values[0])))
+            y = torch.from_numpy(watched.targets)
+            values = (
+                loss_sum / 65, right / 65, nn.functional.cross_entropy(logits, y).item(),
+                (logits.argmax(1) == y).float().mean().item(),
+            )  # fmt: skip
+        row = dict(zip(training.METRICS, values, strict=True))
+        expected.append({"epoch": epoch + 1, **row})
+    history = fit_head(stored, standardize=standardize).history
+    assert len(history) == 3
+    for found, row in zip(history, expected, strict=True):
+        assert found == pytest.approx(row, rel=1e-5)
+
+
+def test_standardised_features_learn_where_the_blogs_head_hardly_does(
+    stored: dict[str, Features],
+) -> None:
+    with_it = fit_head(stored, epochs=8).history[-1]["validation/loss"]
+    without = fit_head(stored, epochs=8, standardize=False).history[-1]["validation/loss"]
+    assert with_it < 0.9 * without
+
+
+def test_moments_are_those_of_all_rows_and_a_constant_stays_finite() -> None:
+    rows = np.random.default_rng(0).normal(5, 2, (5000, 3)).astype(np.float32)
+    rows[:, 1] = 7
+    mean, deviation = training.moments(iter([rows[:4500], rows[4500:]]))
+    assert mean.numpy() == pytest.approx(rows.mean(axis=0), rel=1e-5)
+    assert deviation.numpy() == pytest.approx([rows[:, 0].std(), 1, rows[:, 2].std()], rel=1e-4)
+
+
+def test_the_fitted_network_is_trunk_and_head_and_says_what_it_said_of_validation(
+    dataset: Dataset, trunk: State, tmp_path: Path
+) -> None:
+    body, width = network.trunk_from(ARCH, trunk)
+    features.extract(dataset, body, width, "0" * 64, AUGMENT, tmp_path)
+    stored = features.load(tmp_path, dataset, "0" * 64)
+    fitted = training.fit(dataset, ARCH, trunk, stored, RECIPE, AUGMENT, 0)
+    assert {name for name in fitted.state if name.startswith("trunk.")} == {
+        f"trunk.{name}" for name in trunk
+    }
+    head = network.build_head(width, 2, fitted.shape)
+    head.load_state_dict(
+        {n.removeprefix("head."): v for n, v in fitted.state.items() if n.startswith("head.")}
+    )
+    with torch.inference_mode():
+        logits = head.eval()(torch.from_numpy(np.array(stored["validation"].values[0])))
+    assert torch.equal(logits, torch.from_numpy(fitted.validation_logits))
+    assert fitted.validation_targets.tolist() == [0, 0, 1, 1]
+
+
+# C1
+
+
+@pytest.mark.parametrize("unfreeze", UNFREEZE)
+def test_frozen_tensors_equal_the_backbone_file_after_training(
+    unfreeze: Unfreeze, dataset: Dataset, trunk: State, stored: dict[str, Features]
+) -> None:
+    before = {name: value.clone() for name, value in trunk.items()}
+    if unfreeze == 0:
+        fitted = training.fit(three_labels(), ARCH, trunk, stored, RECIPE, AUGMENT, 0)
+    else:
+        fitted = fit_network(dataset, trunk, unfreeze)
+    learns = network.learning_blocks(unfreeze)
+    for name, value in before.items():
+        assert torch.equal(trunk[name], value), f"{name}: training changed the caller's trunk"
+        same = torch.equal(fitted.state[f"trunk.{name}"], value)
+        assert same == (name.split(".")[0] not in learns), name
+
+
+@pytest.mark.parametrize("batch", [1, 4, 8, 9, 32])
+def test_every_picture_is_learned_from_whatever_the_batch(
+    batch: int, dataset: Dataset, trunk: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The last block of a ResNet sees one place of a picture of 32 pixels: a batch norm that learns
+    # there raises on a single picture.
+    sizes: list[int] = []
+    plain = training._forward
+
+    def counting(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(x))
+        return plain(module, x)
+
+    monkeypatch.setattr(training, "_forward", counting)
+    fitted = fit_network(dataset, trunk, 4, batch, epochs=1)
+    assert sum(sizes) == 9
+    assert (1 in sizes) == (batch == 1)
+    assert math.isfinite(fitted.history[0]["train/loss"])
+
+
+def test_only_a_last_single_picture_joins_its_neighbours() -> None:
+    def sizes(count: int, batch: int) -> list[int]:
+        cut = list(training.batched(np.arange(count), batch))
+        joined = training.no_lone_picture(cut)
+        assert np.concatenate(joined).tolist() == list(range(count))
+        return [len(part) for part in joined]
+
+    assert sizes(33, 32) == [33]
+    assert sizes(65, 32) == [32, 33]
+    assert sizes(66, 32) == [32, 32, 2]
+    assert sizes(3, 1) == [1, 1, 1]
+    assert sizes(1, 32) == [1]
+
+
+# The same result
+
+
+def test_training_twice_gives_the_same_bytes_and_another_seed_does_not(
+    stored: dict[str, Features],
+) -> None:
+    first = fit_head(stored, dropout=0.3)
+    assert same_state(first, fit_head(stored, dropout=0.3))
+    assert not same_state(first, fit_head(stored, dropout=0.3, seed=1))
+
+
+def test_fine_tuning_twice_gives_the_same_bytes(dataset: Dataset, trunk: State) -> None:
+    assert same_state(fit_network(dataset, trunk, 3), fit_network(dataset, trunk, 3))
+
+
+class Cut(BaseException):
+    """An interruption."""
+
+
+def interrupted(at: int, seen: list[Row]) -> object:
+    def on_epoch(row: Row) -> None:
+        seen.append(row)
+        if row["epoch"] == at:
+            raise Cut
+
+    return on_epoch
+
+
+@pytest.mark.parametrize("way", ["head", "network"])
+def test_an_interrupted_training_ends_as_if_it_had_not_been(
+    way: str, dataset: Dataset, trunk: State, stored: dict[str, Features], tmp_path: Path
+) -> None:
+    def fit(**more: object) -> Fitted:
+        if way == "head":
+            return fit_head(stored, epochs=4, dropout=0.3, **more)
+        return fit_network(dataset, trunk, 4, epochs=4, dropout=0.3, **more)
+
+    whole = fit()
+    kept = Checkpoint(tmp_path / "kept" / "training.pt", "key")
+    for at in (1, 3):
+        with pytest.raises(Cut):
+            fit(checkpoint=kept, on_epoch=interrupted(at, []))
+    seen: list[Row] = []
+    said: list[str] = []
+    resumed = fit(checkpoint=kept, on_epoch=seen.append, say=said.append)
+    assert same_state(whole, resumed)
+    assert resumed.history == whole.history == seen
+    assert [row["epoch"] for row in seen] == [1, 2, 3, 4]
+    assert said == ["training goes on after epoch 3"]
+    assert [path.name for path in kept.path.parent.iterdir()] == ["training.pt"]
+    kept.remove()
+    assert not kept.path.exists()
+    kept.remove()
+
+
+def test_an_epoch_cut_before_its_checkpoint_is_done_again_once(
+    stored: dict[str, Features], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Checkpoint(tmp_path / "training.pt", "key")
+    write = Checkpoint.write
+
+    def cut_in_second(self: Checkpoint, state: dict[str, object]) -> None:
+        if len(state["history"]) == 2:  # type: ignore[arg-type]
+            raise Cut
+        write(self, state)
+
+    monkeypatch.setattr(Checkpoint, "write", cut_in_second)
+    first: list[Row] = []
+    with pytest.raises(Cut):
+        fit_head(stored, checkpoint=kept, on_epoch=first.append)
+    monkeypatch.undo()
+    seen: list[Row] = []
+    resumed = fit_head(stored, checkpoint=kept, on_epoch=seen.append, say=lambda _: None)
+    # The row was never told before its checkpoint lay on disk, so none can be told twice.
+    assert [row["epoch"] for row in first] == [1]
+    assert [row["epoch"] for row in seen] == [1, 2, 3]
+    assert same_state(resumed, fit_head(stored))
+
+
+@pytest.mark.parametrize("damage", ["half", "text", "other key"])
+def test_a_checkpoint_of_no_use_is_told_and_training_starts_anew(
+    damage: str, stored: dict[str, Features], tmp_path: Path
+) -> None:
+    path = tmp_path / "training.pt"
+    with pytest.raises(Cut):
+        fit_head(stored, checkpoint=Checkpoint(path, "key"), on_epoch=interrupted(2, []))
+    if damage == "half":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    if damage == "text":
+        path.write_text("no checkpoint")
+    said: list[str] = []
+    kept = Checkpoint(path, "other" if damage == "other key" else "key")
+    fitted = fit_head(stored, checkpoint=kept, say=said.append)
+    assert same_state(fitted, fit_head(stored))
+    why = "another configuration" if damage == "other key" else "damaged"
+    assert [str(path) in line and why in line and "anew" in line for line in said] == [True]
+
+
+def test_the_key_tells_inputs_and_settings_apart() -> None:
+    known = {"dataset": "1", "backbone": "2", "features": "3"}
+    keys = {
+        training.key(known, RECIPE, AUGMENT, 0),
+        training.key({**known, "features": "4"}, RECIPE, AUGMENT, 0),
+        training.key(known, RECIPE.model_copy(update={"lr": 0.1}), AUGMENT, 0),
+        training.key(known, RECIPE, AUGMENT.model_copy(update={"seed": 1}), 0),
+        training.key(known, RECIPE, AUGMENT, 4),
+    }
+    assert len(keys) == 5
+    assert training.key(dict(reversed(known.items())), RECIPE, AUGMENT, 0) in keys
+
+
+# What can go wrong
+
+
+def test_a_loss_that_is_not_finite_names_epoch_batch_and_cause_and_keeps_the_rest(
+    stored: dict[str, Features], tmp_path: Path
+) -> None:
+    kept = Checkpoint(tmp_path / "training.pt", "key")
+    seen: list[Row] = []
+    values = np.array(stored["train"].values)
+    finite = {**stored, "train": dataclasses.replace(stored["train"], values=values)}
+
+    def poison(row: Row) -> None:
+        seen.append(row)
+        values[1, training.shuffled(0, 1, 65)[40]] = np.inf  # in the second batch of epoch 2
+
+    with pytest.raises(UserError, match=r"loss is nan in epoch 2, batch 2.*inputs are not finite"):
+        fit_head(finite, checkpoint=kept, on_epoch=poison)
+    state = kept.read(print)
+    assert state is not None
+    assert state["history"] == seen
+    assert all(bool(torch.isfinite(value).all()) for value in state["module"].values())
+
+
+def test_a_learning_rate_too_high_is_named(stored: dict[str, Features]) -> None:
+    with pytest.raises(
+        UserError, match=r"in epoch \d+, batch \d+;.*too high \(1e\+30\).*train\.lr"
+    ):
+        fit_head(stored, lr=1e30)
+
+
+def test_features_that_are_not_finite_stop_before_the_first_epoch(
+    stored: dict[str, Features],
+) -> None:
+    values = np.array(stored["train"].values)
+    values[0, 3, 5] = np.nan
+    bad = {**stored, "train": dataclasses.replace(stored["train"], values=values)}
+    with pytest.raises(UserError, match=r"artifacts/features.*not finite.*backbone\.weights"):
+        fit_head(bad)
+
+
+def test_too_little_memory_names_a_batch_to_try(
+    stored: dict[str, Features], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(training, "_forward", full)
+    with pytest.raises(UserError, match=r"train\.batch: 32 pictures.*try 16"):
+        fit_head(stored)
+
+
+def test_an_absent_device_is_named() -> None:
+    absent = "mps" if not torch.backends.mps.is_available() else "cuda"
+    with pytest.raises(UserError, match=rf"train\.device: {absent} is not there.*cpu"):
+        device.pick(absent)
+    assert device.pick("cpu").type == "cpu"
+    assert device.pick("auto").type in ("cpu", "cuda", "mps")
+
+
+def test_upper_blocks_learn_at_their_own_rate(
+    dataset: Dataset, trunk: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Sequence[dict[str, object]]] = []
+    plain = torch.optim.Adam
+
+    def watching(groups: list[dict[str, object]], **rest: object) -> torch.optim.Optimizer:
+        seen.append(groups)
+        return plain(groups, **rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim, "Adam", watching)
+    fit_network(dataset, trunk, 4, epochs=1, lr=0.003)
+    assert [(group["lr"], len(group["params"])) for group in seen[0]] == [(0.01, 15), (0.003, 4)]  # type: ignore[arg-type]
+
+
+def test_a_set_without_validation_pictures_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no validation pictures"):
+        draw_set(tmp_path, {"train": {"A": 2, "B": 2}})
