@@ -1,4 +1,5 @@
-"""`python -m bench [--pictures 1000]`: the pipeline beside the notebook, on one machine in one run.
+"""`python -m bench [--pictures 1000]`: the pipeline beside the notebook, on one machine.
+
 
 Everything is timed as a whole process, imports and all, on the same pictures, trunk, epochs and
 threads. Pictures are drawn portraits (`whoswho sample`), varied to the number asked for. What is

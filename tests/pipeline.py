@@ -34,8 +34,9 @@ class Workspace:
 
     def track_data(self) -> None:
         """`dvc add data` and commit, as README tells a user to."""
+        commit(self.path, "code")  # DVC works inside a Git repository
         self.run("dvc", "add", "-q", "data")
-        commit(self.path)
+        commit(self.path, "data")
 
     def run(
         self, *command: str | Path, code: int | None = 0, cwd: Path | None = None, **more: str

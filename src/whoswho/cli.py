@@ -19,7 +19,7 @@ CHAMPION = "models:/whoswho@champion"
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; bad input ends with one line on stderr and exit code 2."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     with one_line_errors():
         options.run(options)
 
@@ -102,6 +102,13 @@ def rollback(options: argparse.Namespace) -> None:
         print(line)
 
 
+def store(options: argparse.Namespace) -> None:
+    """Print the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
+    from whoswho.lifecycle import tracking
+
+    print(tracking.open_store().uri)
+
+
 def ui(options: argparse.Namespace) -> None:
     """Serve the MLflow pages of this repository's runs."""
     from whoswho.lifecycle import tracking
@@ -142,13 +149,14 @@ def _warn_of_a_remote_inside(workspace: Path) -> None:
         )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line: every command with its options."""
+    program = argparse.ArgumentParser(
         prog="whoswho",
         description="From a list of names to a registered model that tells them apart.",
     )
-    parser.add_argument("--version", action="version", version=f"whoswho {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    program.add_argument("--version", action="version", version=f"whoswho {__version__}")
+    commands = program.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(run, **arguments: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
         first_line = run.__doc__.splitlines()[0]
@@ -187,10 +195,12 @@ def _parser() -> argparse.ArgumentParser:
     added = command(rollback)
     added.add_argument("--why", default="", metavar="TEXT", help="goes into the promotion log")
 
+    command(store)
+
     added = command(ui)
     added.add_argument("--host", default="127.0.0.1")
     added.add_argument("--port", type=int, default=5000)
-    return parser
+    return program
 
 
 if __name__ == "__main__":
