@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whoswho import tables
+from whoswho.learning import model_folder
 from whoswho.lifecycle.outputs import Outputs
 
 LABELS = ("장원영", "O'Neil", "None", "007", "C++", "..a")
@@ -85,7 +86,4 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def digest(outputs: Outputs) -> str:
-    folder = outputs.folder / "model"
-    return hashlib.sha256(
-        (folder / "weights.safetensors").read_bytes() + (folder / "model.json").read_bytes()
-    ).hexdigest()
+    return model_folder.digest(outputs.folder / "model")

@@ -227,6 +227,9 @@ def test_a_version_is_loaded_after_its_folder_moved(
     shutil.rmtree(folder)
     with pytest.raises(UserError, match="its files are gone"):
         registry.model_folder("models:/whoswho/1")
+    again = register(moved, Outputs(moved / "artifacts"))
+    assert (again.number, again.new) == (2, True)
+    assert registry.model_folder("models:/whoswho@challenger").is_dir()
 
 
 def test_a_version_carries_all_it_needs(root: Path, weights: Path) -> None:

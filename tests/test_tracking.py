@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -183,6 +184,18 @@ def test_a_server_that_dies_in_the_middle_is_said_once(
     err = capfd.readouterr().err
     assert err.count("goes on untracked") == 1
     assert err.count("\n") == 1, err
+
+
+def test_pages_open_to_others_are_warned_of(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda _program, command: commands.append(command))
+    for host in ("127.0.0.1", "0.0.0.0"):
+        tracking.serve_ui(root, host, 5000)
+        assert commands[-1][commands[-1].index("--host") + 1] == host
+        err = capfd.readouterr().err
+        assert ("0.0.0.0 is open to others" in err) is (host == "0.0.0.0")
 
 
 # How a run ends

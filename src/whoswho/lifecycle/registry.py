@@ -98,6 +98,8 @@ def register(opened: Store, run_id: str, outputs: Outputs, digest: str, when: st
     with answering(opened), store.locked(opened.root):
         _make_model(opened)
         known = version_of(opened, digest)
+        if known is not None and not _has_files(opened, known):
+            known = None
         if known is None and when == "improves":
             against = aliases(opened).get(CHALLENGER)
             if against and not _improves(opened, outputs, against):
@@ -175,17 +177,18 @@ def model_folder(reference: str, opened: Store | None = None) -> Path:
     with answering(opened):
         number = str(resolve(reference, opened))
         place = opened.client.get_model_version_download_uri(NAME, number)
-        version = opened.client.get_model_version(NAME, number)
+        digest = opened.client.get_model_version(NAME, number).tags.get(DIGEST)
     lost = UserError(
         f"models:/{NAME}/{number}: its files are gone from {place}; register it again with "
         "`dvc repro -f -s register`, or predict with another version"
     )
-    if urlsplit(place).scheme == "file":
-        folder = Path(url2pathname(urlsplit(place).path)) / "artifacts" / "model"
-        if not folder.is_dir():
+    if (local := _local(place)) is not None:
+        if not local.is_dir():
             raise lost
-        return folder
-    kept = opened.root / ".whoswho" / "models" / version.tags.get(DIGEST, f"version-{number}")
+        return local
+    from whoswho.learning import model_folder as folders  # torch, which listing versions spares
+
+    kept = opened.root / ".whoswho" / "models" / (digest or f"version-{number}")
     if not kept.is_dir():
         with paths.fresh_folder(kept) as folder:
             try:
@@ -197,7 +200,16 @@ def model_folder(reference: str, opened: Store | None = None) -> Path:
                 raise UserError(f"{lost} ({tracking.one_line(error)})") from None
             for file in Path(got).iterdir():
                 shutil.move(file, folder / file.name)
+            if digest and folders.digest(folder) != digest:
+                raise UserError(f"models:/{NAME}/{number}: arrived damaged; run it again")
     return kept
+
+
+def _local(place: str) -> Path | None:
+    """The model folder behind a version's place on this machine; None for a place elsewhere."""
+    if urlsplit(place).scheme != "file":
+        return None
+    return Path(url2pathname(urlsplit(place).path)) / "artifacts" / "model"
 
 
 def outputs_of(opened: Store, number: int, folder: Path) -> Outputs:
@@ -280,6 +292,12 @@ def _version_tags(
         "random_trunk": str(bool(backbone.get("random", False))).lower(),
         **{key: repr(float(value)) for key, value in outputs.metrics.items()},
     }
+
+
+def _has_files(opened: Store, number: int) -> bool:
+    """Whether a version's files are still there, as far as this machine can see."""
+    local = _local(opened.client.get_model_version_download_uri(NAME, str(number)))
+    return local is None or local.is_dir()
 
 
 def _improves(opened: Store, outputs: Outputs, against: int) -> bool:
