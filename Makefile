@@ -14,7 +14,7 @@ repro: .venv/installed
 	@whoswho summary $(ACTIVATE)
 
 test: .venv/installed
-	pytest
+	pytest --numprocesses 2 --dist loadscope
 
 ui: .venv/installed
 	whoswho ui

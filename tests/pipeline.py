@@ -32,6 +32,13 @@ class Workspace:
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "sample", ignore_errors=True)
 
+    def draw_sample(self, folder: str = "data", *, seed: int = 0, portraits: int = 16) -> None:
+        """The sample with fewer portraits, and all of its dirt."""
+        self.python(
+            "from pathlib import Path\nfrom whoswho.pictures import sample\n"
+            f"sample.draw(Path({folder!r}), {seed}, {portraits})"
+        )
+
     def track_data(self) -> None:
         """`dvc add data` and commit, as README tells a user to."""
         commit(self.path, "code")  # DVC works inside a Git repository
@@ -45,7 +52,7 @@ class Workspace:
         done = subprocess.run(
             [str(part) for part in command],
             cwd=cwd or self.path,
-            env=environment(self.path, **more),
+            env=environment(self.path, OMP_NUM_THREADS="1", **more),
             capture_output=True,
             text=True,
             check=False,

@@ -17,7 +17,8 @@ from whoswho import labels
 pytestmark = pytest.mark.slow
 
 HOSTILE = [
-    "장원영", "a b", "O'Neil", 'say "hi"', "None", "007", "C++", "A (actor)", "..a", "👩‍🚀", "가" * 80,
+    "장원영", "a b", "O'Neil", 'say "hi"', "None", "007", "C++", "A (actor)", "..a", "👩‍🚀",
+    "가" * 80,
 ]  # fmt: skip
 NOT_PEOPLE: dict[str, dict[str, object]] = {
     **FAST,
