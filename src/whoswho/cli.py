@@ -50,7 +50,8 @@ def summary(options: argparse.Namespace) -> None:
     from whoswho.reporting import summary as closing
 
     workspace = paths.workspace()
-    print("\n".join(closing.lines(workspace, promotion.standing(workspace))))
+    standing = promotion.standing(workspace)
+    print("\n".join(closing.lines(workspace, standing, activate=options.activate)))
 
 
 def predict(options: argparse.Namespace) -> None:
