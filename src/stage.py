@@ -5,8 +5,12 @@ original's modules there, edited since or not; this file's own folder comes firs
 path, so that an experiment runs the code it was queued with.
 """
 
+import re
 import runpy
 import sys
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parent
 
 
 def main() -> None:
@@ -15,16 +19,27 @@ def main() -> None:
         sys.exit("whoswho: src/stage.py: name one stage of dvc.yaml, as in `src/stage.py clean`")
     try:
         runpy.run_module(f"whoswho.stages.{sys.argv[1]}", run_name="__main__", alter_sys=True)
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("whoswho"):
+    except ImportError as error:
+        file = absent_module(error)
+        if file is None:
             raise
-        where = f"src/{(error.name or '').replace('.', '/')}.py"
         print(
-            f"whoswho: {where}: not there; a queued experiment runs in a copy of what Git "
-            f"tracks: `git add {where}`, then queue it again",
+            f"whoswho: {file}: not there; a queued experiment runs in a copy of what Git tracks: "
+            f"`git add {file}`, then queue it again",
             file=sys.stderr,
         )
         sys.exit(2)
+
+
+def absent_module(error: ImportError) -> str | None:
+    """The file of ours that an import did not find; None where something else is wrong."""
+    name = error.name or ""
+    # `from whoswho.room import module` names the room alone.
+    if imported := re.match(r"cannot import name '(\w+)' from '([\w.]+)'", str(error)):
+        name = f"{imported[2]}.{imported[1]}"
+    file = Path("src", *name.split(".")).with_suffix(".py")
+    inside = file.parts[1:2] == ("whoswho",) and (SOURCE.parent / file.parent).is_dir()
+    return file.as_posix() if inside and not (SOURCE.parent / file).exists() else None
 
 
 if __name__ == "__main__":

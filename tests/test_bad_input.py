@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipeline import FAST, Workspace, set_params
+from pipeline import Workspace, set_params
 from test_real_sets import NOT_PEOPLE, draw
 
 
@@ -139,6 +139,22 @@ def test_review(workspace: Workspace, text: str, said: str) -> None:
     assert (workspace.path / "review.csv").read_text(encoding="utf-8") == text
 
 
+def test_a_module_that_git_does_not_track_is_named(workspace: Workspace) -> None:
+    """A queued experiment runs in a copy without it (field report D1)."""
+    (workspace.path / "src" / "whoswho" / "cleaning" / "quality.py").unlink()
+    said = one_line(workspace, *STAGE)
+    assert "src/whoswho/cleaning/quality.py: not there" in said
+    assert "git add" in said
+
+
+def test_a_default_remote_inside_the_repository_is_warned_of(workspace: Workspace) -> None:
+    assert workspace.run(*CHECK).stderr == ""
+    for url, warned in (("../sample", True), ("/elsewhere", False), ("s3://bucket", False)):
+        config = f"[core]\n    remote = r\n['remote \"r\"']\n    url = {url}\n"
+        (workspace.path / ".dvc" / "config").write_text(config, encoding="utf-8")
+        assert ("would put your pictures into Git" in workspace.run(*CHECK).stderr) == warned
+
+
 def test_weights(workspace: Workspace) -> None:
     set_params(workspace.path, backbone={"weights": ["absent.pth"]})
     backbone = ("python", "src/stage.py", "backbone")
@@ -197,4 +213,3 @@ def test_commands_without_a_champion_or_a_store_name_both_ways_out(workspace: Wo
     assert "--model artifacts/model" in said
     said = one_line(workspace, "whoswho", "predict", "data/up/1.png", "--model", "nowhere")
     assert "nowhere" in said
-    assert FAST

@@ -146,7 +146,7 @@ def test_the_summary_has_ten_lines_and_its_commands_work(sample: Workspace) -> N
     lines = sample.run("whoswho", "summary").stdout.splitlines()
     assert len(lines) == 10
     inactive = sample.run("whoswho", "summary", "--activate", ". .venv/bin/activate").stdout
-    assert inactive.count(". .venv/bin/activate && ") == 4  # trunk, look, promote, yours
+    assert inactive.count(". .venv/bin/activate && ") == 3  # look, promote, yours
     (promote,) = [line for line in lines if "whoswho promote" in line]
     command = promote[promote.index("whoswho promote") :]
     assert "--force --why" in command  # the trunk is random

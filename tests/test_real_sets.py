@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from pipeline import FAST, Workspace, set_params
+from pipeline import FAST, Workspace
 from test_pipeline import ALL, store
 
 from whoswho import labels
@@ -226,4 +226,3 @@ def test_review_decides(tmp_path: Path) -> None:
     assert after["up/1.png"]["decision"] == "dropped"
     assert (after["up/2.png"]["label"], after["up/2.png"]["decision"]) == ("down", "kept")
     assert after["up/2.png"]["picture"].startswith("down/2_")
-    _ = set_params
