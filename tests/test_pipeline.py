@@ -308,7 +308,7 @@ def _wait_for_the_queue(sample: Workspace) -> None:
 
 
 def test_the_figure_has_a_title_for_each_picture(sample: Workspace, tmp_path: Path) -> None:
-    files = sorted((sample.path / "data").glob("*/google_0002.*"))
+    files = [f"data/{row['file']}" for row in sample.rows("reports/predictions.csv")][:7]
     out = tmp_path / "people.png"
     sample.run("whoswho", "predict", *files, "--model", "artifacts/model", "--figure", out)
     from PIL import Image
@@ -321,7 +321,7 @@ def test_everything_works_after_the_folder_moved(sample: Workspace) -> None:
     moved = sample.path.parent / "새 폴더 2"
     sample.path.rename(moved)
     sample.path = moved
-    file = next(iter(sorted(moved.glob("data/*/google_0002.jpg"))))
+    file = moved / "data" / sample.rows("artifacts/dataset/split.csv")[0]["file"]
     out = sample.run("whoswho", "predict", file, cwd=moved.parent / "새 폴더 2" / "src").stdout
     assert file.name in out
     kept = store(sample)
