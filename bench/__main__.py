@@ -53,9 +53,8 @@ def stage(name: str, workspace: Path) -> Measured:
     return measure(sys.executable, workspace / "src" / "stage.py", name, cwd=workspace)
 
 
-def draw_pictures(folder: Path, count: int) -> None:
-    """`count` different pictures of five labels: the sample's portraits, turned and relit."""
-    drawn = folder.with_name("sample")
+def draw_pictures(folder: Path, count: int, drawn: Path) -> None:
+    """`count` different pictures of five labels: the portraits in `drawn`, turned and relit."""
     if not drawn.exists():
         measure(sys.executable, "-m", "whoswho.cli", "sample", "--out", drawn, cwd=REPOSITORY)
     dice = random.Random(0)
@@ -112,7 +111,7 @@ def learning(scratch: Path, count: int, epochs: int) -> None:
         augment={"views": epochs},
         train={"epochs": epochs},
     )
-    draw_pictures(workspace / "data", count)
+    draw_pictures(workspace / "data", count, scratch / "portraits")
     for name in ("clean", "preprocess", "backbone"):
         stage(name, workspace)
     notebook_folders(workspace, scratch / "folders")
@@ -141,7 +140,7 @@ def memory(scratch: Path, counts: tuple[int, int]) -> None:
     peaks = {}
     for count in counts:
         workspace = copy_of_the_repository(scratch / f"memory{count}", clean={"faces": "any"})
-        draw_pictures(workspace / "data", count)
+        draw_pictures(workspace / "data", count, scratch / "portraits")
         peaks[count] = {name: stage(name, workspace).peak_mb for name in ("clean", "preprocess")}
     few, many = counts
     for name in ("clean", "preprocess"):
@@ -183,10 +182,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     options = parser.parse_args()
     print(f"machine: {machine()}")
+    sys.stdout.reconfigure(line_buffering=True)  # a line appears when it is measured
     with tempfile.TemporaryDirectory(prefix="whoswho-bench-") as scratch:
         commands(Path(scratch))
-        memory(Path(scratch), (100, 1000))
         learning(Path(scratch), options.pictures, options.epochs)
+        memory(Path(scratch), (100, 500))
 
 
 if __name__ == "__main__":
