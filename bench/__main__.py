@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from PIL import Image, ImageEnhance, UnidentifiedImageError
@@ -28,7 +29,10 @@ from whoswho import tables
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished process: wall seconds, and the largest resident memory of it or a child in MB."""
+    """A finished process: wall seconds, and the largest resident memory of it or a child in MB.
+
+    A process starts with its parent's size on Linux, so the benchmark itself must stay small.
+    """
 
     seconds: float
     peak_mb: float
@@ -86,8 +90,6 @@ def notebook_folders(workspace: Path, folder: Path) -> None:
 
 def machine() -> str:
     """The machine in a line: processor, cores, system, versions that matter."""
-    import torch
-
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -95,7 +97,7 @@ def machine() -> str:
         model = names[0].partition(":")[2].strip() if names else model
     return (
         f"{model}, {os.cpu_count()} cores, {platform.system()}, "
-        f"Python {platform.python_version()}, torch {torch.__version__}"
+        f"Python {platform.python_version()}, torch {version('torch')}"
     )
 
 
@@ -168,9 +170,9 @@ def commands(scratch: Path) -> None:
     dvc = Path(sys.executable).with_name("dvc")
     measure(dvc, "repro", cwd=REPOSITORY)
     idle = sorted(measure(dvc, "repro", cwd=REPOSITORY).seconds for _ in range(3))
-    version = sorted(measure(dvc, "status", cwd=REPOSITORY).seconds for _ in range(3))
+    status = sorted(measure(dvc, "status", cwd=REPOSITORY).seconds for _ in range(3))
     print(
-        f"dvc repro with nothing to do: {idle[1]:.1f} s, {idle[1] / version[1]:.1f} times as long "
+        f"dvc repro with nothing to do: {idle[1]:.1f} s, {idle[1] / status[1]:.1f} times as long "
         "as `dvc status`"
     )
 
