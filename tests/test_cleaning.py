@@ -661,23 +661,6 @@ def test_a_split_label_without_a_picture_left_in_train(clean: Clean) -> None:
 # --- The tables ----------------------------------------------------------------------------------
 
 
-def test_the_tally_counts_kept_dropped_and_reasons(clean: Clean) -> None:
-    clean.fill("a", "b", count=3)
-    write(clean.data / "a" / "x.png", Image.new("RGB", (50, 50), (90, 90, 90)))
-    outcome = clean.outcome()
-    assert checks.tally(outcome.decisions) == [
-        {"label": "a", "reason": "kept", "count": 3},
-        {"label": "a", "reason": "dropped", "count": 1},
-        {"label": "a", "reason": "blank", "count": 1},
-        {"label": "a", "reason": "too_small", "count": 1},
-        {"label": "b", "reason": "kept", "count": 3},
-        {"label": "b", "reason": "dropped", "count": 0},
-    ]
-    assert checks.sentence(outcome.decisions) == (
-        "7 files of 2 labels: 6 kept, 1 dropped (1 blank, 1 too_small)"
-    )
-
-
 def test_the_same_files_give_the_same_bytes(clean: Clean) -> None:
     clean.fill("a", "b")
     clean.run()
@@ -836,3 +819,11 @@ def test_a_label_with_one_picture_stops_preprocess(
     with pytest.raises(UserError, match="label 'c': 1 picture, too few"):
         preprocess_stage.main()
     assert not (artifacts / "dataset").exists()
+
+
+def test_the_sentence_counts_kept_dropped_and_every_reason(clean: Clean) -> None:
+    clean.fill("a", "b", count=3)
+    write(clean.data / "a" / "x.png", Image.new("RGB", (50, 50), (90, 90, 90)))
+    assert checks.sentence(clean.outcome().decisions) == (
+        "7 files of 2 labels: 6 kept, 1 dropped (1 blank, 1 too_small)"
+    )

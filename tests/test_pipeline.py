@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
-from pipeline import FAST, Workspace, set_params
+from pipeline import FAST, Workspace, commit, set_params
 
 from whoswho.pictures import sample as drawing
 
@@ -196,12 +196,8 @@ def test_dvc_shows_metrics_params_and_the_graph(sample: Workspace) -> None:
 def clone(sample: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A fresh clone on the same machine, its pictures from a remote, as a colleague has it."""
     remote = tmp_path_factory.mktemp("remote")
-    sample.run("git", "add", "-A")
-    sample.run("dvc", "push", "-q", "data.dvc", "-r", "there", code=None)
     sample.run("dvc", "remote", "add", "-q", "there", remote)
     sample.run("dvc", "push", "-q", "-r", "there", "data.dvc")
-    from pipeline import commit
-
     commit(sample.path, "run")
     folder = tmp_path_factory.mktemp("second") / "clone"
     subprocess.run(["git", "clone", "-q", sample.path, folder], check=True)

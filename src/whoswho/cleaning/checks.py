@@ -22,10 +22,8 @@ from whoswho.cleaning.decisions import (
     DROPPED,
     KEPT,
     OVERLAP_COLUMNS,
-    TALLY_COLUMNS,
     Decision,
     sentence,
-    tally,
 )
 from whoswho.cleaning.duplicates import ALIKE, DUPLICATE, NEAR_DUPLICATE, Families, Relation
 from whoswho.cleaning.listing import Listing, Source, scan
@@ -39,8 +37,8 @@ from whoswho.pictures.faces import Face, FaceFinder, count, main_face
 from whoswho.tables import write as write_table
 
 __all__ = [
-    "COLUMNS", "KEPT", "OVERLAP_COLUMNS", "REASONS", "TALLY_COLUMNS", "Decision", "Outcome",
-    "run", "scan", "sentence", "survey", "tally",
+    "COLUMNS", "KEPT", "OVERLAP_COLUMNS", "REASONS", "Decision", "Outcome",
+    "run", "scan", "sentence", "survey",
 ]  # fmt: skip
 
 NO_LABEL = "no_label"

@@ -81,7 +81,6 @@ class Decision:
 
 
 COLUMNS = tuple(field.name for field in fields(Decision))
-TALLY_COLUMNS = ("label", "reason", "count")
 OVERLAP_COLUMNS = ("file_a", "split_a", "file_b", "split_b")
 
 
@@ -95,22 +94,6 @@ def read(path: Path) -> list[Decision]:
     return [
         Decision(**{name: row[name] for name in COLUMNS}) for row in tables.read(path, COLUMNS)
     ]
-
-
-def tally(decisions: Sequence[Decision]) -> list[dict[str, str | int]]:
-    """Rows label, reason, count: first the kept, then the dropped, then the latter by reason.
-
-    A picture dropped for two reasons counts under both.
-    """
-    rows: list[dict[str, str | int]] = []
-    for label in sorted({one.label for one in decisions}):
-        own = [one for one in decisions if one.label == label]
-        kept = sum(one.kept for one in own)
-        rows.append({"label": label, "reason": KEPT, "count": kept})
-        rows.append({"label": label, "reason": DROPPED, "count": len(own) - kept})
-        for reason, count in _reasons(own):
-            rows.append({"label": label, "reason": reason, "count": count})
-    return rows
 
 
 def sentence(decisions: Sequence[Decision]) -> str:
