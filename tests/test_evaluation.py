@@ -20,6 +20,7 @@ from whoswho.errors import UserError
 from whoswho.learning import (
     calibration,
     evaluation,
+    feature_files,
     features,
     measures,
     model_folder,
@@ -194,7 +195,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
         epochs=12, batch=8, lr=0.001, trunk_lr=1e-4, weight_decay=0.0, head=[32], dropout=0.0,
         standardize=True, turn_away=0.05, seed=0, device="cpu",
     )  # fmt: skip
-    stored = features.load(folder / "features", dataset, "0" * 64)
+    stored = feature_files.load(folder / "features", dataset, "0" * 64)
     fitted = training.fit(dataset, "resnet18", trunk, stored, recipe, augment, 0)
     logits, actual = fitted.validation_logits, fitted.validation_targets
     temperature = calibration.fit_temperature(logits, actual)

@@ -14,7 +14,7 @@ from torch import nn
 
 from whoswho import params, paths
 from whoswho.errors import UserError
-from whoswho.learning import features, forward, network, views
+from whoswho.learning import feature_files, features, forward, network, views
 from whoswho.learning.dataset import Dataset
 from whoswho.params import Augment
 from whoswho.pictures import prepare
@@ -98,7 +98,7 @@ def test_a_view_is_the_blogs_affine_map_and_mirror() -> None:
 def test_features_have_a_view_an_epoch_for_training_and_one_elsewhere(
     stored: Path, dataset: Dataset
 ) -> None:
-    loaded = features.load(stored, dataset, SHA)
+    loaded = feature_files.load(stored, dataset, SHA)
     assert {split: found.values.shape for split, found in loaded.items()} == {
         "train": (3, 11, WIDTH),
         "validation": (1, 3, WIDTH),
@@ -113,7 +113,7 @@ def test_features_have_a_view_an_epoch_for_training_and_one_elsewhere(
 def test_every_row_is_its_picture_seen_through_its_view(
     stored: Path, dataset: Dataset, trunk: nn.Module
 ) -> None:
-    values = features.load(stored, dataset, SHA)
+    values = feature_files.load(stored, dataset, SHA)
     trunk.eval()
     for split, number, view in (
         ("train", 7, 0),
@@ -135,7 +135,7 @@ def test_every_row_is_its_picture_seen_through_its_view(
 
 
 def test_views_of_a_picture_differ(stored: Path, dataset: Dataset) -> None:
-    values = features.load(stored, dataset, SHA)["train"].values
+    values = feature_files.load(stored, dataset, SHA)["train"].values
     for first, second in ((0, 1), (1, 2), (0, 2)):
         assert (np.abs(values[first] - values[second]).mean(axis=1) > 0).all()
 
@@ -161,9 +161,10 @@ def test_a_pictures_features_do_not_depend_on_its_company(
     chosen = dataset.examples["train"][9:2:-1]
     fewer = dataclasses.replace(dataset, examples={**dataset.examples, "train": chosen})
     extract(fewer, trunk, tmp_path / "fewer")
-    expected = features.load(stored, dataset, SHA)["train"].values[:, 9:2:-1]
+    expected = feature_files.load(stored, dataset, SHA)["train"].values[:, 9:2:-1]
     assert (
-        nearness(features.load(tmp_path / "fewer", fewer, SHA)["train"].values, expected) > 0.99999
+        nearness(feature_files.load(tmp_path / "fewer", fewer, SHA)["train"].values, expected)
+        > 0.99999
     )
 
 
@@ -171,7 +172,7 @@ def test_other_seeds_draw_other_views(
     stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path
 ) -> None:
     extract(dataset, trunk, tmp_path / "other", AUGMENT.model_copy(update={"seed": 1}))
-    first, other = (features.load(f, dataset, SHA) for f in (stored, tmp_path / "other"))
+    first, other = (feature_files.load(f, dataset, SHA) for f in (stored, tmp_path / "other"))
     assert not np.array_equal(first["train"].values, other["train"].values)
     assert np.array_equal(first["test"].values, other["test"].values)
 
@@ -224,17 +225,17 @@ def spoil_middle(path: Path) -> None:
 def test_a_damaged_file_is_named(spoil, stored: Path, dataset: Dataset) -> None:
     spoil(stored / "train.npy")
     with pytest.raises(UserError, match=r"train\.npy: absent or damaged; run `dvc checkout`"):
-        features.load(stored, dataset, SHA)
+        feature_files.load(stored, dataset, SHA)
 
 
 def test_features_of_other_pictures_or_another_trunk_are_refused(
     stored: Path, dataset: Dataset
 ) -> None:
     with pytest.raises(UserError, match="another trunk"):
-        features.load(stored, dataset, "1" * 64)
+        feature_files.load(stored, dataset, "1" * 64)
     shorter = {**dataset.examples, "train": dataset.examples["train"][1:]}
     with pytest.raises(UserError, match="other pictures"):
-        features.load(stored, dataclasses.replace(dataset, examples=shorter), SHA)
+        feature_files.load(stored, dataclasses.replace(dataset, examples=shorter), SHA)
 
 
 def test_a_damaged_picture_is_named_whichever_stream_meets_it(
@@ -256,7 +257,7 @@ def test_a_fine_tuned_trunk_keeps_no_features(tmp_path: Path, dataset: Dataset) 
     features.leave_empty(AUGMENT.model_copy(update={"shear": 5.0}), tmp_path)
     assert (tmp_path / "index.json").read_bytes() != before
     with pytest.raises(UserError, match="fine-tuned"):
-        features.load(tmp_path, dataset, SHA)
+        feature_files.load(tmp_path, dataset, SHA)
 
 
 def test_an_iterator_is_drawn_batch_by_batch_and_all_of_it() -> None:
@@ -289,7 +290,7 @@ def test_a_stage_run_writes_the_folder(
     (root / paths.BACKBONE).mkdir(parents=True)
     weights.save(root / paths.BACKBONE, state, source)
     stage.main()
-    loaded = features.load(root / paths.FEATURES, dataset, source.sha256)
+    loaded = feature_files.load(root / paths.FEATURES, dataset, source.sha256)
     assert len(loaded["train"].targets) == 11
     out = capsys.readouterr().out
     assert out.count("\n") == 1

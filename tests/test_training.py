@@ -16,10 +16,10 @@ from torch import nn
 
 from whoswho import params
 from whoswho.errors import UserError
-from whoswho.learning import device, features, network, training
+from whoswho.learning import device, feature_files, features, network, training
 from whoswho.learning.checkpoint import Checkpoint
 from whoswho.learning.dataset import Dataset
-from whoswho.learning.features import Features
+from whoswho.learning.feature_files import Features
 from whoswho.learning.network import State, Unfreeze
 from whoswho.learning.training import Fitted, Row
 
@@ -149,7 +149,7 @@ def test_the_fitted_network_is_trunk_and_head_and_says_what_it_said_of_validatio
 ) -> None:
     body, width = network.trunk_from(ARCH, trunk)
     features.extract(dataset, body, width, "0" * 64, AUGMENT, tmp_path)
-    stored = features.load(tmp_path, dataset, "0" * 64)
+    stored = feature_files.load(tmp_path, dataset, "0" * 64)
     fitted = training.fit(dataset, ARCH, trunk, stored, RECIPE, AUGMENT, 0)
     assert {name for name in fitted.state if name.startswith("trunk.")} == {
         f"trunk.{name}" for name in trunk

@@ -20,6 +20,7 @@ class Example:
 
     file: str  # the original, relative to data/
     sha256: str  # of the original
+    group: str  # its look-alikes share it
     label: int  # index into the labels of the set
     path: Path  # the prepared picture
 
@@ -54,14 +55,16 @@ def load(folder: Path) -> Dataset:
     table = folder / "split.csv"
     order = {label: index for index, label in enumerate(facts["labels"])}
     examples: dict[str, list[Example]] = {split: [] for split in paths.SPLITS}
-    for row in tables.read(table, ("file", "sha256", "label", "split", "path")):
+    for row in tables.read(table, ("file", "sha256", "group", "label", "split", "path")):
         if row["label"] not in order or row["split"] not in examples:
             raise UserError(
                 f"{table}: {row['file']}: label {row['label']!r} or split {row['split']!r} is "
                 f"unknown to dataset.json; run `dvc repro -f -s preprocess`"
             )
         examples[row["split"]].append(
-            Example(row["file"], row["sha256"], order[row["label"]], folder / row["path"])
+            Example(
+                row["file"], row["sha256"], row["group"], order[row["label"]], folder / row["path"]
+            )
         )
     for split in ("train", "validation"):
         if not examples[split]:

@@ -1,45 +1,22 @@
-"""The features of every picture, computed once and kept: what the head learns from.
-
-artifacts/features holds, for each split, one memory-mapped file (views, pictures, width) of 32-bit
-numbers, and two tables: index.json says what was computed with what, index.csv which row is which
-picture. Where the trunk is fine-tuned there is nothing to keep, and index.json alone says so.
-"""
+"""The features of every picture, computed once: what the head learns from."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Never
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 from tqdm import tqdm
 
-from whoswho import paths, tables
+from whoswho import paths
 from whoswho.errors import UserError
-from whoswho.learning import forward, views
+from whoswho.learning import feature_files, forward, views
 from whoswho.learning.dataset import Dataset, Example
 from whoswho.params import Augment
-
-INDEX = "index.json"
-ROWS = "index.csv"
-
-Float32 = NDArray[np.float32]
-
-_ROW_COLUMNS = ("split", "row", "sha256", "label")
-_AGAIN = "run `dvc checkout`, or `dvc repro -f -s features`"
-
-
-@dataclass(frozen=True)
-class Features:
-    """The stored features of one split."""
-
-    values: Float32  # (views, pictures, width), memory-mapped
-    targets: NDArray[np.int64]  # (pictures,), indices into the labels of the set
 
 
 def extract(
@@ -69,7 +46,7 @@ def extract(
     )
     with tqdm(total=total, desc="features", unit="view", disable=None, leave=False) as bar:
         for split in dataset.splits:
-            path = out / f"{split}.npy"
+            path = feature_files.split_file(out, split)
             count = augment.views if split == "train" else 1
             drawn = augment if split == "train" else None
             _extract_split(dataset.examples[split], count, drawn, ready, width, path, bar)
@@ -78,8 +55,7 @@ def extract(
                 "pictures": len(dataset.examples[split]),
                 "sha256": paths.sha256(path),
             }
-    tables.write(out / ROWS, _ROW_COLUMNS, _rows(dataset))
-    paths.write_json(out / INDEX, index)
+    feature_files.write_index(out, index, dataset)
     return index
 
 
@@ -88,30 +64,9 @@ def leave_empty(augment: Augment, out: Path) -> None:
 
     It holds the augmentation, which then is train's to apply: so train runs again when it changes.
     """
-    paths.write_json(out / INDEX, {"frozen": False, "augment": augment.model_dump(), "splits": {}})
-
-
-def load(folder: Path, dataset: Dataset, trunk_sha256: str) -> dict[str, Features]:
-    """The stored features of each split.
-
-    Raises:
-        UserError: a file is damaged, or was computed from other pictures or by another trunk.
-    """
-    index = paths.read_json(folder / INDEX)
-    if not index["frozen"]:
-        raise UserError(f"{folder}: holds no features, the trunk was to be fine-tuned; {_AGAIN}")
-    if index["trunk"] != trunk_sha256:
-        raise UserError(f"{folder}: features of another trunk; {_AGAIN}")
-    if tables.read(folder / ROWS, _ROW_COLUMNS) != _rows(dataset):
-        raise UserError(
-            f"{folder / ROWS}: features of other pictures than {dataset.folder}; {_AGAIN}"
-        )
-    loaded: dict[str, Features] = {}
-    for split, facts in index["splits"].items():
-        path = folder / f"{split}.npy"
-        shape = (facts["views"], facts["pictures"], index["width"])
-        loaded[split] = Features(_open(path, facts["sha256"], shape), dataset.targets(split))
-    return loaded
+    feature_files.write_index(
+        out, {"frozen": False, "augment": augment.model_dump(), "splits": {}}
+    )
 
 
 def open_prepared(path: Path) -> Image.Image:
@@ -164,26 +119,3 @@ def _extract_split(
 
     forward.each(forward.chunks(count * len(examples), ready.batch), work, ready.streams)
     values.flush()
-
-
-def _rows(dataset: Dataset) -> list[tables.Row]:
-    return [
-        {
-            "split": split,
-            "row": str(row),
-            "sha256": example.sha256,
-            "label": dataset.labels[example.label],
-        }
-        for split in dataset.splits
-        for row, example in enumerate(dataset.examples[split])
-    ]
-
-
-def _open(path: Path, sha256: str, shape: tuple[int, int, int]) -> Float32:
-    damaged = f"{path}: absent or damaged; {_AGAIN}"
-    if not path.is_file() or paths.sha256(path) != sha256:
-        raise UserError(damaged)
-    values: Float32 = np.load(path, mmap_mode="r")
-    if values.shape != shape or values.dtype != np.float32:
-        raise UserError(damaged)
-    return values

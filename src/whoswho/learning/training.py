@@ -21,8 +21,7 @@ from torch import Tensor, nn
 from whoswho import params, paths
 from whoswho.errors import UserError
 from whoswho.learning import device as devices
-from whoswho.learning import features as stored
-from whoswho.learning import network
+from whoswho.learning import feature_files, network
 from whoswho.learning.checkpoint import Checkpoint
 from whoswho.learning.dataset import Dataset
 from whoswho.learning.network import HeadShape, Network, State, Unfreeze, seeded
@@ -64,7 +63,7 @@ def inputs(dataset: Path, backbone: Path, features: Path) -> dict[str, str]:
             *(paths.sha256(dataset / n) for n in ("dataset.json", "split.csv"))
         ),
         "backbone": paths.sha256(backbone / "source.json"),
-        "features": paths.sha256(features / stored.INDEX),
+        "features": paths.sha256(features / feature_files.INDEX),
     }
 
 
@@ -80,7 +79,7 @@ def fit(
     dataset: Dataset,
     arch: str,
     trunk: State,
-    features: dict[str, stored.Features] | None,
+    features: dict[str, feature_files.Features] | None,
     train: params.Train,
     augment: params.Augment,
     unfreeze: Unfreeze,
@@ -225,7 +224,7 @@ def _answers(task: _Task, place: torch.device) -> tuple[NDArray[np.float32], NDA
 
 def _head_task(
     dataset: Dataset,
-    features: dict[str, stored.Features],
+    features: dict[str, feature_files.Features],
     shape: HeadShape,
     train: params.Train,
     place: torch.device,

@@ -12,7 +12,7 @@ from whoswho.learning import (
     calibration,
     checkpoint,
     dataset,
-    features,
+    feature_files,
     model_folder,
     training,
     weights,
@@ -28,7 +28,7 @@ def main() -> None:
     trunk, source = weights.load(workspace / paths.BACKBONE)
     stored = None
     if knobs.backbone.unfreeze == 0:
-        stored = features.load(workspace / paths.FEATURES, pictures, source.sha256)
+        stored = feature_files.load(workspace / paths.FEATURES, pictures, source.sha256)
     inputs = training.inputs(
         *(workspace / p for p in (paths.DATASET, paths.BACKBONE, paths.FEATURES))
     )
