@@ -1,0 +1,258 @@
+"""A real Chrome of our own: found, started with an empty profile, and gone when we are."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import psutil
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.chromium.service import ChromiumService
+from urllib3.exceptions import HTTPError
+
+from whoswho.crawl.site import SiteError
+from whoswho.errors import UserError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+ELSEWHERE = (  # where installers put it without naming it in PATH
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+    r"C:\Program Files (x86)\Google\Chrome\Application\chrome.exe",
+)
+BROWSER_VARIABLE = "CHROME_BIN"
+DRIVER_VARIABLE = "SE_CHROMEDRIVER"  # selenium's own
+CURE = (
+    "install both from one place (Debian, Ubuntu: apt-get install chromium chromium-driver), or "
+    f"name a pair that fits in {BROWSER_VARIABLE} and {DRIVER_VARIABLE}"
+)
+FLAGS = (
+    "--no-first-run", "--no-default-browser-check", "--disable-background-networking",
+    "--disable-component-update", "--disable-default-apps", "--disable-extensions",
+    "--disable-sync", "--disable-gpu", "--disable-quic", "--mute-audio",
+    "--window-size=1280,1600",
+    # A Chrome on a pipe ends with the driver that holds the other end, however that ended.
+    "--remote-debugging-pipe",
+)  # fmt: skip
+PRIVATE = (  # hosts a page from outside has no business with: ours and our network's
+    "localhost", "*.localhost", "127.*", "0.0.0.0", "10.*", "192.168.*", "169.254.*",
+    *(f"172.{number}.*" for number in range(16, 32)), "[::1]", "[fc*", "[fd*", "[fe80*",
+)  # fmt: skip
+
+# Runs the driver, and ends it and removes the profile when our end of its standard input closes:
+# so nothing of the browser is left even by a kill -9.
+WATCHED = """
+profile=$1; shift
+exec 3<&0
+( cat <&3; kill $$; sleep 1; rm -rf -- "$profile" ) >/dev/null 2>&1 &
+exec 3<&- </dev/null "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The two programs, and the versions they tell ('' where one tells none)."""
+
+    browser: str
+    browser_version: str
+    driver: str
+    driver_version: str
+
+    def __str__(self) -> str:
+        return (
+            f"Chrome {self.browser_version or 'of unknown version'} ({self.browser}) and "
+            f"ChromeDriver {self.driver_version or 'of unknown version'} ({self.driver})"
+        )
+
+
+def programs() -> Programs:
+    """The browser and the driver of this machine.
+
+    Nothing is downloaded; selenium would try to.
+
+    Raises:
+        SiteError: one is not there, or their major versions differ.
+    """
+    browser = os.environ.get(BROWSER_VARIABLE) or _first(BROWSERS, ELSEWHERE)
+    driver = os.environ.get(DRIVER_VARIABLE) or shutil.which("chromedriver")
+    for path, what in ((browser, "Chrome or Chromium"), (driver, "chromedriver")):
+        if not path or not shutil.which(path):
+            where = f"not at {path}" if path else "none in PATH"
+            raise SiteError(f"no {what} ({where}); {CURE}")
+    assert browser is not None
+    assert driver is not None
+    # On Windows chrome.exe answers no --version: it opens a window.
+    told = "" if sys.platform == "win32" else _version(browser)
+    found = Programs(browser, told, driver, _version(driver))
+    majors = {version.split(".")[0] for version in (told, found.driver_version) if version}
+    if len(majors) > 1:
+        raise SiteError(f"{found} do not fit, their major versions differ; {CURE}")
+    return found
+
+
+def _first(names: tuple[str, ...], paths: tuple[str, ...]) -> str | None:
+    inside = (shutil.which(name) for name in names)
+    return next(filter(None, inside), next(filter(os.path.isfile, paths), None))
+
+
+def _version(program: str) -> str:
+    """What `program --version` tells, as 156.0.8078.108; '' where it tells nothing like it."""
+    try:
+        told = subprocess.run(
+            [program, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=20,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    match = re.search(rb"\d+(\.\d+){3}", told)
+    return match[0].decode() if match else ""
+
+
+def check_proxy(proxy: str | None) -> None:
+    """Refuse what Chrome would silently not use.
+
+    Raises:
+        UserError: no scheme and host, or with a password, for which Chrome has no place.
+    """
+    if proxy is None:
+        return
+    parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
+    if parts.scheme not in ("http", "https", "socks4", "socks5") or not parts.hostname:
+        raise UserError(
+            f"proxy {parts.hostname or proxy}: give it as http://host:port, https://host:port, "
+            "socks4://host:port or socks5://host:port"
+        )
+    if parts.username is not None:
+        raise UserError(
+            f"proxy {parts.hostname}: the browser takes no user name and password for a proxy; "
+            "use one that knows you by your address"
+        )
+
+
+@dataclass(frozen=True)
+class Browser:
+    """A running Chrome: its driver, and what it was started from."""
+
+    driver: webdriver.Chrome
+    found: Programs
+    profile: tempfile.TemporaryDirectory[str]
+
+    def close(self) -> None:
+        """End the browser and the driver, whatever state they are in, and remove the profile."""
+        # A dead one cannot say goodbye.
+        with _ended(self.driver.service), suppress(WebDriverException, HTTPError, OSError):
+            self.driver.quit()
+        self.profile.cleanup()
+
+
+def start(*, window: bool, proxy: str | None, allow_private: bool, patience: float) -> Browser:
+    """Start a Chrome that nobody else uses.
+
+    Args:
+        window: show it; else it runs headless.
+        proxy: for everything it asks for, as http://host:port.
+        allow_private: let pages reach this machine and its network.
+        patience: seconds a page may take to answer.
+
+    Raises:
+        SiteError: no browser, no driver, versions that do not fit, or it does not start.
+    """
+    if window and sys.platform == "linux" and not _screen():
+        raise SiteError("--window needs a screen, and there is none; leave --window away")
+    found = programs()
+    profile = tempfile.TemporaryDirectory(prefix="whoswho-browser-", ignore_cleanup_errors=True)
+    service = _WatchedService(found.driver, profile.name)
+    try:
+        driver = webdriver.Chrome(
+            options=_options(found.browser, profile.name, window, proxy, allow_private),
+            service=service,
+        )
+    except BaseException as error:
+        with _ended(service):
+            service.stop()
+        profile.cleanup()
+        if not isinstance(error, (WebDriverException, HTTPError, OSError)):
+            raise
+        why = str(error).strip().splitlines()[0].removeprefix("Message: ")
+        raise SiteError(f"{found} did not start: {why}; {CURE}") from None
+    driver.set_page_load_timeout(patience)
+    return Browser(driver, found, profile)
+
+
+def _screen() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _options(
+    binary: str, profile: str, window: bool, proxy: str | None, allow_private: bool
+) -> webdriver.ChromeOptions:
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    # Ready with the page's text: a picture that never comes must not hold the page up.
+    options.page_load_strategy = "eager"
+    flags = [*FLAGS, f"--user-data-dir={profile}"]
+    if not window:
+        flags.append("--headless=new")
+    if sys.platform == "linux":
+        flags.append("--disable-dev-shm-usage")  # a container's is too small
+        if os.geteuid() == 0:
+            flags.append("--no-sandbox")  # Chrome as root starts no other way
+    if proxy:
+        flags += [f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>"]
+    if not allow_private:
+        rules = ", ".join(f"MAP {host} ~NOTFOUND" for host in PRIVATE)
+        flags.append(f"--host-resolver-rules={rules}")
+    for flag in flags:
+        options.add_argument(flag)
+    options.add_experimental_option("prefs", {"download_restrictions": 3})  # 3: none at all
+    return options
+
+
+class _WatchedService(Service):
+    """chromedriver, ended by a watcher where this process could not end it.
+
+    It leads a session of its own: a Ctrl-C at the terminal is for us, who then close it.
+    """
+
+    def __init__(self, driver: str, profile: str) -> None:
+        self._before: list[str] = []
+        if os.name == "posix":
+            self._before = ["-c", WATCHED, "sh", profile, driver]
+        super().__init__(
+            "/bin/sh" if self._before else driver, popen_kw={"start_new_session": True}
+        )
+        self.DRIVER_PATH_ENV_KEY = None  # its value is already in `driver`
+
+    def command_line_args(self) -> list[str]:
+        return [*self._before, *super().command_line_args()]
+
+
+@contextmanager
+def _ended(service: ChromiumService) -> Iterator[None]:
+    """After the block, kill what is left of a driver and everything it started."""
+    process: subprocess.Popen[bytes] | None = getattr(service, "process", None)
+    family: list[psutil.Process] = []
+    if process is not None and process.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            driver = psutil.Process(process.pid)
+            family = [driver, *driver.children(recursive=True)]
+    try:
+        yield
+    finally:
+        for each in family:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(family, timeout=5)

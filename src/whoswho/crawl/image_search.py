@@ -1,0 +1,107 @@
+"""What the image searches that need a real browser share: from a question to hits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlencode, urlsplit
+
+from selenium.common.exceptions import TimeoutException, WebDriverException
+from urllib3.exceptions import HTTPError
+
+from whoswho.crawl import browser, markup
+from whoswho.crawl.results_page import Patience, ResultsPage
+from whoswho.crawl.site import Hit, Search, SiteError
+
+
+class ImageSearch:
+    """A site searched through its page; it implements `site.Site`.
+
+    The browser starts with the first search and stays until `close`.
+    """
+
+    patience = Patience()
+
+    def __init__(
+        self,
+        name: str,
+        full: bool,
+        window: bool,
+        proxy: str | None,
+        address: str,
+        allow_private: bool,
+    ) -> None:
+        """Prepare to ask the page at `address`.
+
+        Args:
+            name: of the site, and of its file in selectors/.
+            full: open each result and name its large picture; else the thumbnail is the picture.
+            window: show the browser.
+            proxy: for everything the browser asks for.
+            allow_private: let it reach this machine and its network.
+
+        Raises:
+            UserError: the file of selectors or the proxy is no good.
+        """
+        browser.check_proxy(proxy)
+        self.name = name
+        self.markup = markup.load(markup.FOLDER / f"{name}.yaml")
+        self._full = full
+        self._window = window
+        self._proxy = proxy
+        self._address = address
+        self._allow_private = allow_private
+        self._browser: browser.Browser | None = None
+
+    def question(self, text: str) -> dict[str, str]:
+        """The parameters that ask for pictures of `text`."""
+        raise NotImplementedError
+
+    def hits(self, search: Search, limit: int) -> Iterator[Hit]:
+        """What the site finds, best first, at most `limit` (0: results_page.MOST).
+
+        Raises:
+            SiteError: what stands in the way, and the cure.
+        """
+        try:
+            page = self._open(f"{self._address}?{urlencode(self.question(search.text))}")
+            yield from page.hits(limit)
+        except (WebDriverException, HTTPError) as error:
+            self.close()  # the next search gets a new browser
+            raise SiteError(f"the browser broke off: {_first_line(error)}; run it again") from None
+
+    def close(self) -> None:
+        """End the browser and remove its profile."""
+        if self._browser is not None:
+            self._browser.close()
+            self._browser = None
+
+    def _open(self, address: str) -> ResultsPage:
+        if self._browser is None:
+            self._browser = browser.start(
+                window=self._window,
+                proxy=self._proxy,
+                allow_private=self._allow_private,
+                patience=self.patience.page,
+            )
+        driver = self._browser.driver
+        host = urlsplit(address).netloc
+        try:
+            driver.get(address)
+        except TimeoutException:
+            raise SiteError(
+                f"{host} does not answer within {self.patience.page:g} s; try again later"
+            ) from None
+        except WebDriverException as error:
+            if "net::" not in str(error.msg):
+                raise
+            why = str(error.msg).partition("net::")[2].split()[0]
+            through = f" through the proxy {self._proxy}" if self._proxy else ""
+            raise SiteError(
+                f"{host} cannot be reached{through} ({why}); check the network, then run it again"
+            ) from None
+        return ResultsPage(driver, self.markup, self.patience, self._full, self._window)
+
+
+def _first_line(error: Exception) -> str:
+    text = getattr(error, "msg", None) or str(error)
+    return " ".join(text.strip().splitlines()[0].split()) if text.strip() else type(error).__name__

@@ -1,0 +1,95 @@
+"""Where things stand on a site's pages: selectors/<site>.yaml as a validated object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from whoswho.errors import UserError
+
+FOLDER = Path(__file__).with_name("selectors")
+
+Text = Annotated[str, Field(min_length=1)]
+Some = Annotated[list[Text], Field(min_length=1)]
+Any = list[Text]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PictureLink(_Part):
+    """A link inside a result whose parameters name the large picture and its page."""
+
+    selectors: Some
+    picture: Text
+    page: Text
+
+
+class Markup(_Part):
+    """Selectors and words of one site; the meaning of each key stands in the files.
+
+    Every list is in order of preference. `file` is the file they came from, as a message names it.
+    """
+
+    file: str
+    results: Some
+    thumbnail: Some
+    thumbnail_attributes: Any
+    page_attributes: Any
+    picture_link: PictureLink | None = None
+    picture: Some
+    panel_page: Any
+    small: Any
+    more: Any
+    consent: Any
+    refuse: Any
+    captcha: Some
+    blocked_words: Any
+    nothing: Any
+    nothing_words: Any
+
+
+def load(path: Path) -> Markup:
+    """Read a file of selectors.
+
+    Raises:
+        UserError: it is not there, not YAML, or a key is missing, unknown or of the wrong type.
+    """
+    name = _short(path)
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise UserError(f"{name}: not there; `git checkout` brings it back") from None
+    except (UnicodeDecodeError, YAMLError) as error:
+        raise UserError(f"{name}: not YAML ({error}); mend it or `git checkout` it") from None
+    if not isinstance(content, dict) or "file" in content:
+        raise UserError(
+            f"{name}: must be keys with lists of selectors; see the file of another site"
+        )
+    try:
+        return Markup(file=name, **content)
+    except (ValidationError, TypeError) as error:
+        raise UserError(f"{name}: {_first(error)}") from None
+
+
+def _first(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):  # a key that is no text
+        return "every key must be a name"
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    return {
+        "missing": f"{where}: is missing; add the key with a list of selectors",
+        "extra_forbidden": f"{where}: unknown key; remove it",
+        "too_short": f"{where}: is empty; it needs at least one selector",
+        "string_too_short": f"{where}: an empty selector; remove it",
+    }.get(problem["type"], f"{where}: {problem['msg']}; give a list of selectors")
+
+
+def _short(path: Path) -> str:
+    """The path from the working directory where it lies below it, as a person would type it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,320 @@
+"""One search's page of results, read as a person would: scroll, click, wait, and no longer."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    ElementNotInteractableException,
+    JavascriptException,
+    MoveTargetOutOfBoundsException,
+    StaleElementReferenceException,
+)
+from selenium.webdriver.chrome.webdriver import WebDriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+
+from whoswho.crawl.markup import Markup
+from whoswho.crawl.site import Hit, SiteError
+
+IN_PAGE = Path(__file__).with_name("in_page.js")
+MOST = 2000  # results looked at in one search: an endless page ends here, also without a limit
+REPEATS = 100  # results in a row that bring no new picture: the site goes round in circles
+LOST = 5  # results in a row without a thumbnail or a panel: that is the page, not the result
+REFUSALS = 3  # answers to consent forms before it is said that they do not help
+TICK = 0.05  # seconds between two looks at the page
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for what, in seconds."""
+
+    page: float = 30  # the site's answer
+    arrival: float = 10  # results, or why there are none
+    growth: float = 5  # further results after scrolling to the end
+    thumbnail: float = 3
+    picture: float = 6  # the large one, after a click
+    person: float = 300  # someone who solves a captcha in the window
+
+
+class Row(TypedDict):
+    """A result as read: its elements, its thumbnail ('' where none came) and its page."""
+
+    result: WebElement
+    image: WebElement
+    thumbnail: str
+    page: str
+
+
+class ResultsPage:
+    """The page that a driver has just opened for one search."""
+
+    def __init__(
+        self, driver: WebDriver, markup: Markup, patience: Patience, full: bool, window: bool
+    ) -> None:
+        self._driver = driver
+        self._markup = markup
+        self._patience = patience
+        self._full = full
+        self._window = window
+        self._script = IN_PAGE.read_text(encoding="utf-8")
+        self._panel_seen = False
+        self._without_panel = 0
+
+    def hits(self, limit: int) -> Iterator[Hit]:
+        """The results in the site's order, each picture once, at most `limit` (0: MOST).
+
+        Raises:
+            SiteError: no results, or no further ones, and why.
+        """
+        self._arrive()
+        given: set[int] = set()
+        repeats = 0
+        for rank, row in enumerate(self._rows(), start=1):
+            hit = self._full_hit(rank, row) if self._full else _thumbnail_hit(rank, row)
+            address = hash(hit.image or hit.thumbnail)  # data: ones are long, and many
+            if (hit.image or hit.thumbnail) and address not in given:
+                given.add(address)
+                repeats = 0
+                yield hit
+            else:
+                repeats += 1
+            if len(given) == limit or repeats == REPEATS:
+                return
+
+    # --- Arriving --------------------------------------------------------------------------------
+
+    def _arrive(self) -> None:
+        """Get to the results, past a consent form."""
+        refusals = 0
+        by_hand = False
+        deadline = time.monotonic() + self._patience.arrival
+        while True:
+            state = self._ask("state")
+            late = time.monotonic() > deadline
+            trouble = self._trouble(state)
+            if trouble and self._window and not by_hand:
+                by_hand = True
+                deadline = time.monotonic() + self._patience.person
+                print(
+                    f"Please answer the page in the browser's window: {trouble}", file=sys.stderr
+                )
+            elif trouble and (late or not self._window):
+                raise SiteError(trouble)
+            elif not trouble and by_hand:  # answered: from here on the site's turn again
+                by_hand = False
+                deadline = time.monotonic() + self._patience.arrival
+            elif not trouble and state["consent"]:
+                refusals += 1
+                self._refuse(state["refuse"], refusals)
+            elif not trouble and state["results"]:
+                self._ask("stay")
+                return
+            elif state["nothing"] and (state["loaded"] or late):
+                raise SiteError("the site says that it finds no pictures for this search")
+            elif state["status"] >= 400 and (state["loaded"] or late):
+                raise SiteError(
+                    f"the site answers with HTTP status {state['status']}, page "
+                    f"{_title(state)}; try again later"
+                )
+            elif late:
+                raise self._changed("results", "no result", state)
+            time.sleep(TICK)
+
+    def _trouble(self, state: dict[str, Any]) -> str:
+        """What only time or a person can answer; '' where nothing of that kind is seen."""
+        cure = "wait an hour, use fewer --threads, a proxy, or --window to answer it by hand"
+        if state["captcha"]:
+            return f"the site shows a captcha, page {_title(state)}; {cure}"
+        if state["status"] == 429 or (state["blocked"] and not state["results"]):
+            why = f"says “{state['blocked']}”" if state["blocked"] else "answers 429"
+            return f"the site blocks us, it {why}, page {_title(state)}; {cure}"
+        if state["consent"] and state["refuse"] is None:
+            return (
+                f"the site shows a consent page, {_title(state)}, and none of the buttons under "
+                f"`refuse` in {self._markup.file} is on it; add its selector there, or use "
+                "--window and answer by hand"
+            )
+        return ""
+
+    def _refuse(self, button: WebElement, times: int) -> None:
+        if times > REFUSALS:
+            raise SiteError(
+                "the site's consent page comes back each time its “no” is clicked; mend `refuse` "
+                f"in {self._markup.file}, or use --window and answer by hand"
+            )
+        self._click(button)
+        self._until(self._patience.arrival, lambda: not self._ask("state")["consent"])
+
+    def _changed(self, key: str, what: str, state: dict[str, Any]) -> SiteError:
+        tried = ", ".join(getattr(self._markup, key))
+        return SiteError(
+            f"{what} on the page {_title(state)}: its markup changed, and no selector under "
+            f"`{key}` in {self._markup.file} fits ({tried}); add the new one there"
+        )
+
+    # --- Reading ---------------------------------------------------------------------------------
+
+    def _rows(self) -> Iterator[Row]:
+        """The results one by one, scrolled to as they are asked for."""
+        batch = 1 if self._full else 100  # a click may rebuild the page: no element is kept long
+        read = lost = 0
+        while read < MOST:
+            answer = self._ask("read", min(batch, MOST - read))
+            rows: list[Row] = answer["rows"]
+            if not rows and answer["waiting"] is not None:
+                row = self._late(answer["waiting"])
+                lost = 0 if row["thumbnail"] else lost + 1
+                if lost == LOST:
+                    raise self._no_thumbnails(answer["pictured"])
+                rows = [row]
+            elif rows:
+                lost = 0
+            elif not self._grow():
+                return
+            read += len(rows)
+            yield from rows
+
+    def _late(self, result: WebElement) -> Row:
+        """The result whose thumbnail was not there: scroll to it and give it some time."""
+        self._ask("reveal", result)
+        rows: list[Row] = []
+
+        def come() -> bool:
+            rows.extend(self._ask("read", 1)["rows"])
+            return bool(rows)
+
+        if not self._until(self._patience.thumbnail, come):
+            rows.append(self._ask("skip", result))
+        return rows[0]
+
+    def _no_thumbnails(self, pictured: bool) -> SiteError:
+        state = self._ask("state")
+        if not pictured:
+            return self._changed("thumbnail", "results without a thumbnail", state)
+        return SiteError(
+            f"the thumbnails of the page {_title(state)} do not come; try again later"
+        )
+
+    def _grow(self) -> bool:
+        """Scroll to the end, and press what brings more, until further results come.
+
+        Raises:
+            SiteError: none come because the site or the network refuses them.
+        """
+        pressed = False
+
+        def come() -> bool:
+            nonlocal pressed
+            if self._ask("scroll"):
+                return True
+            if not pressed and (button := self._ask("more")) is not None:
+                pressed = self._click(button)
+            return False
+
+        if self._until(self._patience.growth, come):
+            return True
+        if trouble := self._trouble(self._ask("state")):
+            raise SiteError(f"no further results: {trouble}")
+        status = self._ask("failed")
+        if status is not None:
+            why = f"HTTP status {status}" if status else "a broken connection"
+            raise SiteError(f"no further results: the site answers with {why}; try again later")
+        return False
+
+    # --- The full picture ------------------------------------------------------------------------
+
+    def _full_hit(self, rank: int, row: Row) -> Hit:
+        image, page = self._large(row)
+        return Hit(rank, image, thumbnail=row["thumbnail"], page=page or row["page"])
+
+    def _large(self, row: Row) -> tuple[str, str]:
+        """Addresses of the large picture and its page; '' where they do not come."""
+        arguments = (row["result"], row["thumbnail"])
+        shown: dict[str, Any] = {}
+        try:
+            before = self._ask("panel", *arguments)["large"]
+            self._ask("reveal", row["result"])
+            if not self._click(row["image"]):
+                return "", ""
+
+            def come() -> bool:
+                shown.update(self._ask("panel", *arguments))
+                return bool(shown["named"] or shown["large"] not in ("", before))
+
+            came = self._until(self._patience.picture, come)
+        except StaleElementReferenceException:
+            return "", ""  # the site took the result away meanwhile
+        if shown["named"]:
+            return shown["named"], shown["named_page"]
+        self._count_panel(shown["there"])
+        return (shown["large"] if came else ""), shown["page"]
+
+    def _count_panel(self, there: bool) -> None:
+        """Tell a picture that does not come from a panel that is not where it was."""
+        self._panel_seen = self._panel_seen or there
+        if self._panel_seen:
+            return
+        self._without_panel += 1
+        state = self._ask("state")
+        if trouble := self._trouble(state):
+            raise SiteError(trouble)
+        if self._without_panel == LOST:
+            raise self._changed("picture", "no large picture after a click", state)
+
+    # --- The driver ------------------------------------------------------------------------------
+
+    def _ask(self, question: str, *more: Any) -> Any:
+        try:
+            return self._driver.execute_script(
+                self._script, self._markup.model_dump(), question, *more
+            )
+        except JavascriptException as error:
+            _, known, rest = str(error.msg).partition("whoswho: bad selector ")
+            if not known:
+                raise
+            selector = rest.splitlines()[0]
+            raise SiteError(f"{self._markup.file}: {selector} is not a CSS selector") from None
+
+    def _click(self, element: WebElement) -> bool:
+        """Click as a person does; False where something stays in the way."""
+        for _ in range(2):
+            try:
+                element.click()
+            except (
+                ElementClickInterceptedException,
+                ElementNotInteractableException,
+                MoveTargetOutOfBoundsException,
+            ):
+                ActionChains(self._driver).send_keys(Keys.ESCAPE).perform()  # close what covers it
+            except StaleElementReferenceException:
+                return False
+            else:
+                return True
+        return False
+
+    @staticmethod
+    def _until(seconds: float, come: Callable[[], bool]) -> bool:
+        """Whether it comes within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while not come():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(TICK)
+        return True
+
+
+def _thumbnail_hit(rank: int, row: Row) -> Hit:
+    return Hit(rank, image=row["thumbnail"], page=row["page"])
+
+
+def _title(state: dict[str, Any]) -> str:
+    title = " ".join(state["title"].split())
+    return f"“{title[:80]}”" if title else "without a title"
