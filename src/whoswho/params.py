@@ -92,6 +92,14 @@ class Augment(Section):
         return self
 
 
+class Suspects(Section):
+    """Which pictures a person is asked about, because their label looks wrong."""
+
+    folds: Annotated[int, Field(ge=2)]
+    most: Share
+    seed: Seed
+
+
 class Train(Section):
     """The head and how it learns."""
 
@@ -138,6 +146,7 @@ class Params(Section):
     picture: Picture
     backbone: Backbone
     augment: Augment
+    suspects: Suspects
     train: Train
     evaluate: Evaluate
     register_: Annotated[Register, Field(alias="register")]

@@ -1,0 +1,344 @@
+"""Suspects: confident learning as the paper defines it, planted errors found, twins kept apart."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from drawn_sets import draw_set
+from numpy.typing import NDArray
+from reported import HOSTILE
+from ruamel.yaml import YAML
+
+from whoswho import params, paths, tables
+from whoswho.learning import dataset, feature_files, suspects
+from whoswho.learning.dataset import Dataset, Example
+from whoswho.learning.feature_files import Features
+from whoswho.params import Augment
+
+WIDTH = 64
+KNOBS = params.Suspects(folds=5, most=1.0, seed=0)
+SPLITS = ("train", "validation", "test")
+
+
+class Made:
+    """Features around one point a label, in three splits; some given a wrong label."""
+
+    def __init__(
+        self, counts: Sequence[int], *, wrong: float = 0.0, apart: float = 1.0, seed: int = 0,
+        width: int = WIDTH, labels: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        dice = np.random.default_rng(seed)
+        self.labels = tuple(labels) or tuple(f"label {i}" for i in range(len(counts)))
+        self.true = np.repeat(np.arange(len(counts)), counts)
+        centres = dice.normal(0, apart, (len(counts), width))
+        self.values = centres[self.true] + dice.normal(0, 1, (len(self.true), width))
+        self.given = self.true.copy()
+        self.planted = dice.choice(len(self.true), round(wrong * len(self.true)), replace=False)
+        away = dice.integers(1, len(counts), len(self.planted))
+        self.given[self.planted] = (self.given[self.planted] + away) % len(counts)
+        self.groups = [str(place) for place in range(len(self.true))]
+        self.splits = [SPLITS[max(0, place % 6 - 3)] for place in range(len(self.true))]
+
+    def file(self, place: int) -> str:
+        return f"{self.labels[self.given[place]]}/google_{place:04}.jpg"
+
+    @property
+    def planted_files(self) -> set[str]:
+        return {self.file(place) for place in self.planted}
+
+    def find(self, knobs: params.Suspects = KNOBS) -> suspects.Found:
+        return suspects.find(*self.stored(), knobs)
+
+    def stored(self) -> tuple[Dataset, Mapping[str, Features]]:
+        examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
+        rows: dict[str, list[NDArray[np.float64]]] = {split: [] for split in SPLITS}
+        for place, split in enumerate(self.splits):
+            digest = hashlib.sha256(str(place).encode()).hexdigest()
+            examples[split].append(
+                Example(
+                    self.file(place), digest, self.groups[place], int(self.given[place]), Path()
+                )
+            )
+            rows[split].append(self.values[place])
+        found = Dataset(Path(), self.labels, {}, {s: tuple(e) for s, e in examples.items()})
+        views = {"train": 2, "validation": 1, "test": 1}
+        features = {
+            split: Features(
+                np.array([rows[split]] * views[split], np.float32), found.targets(split)
+            )
+            for split in found.splits
+        }
+        return found, features
+
+
+# The method
+
+
+def test_thresholds_and_joint_are_the_papers() -> None:
+    """Equations 1 and 2, worked by hand for three labels."""
+    given = np.array([0, 0, 0, 1, 1, 1, 2, 2])
+    probabilities = np.array(
+        [
+            [0.90, 0.05, 0.05],  # confidently 0
+            [0.60, 0.30, 0.10],  # confidently 0
+            [0.00, 0.80, 0.20],  # lies under 0, confidently 1
+            [0.10, 0.70, 0.20],  # confidently 1
+            [0.20, 0.50, 0.30],  # over no threshold: not counted
+            [0.55, 0.60, 0.00],  # over those of 0 and 1: the likelier counts
+            [0.10, 0.10, 0.80],  # confidently 2
+            [0.60, 0.00, 0.40],  # lies under 2, confidently 0
+        ]
+    )
+    limits = suspects.thresholds(probabilities, given)
+    assert limits.tolist() == pytest.approx([0.5, 0.6, 0.6])
+    sure = suspects.confident(probabilities, given)
+    assert sure.tolist() == [0, 0, 1, 1, -1, 1, 2, 0]
+    joint = np.zeros((3, 3), int)
+    np.add.at(joint, (given[sure >= 0], sure[sure >= 0]), 1)
+    assert joint.tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 1]]
+
+
+def test_planted_errors_come_first_and_little_else_comes() -> None:
+    made = Made([40] * 5, wrong=0.05, seed=1)
+    found = made.find()
+    files = [suspect.file for suspect in found.suspects]
+    first = set(files[: len(made.planted)])
+    assert len(made.planted) == 10
+    assert len(first & made.planted_files) >= 9
+    assert len(set(files) & made.planted_files) >= 9
+    assert len(files) <= 12
+    assert [suspect.rank for suspect in found.suspects] == list(range(1, len(files) + 1))
+    scores = [float(suspect.score) for suspect in found.suspects]
+    assert scores == sorted(scores, reverse=True)
+    right = {made.file(place): made.labels[made.true[place]] for place in made.planted}
+    named = [one for one in found.suspects if one.file in right]
+    assert all(right[one.file] == one.suggested for one in named)
+
+
+def test_a_clean_set_gives_almost_none() -> None:
+    found = Made([40] * 5, seed=2).find()
+    assert len(found.suspects) <= 2
+    assert found.accuracy is not None
+    assert found.accuracy > 0.98
+
+
+def test_every_suspect_names_its_split_and_the_line_counts_them() -> None:
+    made = Made([40] * 5, wrong=0.2, seed=3)
+    found = made.find()
+    where = dict(zip(map(made.file, range(len(made.splits))), made.splits, strict=True))
+    assert {one.split for one in found.suspects} == set(SPLITS)
+    assert all(where[one.file] == one.split for one in found.suspects)
+    counts = [sum(one.split == split for one in found.suspects) for split in SPLITS]
+    said = ", ".join(f"{n} {split}" for n, split in zip(counts, SPLITS, strict=True))
+    assert f"{sum(counts)} of 200 pictures look as if under a wrong label ({said})" in (
+        found.sentence
+    )
+
+
+def test_look_alikes_do_not_vouch_for_each_other() -> None:
+    """Three copies of one wrong picture: two would teach the model the third one's label."""
+
+    def twins(*, known: bool) -> tuple[float, int]:
+        made = Made([30, 30], width=400, apart=0.3)
+        copies = [30, 31, 32]
+        made.given[copies] = 0
+        made.values[copies] = made.values[30]
+        if known:
+            for place in copies:
+                made.groups[place] = "one photograph"
+        files = {made.file(place) for place in copies}
+        found = [one for one in made.find().suspects if one.file in files]
+        values = made.values.astype(np.float32)
+        own = suspects.out_of_fold(values, made.given, made.groups, 2, 5, 0)[copies, 0]
+        return float(own.min()), len(found)
+
+    vouched, listed = twins(known=False)
+    assert vouched > 0.9
+    assert listed == 0
+    alone, listed = twins(known=True)
+    assert alone < 0.1
+    assert listed == 3
+
+
+# What cannot be judged
+
+
+def test_features_that_tell_nothing_apart_list_nothing_and_say_so() -> None:
+    found = Made([40] * 5, apart=0.0, seed=5).find()
+    assert found.suspects == ()
+    assert "is not above chance 0.200" in found.sentence
+    assert found.sentence.startswith("none listed: out-of-fold accuracy 0.")
+
+
+def test_at_most_the_asked_share_is_listed_the_surest() -> None:
+    made = Made([40] * 5, wrong=0.2, seed=3)
+    every = made.find().suspects
+    found = made.find(params.Suspects(folds=5, most=0.05, seed=0))
+    assert list(found.suspects) == list(every[:10])
+    assert f"the surest of {len(every)} (suspects.most)" in found.sentence
+
+
+@pytest.mark.parametrize("counts", [[30, 30, 2], [30, 30, 1], [3, 2], [9, 1, 1, 1, 9]])
+def test_labels_smaller_than_the_folds(
+    counts: list[int], recwarn: pytest.WarningsRecorder
+) -> None:
+    made = Made(counts, seed=6, apart=3.0)
+    found = made.find()
+    assert not recwarn.list
+    alone = sum(count == 1 for count in counts)
+    assert found.judged == sum(counts) - alone
+    assert (f"{alone} not judged" in found.sentence) == bool(alone and not found.why_none)
+    assert not {one.label for one in found.suspects} & {
+        made.labels[i] for i, count in enumerate(counts) if count == 1
+    }
+
+
+def test_a_label_all_of_look_alikes_is_not_judged() -> None:
+    made = Made([20, 20, 4], seed=7, apart=3.0)
+    for place in range(40, 44):
+        made.groups[place] = "the same"
+    assert made.find().judged == 40
+
+
+@pytest.mark.parametrize("counts", [[12], [12, 1], [1, 1]])
+def test_nothing_to_compare_is_said(counts: list[int]) -> None:
+    found = Made(counts).find()
+    assert found.suspects == ()
+    assert "fewer than two labels" in found.sentence
+
+
+def test_features_all_alike_are_by_chance(recwarn: pytest.WarningsRecorder) -> None:
+    made = Made([20, 20])
+    made.values[:] = 1.0
+    assert "not above chance" in made.find().sentence
+    assert not recwarn.list
+
+
+# The table and the stage
+
+
+def test_labels_of_any_look_survive_the_table(tmp_path: Path) -> None:
+    made = Made([12] * len(HOSTILE), wrong=0.1, seed=8, apart=2.0, labels=HOSTILE)
+    found = made.find()
+    suspects.write(found, tmp_path)
+    rows = tables.read(tmp_path / suspects.TABLE)
+    assert len(rows) > 15
+    assert {row["label"] for row in rows} | {row["suggested"] for row in rows} <= set(HOSTILE)
+    assert [(r["file"], r["suggested"]) for r in rows] == [
+        (one.file, one.suggested) for one in found.suspects
+    ]
+    assert list(rows[0]) == [
+        "file", "sha256", "label", "split", "suggested", "probability_label",
+        "probability_suggested", "score", "rank",
+    ]  # fmt: skip
+    facts = paths.read_json(tmp_path / suspects.FACTS)
+    assert facts["listed"] == len(rows)
+    assert facts["why_none"] == ""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A drawn set with one picture under a wrong label, and features that know the right one."""
+    (tmp_path / "dvc.yaml").touch()
+    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
+    counts = {split: dict.fromkeys("AB", n) for split, n in (("train", 12), ("validation", 6))}
+    pictures = draw_set(tmp_path / paths.DATASET, counts, 32)
+    dice = np.random.default_rng(0)
+    folder = tmp_path / paths.FEATURES
+    index: dict[str, object] = {"frozen": True, "trunk": "0" * 64, "width": 8}
+    facts = {}
+    folder.mkdir()
+    for split in pictures.splits:
+        targets = pictures.targets(split)
+        values = targets[:, None] * 3.0 + dice.normal(0, 1, (2, len(targets), 8))
+        if split == "validation":
+            values[:, 0] += 3.0
+        path = feature_files.split_file(folder, split)
+        np.save(path, values.astype(np.float32))
+        facts[split] = {"views": 2, "pictures": len(targets), "sha256": paths.sha256(path)}
+    feature_files.write_index(folder, index | {"splits": facts}, pictures)
+    return tmp_path
+
+
+def run(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, REPOSITORY / "src" / "stage.py", "suspects"],
+        cwd=folder, capture_output=True, text=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+
+
+def test_the_stage_lists_it_and_writes_the_same_bytes_again(workspace: Path) -> None:
+    done = run(workspace)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(
+        "suspects: 1 of 36 pictures look as if under a wrong label (1 validation); out-of-fold"
+    )
+    folder = workspace / paths.SUSPECTS
+    rows = tables.read(folder / suspects.TABLE)
+    assert [(row["file"], row["suggested"]) for row in rows] == [
+        ("A/google_validation_0000.jpg", "B")
+    ]
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert run(workspace).returncode == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_of_a_fine_tuned_trunk_it_says_that_nothing_is_kept(workspace: Path) -> None:
+    features = workspace / paths.FEATURES
+    shutil.rmtree(features)
+    features.mkdir()
+    augment = Augment(views=1, shear=0.0, scale=[1.0, 1.0], flip=0.0, seed=0)
+    feature_files.write_index(features, {"frozen": False, "augment": augment.model_dump()})
+    done = run(workspace)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "suspects: none listed: the trunk is fine-tuned and no features are kept; "
+        "backbone.unfreeze: 0 keeps them\n"
+    )
+    table = workspace / paths.SUSPECTS / suspects.TABLE
+    assert tables.read(table, ("file", "suggested")) == []
+
+
+def test_features_of_other_pictures_are_one_line(workspace: Path) -> None:
+    split = workspace / paths.DATASET / "split.csv"
+    rows = tables.read(split)
+    tables.write(split, list(rows[0]), rows[1:])
+    done = run(workspace)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "features of other pictures" in done.stderr
+    assert not (workspace / paths.SUSPECTS).exists()
+
+
+def test_it_needs_no_torch() -> None:
+    code = "import sys, whoswho.stages.suspects; print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
+def test_no_stage_learns_from_it() -> None:
+    stages = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())["stages"]
+    readers = [
+        name
+        for name, stage in stages.items()
+        if any(dep.startswith(paths.SUSPECTS.as_posix()) for dep in stage["deps"])
+    ]
+    assert readers == []
+
+
+def test_the_dataset_knows_its_groups(workspace: Path) -> None:
+    loaded = dataset.load(workspace / paths.DATASET)
+    rows = {row["file"]: row["group"] for row in tables.read(loaded.folder / "split.csv")}
+    assert all(
+        rows[one.file] == one.group for split in loaded.splits for one in loaded.examples[split]
+    )
