@@ -21,6 +21,8 @@ const visible = (element) => {
 const seen = (window.whoswhoSeen ??= new WeakSet());
 const unseen = () => all(markup.results).filter((result) => !seen.has(result));
 const isAddress = (text) => /^https?:\/\//.test(text ?? "");
+const isShown = (image) => visible(image) && !image.closest('[aria-hidden="true"]');
+const isLarge = (src) => isAddress(src) && !markup.small.some((part) => src.includes(part));
 
 // The thumbnail's address, or "" while the page holds its place with a dot or a grey box.
 const thumbnailOf = (image) => {
@@ -100,30 +102,45 @@ const questions = {
 
   more: () => all(markup.more).find(visible) ?? null,
 
-  // What the panel shows now: addresses of large pictures, and the page's link.
+  // Before a click: forget the large pictures that were seen so far.
+  listen() {
+    window.whoswhoLarge = [];
+  },
+
+  // What the panel shows now, or showed since `listen`: sites put the thumbnail back where the
+  // large picture cannot be had, within milliseconds.
   panel(result, thumbnail) {
     const link = markup.picture_link && all(markup.picture_link.selectors, result)[0];
     const named = link ? new URL(link.href).searchParams : null;
-    const images = all(markup.picture).filter((image) => !image.closest('[aria-hidden="true"]'));
-    const shown = images.filter(visible).map((image) => image.src);
-    const large = shown.filter(
-      (src) =>
-        isAddress(src) && src !== thumbnail && !markup.small.some((part) => src.includes(part)),
-    );
+    const images = all(markup.picture).filter(isShown);
+    const large = (sources) => sources.filter((src) => isLarge(src) && src !== thumbnail).at(-1);
     return {
       there: images.length > 0,
       named: named?.get(markup.picture_link.picture) ?? "",
       named_page: named?.get(markup.picture_link.page) ?? "",
-      large: large.at(-1) ?? "",
+      shown: large(images.map((image) => image.src)) ?? "",
+      came: large(window.whoswhoLarge) ?? "",
       page: all(markup.panel_page).filter(visible).at(-1)?.href ?? "",
     };
   },
 
-  // Keep the browser on the site: a click that misses the picture must not follow a link off it.
-  stay() {
-    if (window.whoswhoStays) return;
-    window.whoswhoStays = true;
+  // Once a page, before it is read. A click that misses the picture must not follow a link off
+  // the site.
+  prepare() {
+    if (window.whoswhoLarge) return;
+    window.whoswhoLarge = [];
     performance.setResourceTimingBufferSize(20000);
+    const note = (image) => {
+      if (isLarge(image.src) && isShown(image) && all(markup.picture).includes(image))
+        window.whoswhoLarge.push(image.src);
+    };
+    new MutationObserver((changes) => {
+      for (const { target, addedNodes } of changes) {
+        const fresh = [...addedNodes].filter((node) => node instanceof Element);
+        const images = fresh.flatMap((node) => [node, ...node.querySelectorAll("img")]);
+        [target, ...images].filter((node) => node instanceof HTMLImageElement).forEach(note);
+      }
+    }).observe(document, { subtree: true, childList: true, attributeFilter: ["src"] });
     const hold = (event) => {
       const link = event.target.closest?.("a[href]");
       if (link && new URL(link.href, location).origin !== location.origin) event.preventDefault();

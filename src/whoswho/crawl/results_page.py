@@ -115,7 +115,7 @@ class ResultsPage:
                 refusals += 1
                 self._refuse(state["refuse"], refusals)
             elif not trouble and state["results"]:
-                self._ask("stay")
+                self._ask("prepare")
                 return
             elif state["nothing"] and (state["loaded"] or late):
                 raise SiteError("the site says that it finds no pictures for this search")
@@ -240,22 +240,24 @@ class ResultsPage:
         arguments = (row["result"], row["thumbnail"])
         shown: dict[str, Any] = {}
         try:
-            before = self._ask("panel", *arguments)["large"]
+            before = self._ask("panel", *arguments)["shown"]
             self._ask("reveal", row["result"])
+            self._ask("listen")
             if not self._click(row["image"]):
                 return "", ""
 
             def come() -> bool:
                 shown.update(self._ask("panel", *arguments))
-                return bool(shown["named"] or shown["large"] not in ("", before))
+                return bool(shown["named"] or shown["came"] or shown["shown"] not in ("", before))
 
-            came = self._until(self._patience.picture, come)
+            self._until(self._patience.picture, come)
         except StaleElementReferenceException:
             return "", ""  # the site took the result away meanwhile
         if shown["named"]:
             return shown["named"], shown["named_page"]
         self._count_panel(shown["there"])
-        return (shown["large"] if came else ""), shown["page"]
+        new = shown["shown"] if shown["shown"] != before else ""
+        return new or shown["came"], shown["page"]
 
     def _count_panel(self, there: bool) -> None:
         """Tell a picture that does not come from a panel that is not where it was."""
