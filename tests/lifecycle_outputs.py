@@ -75,7 +75,8 @@ def write(
     write_json(folder / "evaluation" / "metrics.json", metrics)
     reports = workspace / "reports"
     reports.mkdir(exist_ok=True)
-    for name in ("confusion_matrix.png", "report.html", "model_card.md", "cleaning.csv"):
+    written = "confusion_matrix.png", "report.html", "model_card.md", "cleaning.csv", "clean.html"
+    for name in written:
         (reports / name).write_text(name, encoding="utf-8")
     (reports / ".gitignore").write_text("/report.html\n", encoding="utf-8")
     return Outputs(folder)

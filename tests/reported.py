@@ -10,6 +10,8 @@ from typing import Any
 from PIL import Image
 
 from whoswho import paths, tables
+from whoswho.cleaning.decisions import KEPT, Decision
+from whoswho.cleaning.decisions import write as write_decisions
 
 HANGUL = "장원영"
 LONG = "가" * 80
@@ -44,7 +46,7 @@ def workspace(
             (folder / paths.DATASET / path).parent.mkdir(parents=True, exist_ok=True)
             colour = tuple(draw.randrange(256) for _ in range(3))
             Image.new("RGB", (64, 64), colour).save(folder / paths.DATASET / path)
-            decisions.append({"file": file, "label": label, "decision": "kept", "reasons": ""})
+            decisions.append(Decision(file, label, decision=KEPT))
             crop = "whole" if number == 0 else "face"
             split_rows.append(
                 {"file": file, "label": label, "split": split, "crop": crop, "path": path}
@@ -62,10 +64,8 @@ def workspace(
                     }
                 )  # fmt: skip
         reasons = "blank;too_small" if place % 2 else "no_face"
-        decisions.append(
-            {"file": f"{label}/b.jpg", "label": label, "decision": "dropped", "reasons": reasons}
-        )
-    _csv(folder / paths.CLEAN / "decisions.csv", decisions)
+        decisions.append(Decision(f"{label}/b.jpg", label, reasons=reasons))
+    write_decisions(folder / paths.CLEAN / "decisions.csv", decisions)
     _csv(folder / paths.DATASET / "split.csv", split_rows)
     _csv(folder / paths.EVALUATION / "predictions.csv", predictions)
     overlap = {

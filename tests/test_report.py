@@ -22,7 +22,7 @@ from whoswho.learning.weights import Source
 OUTPUTS = {
     "metrics.json", "history.csv", "per_label.csv", "cleaning.csv", "predictions.csv",
     "model_card.md", "confusion_matrix.png", "mistakes.png", "calibration.png", "attention.png",
-    "report.html",
+    "report.html", "clean.html",
 }  # fmt: skip
 
 

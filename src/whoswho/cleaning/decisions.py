@@ -71,6 +71,14 @@ class Decision:
             float(self.face_probability),
         )
 
+    def measure_of(self, reason: str) -> str:
+        """The number behind one of its reasons."""
+        reasons = self.reasons.split(";")
+        _, _, rest = f"; {self.measure}".partition(f"; {reason}: ")
+        for later in reasons[reasons.index(reason) + 1 :]:
+            rest = rest.partition(f"; {later}: ")[0]
+        return rest
+
     def add_faces(self, count: int, main: Face | None) -> None:
         """Write how many faces count, and where the main one is."""
         self.faces = str(count)

@@ -19,6 +19,8 @@ from whoswho.lifecycle.outputs import KEPT, Outputs
 from whoswho.lifecycle.tracking import Run, Store, answering
 
 RESTORED = "restored"
+# What cleaning took out says nothing of the model, and shows people who are not in it.
+ASIDE = ("clean.html",)
 
 
 def completed_run(
@@ -75,7 +77,7 @@ def _complete(
     for path in KEPT:
         opened.client.log_artifact(run_id, str(outputs.folder / path), path.parent.as_posix())
     for file in sorted(reports.iterdir()) if reports.is_dir() else []:
-        if file.is_file() and not file.name.startswith("."):
+        if file.is_file() and file.name not in ASIDE and not file.name.startswith("."):
             opened.client.log_artifact(run_id, str(file))
     _log_tables(opened, run_id, outputs)
 

@@ -6,17 +6,14 @@ policy forbids the browser every request.
 
 from __future__ import annotations
 
-import base64
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
 from PIL import Image
 
 from whoswho import paths
-from whoswho.reporting import card, fonts, plots
+from whoswho.reporting import card, document, plots
 from whoswho.reporting.facts import DROPPED, KEPT, Answer, Facts
 
 MOST_ROWS = 200  # of a list of single pictures; the tables in reports/ have them all
@@ -67,31 +64,18 @@ def html(facts: Facts, figures: Mapping[str, bytes]) -> str:
     Args:
         figures: PNGs by name: confusion_matrix, history, calibration, mistakes, attention.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return document.render(
+        _TEMPLATE,
+        facts=facts,
+        card=card,
+        figures={name: document.data_url(content, "png") for name, content in figures.items()},
+        alts=_alternatives(facts),
+        splits=list(facts.pictures),
+        cleaning=_cleaning(facts),
+        kept=facts.total(KEPT),
+        dropped=facts.total(DROPPED),
+        most=MOST_ROWS,
     )
-    # A name is put in an element of its own direction, so that it cannot turn its neighbours.
-    environment.filters["name"] = lambda text: Markup("<bdi>{}</bdi>").format(fonts.drawable(text))
-    environment.filters["number"] = card.number
-    template = environment.from_string(_TEMPLATE)
-    values = {
-        "facts": facts,
-        "card": card,
-        "figures": {name: _png(content) for name, content in figures.items()},
-        "alts": _alternatives(facts),
-        "splits": list(facts.pictures),
-        "cleaning": _cleaning(facts),
-        "kept": facts.total(KEPT),
-        "dropped": facts.total(DROPPED),
-        "most": MOST_ROWS,
-    }
-    text = template.render(**values, faces=[], families="")
-    faces = [
-        (f"letters{i}", base64.b64encode(font).decode())
-        for i, font in enumerate(fonts.subsets(_rare(text)))
-    ]
-    families = "".join(f"{family}, " for family, _ in faces)
-    return template.render(**values, faces=faces, families=families)
 
 
 def _cleaning(facts: Facts) -> list[tuple[str, dict[str, int], list[str]]]:
@@ -104,22 +88,6 @@ def _cleaning(facts: Facts) -> list[tuple[str, dict[str, int], list[str]]]:
         else:
             why.append(f"{reason} {count}")
     return [(label, decided, why) for label, (decided, why) in rows.items()]
-
-
-def _rare(text: str) -> str:
-    """The letters of `text` that a machine may have no font for."""
-    return "".join(
-        sorted(
-            letter
-            for letter in set(text)
-            if (letter >= "\u0370" and not "\u2000" <= letter <= "\u20cf")
-            or letter in "\u200c\u200d"
-        )
-    )
-
-
-def _png(content: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
 
 
 def _alternatives(facts: Facts) -> dict[str, str]:
@@ -139,50 +107,18 @@ def _alternatives(facts: Facts) -> dict[str, str]:
 
 
 _TEMPLATE = """\
-<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; font-src data:; style-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="referrer" content="no-referrer">
-<title>Who's Who: report</title>
-<style>
-{% for family, font in faces %}
-@font-face { font-family: {{ family }}; src: url(data:font/woff;base64,{{ font }}); }
-{% endfor %}
-:root { color-scheme: light; --ink: #1f2328; --faint: #59636e; --line: #d0d7de; }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 62rem; color: var(--ink);
- background: white; font: 16px/1.5 {{ families }}system-ui, sans-serif; }
-h1 { font-size: 1.7rem; margin: 0 0 .3rem; }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: .8rem;
- border-top: 1px solid var(--line); }
-p { max-width: 46rem; margin: .5rem 0; }
-.faint, figcaption, caption { color: var(--faint); font-size: .9rem; }
+{% extends "document" %}
+{% block title %}Who's Who: report{% endblock %}
+{% block style %}
 .warning { border-left: 4px solid #d9730d; background: #fff8f0; padding: .6rem 1rem; }
 .big { font-size: 2.4rem; font-weight: 600; line-height: 1.1; margin-top: 1.2rem; }
 figure { margin: .8rem 0; }
 img { max-width: 100%; height: auto; display: block; }
-.scroll { overflow-x: auto; }
 .sheet { max-height: 46rem; overflow: auto; }
-table { border-collapse: collapse; margin: .6rem 0; font-size: .93rem; }
-caption { text-align: left; padding-bottom: .3rem; }
-th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); text-align: left;
- vertical-align: top; }
-th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.faint { white-space: normal; }
-th[scope=row] { font-weight: 400; min-width: 7rem; max-width: 22rem; }
-bdi, code { overflow-wrap: anywhere; }
-td > bdi { display: inline-block; min-width: min(100%, 8rem); }
-code { font: .9em ui-monospace, monospace; }
-nav a { margin-right: .8rem; color: #0969da; white-space: nowrap; }
 /* On a phone the figures keep a readable size and scroll in their frames, the page does not. */
 @media (max-width: 40rem) { img { max-width: 44rem; } }
-</style>
-</head>
-<body>
+{% endblock %}
+{% block body %}
 {% macro figure(name, caption) %}
 <figure>
 <div class="{{ 'sheet' if name in ('mistakes', 'attention') else 'scroll' }}" tabindex="0">\
@@ -207,10 +143,11 @@ pictures, on which the temperature and the threshold were chosen: they flatter.<
 <p class="warning">No picture of {{ label | name }} in {{ split }}: its measures there are not \
 defined.</p>
 {% endfor %}
-<p class="big">{{ facts.metric('accuracy') | number }}</p>
+<p class="big">{{ card.number(facts.metric('accuracy')) }}</p>
 <p>accuracy on {{ facts.judgement | length }} {{ facts.judged }} pictures, 95% interval \
-{{ facts.metric('accuracy_low') | number }} to {{ facts.metric('accuracy_high') | number }}; \
-chance is {{ facts.metric('chance') | number }}.</p>
+{{ card.number(facts.metric('accuracy_low')) }} to \
+{{ card.number(facts.metric('accuracy_high')) }}; \
+chance is {{ card.number(facts.metric('chance')) }}.</p>
 <nav aria-label="Sections"><a href="#set">The set</a> <a href="#labels">Label by label</a> \
 <a href="#mistakes">Mistakes</a> <a href="#sure">How sure</a> <a href="#looked">Where it \
 looked</a> <a href="#made">How it was made</a> <a href="#not-for">Not for</a></nav>
@@ -279,7 +216,7 @@ No look-alikes were found over its borders.</p>
 {% for row in rows %}
 <tr><th scope="row">{{ row.label | name }}</th>\
 {% for value in (row.precision, row.recall, row.f1) %}\
-<td class="n{% if value is none %} faint{% endif %}">{{ value | number }}</td>{% endfor %}\
+<td class="n{% if value is none %} faint{% endif %}">{{ card.number(value) }}</td>{% endfor %}\
 <td class="n">{{ row.support }}</td></tr>
 {% endfor %}
 </table></div>
@@ -304,7 +241,8 @@ No look-alikes were found over its borders.</p>
 {% for answer in facts.mistakes[:most] %}
 <tr><td>{{ answer.file | name }}</td><td>{{ answer.actual | name }}</td>\
 <td>{{ answer.predicted | name }}{% if answer.unknown %} <span class="faint">(below the \
-threshold: unknown)</span>{% endif %}</td><td class="n">{{ answer.probability | number }}</td></tr>
+threshold: unknown)</span>{% endif %}</td>\
+<td class="n">{{ card.number(answer.probability) }}</td></tr>
 {% endfor %}
 </table></div>
 {% else %}
@@ -352,6 +290,5 @@ wrong.{% if facts.random %} With a random trunk these places mean nothing.{% end
 {% endfor %}
 </ul>
 </section>
-</body>
-</html>
+{% endblock %}
 """

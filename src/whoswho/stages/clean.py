@@ -3,14 +3,15 @@
 Consumes data/ and review.csv.
 Produces artifacts/clean/: pictures/<label>/… (the kept files, their
 bytes untouched), decisions.csv (every file: kept, or every reason why not), overlaps.csv
-(look-alikes over the borders of a set already split) and faces.json (the detector's settings).
+(look-alikes over the borders of a set already split), faces.json (the detector's settings) and
+thumbnails/ (of what did not stay, for the contact sheet).
 Command: python src/stage.py clean
 """
 
 from __future__ import annotations
 
 from whoswho import params, paths
-from whoswho.cleaning import checks, review
+from whoswho.cleaning import checks, review, thumbnails
 from whoswho.errors import one_line_errors
 
 
@@ -23,6 +24,7 @@ def main() -> None:
         outcome = checks.run(
             folder / paths.DATA, knobs.clean, reviews, out, review_path=folder / paths.REVIEW
         )
+        thumbnails.write(outcome.decisions, folder / paths.DATA, out)
     notes = [checks.sentence(outcome.decisions), *outcome.listing.notes]
     if outcome.listing.litter:
         entries = "entry" if outcome.listing.litter == 1 else "entries"

@@ -1,9 +1,10 @@
 """Draw and write what people read of the run.
 
-Consumes artifacts/clean (decisions.csv), artifacts/dataset, artifacts/model, artifacts/evaluation.
+Consumes artifacts/clean (decisions.csv, thumbnails/), artifacts/dataset, artifacts/model,
+    artifacts/evaluation.
 Produces reports/: metrics.json, history.csv, per_label.csv, cleaning.csv, predictions.csv (the
 judged split: test, or validation where there is no test), model_card.md, confusion_matrix.png,
-mistakes.png, calibration.png, attention.png, report.html.
+mistakes.png, calibration.png, attention.png, report.html, clean.html.
 Command: python src/stage.py report
 """
 
@@ -15,7 +16,7 @@ from whoswho import params, paths
 from whoswho.errors import one_line_errors
 from whoswho.learning import attention, model_folder
 from whoswho.pictures import prepare
-from whoswho.reporting import card, facts, page, plots
+from whoswho.reporting import card, contact_sheet, facts, page, plots
 
 MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
 
@@ -29,6 +30,7 @@ def main() -> None:
     facts.write_tables(found, reports)
     paths.write_text(reports / "model_card.md", card.markdown(found))
     page.write(found, explained(found, workspace / paths.MODEL), reports)
+    contact_sheet.write(workspace)
     print(
         f"report: {found.judged} accuracy {card.interval(found)}; "
         f"open {(paths.REPORTS / 'report.html').as_posix()}"
