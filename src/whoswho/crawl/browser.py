@@ -8,8 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -17,7 +16,6 @@ import psutil
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.chromium.service import ChromiumService
 from urllib3.exceptions import HTTPError
 
 from whoswho.crawl.site import SiteError
@@ -144,17 +142,17 @@ def check_proxy(proxy: str | None) -> None:
 
 @dataclass(frozen=True)
 class Browser:
-    """A running Chrome: its driver, and what it was started from."""
+    """A running Chrome: what drives it, its processes, and where it keeps what it learns."""
 
     driver: webdriver.Chrome
-    found: Programs
+    family: list[psutil.Process]
     profile: tempfile.TemporaryDirectory[str]
 
     def close(self) -> None:
         """End the browser and the driver, whatever state they are in, and remove the profile."""
-        # A dead one cannot say goodbye.
-        with _ended(self.driver.service), suppress(WebDriverException, HTTPError, OSError):
+        with suppress(WebDriverException, HTTPError, OSError):  # a dead one says no goodbye
             self.driver.quit()
+        _kill(self.family)
         self.profile.cleanup()
 
 
@@ -181,15 +179,16 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
             service=service,
         )
     except BaseException as error:
-        with _ended(service):
-            service.stop()
+        family = _family(service)
+        service.stop()
+        _kill(family)
         profile.cleanup()
         if not isinstance(error, (WebDriverException, HTTPError, OSError)):
             raise
         why = str(error).strip().splitlines()[0].removeprefix("Message: ")
         raise SiteError(f"{found} did not start: {why}; {CURE}") from None
     driver.set_page_load_timeout(patience)
-    return Browser(driver, found, profile)
+    return Browser(driver, _family(service), profile)
 
 
 def _screen() -> bool:
@@ -240,19 +239,20 @@ class _WatchedService(Service):
         return [*self._before, *super().command_line_args()]
 
 
-@contextmanager
-def _ended(service: ChromiumService) -> Iterator[None]:
-    """After the block, kill what is left of a driver and everything it started."""
+def _family(service: Service) -> list[psutil.Process]:
+    """The driver and everything it started."""
     process: subprocess.Popen[bytes] | None = getattr(service, "process", None)
-    family: list[psutil.Process] = []
-    if process is not None and process.poll() is None:
-        with suppress(psutil.NoSuchProcess):
-            driver = psutil.Process(process.pid)
-            family = [driver, *driver.children(recursive=True)]
+    if process is None or process.poll() is not None:
+        return []
     try:
-        yield
-    finally:
-        for each in family:
-            with suppress(psutil.NoSuchProcess):
-                each.kill()
-        psutil.wait_procs(family, timeout=5)
+        driver = psutil.Process(process.pid)
+        return [driver, *driver.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(family: list[psutil.Process]) -> None:
+    for each in family:
+        with suppress(psutil.NoSuchProcess):
+            each.kill()
+    psutil.wait_procs(family, timeout=5)

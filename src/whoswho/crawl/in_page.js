@@ -40,9 +40,15 @@ const questions = {
     const results = all(markup.results).length;
     const words = results ? "" : (document.body?.innerText ?? "").replace(/\s+/g, " ");
     const says = (list) => list.find((text) => words.includes(text)) ?? "";
+    // The browser's own page about an answer that did not come, or came without a page.
+    const own = location.protocol === "chrome-error:";
+    const code = own ? (document.querySelector(".error-code")?.textContent ?? "no answer") : "";
+    const status = performance.getEntriesByType("navigation")[0]?.responseStatus ?? 0;
+    const told = Number(/^HTTP ERROR (\d+)/.exec(code)?.[1] ?? 0);
     return {
-      title: document.title,
-      status: performance.getEntriesByType("navigation")[0]?.responseStatus ?? 0,
+      title: own ? "" : document.title,
+      status: told || status,
+      broken: told ? "" : code,
       loaded: document.readyState === "complete",
       results,
       captcha: !results && all(markup.captcha).some(visible),

@@ -86,7 +86,7 @@ class ResultsPage:
                 yield hit
             else:
                 repeats += 1
-            if len(given) == limit or repeats == REPEATS:
+            if (limit and len(given) == limit) or repeats == REPEATS:
                 return
 
     # --- Arriving --------------------------------------------------------------------------------
@@ -119,6 +119,8 @@ class ResultsPage:
                 return
             elif state["nothing"] and (state["loaded"] or late):
                 raise SiteError("the site says that it finds no pictures for this search")
+            elif state["broken"]:
+                raise SiteError(f"the site cannot be reached ({state['broken']}); try again later")
             elif state["status"] >= 400 and (state["loaded"] or late):
                 raise SiteError(
                     f"the site answers with HTTP status {state['status']}, page "

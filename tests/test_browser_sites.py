@@ -1,0 +1,552 @@
+"""Google and Naver through a real Chromium, against sites that behave as the real ones do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psutil
+import pytest
+from conftest import skip_or_fail
+from ruamel.yaml import YAML
+from search_sites import Play, Site, data_url, serving
+
+from whoswho.crawl import browser, markup, results_page
+from whoswho.crawl.google import Google
+from whoswho.crawl.image_search import ImageSearch
+from whoswho.crawl.naver import Naver
+from whoswho.crawl.results_page import Patience
+from whoswho.crawl.site import Hit, Search, SiteError
+from whoswho.errors import UserError
+
+BOTH = pytest.mark.parametrize("kind", [Google, Naver])
+FOR_RESULTS = Patience(growth=1.5)  # what comes does so at once; what ends must be seen to end
+FOR_CAUSES = Patience(page=1, arrival=0.7, growth=0.5, thumbnail=0.3, picture=0.5, person=10)
+SEARCH = Search("장원영 & 안유진 +1", "장원영")
+
+
+@pytest.fixture(scope="module")
+def chrome() -> Iterator[browser.Browser]:
+    """One browser for the tests that leave it whole."""
+    if not shutil.which("chromium") or not shutil.which("chromedriver"):
+        skip_or_fail("needs chromium and chromedriver (apt-get install chromium chromium-driver)")
+    started = browser.start(window=False, proxy=None, allow_private=True, patience=30)
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Site]:
+    with serving() as site:
+        yield site
+
+
+Ask = Callable[..., Iterator[Hit]]
+
+
+@pytest.fixture
+def ask(chrome: browser.Browser, server: Site, monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """Search a site that does what `play` says, in the module's browser."""
+    monkeypatch.setattr(ImageSearch, "close", lambda self: None)
+
+    def hits(
+        kind: type[Google] | type[Naver],
+        play: Play,
+        limit: int = 0,
+        patience: Patience = FOR_RESULTS,
+        window: bool = False,
+        **options: bool,
+    ) -> Iterator[Hit]:
+        server.play = play
+        address = server.address(kind.__name__.lower())
+        settings: dict[str, Any] = {"full": False, "face": False} | options
+        site = kind(address=address, allow_private=True, window=window, **settings)
+        monkeypatch.setattr(site, "patience", patience)
+        monkeypatch.setattr(site, "_browser", chrome)
+        chrome.driver.set_page_load_timeout(patience.page)
+        return site.hits(SEARCH, limit)
+
+    return hits
+
+
+def why(hits: Iterator[Hit]) -> str:
+    """The error that ends a search that finds nothing."""
+    with pytest.raises(SiteError) as caught:
+        next(hits)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# --- What is found -------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize("data", [True, False])
+def test_thumbnails_come_while_scrolling_until_the_page_ends(
+    ask: Ask, server: Site, kind: type[Google], data: bool
+) -> None:
+    found = list(ask(kind, Play(results=37, batch=10, data=data)))
+    assert [hit.rank for hit in found] == list(range(1, 38))
+    assert [hit.image for hit in found] == [server.thumbnail(number) for number in range(37)]
+    assert {hit.thumbnail for hit in found} == {""}
+    if kind is Google:
+        assert [hit.page for hit in found] == [server.page(number) for number in range(37)]
+
+
+@BOTH
+@pytest.mark.parametrize("face", [True, False])
+def test_the_site_is_asked_for_these_words(
+    ask: Ask, server: Site, kind: type[Google], face: bool
+) -> None:
+    assert len(list(ask(kind, Play(), limit=1, face=face))) == 1
+    asked = parse_qs(urlsplit(server.play.asked[0]).query)
+    if kind is Google:
+        wanted = {"q": [SEARCH.text], "tbm": ["isch"]} | ({"tbs": ["itp:face"]} if face else {})
+    else:
+        wanted = {"query": [SEARCH.text], "where": ["image"]} | ({"face": ["1"]} if face else {})
+    assert asked == wanted
+
+
+@BOTH
+def test_a_limit_ends_the_scrolling(ask: Ask, server: Site, kind: type[Google]) -> None:
+    assert len(list(ask(kind, Play(results=None), limit=12))) == 12
+    assert sum(path == "/more" for path in server.play.paths()) < 10
+
+
+@BOTH
+def test_results_are_read_as_they_are_taken(ask: Ask, server: Site, kind: type[Google]) -> None:
+    hits = ask(kind, Play(results=None), full=True)
+    for _ in range(3):
+        next(hits)
+    assert sum(path.startswith("/large/") for path in server.play.paths()) == 3
+
+
+@BOTH
+def test_the_large_picture_after_a_click_one_hit_a_result(
+    ask: Ask, server: Site, kind: type[Google]
+) -> None:
+    def large(number: int) -> str:
+        return "refused" if number % 5 == 2 else "served"
+
+    found = list(ask(kind, Play(results=23, large=large), limit=20, full=True))
+    assert [hit.rank for hit in found] == list(range(1, 21))
+    assert [hit.image for hit in found] == [server.large(number) for number in range(20)]
+    assert [hit.thumbnail for hit in found] == [data_url(number) for number in range(20)]
+    assert [hit.page for hit in found] == [server.page(number) for number in range(20)]
+
+
+@BOTH
+def test_where_the_large_picture_never_comes_the_thumbnail_is_named(
+    ask: Ask, server: Site, kind: type[Google]
+) -> None:
+    def large(number: int) -> str:
+        return "never" if number == 1 else "served"
+
+    play = Play(results=4, batch=4, data=False, large=large)
+    patience = Patience(growth=1, picture=1.5)
+    found = list(ask(kind, play, full=True, patience=patience))
+    expected = [server.large(0), "", server.large(2), server.large(3)]
+    assert [hit.image for hit in found] == expected
+    assert [hit.thumbnail for hit in found] == [server.thumbnail(number) for number in range(4)]
+
+
+@BOTH
+def test_a_result_without_a_thumbnail_costs_no_other(
+    ask: Ask, server: Site, kind: type[Google]
+) -> None:
+    play = Play(results=4, kind="first_blank")
+    found = list(ask(kind, play, patience=FOR_CAUSES))
+    assert [(hit.rank, hit.image) for hit in found] == [(n + 1, data_url(n)) for n in (1, 2, 3)]
+    found = list(ask(kind, play, limit=2, full=True, patience=Patience(thumbnail=0.3)))
+    assert [(hit.image, hit.thumbnail) for hit in found] == [
+        (server.large(0), ""),
+        (server.large(1), data_url(1)),
+    ]
+
+
+def test_a_link_that_names_the_large_picture_is_believed(ask: Ask, server: Site) -> None:
+    play = Play(named=True, kind="panelless")
+    (hit,) = ask(Google, play, limit=1, full=True)
+    assert (hit.image, hit.page) == (server.large(0), server.page(0))
+
+
+@BOTH
+def test_a_button_for_more_is_pressed(ask: Ask, kind: type[Google]) -> None:
+    assert len(list(ask(kind, Play(results=25, further="button")))) == 25
+
+
+def test_an_endless_page_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_page, "MOST", 45)
+    assert len(list(ask(Google, Play(results=None)))) == 45
+
+
+def test_a_page_that_goes_round_in_circles_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_page, "REPEATS", 20)
+    found = list(ask(Google, Play(results=None, repeats=15)))
+    assert len({hit.image for hit in found}) == len(found) == 15
+
+
+@BOTH
+def test_a_click_follows_no_link_off_the_site(
+    ask: Ask, server: Site, chrome: browser.Browser, kind: type[Google]
+) -> None:
+    assert len(list(ask(kind, Play(results=3, kind="away"), full=True))) == 3
+    assert "/away" not in server.play.paths()
+    assert urlsplit(chrome.driver.current_url).hostname == "127.0.0.1"
+
+
+# --- What stands in the way ----------------------------------------------------------------------
+
+
+def test_a_consent_form_is_refused_and_the_search_goes_on(ask: Ask, server: Site) -> None:
+    assert len(list(ask(Google, Play(kind="consent"), limit=5))) == 5
+    assert "/save?set_eom=true" in server.play.asked
+    assert "/save?set_eom=false" not in server.play.asked
+
+
+@pytest.mark.parametrize(
+    ("kind", "play", "said"),
+    [
+        (Google, "captcha", ["captcha", "“Sorry...”", "--threads", "proxy", "--window"]),
+        (Naver, "captcha", ["captcha", "--window"]),
+        (Google, "sorry", ["blocks us", "answers 429", "“429 Too Many Requests”", "--window"]),
+        (Google, "words", ["blocks us", "“unusual traffic”"]),
+        (Naver, "words", ["blocks us", "“비정상적인 검색”"]),
+        (Google, "nothing", ["the site says that it finds no pictures"]),
+        (Naver, "nothing", ["the site says that it finds no pictures"]),
+        (Google, "broken", ["HTTP status 503", "“Service Unavailable”", "later"]),
+        (Google, "wordless", ["blocks us", "answers 429"]),
+        (Naver, "down", ["HTTP status 503"]),
+        (Google, "silent", ["does not answer within 1 s"]),
+        (Google, "closed", ["cannot be reached (ERR_EMPTY_RESPONSE)"]),
+    ],
+)
+def test_the_cause_is_named(ask: Ask, kind: type[Google], play: str, said: list[str]) -> None:
+    text = why(ask(kind, Play(kind=play), patience=FOR_CAUSES))
+    for part in said:
+        assert part in text
+    assert "no selector" not in text  # that would send a person to mend what is whole
+
+
+def test_a_site_that_is_not_there_is_named(ask: Ask, server: Site) -> None:
+    with serving() as gone:
+        port = urlsplit(gone.root).port
+    server_root, server.root = server.root, gone.root
+    text = why(ask(Google, Play(), patience=FOR_CAUSES))
+    server.root = server_root
+    assert f"127.0.0.1:{port} cannot be reached (ERR_CONNECTION_REFUSED)" in text
+
+
+@BOTH
+def test_changed_markup_names_the_selector_its_file_and_the_page(
+    ask: Ask, kind: type[Google]
+) -> None:
+    text = why(ask(kind, Play(kind="renamed"), patience=FOR_CAUSES))
+    name = kind.__name__.lower()
+    first = markup.load(markup.FOLDER / f"{name}.yaml").results[0]
+    for part in ("“장원영 - 검색”", "`results`", f"selectors/{name}.yaml", first):
+        assert part in text
+
+
+def test_a_consent_form_without_a_known_button_is_said(ask: Ask, chrome: browser.Browser) -> None:
+    strange = markup.load(markup.FOLDER / "google.yaml").model_copy(
+        update={"consent": ['form[action="/save"]']}
+    )
+    page = results_page.ResultsPage(chrome.driver, strange, FOR_CAUSES, full=False, window=False)
+    list(ask(Google, Play(), limit=1))
+    with pytest.raises(SiteError):
+        list(ask(Google, Play(kind="unknown_consent"), patience=FOR_CAUSES))
+    text = why(page.hits(0))
+    for part in ("consent", "“Before you continue”", "`refuse`", "google.yaml", "--window"):
+        assert part in text
+
+
+def test_a_consent_form_that_comes_back_ends(ask: Ask) -> None:
+    text = why(ask(Google, Play(kind="endless_consent"), patience=FOR_CAUSES))
+    assert "comes back" in text
+
+
+@BOTH
+def test_thumbnails_that_moved_or_do_not_come_are_told_apart(ask: Ask, kind: type[Google]) -> None:
+    moved = why(ask(kind, Play(kind="unpictured"), patience=FOR_CAUSES))
+    assert "`thumbnail`" in moved
+    blank = why(ask(kind, Play(kind="blank_thumbnails"), patience=FOR_CAUSES))
+    assert "do not come" in blank
+    assert "`thumbnail`" not in blank
+
+
+@BOTH
+def test_a_panel_that_moved_is_said_after_a_few_results(ask: Ask, kind: type[Google]) -> None:
+    hits = ask(kind, Play(kind="panelless"), full=True, patience=FOR_CAUSES)
+    found = []
+    with pytest.raises(SiteError) as caught:
+        found.extend(iter(lambda: next(hits), None))
+    assert "`picture`" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fails", "said"), [("429", "HTTP status 429"), ("closed", "a broken connection")]
+)
+def test_a_site_that_stops_in_the_middle_says_so_after_the_hits(
+    ask: Ask, fails: str, said: str
+) -> None:
+    found = []
+    with pytest.raises(SiteError) as caught:
+        for hit in ask(Google, Play(fails=fails)):
+            found.append(hit)
+    assert len(found) == 10
+    assert "no further results" in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_a_captcha_is_left_to_a_person_where_there_is_a_window(
+    ask: Ask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = list(ask(Google, Play(kind="solved"), limit=3, patience=FOR_CAUSES, window=True))
+    assert len(found) == 3
+    assert "captcha" in capsys.readouterr().err
+
+
+# --- Selectors -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"results": None}, "results: "),
+        ({"results": []}, "results: is empty"),
+        ({"results": "div"}, "results: "),
+        ({"thumbnail": ["img", 3]}, "thumbnail.1: "),
+        ({"reslts": ["div"]}, "reslts: unknown key"),
+        ({"captcha": [""]}, "captcha.0: an empty selector"),
+    ],
+)
+def test_a_bad_file_of_selectors_is_one_line(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    content = YAML(typ="safe").load((markup.FOLDER / "naver.yaml").read_text("utf-8"))
+    path = tmp_path / "naver.yaml"
+    YAML().dump(content | change, path)
+    with pytest.raises(UserError) as caught:
+        markup.load(path)
+    assert str(caught.value).startswith(f"{path}: {said}")
+
+
+@pytest.mark.parametrize("text", ["results: [", "- a", "", "3: [a]"])
+def test_what_is_no_file_of_selectors_is_one_line(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "naver.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=r"naver\.yaml: "):
+        markup.load(path)
+    with pytest.raises(UserError, match="not there"):
+        markup.load(tmp_path / "other.yaml")
+
+
+def test_a_selector_the_browser_refuses_is_named(ask: Ask, chrome: browser.Browser) -> None:
+    list(ask(Google, Play(), limit=1))
+    bad = markup.load(markup.FOLDER / "google.yaml").model_copy(update={"results": ["div[["]})
+    page = results_page.ResultsPage(chrome.driver, bad, FOR_CAUSES, full=False, window=False)
+    text = why(page.hits(0))
+    assert "div[[" in text
+    assert "google.yaml" in text
+
+
+# --- The browser ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Put a program that prints a text first in PATH."""
+    for variable in (browser.BROWSER_VARIABLE, browser.DRIVER_VARIABLE):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    def put(name: str, told: str) -> Path:
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\necho '{told}'\n")
+        path.chmod(0o755)
+        return path
+
+    return put
+
+
+def found_nothing(**options: Any) -> str:
+    site = Google(full=False, face=False, allow_private=True, **options)
+    try:
+        return why(site.hits(SEARCH, 1))
+    finally:
+        site.close()
+
+
+def test_a_driver_of_another_version_is_named_with_both(
+    programs: Callable[[str, str], Path],
+) -> None:
+    programs(
+        "chromedriver", "ChromeDriver 120.0.6099.71 (9729082fe6174c0a371fc66501f5efc5d69d3d2b)"
+    )
+    programs("chromium", "Chromium 156.0.8078.108 built on Debian")
+    text = found_nothing()
+    for part in ("156.0.8078.108", "120.0.6099.71", "do not fit", "apt-get install"):
+        assert part in text
+
+
+def test_a_driver_that_does_not_start_is_named(programs: Callable[[str, str], Path]) -> None:
+    programs("chromium", "Chromium 156.0.8078.108")
+    programs("chromedriver", "").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo ChromeDriver 156.0.8078.108 && exit 0\nexit 7\n'
+    )
+    text = found_nothing()
+    for part in ("156.0.8078.108", "did not start", "apt-get install"):
+        assert part in text
+
+
+@pytest.mark.parametrize("missing", ["chromium", "chromedriver"])
+def test_a_missing_program_is_named(
+    programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    (other,) = {"chromium", "chromedriver"} - {missing}
+    folder = programs(other, "156.0.8078.108").parent
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(browser, "ELSEWHERE", ())
+    text = found_nothing()
+    assert "none in PATH" in text
+    assert "apt-get install chromium chromium-driver" in text
+
+
+def test_the_variables_name_another_pair(
+    programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(browser.BROWSER_VARIABLE, str(programs("mine", "9.0.0.1")))
+    monkeypatch.setenv(browser.DRIVER_VARIABLE, str(programs("its", "9.0.0.2")))
+    found = browser.programs()
+    assert (found.browser_version, found.driver_version) == ("9.0.0.1", "9.0.0.2")
+    monkeypatch.setenv(browser.DRIVER_VARIABLE, "/nowhere/chromedriver")
+    with pytest.raises(SiteError, match="not at /nowhere/chromedriver"):
+        browser.programs()
+
+
+def test_a_window_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert "needs a screen" in found_nothing(window=True)
+
+
+@pytest.mark.parametrize("proxy", ["ftp://host:1", "http://name:word@host:1", "http://"])
+def test_a_proxy_the_browser_would_not_use_is_refused(proxy: str) -> None:
+    with pytest.raises(UserError, match="proxy") as caught:
+        Naver(full=False, face=False, proxy=proxy)
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+def profiles() -> set[Path]:
+    return set(Path(browser.tempfile.gettempdir()).glob("whoswho-browser-*"))
+
+
+def test_a_browser_that_dies_keeps_the_hits_and_the_next_search_has_a_new_one(
+    chrome: browser.Browser, server: Site
+) -> None:
+    server.play = Play(results=None)
+    before = profiles()
+    site = Google(full=True, face=False, address=server.address("google"), allow_private=True)
+    hits = site.hits(SEARCH, 0)
+    first = [next(hits) for _ in range(3)]
+    assert all(hit.image for hit in first)
+    assert site._browser is not None
+    psutil.Process(site._browser.driver.service.process.pid).kill()
+    with pytest.raises(SiteError, match="browser broke off"):
+        list(hits)
+    assert profiles() == before
+    assert next(site.hits(SEARCH, 1)).rank == 1
+    site.close()
+    assert profiles() == before
+
+
+CRAWLER = """
+import sys
+from whoswho.crawl.google import Google
+from whoswho.crawl.site import Search
+from whoswho.lifecycle.signals import as_exceptions
+
+site = Google(full=True, face=False, address=sys.argv[1], allow_private=True)
+with as_exceptions():
+    try:
+        for hit in site.hits(Search("a", "a"), 0):
+            print(site._browser.profile.name, flush=True)
+    finally:
+        site.close()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_of_the_browser_outlives_the_crawl(
+    chrome: browser.Browser, server: Site, number: signal.Signals
+) -> None:
+    server.play = Play(results=None)
+    crawler = subprocess.Popen(
+        [sys.executable, "-c", CRAWLER, server.address("google")],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert crawler.stdout is not None
+    profile = crawler.stdout.readline().strip()
+    assert Path(profile).is_dir()
+    family = psutil.Process(crawler.pid).children(recursive=True)
+    assert any("chrom" in each.name() for each in family)
+    crawler.send_signal(number)
+    crawler.wait(30)
+    crawler.stdout.close()
+    deadline = time.monotonic() + 20
+    while Path(profile).exists() or any(map(alive, family)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
+    server.play = Play()
+    port = urlsplit(server.root).port
+    started = browser.start(window=False, proxy=None, allow_private=False, patience=10)
+    try:
+        started.driver.get(
+            "data:text/html,<title>x</title>"
+            f"<img src='http://127.0.0.1:{port}/1'><img src='http://localhost:{port}/2'>"
+            f"<img src='http://[::ffff:127.0.0.1]:{port}/3'><img src='http://0.0.0.0:{port}/4'>"
+            "<script>onload = () => { document.title = 'loaded' }</script>"
+        )
+        deadline = time.monotonic() + 10
+        while started.driver.title != "loaded":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        started.close()
+    assert server.play.asked == []
+
+
+def test_the_browser_asks_through_the_proxy(server: Site) -> None:
+    server.play = Play(results=3)
+    site = Google(
+        full=False, face=False, address="http://images.example/search", proxy=server.root,
+        allow_private=True,
+    )  # fmt: skip
+    try:
+        assert len(list(site.hits(SEARCH, 1))) == 1
+    finally:
+        site.close()
+    assert any(asked.startswith("http://images.example/search?") for asked in server.play.asked)
