@@ -19,7 +19,7 @@ _SAYS = {
     "not_a_picture": "the file holds something else",
     "animated": "a film, not a picture",
     "too_small": "fewer pixels than the shortest side asked for",
-    "extreme_shape": "much longer than wide, or wider than long",
+    "extreme_shape": "much longer on one side than on the other",
     "too_dark": "almost black",
     "too_bright": "almost white",
     "blank": "shows next to nothing",
@@ -129,9 +129,11 @@ _TEMPLATE = """\
 body { max-width: 76rem; }
 h2 .n { color: var(--faint); font-weight: 400; }
 thead th { vertical-align: bottom; font-weight: 600; }
-th.reason a { color: inherit; }
+thead th.n { white-space: normal; }
+thead a { color: #0969da; text-decoration: none; }
+thead a:hover, thead a:focus { text-decoration: underline; }
+tbody th[scope=row] { min-width: 9.5rem; }
 tbody tr.all > * { font-weight: 600; border-bottom: 0; }
-td.zero { color: var(--line); }
 .cards { list-style: none; margin: 1rem 0 0; padding: 0; display: grid; gap: 1.4rem 1rem;
  grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); }
 .cards.pairs { grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
@@ -173,13 +175,13 @@ both.</span>{% endif %}</p>
 <div class="scroll" tabindex="0"><table>
 <caption>Pictures by label and reason</caption>
 <thead><tr><th scope="col">label</th>{% for column in columns %}\
-<th scope="col" class="n reason">{% if loop.index > 2 %}<a href="#{{ column }}">{{ column }}</a>\
+<th scope="col" class="n">{% if loop.index > 2 %}<a href="#{{ column }}">\
+{% for part in column.split('_') %}{{ part }}{% if not loop.last %}_<wbr>{% endif %}{% endfor %}</a>\
 {% else %}{{ column }}{% endif %}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for label in labels %}
 <tr><th scope="row">{{ label | name if label else '(no label)' }}</th>{% for column in columns %}\
-{% set count = cells.get((label, column), 0) %}\
-<td class="n{{ '' if count else ' zero' }}">{{ count }}</td>{% endfor %}</tr>
+<td class="n">{{ cells.get((label, column), '') }}</td>{% endfor %}</tr>
 {% endfor %}
 <tr class="all"><th scope="row">all</th>{% for column in columns %}\
 <td class="n">{{ totals[column] }}</td>{% endfor %}</tr>
