@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from reported import workspace
 
+from whoswho import paths, tables
 from whoswho.reporting import summary
 
 
@@ -79,6 +80,24 @@ def test_where_the_model_stands(
     assert facts["version"].startswith(version)
     assert facts["promote"].startswith(promote or "whoswho promote")
     assert (standing.run is None) == ("not tracked" in facts["run"])
+
+
+@pytest.mark.parametrize(
+    ("suspects", "fallback", "look"),
+    [
+        (2, False, "whoswho ui; 2 suspect labels: whoswho review"),
+        (1, False, "whoswho ui; 1 suspect label: whoswho review"),
+        (0, False, "whoswho ui"),
+        (2, True, "whoswho ui"),  # a random trunk's suspicions are worth no look
+    ],
+)
+def test_suspect_labels_are_counted(
+    tmp_path: Path, suspects: int, fallback: bool, look: str
+) -> None:
+    folder = workspace(tmp_path, fallback=fallback)
+    rows = [{"file": f"a/{number}.jpg"} for number in range(suspects)]
+    tables.write(folder / paths.SUSPECTS / "suspects.csv", ("file",), rows)
+    assert said(summary.lines(folder, Standing()))["look"] == look
 
 
 def test_an_environment_to_activate_is_said(tmp_path: Path) -> None:

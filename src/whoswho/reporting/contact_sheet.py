@@ -176,8 +176,8 @@ both.</span>{% endif %}</p>
 <caption>Pictures by label and reason</caption>
 <thead><tr><th scope="col">label</th>{% for column in columns %}\
 <th scope="col" class="n">{% if loop.index > 2 %}<a href="#{{ column }}">\
-{% for part in column.split('_') %}{{ part }}{% if not loop.last %}_<wbr>{% endif %}{% endfor %}</a>\
-{% else %}{{ column }}{% endif %}</th>{% endfor %}</tr></thead>
+{% for part in column.split('_') %}{{ part }}{% if not loop.last %}_<wbr>{% endif %}{% endfor %}\
+</a>{% else %}{{ column }}{% endif %}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for label in labels %}
 <tr><th scope="row">{{ label | name if label else '(no label)' }}</th>{% for column in columns %}\
