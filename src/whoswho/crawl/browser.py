@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -46,6 +47,9 @@ PRIVATE = (  # hosts a page from outside has no business with: ours and our netw
     "localhost", "*.localhost", "127.*", "0.0.0.0", "10.*", "192.168.*", "169.254.*",
     *(f"172.{number}.*" for number in range(16, 32)), "[::1]", "[fc*", "[fd*", "[fe80*",
 )  # fmt: skip
+
+# The driver's port is free when it is chosen, and must still be so when the driver takes it.
+_ONE_AT_A_TIME = threading.Lock()
 
 # Runs the driver, and ends it and removes the profile when our end of its standard input closes:
 # so nothing of the browser is left even by a kill -9.
@@ -172,23 +176,24 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
         raise SiteError("--window needs a screen, and there is none; leave --window away")
     found = programs()
     profile = tempfile.TemporaryDirectory(prefix="whoswho-browser-", ignore_cleanup_errors=True)
-    service = _WatchedService(found.driver, profile.name)
+    options = _options(found.browser, profile.name, window, proxy, allow_private)
+    service: Service | None = None
     try:
-        driver = webdriver.Chrome(
-            options=_options(found.browser, profile.name, window, proxy, allow_private),
-            service=service,
-        )
+        with _ONE_AT_A_TIME:
+            service = _WatchedService(found.driver, profile.name)
+            driver = webdriver.Chrome(options=options, service=service)
+        driver.set_page_load_timeout(patience)
+        return Browser(driver, _family(service), profile)
     except BaseException as error:
-        family = _family(service)
-        service.stop()
-        _kill(family)
+        if service is not None:
+            family = _family(service)
+            service.stop()
+            _kill(family)
         profile.cleanup()
         if not isinstance(error, (WebDriverException, HTTPError, OSError)):
             raise
         why = str(error).strip().splitlines()[0].removeprefix("Message: ")
         raise SiteError(f"{found} did not start: {why}; {CURE}") from None
-    driver.set_page_load_timeout(patience)
-    return Browser(driver, _family(service), profile)
 
 
 def _screen() -> bool:
@@ -202,6 +207,7 @@ def _options(
     options.binary_location = binary
     # Ready with the page's text: a picture that never comes must not hold the page up.
     options.page_load_strategy = "eager"
+    options.unhandled_prompt_behavior = "dismiss"
     flags = [*FLAGS, f"--user-data-dir={profile}"]
     if not window:
         flags.append("--headless=new")

@@ -29,6 +29,7 @@ MOST = 2000  # results looked at in one search: an endless page ends here, also 
 REPEATS = 100  # results in a row that bring no new picture: the site goes round in circles
 LOST = 5  # results in a row without a thumbnail or a panel: that is the page, not the result
 REFUSALS = 3  # answers to consent forms before it is said that they do not help
+ATTEMPTS = 3  # at asking a page that is just being left for the next one
 TICK = 0.05  # seconds between two looks at the page
 
 
@@ -276,16 +277,21 @@ class ResultsPage:
     # --- The driver ------------------------------------------------------------------------------
 
     def _ask(self, question: str, *more: Any) -> Any:
-        try:
-            return self._driver.execute_script(
-                self._script, self._markup.model_dump(), question, *more
-            )
-        except JavascriptException as error:
-            _, known, rest = str(error.msg).partition("whoswho: bad selector ")
-            if not known:
-                raise
-            selector = rest.splitlines()[0]
-            raise SiteError(f"{self._markup.file}: {selector} is not a CSS selector") from None
+        attempts = 0
+        while True:
+            try:
+                return self._driver.execute_script(
+                    self._script, self._markup.model_dump(), question, *more
+                )
+            except JavascriptException as error:
+                _, bad, rest = str(error.msg).partition("whoswho: bad selector ")
+                if bad:
+                    what = f"{rest.splitlines()[0]} is not a CSS selector"
+                    raise SiteError(f"{self._markup.file}: {what}; mend it") from None
+                attempts += 1
+                if attempts == ATTEMPTS:
+                    raise
+            time.sleep(TICK)  # the page was left in the middle of the answer
 
     def _click(self, element: WebElement) -> bool:
         """Click as a person does; False where something stays in the way."""
