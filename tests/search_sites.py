@@ -52,7 +52,8 @@ class Play:
         kind: the page: results, consent, unknown_consent, endless_consent, captcha, solved,
             sorry (429), words, nothing, renamed, unpictured, blank_thumbnails, first_blank
             (the first result's thumbnail never comes), panelless, broken
-            (503), wordless (429), down (503), silent, closed, away.
+            (503), wordless (429), down (503), silent, closed, away (results link off the
+            site), covered (the panel lies over the results until Escape), talking (an alert).
         named: the result's link names the large picture, as Google's does after a click.
     """
 
@@ -130,6 +131,13 @@ const open = (row) => {
     image = panel.querySelector("img");
     image.onerror = () => { image.onerror = null; image.src = row.thumbnail; };
   }
+  if (play.covered) {
+    panel.style.cssText = "inset: 0; width: auto; background: #000c";
+    addEventListener("keydown", (event) => {
+      if (event.key === "Escape") panel.style.cssText = "";
+    });
+  }
+  if (play.talking) setTimeout(() => alert("anything else?"), 10);
   if (row.large) setTimeout(() => { image.src = row.large; }, 60);
 };
 let count = 0, busy = false, over = false;
@@ -265,6 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "unpictured": play.kind == "unpictured",
                 "blank": {"blank_thumbnails": 1000, "first_blank": 1}.get(play.kind, 0),
                 "panelless": play.kind == "panelless",
+                "covered": play.kind == "covered",
+                "talking": play.kind == "talking",
                 "away": self.site.root.replace("127.0.0.1", "localhost") + "/away"
                 if play.kind == "away"
                 else "",

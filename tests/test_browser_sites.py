@@ -200,6 +200,12 @@ def test_a_click_follows_no_link_off_the_site(
 # --- What stands in the way ----------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", ["covered", "talking"])
+def test_what_pops_up_is_put_away(ask: Ask, server: Site, kind: str) -> None:
+    found = list(ask(Naver, Play(kind=kind), limit=4, full=True))
+    assert [hit.image for hit in found] == [server.large(number) for number in range(4)]
+
+
 def test_a_consent_form_is_refused_and_the_search_goes_on(ask: Ask, server: Site) -> None:
     assert len(list(ask(Google, Play(kind="consent"), limit=5))) == 5
     assert "/save?set_eom=true" in server.play.asked

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -155,8 +156,10 @@ class Browser:
     def close(self) -> None:
         """End the browser and the driver, whatever state they are in, and remove the profile."""
         with suppress(WebDriverException, HTTPError, OSError):  # a dead one says no goodbye
-            self.driver.quit()
+            # The browser's goodbye alone: the driver's own takes a second, and knows no more.
+            webdriver.Remote.quit(self.driver)
         _kill(self.family)
+        self.driver.service.stop()
         self.profile.cleanup()
 
 
@@ -261,4 +264,14 @@ def _kill(family: list[psutil.Process]) -> None:
     for each in family:
         with suppress(psutil.NoSuchProcess):
             each.kill()
-    psutil.wait_procs(family, timeout=5)
+    deadline = time.monotonic() + 5
+    while any(map(_runs, family)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it still does anything; a dead one whose parent has not looked yet does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
