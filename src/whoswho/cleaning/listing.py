@@ -95,7 +95,7 @@ def scan(data: Path) -> Listing:
             "put them into data/<label>/ (one folder a person)"
         )
     ready = _is_ready_split(data, folders, walk)
-    sources = [Source(path.name, path, "", "", _problem(path, walk)) for path in files]
+    sources = [Source(path.name, path, "", "", problem(path, walk.root)) for path in files]
     if files:
         walk.notes.append(
             f"{_files(len(files))} directly in {data.name}/ belong to no label and were left out"
@@ -140,7 +140,7 @@ def _label_sources(folder: Path, split: str, walk: _Walk) -> list[Source]:
             path,
             label,
             split,
-            _problem(path, walk),
+            problem(path, walk.root),
         )
         for path in _files_below(folder, walk)
     ]
@@ -150,7 +150,7 @@ def _split_sources(folder: Path, walk: _Walk) -> list[Source]:
     split = folder.name
     folders, loose = _entries(folder, walk)
     sources = [
-        Source(f"{split}/{path.name}", path, "", split, _problem(path, walk)) for path in loose
+        Source(f"{split}/{path.name}", path, "", split, problem(path, walk.root)) for path in loose
     ]
     if loose:
         hint = (
@@ -164,12 +164,12 @@ def _split_sources(folder: Path, walk: _Walk) -> list[Source]:
     return sources
 
 
-def _problem(path: Path, walk: _Walk) -> str:
-    """Why a file must not be read: it is no file, or a link that leads out of data/."""
+def problem(path: Path, data: Path) -> str:
+    """Why a file must not be read: it is no file, or a link out of `data`, a resolved folder."""
     try:
         if path.is_symlink():
             target = path.resolve()
-            inside = target.is_relative_to(walk.root) and target.is_file()
+            inside = target.is_relative_to(data) and target.is_file()
             if not inside and not _DVC_OBJECT.search(target.as_posix()):
                 return "a link that leads out of data/ or to no file; not followed"
         if not stat.S_ISREG(path.stat().st_mode):

@@ -12,7 +12,7 @@ from whoswho.cleaning import decisions, thumbnails
 from whoswho.cleaning.decisions import Decision
 from whoswho.reporting import document, facts
 
-_SAYS = {
+SAYS = {
     "no_label": "lies in no label's folder",
     "unreadable": "the file cannot be opened",
     "truncated": "the file ends too early",
@@ -99,7 +99,7 @@ def _sections(
     return [
         Section(
             reason,
-            _SAYS.get(reason, ""),
+            SAYS.get(reason, ""),
             totals[reason],
             [_shown(one, clean, reason, by_file.get(one.twin)) for one in chosen[reason]],
         )

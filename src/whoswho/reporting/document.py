@@ -33,7 +33,7 @@ def render(template: str, **values: Any) -> str:
     text = page.render(**values, faces=[], families="")
     faces = [
         (f"letters{i}", base64.b64encode(font).decode())
-        for i, font in enumerate(fonts.subsets(_rare(text)))
+        for i, font in enumerate(fonts.subsets(rare(text)))
     ]
     families = "".join(f"{family}, " for family, _ in faces)
     return page.render(**values, faces=faces, families=families)
@@ -44,7 +44,7 @@ def data_url(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _rare(text: str) -> str:
+def rare(text: str) -> str:
     """The letters of `text` that a machine may have no font for."""
     return "".join(
         sorted(
