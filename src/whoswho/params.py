@@ -32,6 +32,7 @@ class Clean(Section):
     face_probability: Share
     face_smallest: Share
     face_share: Share
+    identity_false_alarm: Annotated[float, Field(ge=0, le=0.2)]
     shortest_side: Count
     longest_ratio: Annotated[float, Field(ge=1)]
     darkest: Annotated[float, Field(ge=0, le=255)]

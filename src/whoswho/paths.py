@@ -32,6 +32,7 @@ EVALUATION = Path("artifacts/evaluation")
 REGISTERED = Path("artifacts/registered.json")
 REPORTS = Path("reports")
 CHECKPOINTS = Path(".whoswho/checkpoints")
+FACES = Path(".whoswho/faces")
 
 SPLITS = ("train", "validation", "test")
 

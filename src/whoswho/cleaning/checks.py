@@ -8,7 +8,6 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO
 
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho.cleaning import decisions as table
-from whoswho.cleaning import duplicates, quality, review
+from whoswho.cleaning import duplicates, people, quality, review
 from whoswho.cleaning.decisions import (
     COLUMNS,
     DROPPED,
@@ -26,14 +25,17 @@ from whoswho.cleaning.decisions import (
     sentence,
 )
 from whoswho.cleaning.duplicates import ALIKE, DUPLICATE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.listing import Listing, Source, scan
+from whoswho.cleaning.people import NO_FACE, SEVERAL_FACES
 from whoswho.cleaning.quality import Quality
 from whoswho.cleaning.review import Review
 from whoswho.errors import UserError
 from whoswho.params import Clean
 from whoswho.paths import write_json
 from whoswho.pictures import opening, workers
-from whoswho.pictures.faces import Face, FaceFinder, count, main_face
+from whoswho.pictures.face_cache import FaceCache
+from whoswho.pictures.faces import Face, count, main_face
 from whoswho.tables import write as write_table
 
 __all__ = [
@@ -44,8 +46,6 @@ __all__ = [
 NO_LABEL = "no_label"
 CROSS_LABEL = "cross_label"
 PLACEHOLDER = "placeholder"
-NO_FACE = "no_face"
-SEVERAL_FACES = "several_faces"
 REVIEW = "review"
 
 # Every reason, in the order they are written in.
@@ -53,7 +53,7 @@ REASONS = (
     NO_LABEL, opening.UNREADABLE, opening.TRUNCATED, opening.NOT_A_PICTURE, opening.ANIMATED,
     quality.TOO_SMALL, quality.EXTREME_SHAPE, quality.TOO_DARK, quality.TOO_BRIGHT,
     quality.BLANK, quality.BLURRY, DUPLICATE, NEAR_DUPLICATE, CROSS_LABEL, PLACEHOLDER,
-    NO_FACE, SEVERAL_FACES, REVIEW,
+    NO_FACE, SEVERAL_FACES, NOT_THIS_PERSON, SWAPPED, REVIEW,
 )  # fmt: skip
 
 # A picture under this many labels is no portrait but what a site shows for a missing one.
@@ -119,6 +119,7 @@ class Outcome:
     decisions: list[Decision]
     overlaps: list[dict[str, str]]
     listing: Listing
+    notes: Sequence[str] = ()
 
 
 def run(
@@ -128,6 +129,7 @@ def run(
     out: Path,
     worker_count: int | None = None,
     review_path: Path = Path("review.csv"),
+    faces: Path | None = None,
 ) -> Outcome:
     """Check every file of `data`, copy what stays to `out`/pictures, write the tables beside it.
 
@@ -135,6 +137,7 @@ def run(
         reviews: what a person decided (`review.read`); `review_path` names the file in messages.
         out: an empty folder; gets pictures/, decisions.csv, overlaps.csv and faces.json.
         worker_count: processes; None takes one per core.
+        faces: the folder of what was found in earlier runs (`FaceCache`); None keeps nothing.
 
     Raises:
         UserError: about the set or the review, never about a single picture.
@@ -148,8 +151,9 @@ def run(
         related = _relate(pictures, store, limits)
     _judge_twins(pictures, related)
     _judge_labels(pictures, related, limits)
-    if limits.faces == "one":
-        _judge_faces(pictures, limits, worker_count)
+    with FaceCache(faces) as cache:
+        judgement, model = _judge_faces(pictures, limits, cache, worker_count)
+    notes = [*judgement.notes, *filter(None, [cache.problem])]
     _group(pictures, related)
     _check_enough_left(pictures, listing)
 
@@ -169,9 +173,12 @@ def run(
             "faces": limits.faces,
             "probability": limits.face_probability,
             "smallest": limits.face_smallest,
+            "identity": model,
+            "identity_limits": judgement.limits,
+            "identity_notes": judgement.notes,
         },
     )
-    return Outcome(decisions, overlaps, listing)
+    return Outcome(decisions, overlaps, listing, notes)
 
 
 def survey(data: Path) -> str:
@@ -210,16 +217,6 @@ def examine(source: Source) -> Facts:
         quality=quality.measure(opened.image),
         print=duplicates.fingerprint(opened.image),
     )
-
-
-def find_faces(path: Path, probability: float, smallest: float) -> list[Face]:
-    """The faces in one picture; runs in any process, which keeps its detector."""
-    return _finder(probability, smallest).find(opening.open_picture(path))
-
-
-@lru_cache(maxsize=1)
-def _finder(probability: float, smallest: float) -> FaceFinder:
-    return FaceFinder(probability, smallest)
 
 
 def _hash_of(path: Path) -> str:
@@ -434,25 +431,33 @@ def _check_shared(
         )
 
 
-def _judge_faces(pictures: Sequence[_Picture], limits: Clean, worker_count: int | None) -> None:
-    """Look for faces in what has passed so far, and in what a person kept: its crop needs them."""
+def _judge_faces(
+    pictures: Sequence[_Picture], limits: Clean, cache: FaceCache, worker_count: int | None
+) -> tuple[Judgement, str]:
+    """Look for faces in what has passed so far, and in what a person kept: its crop needs them.
+
+    Gives what the faces say of each other, and the model that says it.
+    """
+    if limits.faces != "one":
+        return Judgement({}, {}, []), people.OFF
     asked = [picture for picture in pictures if picture.kept]
-    finds = workers.each(
-        partial(find_faces, probability=limits.face_probability, smallest=limits.face_smallest),
-        [picture.source.path for picture in asked],
-        "faces",
-        worker_count,
+    looked = people.look(
+        [(picture.source.path, picture.facts.sha256) for picture in asked],
+        limits, cache, worker_count,
+    )  # fmt: skip
+    for picture, one in zip(asked, looked, strict=True):
+        picture.faces = one.faces
+        picture.faces_counted = count(one.faces, limits.face_share)
+        picture.reasons |= people.problem(one.faces, limits)
+    judgement, model = people.judge(
+        looked,
+        [picture.label for picture in asked],
+        [picture.is_kept_by_review for picture in asked],
+        limits,
     )
-    for picture, faces in zip(asked, finds, strict=True):
-        picture.faces = faces
-        picture.faces_counted = counted = count(faces, limits.face_share)
-        if counted == 0:
-            picture.reasons[NO_FACE] = f"none from probability {limits.face_probability:g}"
-        elif counted > 1:
-            share = faces[1].height / faces[0].height
-            picture.reasons[SEVERAL_FACES] = (
-                f"{counted} faces, the second {share:.2f} of the main one's height"
-            )
+    for place, verdict in judgement.verdicts.items():
+        asked[place].reasons[verdict.reason] = verdict.measure
+    return judgement, model
 
 
 def _group(pictures: Sequence[_Picture], related: _Related) -> None:

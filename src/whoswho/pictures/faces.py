@@ -5,10 +5,12 @@ The detector is MTCNN (Zhang et al. 2016) of facenet-pytorch, whose weights come
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from importlib.metadata import version as installed
 from typing import Any
 
 from PIL import Image
@@ -65,6 +67,10 @@ class FaceFinder:
 
     def find(self, image: Image.Image) -> list[Face]:
         """The faces in an upright RGB picture, the tallest first."""
+        return from_probability(self.find_all(image), self.probability)
+
+    def find_all(self, image: Image.Image) -> list[Face]:
+        """`find` with everything the detector takes for a face at all, however unsure."""
         width, height = image.size
         scale = min(1.0, LONG_SIDE / max(width, height))
         small = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -73,8 +79,6 @@ class FaceFinder:
             pixels = pixels.resize(small, Image.Resampling.BILINEAR)
         faces = []
         for (left, top, right, bottom), probability in self._detect(pixels):
-            if probability < self.probability:
-                continue
             face = Face(
                 max(0, round(left * width / small[0])),
                 max(0, round(top * height / small[1])),
@@ -112,6 +116,27 @@ class FaceFinder:
             if all(map(math.isfinite, sides)):
                 found.append((sides, float(probability)))
         return found
+
+
+def finder_version(smallest: float) -> str:
+    """All that the answer of `find_all` depends on besides the file: settings and libraries."""
+    used = " ".join(f"{name}={installed(name)}" for name in ("facenet-pytorch", "torch", "pillow"))
+    return f"faces side={LONG_SIDE} smallest={smallest:g} {used}"
+
+
+def to_bytes(faces: Iterable[Face]) -> bytes:
+    """Faces as `from_bytes` reads them."""
+    return json.dumps([astuple(face) for face in faces]).encode()
+
+
+def from_bytes(data: bytes) -> list[Face]:
+    """What `to_bytes` was given."""
+    return [Face(*sides) for sides in json.loads(data)]
+
+
+def from_probability(faces: Iterable[Face], probability: float) -> list[Face]:
+    """Those the detector is sure enough of."""
+    return [face for face in faces if face.probability >= probability]
 
 
 def count(faces: Sequence[Face], share: float) -> int:

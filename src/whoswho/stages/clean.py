@@ -3,8 +3,9 @@
 Consumes data/ and review.csv.
 Produces artifacts/clean/: pictures/<label>/… (the kept files, their
 bytes untouched), decisions.csv (every file: kept, or every reason why not), overlaps.csv
-(look-alikes over the borders of a set already split), faces.json (the detector's settings) and
-thumbnails/ (of what did not stay, for the contact sheet).
+(look-alikes over the borders of a set already split), faces.json (the detector's settings, by
+which model faces were told apart and from which distance on) and thumbnails/ (of what did not
+stay, for the contact sheet).
 Command: python src/stage.py clean
 """
 
@@ -22,10 +23,11 @@ def main() -> None:
     reviews = review.read(folder / paths.REVIEW)
     with paths.fresh_folder(folder / paths.CLEAN) as out:
         outcome = checks.run(
-            folder / paths.DATA, knobs.clean, reviews, out, review_path=folder / paths.REVIEW
-        )
+            folder / paths.DATA, knobs.clean, reviews, out,
+            review_path=folder / paths.REVIEW, faces=paths.root() / paths.FACES,
+        )  # fmt: skip
         thumbnails.write(outcome.decisions, folder / paths.DATA, out)
-    notes = [checks.sentence(outcome.decisions), *outcome.listing.notes]
+    notes = [checks.sentence(outcome.decisions), *outcome.listing.notes, *outcome.notes]
     if outcome.listing.litter:
         entries = "entry" if outcome.listing.litter == 1 else "entries"
         notes.append(f"{outcome.listing.litter} {entries} of a system or crawler passed over")
