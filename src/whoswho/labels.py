@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from collections.abc import Iterable
 from whoswho.errors import UserError
 
 METRIC_KEY_LENGTH = 250  # MLflow's limit, in characters
+# File systems take 255 bytes a name; the rest is for what is put around it while it is written.
+FOLDER_BYTES = 240
 _EMPTY = "-x-"
 _SYSTEM = {
     "thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir", "#recycle", "$recycle.bin",
@@ -17,6 +20,12 @@ _SYSTEM = {
     # The markers AutoCrawler leaves in a finished folder.
     "google_done", "naver_done",
 }  # fmt: skip
+# Device names of Windows, with any ending.
+_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)")
+# Endings that .dvcignore passes over, as those of files that are being written.
+_PASSED_OVER = ("~", ".part", ".partial")
+# Other things that lie directly in data/.
+_TAKEN = {"train", "validation", "test", "manifest.csv", "forgotten.csv"}
 
 
 def from_folder(name: str) -> str:
@@ -32,6 +41,34 @@ def is_litter(name: str) -> bool:
     if name.casefold() in _SYSTEM:
         return True
     return (name.startswith(".") and not name.startswith("..")) or name.startswith("~$")
+
+
+def folder_problem(label: str) -> str:
+    """Why no folder of data/ can be called `label`, on any system; empty where one can.
+
+    What comes from a list of names or a table is checked with this before it becomes a path.
+    """
+    if not label:
+        return "is empty"
+    if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in label):
+        return "has control characters"
+    if "/" in label or "\\" in label:
+        return "has a slash, which would lead into another folder"
+    if re.match(r"[A-Za-z]:", label):
+        return "starts like a drive"
+    if label != label.strip() or label.endswith("."):
+        return "starts or ends with a space or ends with a dot, which Windows cuts off"
+    if _DEVICES.match(label.casefold()):
+        return "is the name of a device on Windows"
+    if os.name == "nt" and set(label) & set('<>:"|?*'):
+        return 'has one of < > : " | ? *, which Windows refuses'
+    if is_litter(label) or label.casefold().endswith(_PASSED_OVER):
+        return "looks like a hidden or temporary file, which the pipeline passes over"
+    if label.casefold() in _TAKEN:
+        return "means something else in data/"
+    if (size := len(from_folder(label).encode())) > FOLDER_BYTES:
+        return f"has {size} bytes in UTF-8, more than {FOLDER_BYTES} (a Hangul letter has 3)"
+    return ""
 
 
 def check_distinct(names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import struct
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
+_HEADERS = threading.Lock()  # what `_quiet` switches belongs to the whole process
 
 # Pillow reports a damaged file through Python's logging; here it becomes the reason instead.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -119,6 +121,37 @@ def open_with_facts(source: Path | bytes) -> Opened:
                 except Exception:  # noqa: BLE001 - the first error is the one to tell
                     pass
             raise _why(data, error) from None
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the start of a file says: its format, and pixels as they are stored."""
+
+    format: str
+    width: int
+    height: int
+
+
+def read_header(data: bytes) -> Header:
+    """What a picture's first bytes say, without decoding a pixel; the rest may be broken.
+
+    Raises:
+        Unfit: it is no picture, its header is broken, or it has more pixels than MOST_PIXELS.
+    """
+    kind = _signature(data)
+    if kind is None:
+        raise Unfit(NOT_A_PICTURE, _describe(data) if data else "nothing at all")
+    try:
+        with _HEADERS, _quiet():
+            if "HEIF" not in Image.OPEN:
+                pillow_heif.register_heif_opener()
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                width, height = image.size
+    except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
+        raise _why(data, error) from None
+    if width * height > MOST_PIXELS:
+        raise Unfit(UNREADABLE, _too_many(width, height))
+    return Header(kind, width, height)
 
 
 def read_bytes(path: Path) -> bytes:

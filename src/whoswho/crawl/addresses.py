@@ -1,0 +1,162 @@
+"""Which addresses may be asked for, and connections that go to the checked address alone.
+
+A page can name any address: this machine's own services, the router, the metadata of a cloud
+machine. So only http and https are taken, every host is resolved, every address it resolves to
+must be public, and the connection is made to one of exactly these, never by resolving the name a
+second time, when it might resolve to something else. This holds for every connection, after a
+redirect too. `allow_private` switches the check of the range off.
+
+Through a proxy it is the proxy that resolves and connects; see `check`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+from urllib3 import PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# Not told by `is_global`: public by number, yet answered from inside.
+_METADATA = {
+    ipaddress.ip_address("168.63.129.16"),  # Azure's wire server
+    ipaddress.ip_address("192.0.0.192"),  # Oracle's metadata
+}
+_NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+_COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4-compatible, long out of use
+
+
+class Refused(Exception):  # noqa: N818 - a verdict on an address, written down
+    """Why an address is not asked for, in a few words."""
+
+
+def split(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an http or https address.
+
+    Raises:
+        Refused: it is another kind of address, or none.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise Refused("not an address") from None
+    if parts.scheme not in ("http", "https"):
+        raise Refused(f"{parts.scheme or 'no scheme'}: only http and https are asked for")
+    if not host:
+        raise Refused("an address without a host")
+    return parts.scheme, host, port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def public(address: Address) -> bool:
+    """Whether an address is one of the internet, also where another one is wrapped in it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id:
+            return False
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and any(address in network for network in _NAT64):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return public(inner)
+        if address.teredo or address.is_site_local or address in _COMPATIBLE:
+            return False
+    return address.is_global and not (
+        address.is_multicast or address.is_reserved or address.is_unspecified
+        or address in _METADATA
+    )  # fmt: skip
+
+
+def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...]]:
+    """What `host` resolves to, as arguments for sockets: (family, type, protocol, address).
+
+    Raises:
+        Refused: one of its addresses is private. A host with both kinds is not to be trusted.
+        OSError: it does not resolve.
+    """
+    found = []
+    for family, kind, protocol, _, place in socket.getaddrinfo(
+        host.strip("[]"), port, type=socket.SOCK_STREAM
+    ):
+        address = ipaddress.ip_address(str(place[0]))
+        if not allow_private and not public(address):
+            where = "" if str(address) == host.strip("[]") else f", {address}"
+            raise Refused(
+                f"{host} is in a private network{where}; --allow-private asks for it nevertheless"
+            )
+        found.append((family, kind, protocol, place))
+    return found
+
+
+def check(url: str, *, allow_private: bool) -> None:
+    """Refuse what must not be asked for, as far as that can be told before connecting.
+
+    It suffices alone only where something else connects: a browser, or a proxy. These resolve the
+    name again and go where it then leads. A name that does not resolve here is left to them.
+
+    Raises:
+        Refused: the scheme, or an address that the host resolves to here.
+    """
+    _, host, port = split(url)
+    try:
+        resolve(host, port, allow_private=allow_private)
+    except OSError:
+        return
+    except UnicodeError:  # a label of the host is empty or too long
+        raise Refused(f"{host} is no host's name") from None
+
+
+def guard(manager: PoolManager, *, allow_private: bool) -> None:
+    """Make a urllib3 pool manager connect to checked addresses alone."""
+
+    def new_connection(connection: HTTPConnection) -> socket.socket:
+        try:
+            places = resolve(connection.host, connection.port, allow_private=allow_private)
+        except (OSError, UnicodeError) as error:
+            failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
+            raise NameResolutionError(connection.host, connection, failure) from None
+        return _connect(connection, places)
+
+    class Http(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return new_connection(self)
+
+    class Https(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return new_connection(self)
+
+    class HttpPool(HTTPConnectionPool):
+        ConnectionCls = Http
+
+    class HttpsPool(HTTPSConnectionPool):
+        ConnectionCls = Https
+
+    manager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
+
+
+def _connect(connection: HTTPConnection, places: list[tuple[Any, ...]]) -> socket.socket:
+    """Connect to the first of the places that answers."""
+    problem = OSError("resolves to nothing")
+    timeout = connection.timeout if isinstance(connection.timeout, (int, float)) else None
+    for family, kind, protocol, place in places:
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(timeout)
+            for option in connection.socket_options or ():
+                sock.setsockopt(*option)
+            sock.connect(place)
+            return sock
+        except OSError as error:
+            sock.close()
+            problem = error
+        except BaseException:
+            sock.close()
+            raise
+    if isinstance(problem, TimeoutError):
+        raise ConnectTimeoutError(connection, "does not answer")
+    raise NewConnectionError(connection, problem.strerror or str(problem))
