@@ -49,11 +49,12 @@ class Play:
         further: how a next batch is had: scroll, button.
         fails: what the request for the second batch meets: "", "429", "closed".
         repeats: after so many results the same pictures come again.
-        kind: the page: results, consent, unknown_consent, endless_consent, captcha, solved,
-            sorry (429), words, nothing, renamed, unpictured, blank_thumbnails, first_blank
-            (the first result's thumbnail never comes), panelless, broken
-            (503), wordless (429), down (503), silent, closed, away (results link off the
-            site), covered (the panel lies over the results until Escape), talking (an alert).
+        kind: the page: results; consent, unknown_consent, endless_consent; captcha, solved (by
+            hand after a while); sorry and wordless (429), broken and down (503), words (of a
+            block), silent, closed; nothing (found); renamed (results), unpictured (results),
+            panelless; blank_thumbnails, first_blank (thumbnails that never come); away (results
+            link off the site), led_inside (a redirect to loopback), covered (the panel lies over
+            the results until Escape), talking (an alert).
         named: the result's link names the large picture, as Google's does after a click.
     """
 
@@ -254,7 +255,11 @@ class _Handler(BaseHTTPRequestHandler):
         play = self.site.play
         if play.kind == "silent":
             time.sleep(3)
-        if play.kind in ("silent", "closed"):
+        if play.kind == "led_inside" and not self.path.startswith(self.site.root):
+            self.send_response(302)
+            self.send_header("Location", f"{self.site.root}/inside")
+            self.end_headers()
+        elif play.kind in ("silent", "closed"):
             self.close_connection = True
         elif play.kind.endswith("consent") and not play.agreed:
             field_name = "other" if play.kind == "unknown_consent" else "set_eom"

@@ -269,12 +269,16 @@ def test_a_consent_form_without_a_known_button_is_said(ask: Ask, chrome: browser
         assert part in text
 
 
-def test_a_consent_form_that_comes_back_ends(ask: Ask) -> None:
+def test_a_consent_form_that_comes_back_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_page, "REFUSALS", 1)
     text = why(ask(Google, Play(kind="endless_consent"), patience=FOR_CAUSES))
     assert "comes back" in text
 
 
-def test_thumbnails_that_moved_or_do_not_come_are_told_apart(ask: Ask) -> None:
+def test_thumbnails_that_moved_or_do_not_come_are_told_apart(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_page, "LOST", 2)
     moved = why(ask(Google, Play(kind="unpictured"), patience=FOR_CAUSES))
     assert "`thumbnail`" in moved
     blank = why(ask(Google, Play(kind="blank_thumbnails"), patience=FOR_CAUSES))
@@ -282,7 +286,10 @@ def test_thumbnails_that_moved_or_do_not_come_are_told_apart(ask: Ask) -> None:
     assert "`thumbnail`" not in blank
 
 
-def test_a_panel_that_moved_is_said_after_a_few_results(ask: Ask) -> None:
+def test_a_panel_that_moved_is_said_after_a_few_results(
+    ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results_page, "LOST", 2)
     hits = ask(Naver, Play(kind="panelless"), full=True, patience=FOR_CAUSES)
     found = []
     with pytest.raises(SiteError) as caught:
@@ -534,6 +541,27 @@ def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
     finally:
         started.close()
     assert server.play.asked == []
+
+
+def test_a_private_address_is_not_asked_for(server: Site) -> None:
+    server.play = Play()
+    site = Naver(full=False, face=False, address=server.address("naver"))
+    text = why(site.hits(SEARCH, 1))
+    assert "private" in text
+    assert "--allow-private" in text
+    assert server.play.asked == []
+    assert site._browser is None
+
+
+def test_a_redirect_to_a_private_address_is_not_read(server: Site) -> None:
+    server.play = Play(kind="led_inside")
+    site = Google(
+        full=False, face=False, address="http://images.example/search", proxy=server.root
+    )
+    try:
+        assert "private" in why(site.hits(SEARCH, 1))
+    finally:
+        site.close()
 
 
 def test_the_browser_asks_through_the_proxy(server: Site) -> None:

@@ -18,6 +18,7 @@ import psutil
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.chromium.service import ChromiumService
 from urllib3.exceptions import HTTPError
 
 from whoswho.crawl.site import SiteError
@@ -158,8 +159,7 @@ class Browser:
         with suppress(WebDriverException, HTTPError, OSError):  # a dead one says no goodbye
             # The browser's goodbye alone: the driver's own takes a second, and knows no more.
             webdriver.Remote.quit(self.driver)
-        _kill(self.family)
-        self.driver.service.stop()
+        _end(self.driver.service, self.family)
         self.profile.cleanup()
 
 
@@ -169,7 +169,8 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
     Args:
         window: show it; else it runs headless.
         proxy: for everything it asks for, as http://host:port.
-        allow_private: let pages reach this machine and its network.
+        allow_private: let pages reach this machine and its network; with a proxy, what they
+            reach is the proxy's to decide.
         patience: seconds a page may take to answer.
 
     Raises:
@@ -189,9 +190,7 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
         return Browser(driver, _family(service), profile)
     except BaseException as error:
         if service is not None:
-            family = _family(service)
-            service.stop()
-            _kill(family)
+            _end(service, _family(service))
         profile.cleanup()
         if not isinstance(error, (WebDriverException, HTTPError, OSError)):
             raise
@@ -220,7 +219,7 @@ def _options(
             flags.append("--no-sandbox")  # Chrome as root starts no other way
     if proxy:
         flags += [f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>"]
-    if not allow_private:
+    elif not allow_private:  # through a proxy it is the proxy that finds the hosts
         rules = ", ".join(f"MAP {host} ~NOTFOUND" for host in PRIVATE)
         flags.append(f"--host-resolver-rules={rules}")
     for flag in flags:
@@ -248,7 +247,7 @@ class _WatchedService(Service):
         return [*self._before, *super().command_line_args()]
 
 
-def _family(service: Service) -> list[psutil.Process]:
+def _family(service: ChromiumService) -> list[psutil.Process]:
     """The driver and everything it started."""
     process: subprocess.Popen[bytes] | None = getattr(service, "process", None)
     if process is None or process.poll() is not None:
@@ -260,13 +259,17 @@ def _family(service: Service) -> list[psutil.Process]:
         return []
 
 
-def _kill(family: list[psutil.Process]) -> None:
+def _end(service: ChromiumService, family: list[psutil.Process]) -> None:
+    """Kill a driver and what it started, and close our end of its pipes."""
     for each in family:
         with suppress(psutil.NoSuchProcess):
             each.kill()
     deadline = time.monotonic() + 5
     while any(map(_runs, family)) and time.monotonic() < deadline:
         time.sleep(0.01)
+    if (process := getattr(service, "process", None)) is not None:
+        process.wait(timeout=60)
+        service.stop()
 
 
 def _runs(process: psutil.Process) -> bool:

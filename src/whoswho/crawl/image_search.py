@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from selenium.common.exceptions import TimeoutException, WebDriverException
 from urllib3.exceptions import HTTPError
 
-from whoswho.crawl import browser, markup
+from whoswho.crawl import addresses, browser, markup
 from whoswho.crawl.results_page import Patience, ResultsPage
 from whoswho.crawl.site import Hit, Search, SiteError
 
@@ -76,6 +76,7 @@ class ImageSearch:
             self._browser = None
 
     def _open(self, address: str) -> ResultsPage:
+        self._check(address)
         if self._browser is None:
             self._browser = browser.start(
                 window=self._window,
@@ -99,7 +100,16 @@ class ImageSearch:
             raise SiteError(
                 f"{host} cannot be reached{through} ({why}); check the network, then run it again"
             ) from None
+        if driver.current_url.startswith("http"):  # else it is the browser's own page
+            self._check(driver.current_url)
         return ResultsPage(driver, self.markup, self.patience, self._full, self._window)
+
+    def _check(self, address: str) -> None:
+        """Refuse what the site's name, or a redirect, must not lead to."""
+        try:
+            addresses.check(address, allow_private=self._allow_private)
+        except addresses.Refused as refused:
+            raise SiteError(str(refused)) from None
 
 
 def _first_line(error: Exception) -> str:
