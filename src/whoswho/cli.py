@@ -6,13 +6,18 @@ Each command imports what it needs when it runs, so that `whoswho --help` answer
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from whoswho import __version__, params, paths
 from whoswho.errors import UserError, one_line_errors
+
+if TYPE_CHECKING:
+    from whoswho.lifecycle.holders import Holder
 
 CHAMPION = "models:/whoswho@champion"
 
@@ -34,6 +39,36 @@ def check(options: argparse.Namespace) -> None:
     review.read(workspace / paths.REVIEW)
     _warn_of_a_remote_inside(workspace)
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
+
+
+def forget(options: argparse.Namespace) -> None:
+    """Take pictures down with every trace, bar them from later crawls, name what holds them."""
+    from whoswho.cleaning import listing
+    from whoswho.crawl import forget as removal
+    from whoswho.crawl import forget_words as words
+    from whoswho.crawl import versioned
+
+    workspace = paths.workspace()
+    asked = removal.asked(options.url, options.sha256, options.label)
+    traces = removal.find(workspace, asked, with_copies=options.with_copies)
+    repo = versioned.opened(workspace)
+    places = removal.places(repo, workspace, traces)
+    models = _holders(workspace, traces.pictures, asked.labels)
+    removal.check_known(traces, elsewhere=bool(models))
+    print("\n".join(words.before(traces, places, [str(model) for model in models], workspace)))
+    if options.dry_run:
+        print("dry run: nothing was changed, nothing is barred")
+        return
+    if traces.any and not options.yes:
+        _confirm("Remove them here?")
+    removal.remove(workspace, traces)
+    deletion = [line for model in models for line in model.deletion]
+    push = "remote" in repo.config["core"]
+    print("\n".join(words.after(traces, places, deletion, push=push)))
+    try:
+        listing.scan(workspace / paths.DATA)
+    except UserError as error:
+        print(f"`whoswho check` will say: {error}")
 
 
 def sample(options: argparse.Namespace) -> None:
@@ -117,6 +152,33 @@ def ui(options: argparse.Namespace) -> None:
     tracking.serve_ui(paths.root(), options.host, options.port)
 
 
+def _confirm(question: str) -> None:
+    """Ask on the terminal; UserError where the answer is no, or where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise UserError("nothing was changed: nobody can be asked here; --yes removes unasked")
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was changed")
+
+
+def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[Holder]:
+    """Runs and versions that hold pictures; a store that does not answer stops no takedown."""
+    from whoswho.lifecycle import store
+
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (workspace / store.DATABASE).is_file():
+        return []  # nothing was ever trained, and no store is made to look into
+    from whoswho.lifecycle import holders
+
+    try:
+        return holders.holding(workspace, pictures, labels)
+    except UserError as error:
+        print(f"whoswho: warning: no run or version was looked into: {error}", file=sys.stderr)
+        return []
+
+
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of text as a terminal shows them, where a Hangul letter is two cells wide."""
 
@@ -166,6 +228,19 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     command(check)
+
+    added = command(forget)
+    for name, value, what in (
+        ("--url", "URL", "address of a picture, or of the page it stood on"),
+        ("--sha256", "HEX", "hash of a picture's file"),
+        ("--label", "NAME", "a person: every picture of theirs"),
+    ):
+        added.add_argument(name, action="append", default=[], metavar=value, help=what)
+    added.add_argument(
+        "--with-copies", action="store_true", help="also the pictures that look like them"
+    )
+    added.add_argument("--yes", action="store_true", help="do not ask")
+    added.add_argument("--dry-run", action="store_true", help="say what would go; change nothing")
 
     added = command(sample)
     added.add_argument("--out", type=Path, default=paths.DATA, metavar="DIR")

@@ -1,0 +1,117 @@
+"""What `whoswho forget` says: what goes, what still holds the pictures, and what to run next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from whoswho import paths
+from whoswho.crawl import forgotten
+from whoswho.crawl.forget import Traces
+from whoswho.crawl.versioned import Place
+from whoswho.labels import from_folder
+
+GUIDE = "docs/takedown.md"
+
+
+def before(
+    traces: Traces, places: Sequence[Place], models: Sequence[str], workspace: Path
+) -> list[str]:
+    """What goes, what stays by itself, and what is held where this command does not reach."""
+    return [
+        *_going(traces, workspace),
+        *_staying(traces),
+        *_searched(traces, workspace),
+        *_held(places, models, workspace),
+    ]
+
+
+def after(
+    traces: Traces, places: Sequence[Place], deletion: Sequence[str], *, push: bool
+) -> list[str]:
+    """What was done, and the commands that rebuild and collect, in their order."""
+    removed = "removed and barred" if traces.any else "barred"
+    lines = [f"{removed} from later crawls by its hashes in data/{forgotten.NAME}"]
+    steps = []
+    if traces.any:
+        steps.append("dvc repro   # rebuilds without them, rewrites data.dvc")
+        steps.append('git commit -am "Take pictures down"   # no name in the message')
+        if push:
+            steps.append("dvc push")
+    if deletion:
+        steps.append('export MLFLOW_TRACKING_URI="$(whoswho store)"')
+        steps += deletion
+    # It keeps what the workspace uses, and before the repro that is the pictures.
+    steps += [place.collect for place in places if place.objects]
+    if not steps:
+        return lines
+    return [
+        *lines,
+        "next:",
+        *_indented(steps),
+        f"Git's history keeps file names and hashes of the reports; {GUIDE} says how to purge it",
+    ]
+
+
+def _going(traces: Traces, workspace: Path) -> list[str]:
+    if not traces.any:
+        return ["forget: nothing in this repository has it"]
+    pictures, files = _count(len(traces.pictures), "picture"), _count(len(traces.files), "file")
+    lines = [f"forget: {pictures}, {files}"]
+    lines += _indented(f"{paths.DATA.as_posix()}/{file}" for file in traces.files)
+    for table, rows in (("data/manifest.csv", traces.rows), ("review.csv", traces.reviews)):
+        if rows:
+            lines.append(f"  {_count(len(rows), 'row')} of {table}")
+    computed = [output.path for output in traces.outputs] + traces.caches
+    if computed:
+        lines.append("computed from them; the next `dvc repro` rebuilds it without them:")
+        names = [path.relative_to(workspace).as_posix() for path in computed]
+        lines.append(f"  {', '.join(names)}")
+    return lines
+
+
+def _staying(traces: Traces) -> list[str]:
+    if not traces.copies:
+        return []
+    return [
+        "look-alikes, perhaps the same photograph cut or resized: they stay; the same command "
+        "with --with-copies takes them too:",
+        *_indented(f"data/{copy.file}  {copy.sha256}" for copy in traces.copies),
+    ]
+
+
+def _searched(traces: Traces, workspace: Path) -> list[str]:
+    """Lines of the person's own keywords.txt, which is theirs to change."""
+    keywords = workspace / "keywords.txt"
+    if not keywords.is_file():
+        return []
+    text = keywords.read_text(encoding="utf-8-sig", errors="replace")
+    return [
+        f"keywords.txt, line {number}, still names a label that goes; delete it"
+        for number, line in enumerate(text.splitlines(), 1)
+        if traces.asked.labels & {from_folder(part.strip()) for part in line.split("=")}
+    ]
+
+
+def _held(places: Sequence[Place], models: Sequence[str], workspace: Path) -> list[str]:
+    lines = []
+    for place in places:
+        where = f"remote {place.name}" if place.name else "cache"
+        lines += [
+            f"DVC {where}: {name.removeprefix(f'{workspace}/')}  ({what})"
+            for name, what in place.objects.items()
+        ]
+        if place.problem:
+            lines.append(f"DVC {where}: perhaps ({place.problem}); {place.collect}")
+    lines += models
+    if not lines:
+        return ["held elsewhere: by no DVC object, no run and no registered version"]
+    return ["held elsewhere, until it is collected:", *_indented(lines)]
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,192 @@
+"""What DVC has of a picture: outputs computed from it, and objects in its cache and remotes.
+
+DVC stores a file under the MD5 of its bytes (files/md5/ab/cdef…), as often as there are places
+and as long as nobody collects it, whatever becomes of the name in data/.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import threading
+from collections.abc import Callable, Iterable, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from whoswho import paths
+from whoswho.errors import UserError
+
+REMOTE_S = 20.0  # a remote that takes longer is said not to answer
+T = TypeVar("T")
+_FOLDER = re.compile(r"[0-9a-f]{2}")
+_OBJECT = re.compile(r"[0-9a-f]{30}")  # one of a folder ends in .dir, and is a list
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output of a stage: a file or folder, and whether DVC caches it."""
+
+    path: Path
+    cached: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """One store of objects.
+
+    Attributes:
+        name: of the remote, empty for the cache.
+        objects: address of each object that is there -> what it is.
+        collect: the command that collects what no file of the workspace uses.
+        problem: why there may be more, empty where there is not.
+    """
+
+    name: str
+    objects: Mapping[str, str]
+    collect: str
+    problem: str = ""
+
+
+def opened(workspace: Path) -> Repo:
+    """The workspace as DVC sees it.
+
+    Raises:
+        UserError: it is none of DVC's.
+    """
+    try:
+        return Repo(str(workspace))
+    except DvcException as error:
+        raise UserError(
+            f"{workspace}: DVC does not open it ({error}); `git init && dvc init` first"
+        ) from None
+
+
+def derived(repo: Repo, *, spare: Path | None = None) -> list[Output]:
+    """Outputs of the stages that read data/, directly or not, the last stage's first.
+
+    `spare` is an output that is known not to be reached; nor is what is computed from it alone.
+    """
+    root = Path(repo.root_dir)
+    reached = {root / paths.DATA}
+    found: list[Output] = []
+    stages = [stage for stage in repo.index.stages if stage.deps]
+    while True:
+        more = [
+            stage
+            for stage in stages
+            if any(_within(Path(dep.fs_path), reached) for dep in stage.deps)
+            and not any(spare and Path(out.fs_path) == root / spare for out in stage.outs)
+        ]
+        if not more:
+            return found[::-1]
+        for stage in more:
+            stages.remove(stage)
+            outs = [Output(Path(out.fs_path), bool(out.use_cache)) for out in stage.outs]
+            reached |= {out.path for out in outs}
+            found += outs
+
+
+def objects(
+    repo: Repo, pictures: Mapping[str, Path], lost: Set[str], made: Iterable[Path]
+) -> tuple[dict[str, str], set[str]]:
+    """MD5 of the objects that hold pictures, each with what it is; which of `lost` are among them.
+
+    Args:
+        pictures: sha256 of a picture's bytes -> a file with them.
+        lost: sha256 of pictures that no file has any more; every object of the cache is read for
+            them, because none says its sha256.
+        made: files that stages made of the pictures.
+    """
+    root = Path(repo.root_dir)
+    files = [*made, *pictures.values()]
+    found = _in_cache(Path(repo.cache.local.path), lost) if lost else {}
+    named = {name: f"sha256 {sha256}" for name, sha256 in found.items()}
+    named |= {md5(file): file.relative_to(root).as_posix() for file in files}
+    return named, set(found.values())
+
+
+def places(repo: Repo, wanted: Mapping[str, str], *, complete: bool) -> list[Place]:
+    """The cache and the remotes, each with those of the wanted objects that it has.
+
+    `complete` is whether `wanted` names them all. The cache is known to have no others.
+    """
+    folder = Path(repo.cache.local.path)
+    cached = {
+        str(file): what
+        for name, what in sorted(wanted.items())
+        if (file := folder / name[:2] / name[2:]).exists()
+    }
+    remotes = [_remote(repo, name, wanted, complete) for name in sorted(repo.config["remote"])]
+    return [Place("", cached, "dvc gc --workspace"), *remotes]
+
+
+def md5(file: Path) -> str:
+    """The name DVC gives to a file's bytes."""
+    with file.open("rb") as opened_file:
+        return hashlib.file_digest(opened_file, "md5").hexdigest()
+
+
+def is_object(path: Path) -> bool:
+    """Whether a path is an object of DVC, which may stand in data/ as a link."""
+    return path.parts[-4:-2] == ("files", "md5") and bool(
+        _FOLDER.fullmatch(path.parts[-2]) and _OBJECT.fullmatch(path.name)
+    )
+
+
+def _within(path: Path, reached: Set[Path]) -> bool:
+    return path in reached or any(parent in reached for parent in path.parents)
+
+
+def _in_cache(folder: Path, pictures: Set[str]) -> dict[str, str]:
+    """The objects that are pictures of these sha256: name -> sha256."""
+    found = {}
+    for shelf in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not _FOLDER.fullmatch(shelf.name):
+            continue
+        for file in sorted(shelf.iterdir()):
+            if _OBJECT.fullmatch(file.name) and (sha256 := paths.sha256(file)) in pictures:
+                found[shelf.name + file.name] = sha256
+    return found
+
+
+def _remote(repo: Repo, name: str, wanted: Mapping[str, str], complete: bool) -> Place:
+    def look() -> tuple[dict[str, str], bool]:
+        store = repo.cloud.get_remote_odb(name=name, command="gc")
+        there = sorted(store.oids_exist(wanted)) if wanted else []
+        # Clients of servers take every failure for "not there".
+        sure = store.fs.protocol == "local" and Path(store.path).parents[1].is_dir()
+        return {str(store.oid_to_path(one)): wanted[one] for one in there}, sure
+
+    collect = f"dvc gc --workspace --cloud -r {shlex.quote(name)}"
+    answer = _in_time(look)
+    if isinstance(answer, str):
+        return Place(name, {}, collect, answer)
+    there, sure = answer
+    problem = ""
+    if not complete:
+        problem = "no file tells any more under what name a picture is there"
+    elif wanted and not there and not sure:
+        problem = "nothing is seen there, nor would it be where the remote is away"
+    return Place(name, there, collect, problem)
+
+
+def _in_time(look: Callable[[], T]) -> T | str:
+    """What `look` finds, or why it did not within REMOTE_S."""
+    answer: list[T | str] = []
+
+    def run() -> None:
+        try:
+            answer.append(look())
+        except Exception as error:  # noqa: BLE001 - a remote may be of any kind and fail in any way
+            answer.append(" ".join(f"{error or type(error).__name__}".split()))
+
+    # A thread that hangs in a socket must not keep the process from ending.
+    asking = threading.Thread(target=run, daemon=True)
+    asking.start()
+    asking.join(REMOTE_S)
+    return answer[0] if answer else f"no answer within {REMOTE_S:g} s"

@@ -1,0 +1,581 @@
+"""Taking pictures down: what goes, what is named, and that it never comes back."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import os
+import pty
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import partial
+from pathlib import Path
+
+import lifecycle_outputs as small
+import pytest
+from conftest import REPOSITORY
+from lifecycle_models import make_model
+from lifecycle_store import fixture_made, fixture_root  # noqa: F401
+from pipeline import FAST, Workspace, commit
+
+from bench.workspace import environment
+from whoswho import cli, paths, tables
+from whoswho.crawl import forget, forgotten, manifest, versioned
+from whoswho.errors import UserError
+from whoswho.lifecycle import completion, holders, registry, tracking
+from whoswho.pictures.face_cache import FaceCache
+
+IMAGE = "https://pictures.example/mina/1.jpg"
+PAGE = "https://pages.example/mina?page=2"
+
+
+def sha256(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def md5(content: str) -> str:
+    return hashlib.md5(content.encode()).hexdigest()
+
+
+class Set:
+    """A repository with data/ and its tables, as small as DVC accepts one."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.rows: list[dict[str, str]] = []
+        (root / ".dvc").mkdir(parents=True)
+        (root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+        shutil.copy(REPOSITORY / "dvc.yaml", root)
+        shutil.copy(REPOSITORY / "review.csv", root)
+
+    def put(self, file: str, content: str, image: str = "", page: str = "") -> str:
+        """Write a picture; one with an address gets its row in the manifest."""
+        path = self.root / "data" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+        if image:
+            self.row(file, content, image, page)
+        return sha256(content)
+
+    def row(self, file: str, content: str, image: str, page: str = "") -> None:
+        label = file.split("/")[0]
+        self.rows.append({
+            "file": file, "label": label, "site": "google", "search": label, "rank": "1",
+            "page_url": page, "image_url": image, "sha256": sha256(content),
+        })  # fmt: skip
+        tables.write(manifest.path(self.root / "data"), manifest.COLUMNS, self.rows)
+
+    def review(self, *rows: tuple[str, str, str, str]) -> None:
+        columns = ("sha256", "label", "decision", "other_label", "why", "when")
+        tables.write(
+            self.root / "review.csv", columns,
+            [dict(zip(columns, (*row, "", ""), strict=True)) for row in rows],
+        )  # fmt: skip
+
+    def clean(self, *groups: tuple[str, ...]) -> None:
+        """Outputs of clean; the files of one group look alike."""
+        rows = []
+        for group in groups:
+            hashes = [paths.sha256(self.root / "data" / file) for file in group]
+            rows += [
+                {"file": file, "label": file.split("/")[0], "sha256": one, "group": min(hashes)}
+                for file, one in zip(group, hashes, strict=True)
+            ]
+        columns = ("file", "label", "sha256", "group")
+        tables.write(self.root / "artifacts/clean/decisions.csv", columns, rows)
+
+    def split(self, *files: str) -> None:
+        """Outputs of the stages from preprocess on, for a dataset of these files."""
+        rows = []
+        for file in files:
+            one = paths.sha256(self.root / "data" / file)
+            rows.append({
+                "file": file, "sha256": one, "label": file.split("/")[0], "split": "train",
+                "group": one, "path": f"train/{one}.png",
+            })  # fmt: skip
+            self.out(f"artifacts/dataset/train/{one}.png")
+        tables.write(self.root / "artifacts/dataset/split.csv", rows[0], rows)
+        for out in (
+            "artifacts/backbone/weights.safetensors", "artifacts/features/train.npy",
+            "artifacts/suspects/suspects.csv", "artifacts/model/model.json",
+            "artifacts/evaluation/predictions.csv", "artifacts/registered.json",
+            "reports/predictions.csv", "reports/mistakes.png", ".whoswho/checkpoints/last.pt",
+        ):  # fmt: skip
+            self.out(out)
+
+    def out(self, file: str) -> None:
+        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / file).write_text(f"of {file}")
+
+    def there(self, folder: str = ".") -> set[str]:
+        """Every file, without DVC's own and without the pictures' bar."""
+        return {
+            path.relative_to(self.root).as_posix()
+            for path in (self.root / folder).rglob("*")
+            if (path.is_file() or path.is_symlink()) and ".dvc" not in path.parts
+        } - {"dvc.yaml", "review.csv", "data/forgotten.csv"}
+
+    def take(self, **asked: str) -> forget.Traces:
+        """Find and remove."""
+        named = {kind: [asked.get(kind, "")] if kind in asked else [] for kind in KINDS}
+        traces = forget.find(self.root, forget.asked(*named.values()))
+        forget.remove(self.root, traces)
+        return traces
+
+    def run(self, *arguments: str, code: int = 0) -> str:
+        """`whoswho forget …` with nobody at a terminal; all it printed."""
+        said = io.StringIO()
+        nobody = pytest.MonkeyPatch()
+        nobody.setattr(sys, "stdin", io.StringIO())
+        ended = 0
+        with chdir(self.root), redirect_stdout(said), redirect_stderr(said):
+            try:
+                cli.main(["forget", *arguments])
+            except SystemExit as end:
+                ended = int(end.code or 0)
+        nobody.undo()
+        assert ended == code, said.getvalue()
+        return said.getvalue()
+
+
+KINDS = ("url", "sha256", "label")
+
+
+@pytest.fixture(name="made_set")
+def fixture_made_set(tmp_path: Path) -> Set:
+    made = Set(tmp_path / "repository")
+    made.put("Mina/google_0001.jpg", "one", IMAGE, PAGE)
+    made.put("Mina/google_0002.jpg", "two", "https://pictures.example/2.jpg", PAGE)
+    made.put("Mina/naver_0001.jpg", "three", "https://pictures.example/3.jpg")
+    made.put("Jun/google_0001.jpg", "four", "https://pictures.example/4.jpg")
+    made.put("Jun/google_0002.jpg", "one", "https://mirror.example/1.jpg")
+    made.put("Jun/.ipynb_checkpoints/copy.jpg", "one")
+    return made
+
+
+def test_all_copies_of_the_bytes_go_with_their_rows(made_set: Set) -> None:
+    made_set.review((sha256("one"), "Jun", "keep", ""), (sha256("four"), "Jun", "keep", ""))
+    made_set.take(sha256=sha256("one").upper())
+    assert made_set.there() == {
+        "data/manifest.csv", "data/Mina/google_0002.jpg", "data/Mina/naver_0001.jpg",
+        "data/Jun/google_0001.jpg",
+    }  # fmt: skip
+    rows = tables.read(made_set.root / "data/manifest.csv", manifest.COLUMNS)
+    assert {row["sha256"] for row in rows} == {sha256("two"), sha256("three"), sha256("four")}
+    (row,) = tables.read(made_set.root / "review.csv")
+    assert row["sha256"] == sha256("four")
+
+
+def test_what_goes_is_barred_by_its_bytes_and_its_addresses(made_set: Set) -> None:
+    made_set.take(sha256=sha256("one"))
+    barred = forgotten.load(made_set.root / "data")
+    assert barred.bars_picture(sha256("one"))
+    assert barred.bars_address(IMAGE)
+    assert barred.bars_address("https://mirror.example/1.jpg"), "the copy's address as well"
+    assert not barred.bars_address(PAGE), "other people's pictures stand on that page"
+    assert not barred.bars_label("Mina")
+    text = (made_set.root / "data/forgotten.csv").read_text()
+    assert "example" not in text
+    assert re.fullmatch(r"kind,sha256\n((picture|address|label),[0-9a-f]{64}\n)+", text)
+
+
+def test_an_address_is_of_a_picture_or_of_a_page(made_set: Set) -> None:
+    made_set.take(url=IMAGE.replace("https", "http") + "#top")
+    assert "data/Mina/google_0001.jpg" not in made_set.there()
+    assert "data/Jun/google_0002.jpg" not in made_set.there(), "the same bytes"
+    assert "data/Mina/google_0002.jpg" in made_set.there()
+    made_set.take(url=PAGE)
+    assert "data/Mina/google_0002.jpg" not in made_set.there()
+    barred = forgotten.load(made_set.root / "data")
+    assert barred.bars_address(PAGE)
+    assert barred.bars_picture(sha256("two"))
+
+
+def test_a_picture_edited_since_its_crawl_goes_by_its_address(made_set: Set) -> None:
+    made_set.put("Mina/google_0001.jpg", "one, turned upright")
+    made_set.take(url=IMAGE)
+    assert "data/Mina/google_0001.jpg" not in made_set.there()
+    assert "data/Jun/google_0002.jpg" not in made_set.there(), "the bytes that were fetched"
+    barred = forgotten.load(made_set.root / "data")
+    assert barred.bars_picture(sha256("one"))
+    assert barred.bars_picture(sha256("one, turned upright"))
+
+
+def test_a_label_goes_whole_and_so_does_what_was_moved_to_it(made_set: Set) -> None:
+    made_set.out("data/Mina/Thumbs.db")
+    moved = made_set.put("Jun/google_0009.jpg", "Mina among Jun's")
+    made_set.review((moved, "Jun", "keep", "Mina"), (sha256("four"), "Jun", "drop", ""))
+    made_set.row("", "never had", "https://pictures.example/404.jpg")
+    made_set.rows[-1]["label"] = "Mina"
+    tables.write(manifest.path(made_set.root / "data"), manifest.COLUMNS, made_set.rows)
+    made_set.take(label="Mina")
+    assert made_set.there() == {"data/manifest.csv", "data/Jun/google_0001.jpg"}
+    assert not (made_set.root / "data/Mina").exists(), "the folder's name is a trace"
+    assert "Mina" not in (made_set.root / "data/manifest.csv").read_text()
+    assert "Mina" not in (made_set.root / "review.csv").read_text()
+    barred = forgotten.load(made_set.root / "data")
+    assert barred.bars_label("Mina")
+    assert barred.bars_picture(moved)
+    assert barred.bars_address("https://pictures.example/404.jpg")
+
+
+def test_a_set_already_split_and_a_label_in_another_unicode_form(tmp_path: Path) -> None:
+    made = Set(tmp_path)
+    decomposed = unicodedata.normalize("NFD", "한가상")
+    for split in ("train", "validation", "test"):
+        made.put(f"{split}/{decomposed}/a.jpg", f"{split} a")
+        made.put(f"{split}/Jun/b.jpg", f"{split} b")
+    copied = made.put("test/Jun/c.jpg", "train a")
+    made.take(label="한가상")
+    assert made.there() == {f"data/{split}/Jun/b.jpg" for split in paths.SPLITS}
+    assert forgotten.load(tmp_path / "data").bars_picture(copied)
+    with pytest.raises(UserError, match="--label train: no such label"):
+        traces = forget.find(tmp_path, forget.asked([], [], ["train"]))
+        forget.check_known(traces, elsewhere=False)
+
+
+def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> None:
+    outside = made_set.root.parent / "album.jpg"
+    outside.write_text("one")
+    cached = made_set.root / ".dvc/cache/files/md5" / md5("one")[:2] / md5("one")[2:]
+    cached.parent.mkdir(parents=True)
+    cached.write_text("one")
+    links = {"out.jpg": outside, "dvc.jpg": cached, "in.jpg": Path("google_0001.jpg")}
+    for name, target in links.items():
+        (made_set.root / "data/Mina" / name).symlink_to(target)
+    traces = forget.find(made_set.root, forget.asked([], [sha256("one")], []))
+    assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(traces.files)
+    assert "Mina/out.jpg" not in traces.files, "nothing outside is read"
+    (place,) = forget.places(versioned.opened(made_set.root), made_set.root, traces)
+    assert list(place.objects) == [str(cached)]
+    forget.remove(made_set.root, traces)
+    assert cached.is_file(), "a name is not the object; that is named"
+    made_set.take(label="Mina")
+    assert outside.read_text() == "one"
+    assert not (made_set.root / "data/Mina").exists()
+
+
+def test_a_row_that_leads_out_of_data_removes_nothing_there(made_set: Set) -> None:
+    made_set.out("keep.txt")
+    made_set.row("../keep.txt", "x", "https://pictures.example/x.jpg")
+    made_set.take(url="https://pictures.example/x.jpg")
+    assert "keep.txt" in made_set.there()
+    assert "../keep.txt" not in (made_set.root / "data/manifest.csv").read_text()
+
+
+def test_what_a_model_learned_from_takes_every_output_with_it(made_set: Set) -> None:
+    made_set.clean(("Mina/google_0001.jpg", "Jun/google_0002.jpg"), ("Mina/google_0002.jpg",))
+    made_set.split("Mina/google_0001.jpg", "Mina/google_0002.jpg")
+    made_set.take(sha256=sha256("two"))
+    left = {file for file in made_set.there() if not file.startswith("data/")}
+    assert left == {"artifacts/backbone/weights.safetensors"}, "it knows no picture"
+
+
+def test_what_cleaning_dropped_takes_only_what_speaks_of_it(made_set: Set) -> None:
+    made_set.clean(("Mina/google_0001.jpg",), ("Mina/google_0002.jpg",))
+    made_set.split("Mina/google_0002.jpg")
+    made_set.take(sha256=sha256("one"))
+    left = {file for file in made_set.there() if not file.startswith("data/")}
+    assert "artifacts/clean/decisions.csv" not in left
+    assert "reports/predictions.csv" not in left
+    assert "artifacts/model/model.json" in left
+    assert ".whoswho/checkpoints/last.pt" in left
+
+
+def test_outputs_whose_table_is_lost_go_with_any_picture(made_set: Set) -> None:
+    made_set.clean(("Mina/google_0001.jpg",))
+    made_set.split("Mina/google_0001.jpg")
+    (made_set.root / "artifacts/dataset/split.csv").unlink()
+    made_set.take(sha256=sha256("four"))
+    assert "artifacts/model/model.json" not in made_set.there()
+
+
+def test_faces_found_in_it_are_overwritten(made_set: Set) -> None:
+    folder = made_set.root / paths.FACES
+    with FaceCache(folder) as cache:
+        for content in ("one", "two"):
+            cache.put(sha256(content), "1", f"face of {content}".encode())
+    made_set.take(sha256=sha256("one"))
+    with FaceCache(folder) as cache:
+        assert cache.get(sha256("one"), "1") is None
+        assert cache.get(sha256("two"), "1") is not None
+    assert b"face of one" not in b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+def test_look_alikes_are_listed_and_taken_where_asked(made_set: Set) -> None:
+    made_set.clean(
+        ("Mina/google_0001.jpg", "Jun/google_0002.jpg", "Mina/naver_0001.jpg"),
+        ("Jun/google_0001.jpg",),
+    )
+    said = made_set.run("--sha256", sha256("one"), "--dry-run")
+    assert f"data/Mina/naver_0001.jpg  {sha256('three')}" in said
+    assert "--with-copies" in said
+    said = made_set.run("--sha256", sha256("one"), "--with-copies", "--yes")
+    assert "look-alikes" not in said
+    assert "data/Mina/naver_0001.jpg" not in made_set.there()
+    assert "data/Jun/google_0001.jpg" in made_set.there()
+
+
+@pytest.mark.parametrize("kind", ["url", "label"])
+def test_killed_anywhere_the_same_command_finishes(
+    made_set: Set, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before the first, the second, … change of the disk, until one run comes through."""
+    asked = {"url": IMAGE, "label": "Mina"}[kind]
+    made_set.review((sha256("one"), "Mina", "keep", ""))
+    made_set.clean(("Mina/google_0001.jpg", "Jun/google_0002.jpg"), ("Jun/google_0001.jpg",))
+    made_set.split("Mina/google_0001.jpg", "Jun/google_0001.jpg")
+
+    class Killed(BaseException):
+        pass
+
+    left = 0
+
+    def counted(real):  # type: ignore[no-untyped-def]
+        def call(*arguments, **more):  # type: ignore[no-untyped-def]
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Killed
+            return real(*arguments, **more)
+
+        return call
+
+    kills = 0
+    with monkeypatch.context() as patched:
+        for owner, name in (
+            (Path, "unlink"), (Path, "rmdir"), (shutil, "rmtree"), (Path, "replace"),
+        ):  # fmt: skip
+            patched.setattr(owner, name, counted(getattr(owner, name)))
+        while True:
+            left = 1 + kills % 4  # further at every other try
+            try:
+                made_set.take(**{kind: asked})
+                break
+            except Killed:
+                kills += 1
+                barred = forgotten.load(made_set.root / "data")
+                assert barred.bars_picture(sha256("one")) or kills == 1
+    assert kills > 3
+    for file in ("Mina/google_0001.jpg", "Jun/google_0002.jpg"):
+        assert f"data/{file}" not in made_set.there()
+    assert sha256("one") not in (made_set.root / "data/manifest.csv").read_text()
+    assert len(tables.read(made_set.root / "review.csv")) == 0
+    assert not made_set.there("artifacts") & {
+        "artifacts/clean/decisions.csv", "artifacts/model/model.json",
+    }  # fmt: skip
+    assert "data/Jun/google_0001.jpg" in made_set.there()
+
+
+def test_dry_run_changes_nothing(made_set: Set) -> None:
+    before = {file: (made_set.root / file).read_bytes() for file in made_set.there()}
+    said = made_set.run("--label", "Mina", "--dry-run")
+    for file in ("Mina/google_0001.jpg", "Mina/google_0002.jpg", "Jun/google_0002.jpg"):
+        assert f"data/{file}" in said
+    assert "4 rows of data/manifest.csv" in said
+    assert before == {file: (made_set.root / file).read_bytes() for file in made_set.there()}
+    assert not (made_set.root / "data/forgotten.csv").exists()
+    assert not (made_set.root / "mlflow.db").exists(), "no store is made to look into"
+
+
+def test_it_asks_first(made_set: Set) -> None:
+    before = made_set.there()
+    said = made_set.run("--url", IMAGE, code=2)
+    assert said.splitlines()[-1].startswith("whoswho: nothing was changed: nobody can be asked")
+    assert made_set.there() == before
+    for answer, gone in ((b"n\n", False), (b"y\n", True)):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "whoswho.cli", "forget", "--url", IMAGE], cwd=made_set.root,
+            env=environment(REPOSITORY), stdin=theirs, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+        os.write(ours, answer)
+        out, _ = process.communicate(timeout=120)
+        assert b"[y/N]" in out
+        assert process.returncode == (0 if gone else 2)
+        assert ("data/Mina/google_0001.jpg" not in made_set.there()) is gone
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_what_is_not_there_is_barred_ahead(made_set: Set) -> None:
+    said = made_set.run("--url", "https://x.example/a.jpg", "--sha256", sha256("new"))
+    assert "nothing in this repository has it" in said
+    assert "barred from later crawls" in said
+    barred = forgotten.load(made_set.root / "data")
+    assert barred.bars_address("https://x.example/a.jpg")
+    assert barred.bars_picture(sha256("new"))
+    assert made_set.run("--sha256", sha256("new")), "asking again is no error"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "say what, with --url, --sha256 or --label"),
+        (["--sha256", "abc"], "not 64 hexadecimal digits"),
+        (["--label", "Mnia"], "did you mean 'Mina'?"),
+    ],
+)
+def test_bad_input_is_one_line(made_set: Set, arguments: list[str], said: str) -> None:
+    before = made_set.there()
+    answer = made_set.run(*arguments, "--yes", code=2)
+    assert said in answer.splitlines()[-1]
+    assert "Traceback" not in answer
+    assert made_set.there() == before
+    assert not (made_set.root / "data/forgotten.csv").exists()
+
+
+def test_a_table_that_cannot_be_read_stops_before_anything_goes(made_set: Set) -> None:
+    (made_set.root / "review.csv").write_text("sha256\n")
+    before = made_set.there()
+    assert "review.csv: column" in made_set.run("--label", "Mina", "--yes", code=2)
+    assert made_set.there() == before
+
+
+def test_what_check_will_say_is_said(made_set: Set) -> None:
+    (made_set.root / "keywords.txt").write_text("Jun\nMina actress = Mina\n")
+    said = made_set.run("--label", "Mina", "--yes")
+    assert "keywords.txt, line 2, still names a label" in said
+    assert "`whoswho check` will say" in said
+    assert "one label only, 'Jun'" in said
+
+
+def test_an_absent_store_stops_no_takedown(made_set: Set, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    said = made_set.run("--label", "Mina", "--yes")
+    assert "warning: no run or version was looked into" in said
+    assert not (made_set.root / "data/Mina").exists()
+
+
+class _Remote(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(name="served")
+def fixture_served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    handler = partial(_Remote, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_objects_are_named_in_the_cache_and_in_every_remote(
+    made_set: Set, served: tuple[Path, str]
+) -> None:
+    folder, address = served
+    local = made_set.root.parent / "disk"
+    with (made_set.root / ".dvc/config").open("a") as config:
+        for name, url in (("disk", local), ("web", address), ("gone", "http://127.0.0.1:9")):
+            config.write(f"['remote \"{name}\"']\n    url = {url}\n")
+    held = f"files/md5/{md5('one')[:2]}/{md5('one')[2:]}"
+    for place in (folder, local, made_set.root / ".dvc/cache"):
+        (place / held).parent.mkdir(parents=True)
+        (place / held).write_text("one")
+    for already_gone in (False, True):  # the second time no file tells the object's name
+        said = made_set.run("--sha256", sha256("one"), "--yes")
+        assert f"DVC cache: .dvc/cache/{held}" in said
+        assert f"DVC remote disk: {local}/{held}" in said
+        assert f"DVC remote web: {address}/{held}" in said
+        assert "DVC remote gone: perhaps (nothing is seen there" in said
+        assert ("nothing in this repository has it" in said) is already_gone
+        steps = said.partition("next:")[2]
+        for remote in ("disk", "web"):
+            assert f"  dvc gc --workspace --cloud -r {remote}\n" in steps
+    shutil.rmtree(made_set.root / ".dvc/cache")
+    said = made_set.run("--sha256", sha256("one"))
+    assert "DVC remote disk: perhaps (no file tells any more" in said
+
+
+def test_runs_and_versions_are_named_until_they_are_deleted(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outputs = small.write(root)
+    folder = make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
+    shutil.copy(folder / "weights.safetensors", outputs.folder / "model")
+    store = tracking.open_store(root)
+    digest = small.digest(outputs)
+    run = completion.completed_run(store, outputs, digest, root / "reports", {}, {})
+    registry.register(store, run.info.run_id, outputs, digest, "always")
+    row = next(row for row in outputs.split if row["split"] == "train")
+
+    assert holders.holding(root, {sha256("another")}, set()) == []
+    (by_label,) = holders.holding(root, set(), {row["label"]})
+    assert by_label.splits == ("test", "train", "validation")
+    (held,) = holders.holding(root, {row["sha256"]}, set())
+    assert str(held) == (f"version 1 (challenger) of run {run.info.run_id}: in its train pictures")
+    for line in held.deletion:
+        done = subprocess.run(
+            ["bash", "-c", line], cwd=root, capture_output=True, text=True,
+            env=environment(REPOSITORY, MLFLOW_TRACKING_URI=store.uri),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert holders.holding(root, {row["sha256"]}, set()) == []
+    assert registry.versions(store) == []
+    files = [path for path in (root / "mlartifacts").rglob("*") if path.is_file()]
+    assert files == [], "weights and figures are gone from the disk"
+
+
+@pytest.fixture(scope="module", name="trained")
+def fixture_trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A small drawn set after one `dvc repro`, with a default remote it was pushed to."""
+    folder = tmp_path_factory.mktemp("takedown")
+    workspace = Workspace(folder / "clone", **{**FAST, "clean": {"faces": "any"}})
+    workspace.draw_sample(portraits=8)
+    workspace.run("dvc", "remote", "add", "-d", "team", folder / "team")
+    workspace.track_data()
+    workspace.repro()
+    commit(workspace.path, "trained")
+    workspace.run("dvc", "push", "-q")
+    return workspace
+
+
+@pytest.mark.slow
+def test_a_training_picture_is_taken_down_to_the_last_object(trained: Workspace) -> None:
+    picked = next(row for row in trained.rows("artifacts/dataset/split.csv")
+                  if row["split"] == "train")  # fmt: skip
+    prepared = versioned.md5(trained.path / "artifacts/dataset" / picked["path"])
+    own = versioned.md5(trained.path / "data" / picked["file"])
+    stores = (trained.path / ".dvc/cache", trained.path.parent / "team")
+    objects = [
+        store / "files/md5" / name[:2] / name[2:] for store in stores for name in (own, prepared)
+    ]
+    assert all(file.is_file() for file in objects)
+
+    said = trained.run("whoswho", "forget", "--sha256", picked["sha256"], "--yes").stdout
+    assert "version 1 (challenger) of run" in said
+    for file in objects:
+        near = file.is_relative_to(trained.path)
+        assert str(file.relative_to(trained.path) if near else file) in said
+    assert not (trained.path / "data" / picked["file"]).exists()
+    assert not (trained.path / "artifacts/model").exists()
+    assert (trained.path / "artifacts/backbone").is_dir()
+
+    # The stages up to the split stand for the rest: the others read no picture but theirs.
+    output = trained.repro("preprocess")
+    assert trained.ran(output) == ["clean", "preprocess"]
+    for table in ("artifacts/clean/decisions.csv", "artifacts/dataset/split.csv"):
+        assert picked["sha256"] not in (trained.path / table).read_text(encoding="utf-8")
+
+    steps = said.partition("next:")[2].splitlines()
+    collect = [shlex.split(step) for step in steps if step.strip().startswith("dvc gc")]
+    assert len(collect) == 2, "the cache and the remote"
+    for command in collect:
+        trained.run(*command, "--force")
+    assert not any(file.exists() for file in objects)
+    again = trained.run("whoswho", "forget", "--sha256", picked["sha256"]).stdout
+    assert "DVC cache" not in again
+    assert "DVC remote team: perhaps (no file tells any more" in again
+    assert "version 1" in again, "MLflow's side is another step"
