@@ -145,6 +145,13 @@ def store(options: argparse.Namespace) -> None:
     print(tracking.open_store().uri)
 
 
+def review(options: argparse.Namespace) -> None:
+    """Serve the page on which a person turns what the checks decided about single pictures."""
+    from whoswho.reviewing import server
+
+    server.serve(paths.workspace(), options.host, options.port)
+
+
 def ui(options: argparse.Namespace) -> None:
     """Serve the MLflow pages of this repository's runs."""
     from whoswho.lifecycle import tracking
@@ -272,6 +279,10 @@ def parser() -> argparse.ArgumentParser:
     added.add_argument("--why", default="", metavar="TEXT", help="goes into the promotion log")
 
     command(store)
+
+    added = command(review)
+    added.add_argument("--host", default="127.0.0.1")
+    added.add_argument("--port", type=int, default=5001)
 
     added = command(ui)
     added.add_argument("--host", default="127.0.0.1")

@@ -2,18 +2,28 @@
 
 A row speaks of a picture by the hash of its file and by the label it lies under in data/, so
 that equal files under two labels can be told apart. Of two rows for one picture the later holds.
+
+A person edits the file by hand or on the review page, perhaps both at once: so a decision is
+written by reading the file again under a lock and changing the lines of its picture alone.
 """
 
 from __future__ import annotations
 
+import codecs
+import csv
 import difflib
+import io
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from whoswho import tables
+from filelock import FileLock, Timeout
+
+from whoswho import paths, tables
 from whoswho.errors import UserError
 from whoswho.labels import from_folder
 
@@ -21,10 +31,27 @@ COLUMNS = ("sha256", "label", "decision", "other_label", "why", "when")
 KEEP = "keep"
 DROP = "drop"
 
+LOCK = Path(".whoswho/review.lock")  # beside review.csv
+# Writing takes milliseconds: whoever holds the lock for longer hangs.
+LOCK_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a person says of a picture: keep or drop it, or keep it under another label.
+
+    `when` is a UTC time in ISO 8601 where the review page wrote it, free text by hand.
+    """
+
+    decision: str
+    other_label: str = ""
+    why: str = ""
+    when: str = ""
+
 
 @dataclass(frozen=True)
 class Review:
-    """One row: keep or drop a picture, or keep it under another label."""
+    """One row: whose picture it is about, and what a person says of it."""
 
     sha256: str
     label: str
@@ -33,6 +60,19 @@ class Review:
     why: str
     when: str
     line: int
+
+    @property
+    def word(self) -> Word:
+        """What the row says."""
+        return Word(self.decision, self.other_label, self.why, self.when)
+
+
+class Changed(Exception):  # noqa: N818 - an answer for whoever decides, not a defect
+    """Somebody else decided about the picture meanwhile; `word` is what holds now."""
+
+    def __init__(self, word: Word | None) -> None:
+        super().__init__("the decision was changed elsewhere")
+        self.word = word
 
 
 def read(path: Path) -> list[Review]:
@@ -113,3 +153,101 @@ def match(
             raise UserError(f"{where}: no label {review.other_label!r} in data/; {hint}")
         held[review.sha256, review.label] = review
     return held
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let nobody else of this program write review.csv meanwhile.
+
+    Raises:
+        UserError: another process does not let go of it.
+    """
+    lock = path.parent / LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise UserError(
+            f"{path}: another process has been writing it for {LOCK_SECONDS} seconds; "
+            "end that one, then decide again"
+        ) from None
+
+
+def record(
+    path: Path, picture: tuple[str, str], word: Word | None, *, seen: Word | None
+) -> Word | None:
+    """Write what a person says of a picture; return what holds now.
+
+    Every other line of the file, its order, line ends and quotes stay as they are.
+
+    Args:
+        picture: sha256 and the label it lies under in data/.
+        word: without a `when` it gets the present time; None takes the picture's rows out.
+        seen: what held when the person decided.
+
+    Raises:
+        Changed: something else than `seen` holds by now; nothing is written.
+        UserError: the file is not sound, or cannot be written.
+    """
+    with locked(path):
+        now = held(read(path), picture)
+        if now != seen:
+            raise Changed(now)
+        if word is not None and not word.when:
+            if now is not None and replace(now, when="") == word:
+                return now
+            word = replace(word, when=datetime.now(UTC).isoformat(timespec="seconds"))
+        if word != now:
+            _write(path, picture, word)
+        return word
+
+
+def held(reviews: Iterable[Review], picture: tuple[str, str]) -> Word | None:
+    """What the rows say of a picture, None where they say nothing."""
+    word = None
+    for one in reviews:
+        if (one.sha256, one.label) == picture:
+            word = one.word
+    return word
+
+
+def _write(path: Path, picture: tuple[str, str], word: Word | None) -> None:
+    """Put `word` in the place of the picture's last row, or at the end; None removes its rows."""
+    content = path.read_bytes() if path.exists() else (",".join(COLUMNS) + "\n").encode()
+    mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
+    text = content.removeprefix(mark).decode("utf-8", "surrogateescape")
+    (head, header), *rows = _records(text)
+    end = "\r\n" if head.endswith("\r\n") else "\n"
+    places = [
+        place
+        for place, (_, cells) in enumerate(rows)
+        if cells and _picture(dict(zip(header, cells, strict=True))) == picture
+    ]
+    lines = [line for line, _ in rows]
+    if word is None:
+        lines = [line for place, line in enumerate(lines) if place not in places]
+    else:
+        row = {"sha256": picture[0], "label": picture[1], **asdict(word)}
+        written = io.StringIO()
+        csv.DictWriter(written, header, lineterminator=end).writerow(row)
+        lines[slice(places[-1], places[-1] + 1) if places else slice(len(lines), None)] = [
+            written.getvalue()
+        ]
+    whole = [line if line.endswith(("\n", "\r")) else line + end for line in (head, *lines)]
+    with paths.fresh_file(path) as partial:
+        partial.write_bytes(mark + "".join(whole).encode("utf-8", "surrogateescape"))
+
+
+def _records(text: str) -> Iterator[tuple[str, Sequence[str]]]:
+    """Every record of a CSV text as it is written, which may be several lines, and its cells."""
+    lines = list(io.StringIO(text, newline=""))
+    reader = csv.reader(lines)
+    start = 0
+    for cells in reader:
+        yield "".join(lines[start : reader.line_num]), cells
+        start = reader.line_num
+
+
+def _picture(row: Mapping[str, str]) -> tuple[str, str]:
+    return row["sha256"].strip().lower(), from_folder(row["label"])
