@@ -13,7 +13,7 @@ from conftest import skip_or_fail
 
 @contextmanager
 def chromium(width: int = 1200, height: int = 900) -> Iterator[Any]:
-    """A driver whose browser resolves no host and logs every request it tries."""
+    """A driver whose browser reaches this machine alone and logs every request it tries."""
     binary = shutil.which("chromium") or shutil.which("chromium-browser")
     driver = shutil.which("chromedriver")
     if not binary or not driver:
@@ -28,7 +28,8 @@ def chromium(width: int = 1200, height: int = 900) -> Iterator[Any]:
             "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--disable-dev-shm-usage", "--hide-scrollbars", f"--user-data-dir={profile}",
-            f"--window-size={width},{height}", "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--window-size={width},{height}",
+            "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
         ):  # fmt: skip
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
