@@ -15,7 +15,16 @@ from PIL import Image
 
 from whoswho.params import load
 from whoswho.pictures import workers
-from whoswho.pictures.faces import Face, FaceFinder, count, main_face
+from whoswho.pictures.faces import (
+    Face,
+    FaceFinder,
+    count,
+    finder_version,
+    from_bytes,
+    from_probability,
+    main_face,
+    to_bytes,
+)
 from whoswho.pictures.opening import open_picture
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -44,6 +53,27 @@ def test_a_second_face_counts_from_its_share_of_the_main_one() -> None:
     assert count(faces, 1.0) == 1
     assert count([], 0.6) == 0
     assert main_face([]) is None
+
+
+def test_faces_come_back_from_bytes_as_they_were() -> None:
+    faces = [face(100), Face(0, 3, 17, 40, 0.7123), Face(-0, 1, 2, 3, 1.0)]
+    assert from_bytes(to_bytes(faces)) == faces
+    assert from_bytes(to_bytes([])) == []
+
+
+def test_the_version_names_all_that_changes_the_answer() -> None:
+    assert finder_version(0.08) != finder_version(0.09)
+    for part in ("side=640", "smallest=0.08", "facenet-pytorch=", "torch=", "pillow="):
+        assert part in finder_version(0.08)
+
+
+def test_a_threshold_applied_later_gives_what_the_finder_finds(people: Path) -> None:
+    """Cleaning keeps every find and judges later; serving asks for the sure ones at once."""
+    image = open_picture(people / "lionel_messi" / "10_MESSI_JUGADORS-WEB.jpg")
+    every = FaceFinder(0.0, CLEAN.face_smallest).find_all(image)
+    for probability in sorted({0.0, 0.99, *(one.probability for one in every)}):
+        sure = FaceFinder(probability, CLEAN.face_smallest).find(image)
+        assert sure == from_probability(every, probability)
 
 
 def test_a_portrait_has_one_face_where_it_is(finder: FaceFinder, people: Path) -> None:

@@ -9,8 +9,8 @@ for the minimum covariance determinant estimator", Technometrics 41, 1999), then
 lie no further out than the half lets expect. Strangers do not move it while they are fewer than
 two in five.
 
-How far out is odd follows from the label's own spread and the false-alarm rate asked for, and
-moves out half way to the other labels' faces where those are further away (see `_limit`).
+How far out is odd follows from the label's own spread and the false-alarm rate asked for; where
+the other labels' faces begin only further out, so does what is odd (see `_limit`).
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ SWAPPED = "swapped"
 
 # Fewer faces make no crowd: three of one person and two of another could be either's.
 FEWEST = 5
-# Where more of a label than this is odd, the centre itself is in doubt.
+# Where more of a label than this is odd, the centre itself is in doubt, unless a person vouched
+# for so many faces that it lies among them.
 MOST_ODD = 0.4
+VOUCHED = 3
 # dlib's own bound for two pictures of one person (dlib.net/face_recognition.py.html).
 FURTHEST = 0.6
 # Of 470 faces of 14 labels (press pictures, a raw crawl, drawn portraits) 20 % lay more than one
 # deviation beyond their label's middle, and with every 1.25 deviations more a further e-th: a
-# longer tail than the normal curve's, because a shout or a profile moves a face far.
+# longer tail than the normal curve's, because a shout or a profile moves a face far. With the
+# limits at rate 0.01 three of their own faces were taken for odd ones.
 TAIL_START, TAIL_SHARE, TAIL_LENGTH = 1.0, 0.20, 1.25
 # The rates that bound a crowd while its centre is sought, and from which a face fits another.
 CROWD, FITS = 0.001, 0.10
@@ -47,6 +50,7 @@ NEAREST = 0.05
 MAD = 1.4826
 _STARTS = 100
 _ROUNDS = 30
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -106,8 +110,8 @@ def judge(
     limits: dict[str, float] = {}
     notes = []
     if small:
-        names = ", ".join(map(repr, small))
-        notes.append(f"identity not checked where faces are fewer than {FEWEST}: {names}")
+        names = ", ".join(map(repr, small[:_NAMED])) + (", …" if len(small) > _NAMED else "")
+        notes.append(f"identity not checked where faces are fewer than {FEWEST} ({names})")
     for label, crowd in crowds.items():
         others = np.concatenate(
             [crowds[k].places[crowds[k].inside] if k in crowds else own
@@ -117,11 +121,11 @@ def judge(
         limits[label] = round(_limit(crowd, vectors[others], false_alarm), 4)
         found = _verdicts(vectors, label, crowds, limits[label], false_alarm)
         odd = sum(not sure[place] for place in found)
-        if odd > MOST_ODD * len(crowd.places):
+        if odd > MOST_ODD * len(crowd.places) and sure[crowd.places].sum() < VOUCHED:
             notes.append(
                 f"{label!r} seems to show more than one person ({odd} of {len(crowd.places)} "
-                "faces lie apart from the rest): none was dropped for it; keep some of the "
-                "right ones in review.csv, drop some of the others, and run again"
+                f"faces lie apart from the rest): none was dropped for it; keep {VOUCHED} of the "
+                "right ones in review.csv and run again"
             )
         else:
             verdicts |= found
@@ -158,8 +162,8 @@ def _verdicts(
 def _limit(crowd: _Crowd, others: Vectors, false_alarm: float) -> float:
     """From where on a face is odd.
 
-    Where other people's faces begin beyond what the rate asks for, there is room between the two,
-    and the limit lies in its middle: fewer false alarms than the rate at hardly a stranger more.
+    Where other people's faces begin only beyond what the rate asks for, the limit moves out to
+    them: fewer false alarms than asked for, and of such strangers no more than `NEAREST` missed.
     """
     own = crowd.beyond(false_alarm)
     if not len(others):
@@ -193,7 +197,10 @@ def _crowds(
 
 
 def _half(own: Vectors, sure: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Vectors]:
-    """The half of a label's faces (and one) that lies closest together, and its mean."""
+    """The half of a label's faces (and one) that lies closest together, and its mean.
+
+    Where a person vouched for enough faces, it is the half that lies closest to those.
+    """
     size = max(len(own) // 2 + 1, int(sure.sum()))
     best: tuple[float, NDArray[np.intp]] | None = None
     for start in sorted({round(i) for i in np.linspace(0, len(own) - 1, _STARTS)}):
@@ -206,7 +213,8 @@ def _half(own: Vectors, sure: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Vec
                 break
             chosen = closest
             centre = own[np.sort(chosen)].mean(axis=0)
-        score = float(_lengths(own[chosen] - centre).sum())
+        judges = sure if sure.sum() >= VOUCHED else np.isin(np.arange(len(own)), chosen)
+        score = float(_lengths(own[judges] - centre).sum())
         if best is None or score < best[0] - 1e-9:
             best = (score, chosen)
     assert best is not None
