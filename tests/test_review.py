@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from test_cleaning import Clean, clean, noisy, photograph, write
 
 from whoswho.cleaning import review
+from whoswho.cleaning.review import Word
 from whoswho.errors import UserError
 from whoswho.paths import sha256 as file_hash
 
@@ -91,6 +96,130 @@ def test_the_later_of_two_rows_holds(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,", f"{SOME},a,drop,,,")
     held = review.match(review.read(path), [(SOME, "a"), ("c" * 64, "b")], path)
     assert held[SOME, "a"].decision == "drop"
+
+
+# --- Recording -----------------------------------------------------------------------------------
+
+OTHER = "b" * 64
+
+
+def test_a_decision_is_written_with_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "review.csv"
+    now = review.record(path, (SOME, "장원영"), Word("keep", "", "it is her"), seen=None)
+    assert now is not None
+    (one,) = review.read(path)
+    assert (one.sha256, one.label, one.word) == (SOME, "장원영", now)
+    assert (now.decision, now.why) == ("keep", "it is her")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", now.when)
+    assert path.read_text(encoding="utf-8").startswith(HEADER)
+    assert [file.name for file in tmp_path.iterdir() if file.is_file()] == ["review.csv"]
+
+
+def test_the_rest_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
+    """Another order of columns, CR LF, quotes, a cell of two lines, an empty line, no last end."""
+    path = tmp_path / "review.csv"
+    before = (
+        "\ufeffwhen,label,sha256,decision,why,other_label\r\n"
+        f'"","a",{"c" * 64},keep,"two\r\nlines, and ""quotes""",\r\n'
+        "\r\n"
+        f",장원영,{SOME.upper()},keep,mine,\r\n"
+        f",a,{OTHER}, drop ,,"
+    ).encode()
+    path.write_bytes(before)
+    seen = Word("keep", "", "mine", "")
+    now = review.record(path, (SOME, "장원영"), Word("drop", when="2026"), seen=seen)
+    after = before.replace(f"\n,장원영,{SOME.upper()},keep,mine,".encode(),
+                           f"\n2026,장원영,{SOME},drop,,".encode())  # fmt: skip
+    assert path.read_bytes() == after + b"\r\n"
+    review.record(path, ("d" * 64, "a"), Word("keep", when="2027"), seen=None)
+    assert path.read_bytes() == after + f"\r\n2027,a,{'d' * 64},keep,,\r\n".encode()
+    review.record(path, ("d" * 64, "a"), None, seen=Word("keep", when="2027"))
+    assert review.record(path, (SOME, "장원영"), seen, seen=now) == seen
+    assert path.read_bytes() == before.replace(SOME.upper().encode(), SOME.encode()) + b"\r\n"
+
+
+def test_taking_it_back_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = rows(tmp_path, f"{OTHER},a,keep,,,2026")
+    before = path.read_bytes()
+    now = review.record(path, (SOME, "a"), Word("drop"), seen=None)
+    assert review.record(path, (SOME, "a"), None, seen=now) is None
+    assert path.read_bytes() == before
+
+
+def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
+    path = rows(tmp_path, f"{SOME},a,keep,,,2026")
+    review.record(path, (SOME, "b"), Word("drop"), seen=None)
+    assert [(one.label, one.decision) for one in review.read(path)] == [
+        ("a", "keep"),
+        ("b", "drop"),
+    ]
+
+
+def test_of_two_rows_the_one_that_holds_is_changed(tmp_path: Path) -> None:
+    path = rows(tmp_path, f"{SOME},a,keep,,,1", f"{SOME},a,drop,,,2")
+    with pytest.raises(review.Changed):
+        review.record(path, (SOME, "a"), None, seen=Word("keep", when="1"))
+    review.record(path, (SOME, "a"), Word("keep", when="3"), seen=Word("drop", when="2"))
+    assert [one.when for one in review.read(path)] == ["1", "3"]
+    assert review.record(path, (SOME, "a"), None, seen=Word("keep", when="3")) is None
+    assert review.read(path) == []
+
+
+def test_what_was_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = rows(tmp_path, f"{SOME},a,keep,,by an editor,2026")
+    before = path.read_bytes()
+    for seen in (None, Word("drop", "", "", "2026")):
+        with pytest.raises(review.Changed) as caught:
+            review.record(path, (SOME, "a"), Word("drop"), seen=seen)
+        assert caught.value.word == Word("keep", "", "by an editor", "2026")
+    assert path.read_bytes() == before
+
+
+def test_the_same_word_again_writes_nothing(tmp_path: Path) -> None:
+    path = rows(tmp_path, f"{SOME},a,keep,,,2026")
+    before = path.stat().st_mtime_ns
+    seen = Word("keep", when="2026")
+    assert review.record(path, (SOME, "a"), Word("keep"), seen=seen) == seen
+    assert path.stat().st_mtime_ns == before
+
+
+def test_a_file_that_is_not_sound_is_left_alone(tmp_path: Path) -> None:
+    path = rows(tmp_path, f"{OTHER},a,kepe,,,")
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="line 2: decision 'kepe'"):
+        review.record(path, (SOME, "a"), Word("drop"), seen=None)
+    assert path.read_bytes() == before
+
+
+def test_a_lock_that_is_never_let_go_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = rows(tmp_path)
+    monkeypatch.setattr(review, "LOCK_SECONDS", 0.1)
+    with review.locked(path), pytest.raises(UserError, match="another process"):
+        review.record(path, (SOME, "a"), Word("drop"), seen=None)
+
+
+def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "review.csv"
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom whoswho.cleaning import review\n"
+        "for number in range(25):\n"
+        "    sha256 = f'{int(sys.argv[2]) * 100 + number:064x}'\n"
+        "    review.record(Path(sys.argv[1]), (sha256, 'a'), review.Word('drop'), seen=None)\n"
+    )
+    others = [subprocess.Popen([sys.executable, "-c", code, path, str(place)]) for place in (1, 2)]
+    with ThreadPoolExecutor(4) as pool:
+        list(
+            pool.map(
+                lambda number: review.record(
+                    path, (f"{number:064x}", "a"), Word("keep"), seen=None
+                ),
+                range(25),
+            )
+        )
+    assert [other.wait() for other in others] == [0, 0]
+    assert len({one.sha256 for one in review.read(path)}) == 75
 
 
 # --- Obeying -------------------------------------------------------------------------------------

@@ -40,13 +40,13 @@ LOCK_SECONDS = 10
 class Word:
     """What a person says of a picture: keep or drop it, or keep it under another label.
 
-    `when` is a UTC time in ISO 8601 where the review page wrote it, free text by hand.
+    `when` is a UTC time in ISO 8601 where `record` wrote it, any text by hand; None before that.
     """
 
     decision: str
     other_label: str = ""
     why: str = ""
-    when: str = ""
+    when: str | None = None
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ def record(
 
     Args:
         picture: sha256 and the label it lies under in data/.
-        word: without a `when` it gets the present time; None takes the picture's rows out.
+        word: where its `when` is None it gets the present time. None takes the rows out.
         seen: what held when the person decided.
 
     Raises:
@@ -194,8 +194,8 @@ def record(
         now = held(read(path), picture)
         if now != seen:
             raise Changed(now)
-        if word is not None and not word.when:
-            if now is not None and replace(now, when="") == word:
+        if word is not None and word.when is None:
+            if now is not None and replace(now, when=None) == word:
                 return now
             word = replace(word, when=datetime.now(UTC).isoformat(timespec="seconds"))
         if word != now:

@@ -79,7 +79,7 @@ async function send(picture, word, isUndo = false) {
   return true;
 }
 
-const plain = (decision, other = "", why = "") => ({ decision, other_label: other, why, when: "" });
+const plain = (decision, other = "", why = "") => ({ decision, other_label: other, why, when: null });
 // A row that says what the checks say anyway, and nothing more, is none.
 const unlessIdle = (picture, word) =>
   word.decision === picture.checked && !word.other_label && !word.why ? null : word;
@@ -134,6 +134,8 @@ const copy = (id) => find(id).content.firstElementChild.cloneNode(true);
 const text = (parent, selector, value) => (parent.querySelector(selector).textContent = value);
 const make = (name, value = "") => Object.assign(document.createElement(name), { textContent: value });
 
+const sizeOf = ({ size: [width, height] }) => (width ? `, ${width}×${height}` : "");
+
 function fillFrame(frame, picture) {
   const [width, height] = picture.size;
   const none = (why) => frame.replaceChildren(make("span", why));
@@ -165,7 +167,7 @@ function build(picture, place) {
   picture.card = card;
   fillFrame(card.querySelector(".frame"), picture);
   text(card, ".label", picture.folder);
-  text(card, ".file bdi", picture.name);
+  text(card, ".file bdi", `${picture.name}${sizeOf(picture)}`);
   text(card, ".split", picture.split);
   for (const [reason, measure] of picture.measures) {
     const line = make("li");
@@ -216,10 +218,9 @@ function draw(picture) {
   button.setAttribute("aria-checked", String(state === "keep"));
   button.setAttribute("aria-label", `keep ${picture.name} of ${picture.folder}`);
   if (picture.fixed) button.setAttribute("aria-disabled", "true");
-  const by = [];
-  if (word) by.push("by you");
-  if (waits(picture)) by.push("waits for dvc repro");
-  text(card, ".by", by.join(" · "));
+  const by = card.querySelector(".by");
+  by.textContent = [word ? "by you" : "", waits(picture) ? "waits" : ""].filter(Boolean).join(", ");
+  by.title = waits(picture) ? "`dvc repro` has not taken it yet" : "";
   const moved = card.querySelector(".moved");
   moved.hidden = labelOf(picture) === picture.label;
   text(moved, "bdi", shownLabel(labelOf(picture)));
@@ -227,17 +228,19 @@ function draw(picture) {
   why.hidden = !word?.why;
   text(why, "bdi", word?.why ?? "");
   const note = card.querySelector(".note");
-  const swaps = state === "keep" && picture.decided === "drop" && /duplicate$/.test(picture.reason);
-  note.hidden = !swaps;
-  note.textContent = picture.reason === "duplicate"
-    ? "The picture beside it goes instead."
-    : "The picture beside it goes instead, unless you confirm that too (c).";
   const twin = pictures[picture.twin];
+  // Of one photograph the best stays; both stay only where a person says so of both.
+  const near = picture.reason === "near_duplicate";
+  const both = near && twin && wordOf(twin)?.decision === "keep";
+  note.hidden = both || state === "drop" || picture.decided === "keep" || !(near || picture.reason === "duplicate");
+  note.textContent = near
+    ? "The picture beside it goes instead, unless you confirm that one too."
+    : "The picture beside it goes instead.";
   if (twin) {
     const [own, beside] = card.querySelectorAll("figcaption");
-    own.replaceChildren("this one, ", verdict(picture));
-    const name = make("bdi", `${twin.folder} / ${twin.name}`);
-    beside.replaceChildren(name, ", ", verdict(twin));
+    const whose = twin.label === picture.label ? "" : `${twin.folder} / `;
+    own.replaceChildren("this one: ", verdict(picture));
+    beside.replaceChildren(make("bdi", `${whose}${twin.name}${sizeOf(twin)}`), ": ", verdict(twin));
   }
 }
 
@@ -482,7 +485,8 @@ async function start() {
   fillFilters();
   filter();
   const last = pictures.findIndex((picture) => keyOf(picture) === sessionStorage.getItem("whoswho-current"));
-  go(last >= 0 ? last : visible[0]);
+  if (last >= 0) go(last);
+  else pictures[current]?.card.focus({ preventScroll: true });
   const letters = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "letters.css" });
   document.head.append(letters);
 }

@@ -333,12 +333,12 @@ def _word(value: object) -> Word | None:
     if value is None:
         return None
     names = {"decision", "other_label", "why", "when"}
-    if (
-        not isinstance(value, dict)
-        or set(value) != names
-        or not all(isinstance(text, str) for text in value.values())
-    ):
+    if not isinstance(value, dict) or set(value) != names:
         abort(400, f"word and seen are null or have {', '.join(sorted(names))}")
+    if not all(isinstance(part, str) for name, part in value.items() if name != "when"):
+        abort(400, "the parts of word and seen are texts")
+    if not isinstance(value["when"], str | None):
+        abort(400, "when is a text, or null for now")
     return Word(**value)
 
 
