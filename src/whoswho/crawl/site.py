@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 
@@ -30,6 +31,7 @@ class Hit:
         thumbnail: address of a smaller copy, which stands in where `image` cannot be had.
         page: address of the page the picture stands on.
         author, licence: as the site states them, else empty.
+        file: a picture that lies on this machine, in place of an address.
     """
 
     rank: int
@@ -38,6 +40,7 @@ class Hit:
     page: str = ""
     author: str = ""
     licence: str = ""
+    file: Path | None = None
 
 
 class SiteError(Exception):

@@ -6,6 +6,7 @@ byte a second, to a bomb of zeros. What is given up says why in a few words.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import threading
@@ -26,9 +27,10 @@ from urllib3.exceptions import (
     IncompleteRead,
     InvalidHeader,
     NameResolutionError,
+    NewConnectionError,
     SSLError,
-    TimeoutError,  # noqa: A004 - of urllib3, which is what is caught here
 )
+from urllib3.exceptions import TimeoutError as NoAnswer
 from urllib3.util import parse_url
 
 from whoswho import __version__
@@ -58,7 +60,7 @@ class Limits:
     """
 
     seconds: float = 60
-    silence: float = 15
+    silence: float = 10
     bytes: int = 64 * 2**20
     redirects: int = 5
     tries: int = 3
@@ -198,7 +200,7 @@ class Transport:
                     body, location = self._ask(url, host, page, proxy, clock)
             except Refused as refusal:
                 raise GivenUp(str(refusal)) from None
-            except OSError as error:  # from `turn`: the host rests
+            except TimeoutError as error:
                 raise GivenUp(f"{host} {error}") from None
             if location is None:
                 return body
@@ -210,8 +212,8 @@ class Transport:
     ) -> tuple[bytes, str | None]:
         """One request: its body, or where it redirects to."""
         limits = self.limits
-        if self._stopped.is_set():
-            raise GivenUp("interrupted")
+        if clock.over or self._stopped.is_set():
+            raise self._over()
         quiet = min(limits.silence, max(clock.left, 0.001))
         try:
             response = self._manager(proxy).request(
@@ -231,10 +233,8 @@ class Transport:
                 response.close()  # whatever it sends beside the redirect is not read
             return body, location
         except (HTTPError, HTTPException, OSError) as error:
-            if self._stopped.is_set():
-                raise GivenUp("interrupted") from None
-            if clock.over:
-                raise GivenUp(f"took longer than {limits.seconds:g} s") from None
+            if clock.over or self._stopped.is_set():
+                raise self._over() from None
             raise _verdict(error, host, limits) from None
 
     def _body(self, response: BaseHTTPResponse, host: str, clock: _Clock) -> bytes:
@@ -244,16 +244,24 @@ class Transport:
         if response.status != 200:
             raise GivenUp(f"HTTP {response.status}")
         too_large = f"larger than {limits.bytes / 2**20:g} MiB"
-        if int(response.headers.get("Content-Length", "0") or 0) > limits.bytes:
+        announced = response.headers.get("Content-Length", "")
+        if announced.isdecimal() and int(announced) > limits.bytes:
             raise GivenUp(too_large)
         body = bytearray()
-        while chunk := response.read1(CHUNK):  # type: ignore[attr-defined]
+        while chunk := response.read1(CHUNK):
             body += chunk
             if len(body) > limits.bytes:
                 raise GivenUp(too_large)
             if clock.over:
-                raise GivenUp(f"took longer than {limits.seconds:g} s")
+                break
+        if clock.over:  # a cut socket looks like the end of the body
+            raise self._over()
         return bytes(body)
+
+    def _over(self) -> GivenUp:
+        if self._stopped.is_set():
+            return GivenUp("interrupted")
+        return GivenUp(f"took longer than {self.limits.seconds:g} s")
 
     def _manager(self, proxy: str | None) -> PoolManager:
         with self._lock:
@@ -282,17 +290,16 @@ def _tell_sockets(manager: PoolManager, told: Callable[[socket.socket | None], N
     Connections are kept and used again, so that it is not enough to know the new ones.
     """
 
-    def telling(connection: Any) -> Any:
-        class Telling(connection):  # type: ignore[misc]
+    def telling(pool: Any) -> Any:
+        class Connection(pool.ConnectionCls):  # type: ignore[misc]
             def getresponse(self) -> Any:
                 told(self.sock)
                 return super().getresponse()
 
-        return Telling
+        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
 
     manager.pool_classes_by_scheme = {
-        scheme: type(pool.__name__, (pool,), {"ConnectionCls": telling(pool.ConnectionCls)})
-        for scheme, pool in manager.pool_classes_by_scheme.items()
+        scheme: telling(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
     }
 
 
@@ -335,7 +342,7 @@ def _verdict(error: Exception, host: str, limits: Limits) -> GivenUp | _Again:
         return GivenUp(f"TLS with {host}: {_words(error)}")
     if isinstance(error, DecodeError):
         return _Again("its compression is broken", host)
-    if isinstance(error, (TimeoutError, OSError)) and "timed out" in str(error):
+    if isinstance(error, (NoAnswer, TimeoutError)) and not isinstance(error, NewConnectionError):
         return _Again(f"no byte from {host} within {limits.silence:g} s", host)
     if isinstance(error, IncompleteRead) or "IncompleteRead" in str(error):
         return _Again("ends early", host)
@@ -346,5 +353,5 @@ def _words(error: Exception) -> str:
     """The last part of a nested error's text."""
     while len(error.args) > 1 and isinstance(error.args[-1], Exception):
         error = error.args[-1]
-    text = getattr(error, "strerror", None) or str(error)
+    text = re.sub(r"\(_ssl\.c:\d+\)", "", getattr(error, "strerror", None) or str(error))
     return " ".join(text.rpartition(": ")[2].split()).strip(" .()'\"") or type(error).__name__

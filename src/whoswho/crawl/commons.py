@@ -1,0 +1,131 @@
+"""Wikimedia Commons, through its API: free pictures with their author, licence and page.
+
+https://www.mediawiki.org/wiki/API:Search, https://www.mediawiki.org/wiki/API:Imageinfo
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+from markupsafe import Markup
+
+from whoswho.crawl.site import Hit, Search, SiteError
+from whoswho.crawl.transport import GivenUp, Transport
+
+ADDRESS = "https://commons.wikimedia.org/w/api.php"
+BATCH = 50  # what the API gives at once to anybody
+THUMBNAIL_WIDTH = 640  # pixels
+
+_QUESTION = {
+    "action": "query",
+    "format": "json",
+    "formatversion": "2",
+    "generator": "search",
+    "gsrnamespace": "6",  # files
+    "gsrlimit": str(BATCH),
+    "prop": "imageinfo",
+    "iiprop": "url|size|mime|user|extmetadata",
+    "iiurlwidth": str(THUMBNAIL_WIDTH),
+    "iiextmetadatafilter": "Artist|LicenseShortName|LicenseUrl",
+}
+
+
+class Commons:
+    """The files that a search of Wikimedia Commons finds."""
+
+    name = "commons"
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        full: bool,
+        proxy: str | None = None,
+        address: str = ADDRESS,
+    ) -> None:
+        """Ask the API at `address`; `full` gives the files as uploaded, else of THUMBNAIL_WIDTH."""
+        self._transport = transport
+        self._full = full
+        self._proxy = proxy
+        self._address = address
+
+    def hits(self, search: Search, limit: int) -> Iterator[Hit]:
+        """The pictures found, best first, at most `limit` (0: all).
+
+        Raises:
+            SiteError: nothing is found, or the API refuses or cannot be reached.
+        """
+        rank = 0
+        for info in self._files(search.text):
+            if hit := self._hit(rank + 1, info):
+                rank += 1
+                yield hit
+                if rank == limit:
+                    return
+        if not rank:
+            raise SiteError("Wikimedia Commons has no picture for this search; try another name")
+
+    def close(self) -> None:
+        """The connections are the transport's."""
+
+    def _files(self, text: str) -> Iterator[dict[str, Any]]:
+        """Facts of each file, in the search's order; the API gives them in parts."""
+        go_on: dict[str, str] = {}
+        pages: dict[int, dict[str, Any]] = {}
+        while True:
+            answer = self._ask(_QUESTION | {"gsrsearch": f"{text} filetype:bitmap"} | go_on)
+            for page in answer.get("query", {}).get("pages", ()):
+                pages.setdefault(page["pageid"], {}).update(page)
+            if answer.get("batchcomplete") or "continue" not in answer:
+                for page in sorted(pages.values(), key=lambda page: page.get("index", 0)):
+                    yield from page.get("imageinfo", ())
+                pages = {}
+            if "continue" not in answer:
+                return
+            go_on = {key: str(value) for key, value in answer["continue"].items()}
+
+    def _ask(self, question: dict[str, str]) -> dict[str, Any]:
+        try:
+            body = self._transport.get(f"{self._address}?{urlencode(question)}", proxy=self._proxy)
+        except GivenUp as error:
+            raise SiteError(
+                f"Wikimedia Commons cannot be asked ({error}); run it again later"
+            ) from None
+        try:
+            answer = json.loads(body)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise SiteError(f"{self._address} answers something else than JSON; try again later")
+        if error := answer.get("error"):
+            code, info = (
+                " ".join(str(Markup(error.get(key, ""))).split()) for key in ("code", "info")
+            )
+            later = "wait a minute" if code in ("maxlag", "ratelimited") else "change the search"
+            raise SiteError(
+                f"Wikimedia Commons refuses ({code}: {info}); {later}, then run it again"
+            )
+        return answer
+
+    def _hit(self, rank: int, info: dict[str, Any]) -> Hit | None:
+        original, small = info.get("url", ""), info.get("thumburl", "")
+        if not original or not str(info.get("mime", "")).startswith("image/"):
+            return None
+        meta = info.get("extmetadata") or {}
+        licence = [_text(meta, "LicenseShortName"), _text(meta, "LicenseUrl")]
+        return Hit(
+            rank,
+            original if self._full or not small else small,
+            thumbnail=small if self._full else "",
+            page=info.get("descriptionurl", ""),
+            author=_text(meta, "Artist") or info.get("user", ""),
+            licence=" ".join(filter(None, licence)),
+        )
+
+
+def _text(meta: dict[str, Any], key: str) -> str:
+    """A field's text without its HTML."""
+    return Markup((meta.get(key) or {}).get("value") or "").striptags()

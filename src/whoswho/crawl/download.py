@@ -1,0 +1,130 @@
+"""From a hit to a picture: its bytes, and what they are by their content alone."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import unquote_to_bytes
+
+from whoswho.crawl.site import Hit
+from whoswho.crawl.transport import GivenUp, Transport
+from whoswho.pictures import opening
+
+THUMBNAIL = "thumbnail"  # starts the note of a picture that is one
+
+_KINDS = {  # format: ending and content type
+    "JPEG": ("jpg", "image/jpeg"), "PNG": ("png", "image/png"), "WEBP": ("webp", "image/webp"),
+    "GIF": ("gif", "image/gif"), "AVIF": ("avif", "image/avif"), "HEIF": ("heic", "image/heic"),
+    "TIFF": ("tif", "image/tiff"), "BMP": ("bmp", "image/bmp"), "ICO": ("ico", "image/x-icon"),
+    "JPEG2000": ("jp2", "image/jp2"), "PSD": ("psd", "image/vnd.adobe.photoshop"),
+    "PPM": ("ppm", "image/x-portable-anymap"), "ICNS": ("icns", "image/icns"),
+    "QOI": ("qoi", "image/qoi"), "DDS": ("dds", "image/vnd.ms-dds"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture's bytes and what they are.
+
+    Attributes:
+        ending: of a file's name, without the dot.
+        width, height: pixels as stored.
+        note: what the manifest says beside it.
+    """
+
+    data: bytes
+    sha256: str
+    ending: str
+    content_type: str
+    width: int
+    height: int
+    note: str = ""
+
+
+def picture(data: bytes) -> Picture:
+    """What `data` is, told by its content, nothing decoded.
+
+    Raises:
+        GivenUp: it is no picture (a web page, an SVG drawing …) or has too many pixels.
+    """
+    try:
+        header = opening.read_header(data)
+    except opening.Unfit as unfit:
+        no = "not a picture: " if unfit.reason == opening.NOT_A_PICTURE else ""
+        raise GivenUp(f"{no}{unfit.detail}") from None
+    ending, content_type = _KINDS[header.format]
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Picture(data, sha256, ending, content_type, header.width, header.height)
+
+
+def download(hit: Hit, transport: Transport, proxy: str | None = None) -> Picture:
+    """The picture of a hit, or its thumbnail where the picture cannot be had; the note says so.
+
+    Raises:
+        GivenUp: neither can be had; the reason is the picture's own.
+    """
+    if hit.file is not None:
+        return picture(_read(hit))
+    if not hit.image:
+        why = "the site shows no full picture"
+        if not hit.thumbnail:
+            raise GivenUp(why)
+    else:
+        try:
+            return fetch(hit.image, transport, hit.page, proxy)
+        except GivenUp as first:
+            if not hit.thumbnail or hit.thumbnail == hit.image:
+                raise
+            why = f"full picture {first}"
+            try:
+                found = fetch(hit.thumbnail, transport, hit.page, proxy)
+            except GivenUp:
+                raise first from None
+            return replace(found, note=f"{THUMBNAIL}: {why}")
+    return replace(fetch(hit.thumbnail, transport, hit.page, proxy), note=f"{THUMBNAIL}: {why}")
+
+
+def fetch(url: str, transport: Transport, page: str, proxy: str | None) -> Picture:
+    """The picture at an http, https or data: address.
+
+    Raises:
+        GivenUp: it cannot be had, or is none.
+    """
+    if is_data(url):
+        return picture(data_of(url))
+    return picture(transport.get(url, page=page, proxy=proxy))
+
+
+def is_data(url: str) -> bool:
+    """Whether an address carries its picture in itself."""
+    return url[:5].lower() == "data:"
+
+
+def data_of(url: str) -> bytes:
+    """What a data: address carries (RFC 2397), in base64 or percent-encoded.
+
+    Raises:
+        GivenUp: it is malformed.
+    """
+    head, comma, body = url[5:].partition(",")
+    if not comma:
+        raise GivenUp("a data: address without data")
+    data = unquote_to_bytes(body)
+    if not re.search(r";\s*base64\s*$", head, re.IGNORECASE):
+        return data
+    packed = b"".join(data.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
+    except binascii.Error:
+        raise GivenUp("a data: address with broken base64") from None
+
+
+def _read(hit: Hit) -> bytes:
+    assert hit.file is not None
+    try:
+        return opening.read_bytes(hit.file)
+    except opening.Unfit as unfit:
+        raise GivenUp(unfit.detail) from None
