@@ -50,6 +50,8 @@ PRIVATE = (  # hosts a page from outside has no business with: ours and our netw
     *(f"172.{number}.*" for number in range(16, 32)), "[::1]", "[fc*", "[fd*", "[fe80*",
 )  # fmt: skip
 
+NO_DIALOGS = "window.alert = window.confirm = window.prompt = () => null;"
+
 # The driver's port is free when it is chosen, and must still be so when the driver takes it.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -187,6 +189,7 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
             service = _WatchedService(found.driver, profile.name)
             driver = webdriver.Chrome(options=options, service=service)
         driver.set_page_load_timeout(patience)
+        driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_DIALOGS})
         return Browser(driver, _family(service), profile)
     except BaseException as error:
         if service is not None:
@@ -209,7 +212,6 @@ def _options(
     options.binary_location = binary
     # Ready with the page's text: a picture that never comes must not hold the page up.
     options.page_load_strategy = "eager"
-    options.unhandled_prompt_behavior = "dismiss"
     flags = [*FLAGS, f"--user-data-dir={profile}"]
     if not window:
         flags.append("--headless=new")

@@ -15,6 +15,7 @@ from selenium.common.exceptions import (
     JavascriptException,
     MoveTargetOutOfBoundsException,
     StaleElementReferenceException,
+    WebDriverException,
 )
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
@@ -277,21 +278,21 @@ class ResultsPage:
     # --- The driver ------------------------------------------------------------------------------
 
     def _ask(self, question: str, *more: Any) -> Any:
-        attempts = 0
-        while True:
+        """What the page answers to a question of in_page.js."""
+        problem = ""
+        for _ in range(ATTEMPTS):
             try:
                 return self._driver.execute_script(
                     self._script, self._markup.model_dump(), question, *more
                 )
             except JavascriptException as error:
-                _, bad, rest = str(error.msg).partition("whoswho: bad selector ")
+                problem = str(error.msg)
+                _, bad, rest = problem.partition("whoswho: bad selector ")
                 if bad:
                     what = f"{rest.splitlines()[0]} is not a CSS selector"
                     raise SiteError(f"{self._markup.file}: {what}; mend it") from None
-                attempts += 1
-                if attempts == ATTEMPTS:
-                    raise
             time.sleep(TICK)  # the page was left in the middle of the answer
+        raise WebDriverException(problem)
 
     def _click(self, element: WebElement) -> bool:
         """Click as a person does; False where something stays in the way."""
