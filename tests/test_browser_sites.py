@@ -290,11 +290,10 @@ def test_a_panel_that_moved_is_said_after_a_few_results(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results_page, "LOST", 2)
-    hits = ask(Naver, Play(kind="panelless"), full=True, patience=FOR_CAUSES)
-    found = []
     with pytest.raises(SiteError) as caught:
-        found.extend(iter(lambda: next(hits), None))
+        list(ask(Naver, Play(kind="panelless"), full=True, patience=FOR_CAUSES))
     assert "`picture`" in str(caught.value)
+    assert "selectors/naver.yaml" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -519,6 +518,7 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.usefixtures("chrome")
 def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
     server.play = Play()
     port = urlsplit(server.root).port
@@ -549,6 +549,7 @@ def test_a_private_address_is_not_asked_for(server: Site) -> None:
     assert site._browser is None
 
 
+@pytest.mark.usefixtures("chrome")
 def test_a_redirect_to_a_private_address_is_not_read(server: Site) -> None:
     server.play = Play(kind="led_inside")
     site = Google(
@@ -560,6 +561,7 @@ def test_a_redirect_to_a_private_address_is_not_read(server: Site) -> None:
         site.close()
 
 
+@pytest.mark.usefixtures("chrome")
 def test_the_browser_asks_through_the_proxy(server: Site) -> None:
     server.play = Play(results=3)
     site = Google(

@@ -71,9 +71,9 @@ class ImageSearch:
 
     def close(self) -> None:
         """End the browser and remove its profile."""
-        if self._browser is not None:
-            self._browser.close()
-            self._browser = None
+        running, self._browser = self._browser, None
+        if running is not None:
+            running.close()
 
     def _open(self, address: str) -> ResultsPage:
         self._check(address)
