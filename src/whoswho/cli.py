@@ -41,6 +41,19 @@ def check(options: argparse.Namespace) -> None:
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
 
 
+def crawl(options: argparse.Namespace) -> None:
+    """Fetch pictures of the people in keywords.txt into data/, and note where each came from."""
+    from whoswho.crawl import command, crawl
+    from whoswho.lifecycle.signals import as_exceptions
+
+    plan = command.plan(paths.workspace(), options)
+    with as_exceptions():
+        if options.check:
+            crawl.check(plan.sources, plan.options)
+        else:
+            crawl.run(paths.root(), plan.data, plan.sources, plan.options)
+
+
 def forget(options: argparse.Namespace) -> None:
     """Take pictures down with every trace, bar them from later crawls, name what holds them."""
     from whoswho.cleaning import listing
@@ -186,6 +199,13 @@ def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[
         return []
 
 
+def _count(text: str) -> int:
+    """A whole number from 0 up, for argparse."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
+    return int(text)
+
+
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of text as a terminal shows them, where a Hangul letter is two cells wide."""
 
@@ -235,6 +255,46 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     command(check)
+
+    added = command(crawl)
+    added.add_argument(
+        "--keywords", type=Path, metavar="FILE", help="what to search for (default: keywords.txt)"
+    )
+    added.add_argument(
+        "--sites", metavar="NAMES",
+        help="google, naver, commons; several with commas (default: google,naver)",
+    )  # fmt: skip
+    added.add_argument(
+        "--limit", type=_count, default=100, metavar="N",
+        help="pictures of a label from a site, 0: all it shows (default: 100)",
+    )  # fmt: skip
+    added.add_argument("--full", action="store_true", help="full pictures, not thumbnails (slow)")
+    added.add_argument("--face", action="store_true", help="only pictures the site sees faces on")
+    added.add_argument(
+        "--threads", type=_count, default=2, metavar="N",
+        help="searches side by side, each with a browser of its own (default: 2)",
+    )  # fmt: skip
+    added.add_argument(
+        "--proxies", metavar="FILE", help="proxies, one a line; or a list with commas"
+    )
+    added.add_argument("--window", action="store_true", help="show the browser")
+    added.add_argument(
+        "--urls", type=Path, metavar="CSV", help="fetch a table of url,label instead of searching"
+    )
+    added.add_argument(
+        "--folder", type=Path, metavar="DIR", help="take DIR/<label>/ instead of searching"
+    )
+    added.add_argument("--label", metavar="NAME", help="all of --folder is this one label's")
+    added.add_argument("--link", action="store_true", help="hard links to --folder, no copies")
+    added.add_argument("--again", action="store_true", help="ask also where a search is finished")
+    added.add_argument("--out", type=Path, metavar="DIR", help="the set (default: data)")
+    added.add_argument(
+        "--allow-private", action="store_true",
+        help="let addresses lead to this machine and its network",
+    )  # fmt: skip
+    added.add_argument(
+        "--check", action="store_true", help="try each site once, keep nothing, say what works"
+    )
 
     added = command(forget)
     for name, value, what in (

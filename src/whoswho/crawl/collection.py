@@ -92,7 +92,8 @@ class Collection:
             if not url:
                 return None
             if not download.is_data(url):
-                return self._addresses.get((label, url))
+                row = self._addresses.get((label, url))
+                return row and self._pictures[label, row["sha256"]]
             try:
                 picture = download.picture(download.data_of(url))
             except GivenUp:

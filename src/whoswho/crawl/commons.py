@@ -46,7 +46,7 @@ class Commons:
         proxy: str | None = None,
         address: str = ADDRESS,
     ) -> None:
-        """Ask the API at `address`; `full` gives the files as uploaded, else of THUMBNAIL_WIDTH."""
+        """Ask the API at `address`; `full` gives files as uploaded, else THUMBNAIL_WIDTH wide."""
         self._transport = transport
         self._full = full
         self._proxy = proxy
@@ -100,10 +100,9 @@ class Commons:
             answer = None
         if not isinstance(answer, dict):
             raise SiteError(f"{self._address} answers something else than JSON; try again later")
-        if error := answer.get("error"):
-            code, info = (
-                " ".join(str(Markup(error.get(key, ""))).split()) for key in ("code", "info")
-            )
+        if "error" in answer:
+            refusal = answer["error"]
+            code, info = (_plain(str(refusal.get(key, ""))) for key in ("code", "info"))
             later = "wait a minute" if code in ("maxlag", "ratelimited") else "change the search"
             raise SiteError(
                 f"Wikimedia Commons refuses ({code}: {info}); {later}, then run it again"
@@ -127,5 +126,9 @@ class Commons:
 
 
 def _text(meta: dict[str, Any], key: str) -> str:
-    """A field's text without its HTML."""
-    return Markup((meta.get(key) or {}).get("value") or "").striptags()
+    return _plain(str((meta.get(key) or {}).get("value") or ""))
+
+
+def _plain(html: str) -> str:
+    """HTML's text in one line."""
+    return Markup(html).striptags()

@@ -43,6 +43,10 @@ class Picture:
     height: int
     note: str = ""
 
+    def noted(self, note: str) -> Picture:
+        """The same picture with another note."""
+        return replace(self, note=note)
+
 
 def picture(data: bytes) -> Picture:
     """What `data` is, told by its content, nothing decoded.
@@ -83,8 +87,8 @@ def download(hit: Hit, transport: Transport, proxy: str | None = None) -> Pictur
                 found = fetch(hit.thumbnail, transport, hit.page, proxy)
             except GivenUp:
                 raise first from None
-            return replace(found, note=f"{THUMBNAIL}: {why}")
-    return replace(fetch(hit.thumbnail, transport, hit.page, proxy), note=f"{THUMBNAIL}: {why}")
+            return found.noted(f"{THUMBNAIL}: {why}")
+    return fetch(hit.thumbnail, transport, hit.page, proxy).noted(f"{THUMBNAIL}: {why}")
 
 
 def fetch(url: str, transport: Transport, page: str, proxy: str | None) -> Picture:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from whoswho import tables
 from whoswho.crawl.site import Search
+from whoswho.errors import UserError
 
 NAME = Path(".whoswho/crawl/finished.csv")
 COLUMNS = ("data", "label", "site", "search", "face", "limit", "full")
@@ -41,6 +42,8 @@ class Finished:
         if self._path.exists():
             for row in tables.read(self._path, COLUMNS):
                 key = tuple(row[name] for name in COLUMNS[:5])
+                if not row["limit"].isdecimal():
+                    raise UserError(f"{self._path}: is damaged; delete it, then run this again")
                 self._marks[key] = Asked(int(row["limit"]), row["full"] == "1", row["face"] == "1")
 
     def covers(self, search: Search, site: str, asked: Asked) -> bool:

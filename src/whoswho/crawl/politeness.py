@@ -1,4 +1,4 @@
-"""Not asking too much of one host: so many requests at once, a gap between two, rests it asks for."""
+"""Not asking too much of one host: how many requests at once, how often, and rests it asks for."""
 
 from __future__ import annotations
 

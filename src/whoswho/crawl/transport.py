@@ -26,8 +26,10 @@ from urllib3.exceptions import (
     HTTPError,
     IncompleteRead,
     InvalidHeader,
+    LocationValueError,
     NameResolutionError,
     NewConnectionError,
+    ProxyError,
     SSLError,
 )
 from urllib3.exceptions import TimeoutError as NoAnswer
@@ -232,6 +234,8 @@ class Transport:
             else:
                 response.close()  # whatever it sends beside the redirect is not read
             return body, location
+        except (LocationValueError, UnicodeError) as error:  # found only by those who connect
+            raise GivenUp(f"not an address: {_words(error)}") from None
         except (HTTPError, HTTPException, OSError) as error:
             if clock.over or self._stopped.is_set():
                 raise self._over() from None
@@ -346,7 +350,8 @@ def _verdict(error: Exception, host: str, limits: Limits) -> GivenUp | _Again:
         return _Again(f"no byte from {host} within {limits.silence:g} s", host)
     if isinstance(error, IncompleteRead) or "IncompleteRead" in str(error):
         return _Again("ends early", host)
-    return _Again(f"connection to {host}: {_words(error)}", host)
+    to = "the proxy" if isinstance(error, ProxyError) else host
+    return _Again(f"connection to {to}: {_words(error)}", host)
 
 
 def _words(error: Exception) -> str:

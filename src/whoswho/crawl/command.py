@@ -1,0 +1,83 @@
+"""What the options of `whoswho crawl` ask for."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from whoswho import paths
+from whoswho.crawl import folder, keywords, proxies, sites, urls
+from whoswho.crawl.crawl import Options, Source, from_site
+from whoswho.errors import UserError
+
+KEYWORDS = Path("keywords.txt")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where to crawl into, from what, and how."""
+
+    data: Path
+    sources: Sequence[Source]
+    options: Options
+
+
+def plan(workspace: Path, given: argparse.Namespace) -> Plan:
+    """The plan that the parsed options of the command line ask for.
+
+    Raises:
+        UserError: options that do not go together, or a file that cannot be used.
+    """
+    data = given.out or workspace / paths.DATA
+    tracked = data.with_name(f"{data.name}.dvc")
+    if not data.exists() and tracked.exists():
+        raise UserError(
+            f"{data}: not there, but {tracked.name} is; `dvc pull {tracked.name}` brings the set "
+            f"and what it bars, or delete {tracked.name} to begin a new one"
+        )
+    if data.exists() and not data.is_dir():
+        raise UserError(f"{data}: is a file; give a folder to --out")
+    if (given.link or given.label is not None) and given.folder is None:
+        raise UserError("--link and --label say how to take --folder; give --folder DIR")
+    if given.threads < 1:
+        raise UserError("--threads 0: nothing would be asked; give 1 or more")
+    options = Options(
+        limit=given.limit,
+        full=given.full,
+        face=given.face,
+        threads=given.threads,
+        proxies=proxies.read(given.proxies) if given.proxies else (),
+        again=given.again,
+        allow_private=given.allow_private,
+    )
+    return Plan(data, _sources(workspace, given, options), options)
+
+
+def _sources(workspace: Path, given: argparse.Namespace, options: Options) -> list[Source]:
+    found = []
+    if given.urls is not None:
+        table = urls.Urls(given.urls)
+        found.append(Source(urls.NAME, lambda *_: table, table.searches()))
+    if given.folder is not None:
+        top = folder.Folder(given.folder, given.label)
+        found.append(Source(folder.NAME, lambda *_: top, top.searches(), link=given.link))
+    if not found or given.sites is not None or given.keywords is not None:
+        searches = keywords.read(given.keywords or workspace / KEYWORDS)
+        names = _names(given.sites) if given.sites is not None else sites.USUAL
+        found += [from_site(name, searches, options, window=given.window) for name in names]
+    return found
+
+
+def _names(text: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip().lower() for name in text.split(",") if name.strip()))
+    for name in names:
+        if name not in sites.NAMES:
+            close = difflib.get_close_matches(name, sites.NAMES, 1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(sites.NAMES)}"
+            raise UserError(f"--sites {name}: no such site; {hint}")
+    if not names:
+        raise UserError(f"--sites: names none; known are {', '.join(sites.NAMES)}")
+    return names
