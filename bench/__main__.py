@@ -13,48 +13,17 @@ import os
 import platform
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from PIL import Image, ImageEnhance, UnidentifiedImageError
 
-from bench.workspace import REPOSITORY, copy_of_the_repository, environment, set_params
+from bench import cleaning
+from bench.processes import measure, stage
+from bench.workspace import REPOSITORY, copy_of_the_repository, set_params
 from whoswho import tables
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A finished process: wall seconds, and the largest resident memory of it or a child in MB.
-
-    A process starts with its parent's size on Linux, so the benchmark itself must stay small.
-    """
-
-    seconds: float
-    peak_mb: float
-
-
-def measure(*command: str | Path, cwd: Path) -> Measured:
-    """Run a command to its end and measure it from outside; its failure ends the benchmark."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [str(part) for part in command],
-        cwd=cwd, env=environment(cwd), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    said = process.stdout.read() if process.stdout else ""
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        sys.exit(f"bench: {' '.join(map(str, command))} failed:\n{said}")
-    return Measured(time.perf_counter() - start, usage.ru_maxrss / 1024)
-
-
-def stage(name: str, workspace: Path) -> Measured:
-    """Run one stage of the pipeline in `workspace`."""
-    return measure(sys.executable, workspace / "src" / "stage.py", name, cwd=workspace)
 
 
 def draw_pictures(folder: Path, count: int, drawn: Path) -> None:
@@ -186,6 +155,7 @@ def main() -> None:
     print(f"machine: {machine()}")
     sys.stdout.reconfigure(line_buffering=True)  # a line appears when it is measured
     with tempfile.TemporaryDirectory(prefix="whoswho-bench-") as scratch:
+        cleaning.main(Path(scratch))
         commands(Path(scratch))
         learning(Path(scratch), options.pictures, options.epochs)
         memory(Path(scratch), (100, 500))
