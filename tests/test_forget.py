@@ -22,7 +22,6 @@ from pathlib import Path
 import lifecycle_outputs as small
 import pytest
 from conftest import REPOSITORY
-from lifecycle_models import make_model
 from lifecycle_store import fixture_made, fixture_root  # noqa: F401
 from pipeline import FAST, Workspace, commit
 
@@ -30,7 +29,7 @@ from bench.workspace import environment
 from whoswho import cli, paths, tables
 from whoswho.crawl import forget, forgotten, manifest, versioned
 from whoswho.errors import UserError
-from whoswho.lifecycle import completion, holders, registry, tracking
+from whoswho.lifecycle import completion, holders, tracking
 from whoswho.pictures.face_cache import FaceCache
 
 IMAGE = "https://pictures.example/mina/1.jpg"
@@ -120,7 +119,9 @@ class Set:
         return {
             path.relative_to(self.root).as_posix()
             for path in (self.root / folder).rglob("*")
-            if (path.is_file() or path.is_symlink()) and ".dvc" not in path.parts
+            if (path.is_file() or path.is_symlink())
+            and ".dvc" not in path.parts
+            and path.suffix != ".lock"
         } - {"dvc.yaml", "review.csv", "data/forgotten.csv"}
 
     def take(self, **asked: str) -> forget.Traces:
@@ -207,6 +208,15 @@ def test_a_picture_edited_since_its_crawl_goes_by_its_address(made_set: Set) -> 
     barred = forgotten.load(made_set.root / "data")
     assert barred.bars_picture(sha256("one"))
     assert barred.bars_picture(sha256("one, turned upright"))
+
+
+def test_thumbnails_given_as_data_are_not_one_address(made_set: Set) -> None:
+    for number in (1, 2):
+        made_set.put(f"Jun/naver_000{number}.jpg", f"small {number}", "data:image/jpeg")
+    made_set.take(sha256=sha256("small 1"))
+    assert "data/Jun/naver_0001.jpg" not in made_set.there()
+    assert "data/Jun/naver_0002.jpg" in made_set.there()
+    assert forgotten.load(made_set.root / "data").addresses == frozenset()
 
 
 def test_a_label_goes_whole_and_so_does_what_was_moved_to_it(made_set: Set) -> None:
@@ -421,6 +431,7 @@ def test_what_is_not_there_is_barred_ahead(made_set: Set) -> None:
     ("arguments", "said"),
     [
         ([], "say what, with --url, --sha256 or --label"),
+        (["--url", "data:image/png;base64,AA"], "not an address in the net"),
         (["--sha256", "abc"], "not 64 hexadecimal digits"),
         (["--label", "Mnia"], "did you mean 'Mina'?"),
     ],
@@ -499,33 +510,30 @@ def test_objects_are_named_in_the_cache_and_in_every_remote(
     assert "DVC remote disk: perhaps (no file tells any more" in said
 
 
-def test_runs_and_versions_are_named_until_they_are_deleted(
-    root: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_runs_and_versions_are_named(root: Path) -> None:
     outputs = small.write(root)
-    folder = make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
-    shutil.copy(folder / "weights.safetensors", outputs.folder / "model")
     store = tracking.open_store(root)
-    digest = small.digest(outputs)
-    run = completion.completed_run(store, outputs, digest, root / "reports", {}, {})
-    registry.register(store, run.info.run_id, outputs, digest, "always")
+    run = completion.completed_run(
+        store, outputs, small.digest(outputs), root / "reports", {}, {}
+    ).info.run_id  # fmt: skip
     row = next(row for row in outputs.split if row["split"] == "train")
+    (held,) = holders.holding(root, {row["sha256"]}, set())
+    assert str(held) == f"run {run}: in its train pictures"
 
+    store.client.create_registered_model("whoswho")
+    store.client.create_model_version("whoswho", "file:///nowhere", run)
+    store.client.set_registered_model_alias("whoswho", "champion", "1")
     assert holders.holding(root, {sha256("another")}, set()) == []
     (by_label,) = holders.holding(root, set(), {row["label"]})
-    assert by_label.splits == ("test", "train", "validation")
-    (held,) = holders.holding(root, {row["sha256"]}, set())
-    assert str(held) == (f"version 1 (challenger) of run {run.info.run_id}: in its train pictures")
-    for line in held.deletion:
-        done = subprocess.run(
-            ["bash", "-c", line], cwd=root, capture_output=True, text=True,
-            env=environment(REPOSITORY, MLFLOW_TRACKING_URI=store.uri),
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-    assert holders.holding(root, {row["sha256"]}, set()) == []
-    assert registry.versions(store) == []
-    files = [path for path in (root / "mlartifacts").rglob("*") if path.is_file()]
-    assert files == [], "weights and figures are gone from the disk"
+    assert str(by_label) == (
+        f"version 1 (champion) of run {run}: in its test, train, validation pictures"
+    )
+    shutil.rmtree(root / "mlartifacts" / run / "artifacts" / "dataset")
+    (lost,) = holders.holding(root, {sha256("another")}, set())
+    assert "nobody can tell" in str(lost)
+    store.client.delete_run(run)
+    (deleted,) = holders.holding(root, {sha256("another")}, set())
+    assert not any(line.startswith("mlflow runs delete") for line in deleted.deletion)
 
 
 @pytest.fixture(scope="module", name="trained")
@@ -579,3 +587,13 @@ def test_a_training_picture_is_taken_down_to_the_last_object(trained: Workspace)
     assert "DVC cache" not in again
     assert "DVC remote team: perhaps (no file tells any more" in again
     assert "version 1" in again, "MLflow's side is another step"
+
+    for line in steps:
+        if line.strip().startswith(("python", "mlflow")):
+            store = f"sqlite:///{trained.path / 'mlflow.db'}"
+            trained.run("bash", "-c", line, MLFLOW_TRACKING_URI=store)
+    left = [path for path in (trained.path / "mlartifacts").rglob("*") if path.is_file()]
+    assert left == [], "weights and figures are gone from the disk"
+    last = trained.run("whoswho", "forget", "--sha256", picked["sha256"]).stdout
+    assert "version 1" not in last
+    assert "next:" not in last

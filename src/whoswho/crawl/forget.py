@@ -17,12 +17,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 from dvc.repo import Repo
 
 from whoswho import paths, tables
-from whoswho.cleaning import thumbnails
+from whoswho.cleaning import review, thumbnails
 from whoswho.crawl import forgotten, manifest, versioned
 from whoswho.errors import UserError
 from whoswho.labels import from_folder, is_litter
@@ -42,6 +43,11 @@ class Asked:
     addresses: frozenset[str] = frozenset()
     pictures: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        """Of the addresses: spellings of one are equal by it."""
+        return frozenset(map(forgotten.address_hash, self.addresses))
 
 
 @dataclass(frozen=True)
@@ -105,6 +111,11 @@ def asked(urls: Iterable[str], pictures: Iterable[str], labels: Iterable[str]) -
             raise UserError(
                 f"--sha256 {sha256}: not 64 hexadecimal digits; `sha256sum FILE` prints them, "
                 "data/manifest.csv and artifacts/clean/decisions.csv list them"
+            )
+    for url in named.addresses:
+        if not url.startswith(("http://", "https://")):
+            raise UserError(
+                f"--url {url[:60]}: not an address in the net; name the picture by --sha256"
             )
     if not (named.addresses or named.pictures or named.labels):
         raise UserError("forget: say what, with --url, --sha256 or --label (each may be repeated)")
@@ -183,7 +194,7 @@ def remove(workspace: Path, traces: Traces) -> None:
     forgotten.add(
         data,
         pictures=traces.pictures,
-        addresses={*asked.addresses, *(row["image_url"] for row in traces.rows)} - {""},
+        addresses=asked.addresses | {row["image_url"] for row in traces.rows if _is_address(row)},
         labels=asked.labels,
     )
     _forget_faces(workspace, traces.pictures)
@@ -196,9 +207,13 @@ def remove(workspace: Path, traces: Traces) -> None:
     for folder in traces.folders:
         _delete(data / folder)
     _remove_empty({(data / file).parent for file in traces.files}, data)
-    _strike(workspace / paths.REVIEW, lambda row: _review_goes(row, traces))
+    with review.locked(workspace / paths.REVIEW):
+        _strike(workspace / paths.REVIEW, lambda row: _review_goes(row, traces))
+    columns, rows = manifest.read(data)
     gone = set(traces.files)
-    _strike(manifest.path(data), lambda row: _row_goes(row, asked, gone, traces.pictures))
+    kept = [row for row in rows if not _row_goes(row, asked, gone, traces.pictures)]
+    if len(kept) < len(rows):
+        manifest.write(data, columns, kept)
 
 
 def places(repo: Repo, workspace: Path, traces: Traces) -> list[versioned.Place]:
@@ -241,7 +256,7 @@ class _Tables:
             return tables.read(path, columns) if path.is_file() else None
 
         return cls(
-            rows(manifest.path(workspace / paths.DATA), manifest.COLUMNS) or [],
+            manifest.read(workspace / paths.DATA)[1],
             rows(workspace / paths.REVIEW, REVIEW_COLUMNS) or [],
             rows(workspace / DECISIONS, ("file", "label", "sha256", "group")),
             rows(workspace / SPLIT, ("sha256", "label", "path")),
@@ -331,15 +346,19 @@ def _below(file: str, folders: Iterable[str]) -> bool:
 
 def _row_goes(row: Row, asked: Asked, files: Set[str], pictures: Set[str]) -> bool:
     """Whether a row of the manifest speaks of a picture that goes, or of what was asked for."""
-    return (
+    if (
         row["sha256"] in pictures
         or row["file"] in files
         or from_folder(row["label"]) in asked.labels
-        or bool(
-            {forgotten.address_hash(row[name]) for name in ("image_url", "page_url") if row[name]}
-            & {forgotten.address_hash(address) for address in asked.addresses}
-        )
-    )
+    ):
+        return True
+    urls = ([row["image_url"]] if _is_address(row) else []) + [row["page_url"]]
+    return bool(asked.hashes) and any(forgotten.address_hash(url) in asked.hashes for url in urls)
+
+
+def _is_address(row: Row) -> bool:
+    """Whether a row has its picture's address; of a data: one it keeps the type alone."""
+    return bool(row["image_url"]) and not row["image_url"].startswith("data:")
 
 
 def _review_goes(row: Row, traces: Traces) -> bool:
