@@ -265,8 +265,8 @@ def parser() -> argparse.ArgumentParser:
         help="google, naver, commons; several with commas (default: google,naver)",
     )  # fmt: skip
     added.add_argument(
-        "--limit", type=_count, default=100, metavar="N",
-        help="pictures of a label from a site, 0: all it shows (default: 100)",
+        "--limit", type=_count, metavar="N",
+        help="pictures of a label from a site, 0: all (default: 100 of a search, a list whole)",
     )  # fmt: skip
     added.add_argument("--full", action="store_true", help="full pictures, not thumbnails (slow)")
     added.add_argument("--face", action="store_true", help="only pictures the site sees faces on")

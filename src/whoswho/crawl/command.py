@@ -14,6 +14,7 @@ from whoswho.crawl.crawl import Options, Source, from_site
 from whoswho.errors import UserError
 
 KEYWORDS = Path("keywords.txt")
+LIMIT = 100  # of a search; a list that somebody made is taken whole
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,6 @@ def plan(workspace: Path, given: argparse.Namespace) -> Plan:
     if given.threads < 1:
         raise UserError("--threads 0: nothing would be asked; give 1 or more")
     options = Options(
-        limit=given.limit,
         full=given.full,
         face=given.face,
         threads=given.threads,
@@ -58,16 +58,20 @@ def plan(workspace: Path, given: argparse.Namespace) -> Plan:
 
 def _sources(workspace: Path, given: argparse.Namespace, options: Options) -> list[Source]:
     found = []
+    limit = given.limit if given.limit is not None else 0
     if given.urls is not None:
         table = urls.Urls(given.urls)
-        found.append(Source(urls.NAME, lambda *_: table, table.searches()))
+        found.append(Source(urls.NAME, lambda *_: table, table.searches(), limit))
     if given.folder is not None:
         top = folder.Folder(given.folder, given.label)
-        found.append(Source(folder.NAME, lambda *_: top, top.searches(), link=given.link))
+        found.append(Source(folder.NAME, lambda *_: top, top.searches(), limit, link=given.link))
     if not found or given.sites is not None or given.keywords is not None:
         searches = keywords.read(given.keywords or workspace / KEYWORDS)
         names = _names(given.sites) if given.sites is not None else sites.USUAL
-        found += [from_site(name, searches, options, window=given.window) for name in names]
+        limit = given.limit if given.limit is not None else LIMIT
+        found += [
+            from_site(name, searches, options, limit=limit, window=given.window) for name in names
+        ]
     return found
 
 

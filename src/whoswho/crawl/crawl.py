@@ -45,6 +45,7 @@ class Source:
     Attributes:
         site: its name.
         make: gives the site for a transport and a proxy.
+        limit: pictures a label gets from it, 0: all.
         thumbnails: it is asked for thumbnails.
         link: its files are linked, not copied.
     """
@@ -52,6 +53,7 @@ class Source:
     site: str
     make: MakeSite
     searches: Sequence[Search]
+    limit: int = 0
     thumbnails: bool = False
     link: bool = False
 
@@ -61,7 +63,6 @@ class Options:
     """How to crawl.
 
     Attributes:
-        limit: pictures of a label from a site, 0: all.
         full, face: what sites are asked for; see `sites.SiteOptions`.
         threads: searches side by side.
         proxies: taken in turn by the threads.
@@ -69,7 +70,6 @@ class Options:
         allow_private: let addresses lead to this machine and its network.
     """
 
-    limit: int = 0
     full: bool = False
     face: bool = False
     threads: int = 2
@@ -259,8 +259,8 @@ class _Crawl:
 
     def _label(self, task: _Task, made: dict[str, Site], proxy: str | None) -> None:
         """All searches of a label at a site."""
-        options = self._options
-        asked = Asked(options.limit, options.full or not task.source.thumbnails, options.face)
+        options, limit = self._options, task.source.limit
+        asked = Asked(limit, not task.source.thumbnails, options.face)
         for search in task.searches:
             if self._stop.is_set():
                 return
@@ -268,7 +268,7 @@ class _Crawl:
             if not options.again and self._is_done(task, search, asked, len(there)):
                 self.skipped += 1
                 continue
-            if options.limit and len(there) >= options.limit:
+            if limit and len(there) >= limit:
                 return  # the searches before this one brought enough
             if task.source.site not in made:
                 made[task.source.site] = task.source.make(self._transport, proxy)
@@ -301,7 +301,7 @@ class _Crawl:
         self, task: _Task, search: Search, site: Site, there: set[str], proxy: str | None
     ) -> Outcome:
         """Ask one site for one search and keep what it finds."""
-        limit = self._options.limit
+        limit = task.source.limit
         outcome = Outcome()
         fetching: deque[tuple[Hit, Future[Picture]]] = deque()
         more = True
@@ -450,7 +450,9 @@ def _closable(hits: Iterator[Hit]) -> Generator[Hit, None, None]:
     yield from hits
 
 
-def from_site(name: str, searches: Sequence[Search], options: Options, *, window: bool) -> Source:
+def from_site(
+    name: str, searches: Sequence[Search], options: Options, *, limit: int, window: bool = False
+) -> Source:
     """The source that asks a site for each search; `window` shows its browser."""
 
     def make(transport: Transport, proxy: str | None) -> Site:
@@ -459,7 +461,7 @@ def from_site(name: str, searches: Sequence[Search], options: Options, *, window
         )
         return sites.make(name, how)
 
-    return Source(name, make, searches, thumbnails=not options.full)
+    return Source(name, make, searches, limit, thumbnails=not options.full)
 
 
 def check(sources: Sequence[Source], options: Options) -> None:
