@@ -15,17 +15,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pytest
+import search_sites
 from conftest import skip_or_fail
 from ruamel.yaml import YAML
 from search_sites import Play, Site, data_url, serving
 
-from whoswho.crawl import browser, markup, results_page
+from whoswho import tables
+from whoswho.crawl import browser, crawl, manifest, markup, results_page
 from whoswho.crawl.google import Google
 from whoswho.crawl.image_search import ImageSearch
 from whoswho.crawl.naver import Naver
 from whoswho.crawl.results_page import Patience
 from whoswho.crawl.site import Hit, Search, SiteError
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line_errors
 
 BOTH = pytest.mark.parametrize("kind", [Google, Naver])
 FOR_RESULTS = Patience(growth=1.5)  # what comes does so at once; what ends must be seen to end
@@ -573,3 +575,65 @@ def test_the_browser_asks_through_the_proxy(server: Site) -> None:
     finally:
         site.close()
     assert any(asked.startswith("http://images.example/search?") for asked in server.play.asked)
+
+
+# --- The whole crawl -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def crawl_google(
+    chrome: browser.Browser, server: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[dict[str, str]]]:
+    """Crawl the site that does what `play` says; the rows of the manifest."""
+    monkeypatch.setattr(ImageSearch, "close", lambda self: None)
+    data = tmp_path / "data"
+
+    def run(play: Play, limit: int, patience: Patience) -> list[dict[str, str]]:
+        def make(*_: object) -> Google:
+            site = Google(
+                full=True, face=False, address=server.address("google"), allow_private=True
+            )
+            monkeypatch.setattr(site, "patience", patience)
+            monkeypatch.setattr(site, "_browser", chrome)
+            return site
+
+        chrome.driver.get("about:blank")
+        server.play = play
+        source = crawl.Source("google", make, [SEARCH], limit=limit)
+        with one_line_errors():
+            crawl.run(tmp_path, data, [source], crawl.Options(full=True, allow_private=True))
+        return tables.read(data / manifest.NAME)
+
+    return run
+
+
+def test_one_picture_a_hit_and_the_thumbnail_only_where_the_large_one_cannot_be_had(
+    crawl_google: Callable[..., list[dict[str, str]]], server: Site, tmp_path: Path
+) -> None:
+    def large(number: int) -> str:
+        return "refused" if number % 5 == 2 else "served"
+
+    rows = crawl_google(Play(results=40, large=large), 20, FOR_RESULTS)
+    files = {path.name for path in (tmp_path / "data" / SEARCH.label).iterdir()}
+    assert len(rows) == len(files) == 20
+    assert {Path(row["file"]).name for row in rows} == files
+    assert [row["rank"] for row in rows] == [str(rank) for rank in range(1, 21)]
+    for number, row in enumerate(rows):
+        refused = large(number) == "refused"
+        size = search_sites.THUMBNAIL if refused else search_sites.LARGE
+        assert (row["width"], row["height"]) == tuple(map(str, size))
+        assert ("thumbnail" in row["note"] and "403" in row["note"]) == refused
+        assert row["page_url"] == server.page(number)
+
+
+def test_a_changed_page_ends_with_2_and_the_mended_one_is_crawled(
+    crawl_google: Callable[..., list[dict[str, str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        crawl_google(Play(kind="renamed"), 3, FOR_CAUSES)
+    assert caught.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    first = markup.load(markup.FOLDER / "google.yaml").results[0]
+    for part in ("google", SEARCH.text, "`results`", "selectors/google.yaml", first):
+        assert part in said
+    assert len(crawl_google(Play(), 3, FOR_RESULTS)) == 3
