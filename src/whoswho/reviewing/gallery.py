@@ -86,13 +86,15 @@ class Gallery:
     """All pictures in the order shown.
 
     Attributes:
-        version: another text whenever one of the tables is another.
+        version: another text whenever one of the tables was written anew (see `version`).
+        cleaned: hash of decisions.csv.
         reasons: those pictures are shown under, in order.
         labels: the folders of data/, sorted.
         no_suspects: why no suspect is shown; empty where some are.
     """
 
     version: str
+    cleaned: str
     pictures: Sequence[Picture]
     reasons: Sequence[str]
     labels: Sequence[str]
@@ -102,7 +104,7 @@ class Gallery:
 
 
 def version(workspace: Path) -> str:
-    """Another text whenever one of the tables the gallery is made from is another."""
+    """Another text whenever one of the tables the gallery is made from was written anew."""
     marks = []
     for name in SOURCES:
         try:
@@ -128,7 +130,9 @@ def load(workspace: Path) -> Gallery:
     for place, one in enumerate(pictures):
         row = suspects.get((one.file, one.sha256))
         if row is not None and one.section == KEPT and row["label"] == one.counts_under:
-            pictures[place] = replace(one, section=SUSPECTS, suspect=_suspect(row))
+            pictures[place] = replace(
+                one, section=SUSPECTS, split=one.split or row["split"], suspect=_suspect(row)
+            )
     counts = Counter(one.reason for one in pictures if one.section == DROPPED)
     reasons = sorted(counts, key=lambda reason: (-counts[reason], reason))
     pictures.sort(key=lambda one: _order(one, reasons))
@@ -138,6 +142,7 @@ def load(workspace: Path) -> Gallery:
             by_sha256.setdefault(one.sha256, []).append(one)
     return Gallery(
         before,
+        paths.sha256(workspace / DECISIONS),
         pictures,
         reasons,
         sorted({one.label for one in pictures if one.label}),
@@ -151,7 +156,7 @@ def as_json(gallery: Gallery) -> dict[str, Any]:
     """The gallery as the page reads it; every `shown` is what a page can write of a name."""
     places = {one.file: place for place, one in enumerate(gallery.pictures)}
     return {
-        "version": gallery.version,
+        "cleaned": gallery.cleaned,
         "reasons": [{"name": reason, "says": SAYS.get(reason, "")} for reason in gallery.reasons],
         "labels": [{"name": label, "shown": fonts.drawable(label)} for label in gallery.labels],
         "noSuspects": _shown(gallery.no_suspects),
@@ -286,7 +291,7 @@ def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Row], str]:
     rows = tables.read(
         table,
         (
-            "file", "sha256", "label", "suggested", "probability_label",
+            "file", "sha256", "label", "split", "suggested", "probability_label",
             "probability_suggested", "rank",
         ),
     )  # fmt: skip

@@ -12,6 +12,7 @@ const SECTIONS = {
 let pictures = []; // as the server gives them, with their card and what is searched
 let words = new Map(); // of picture keys: what a person says, as review.csv has it
 let version = "";
+let cleaned = "";
 let labels = [];
 let reasons = [];
 let visible = []; // places in pictures
@@ -65,7 +66,7 @@ async function send(picture, word, isUndo = false) {
   const { body, changed } = await ask("decision", {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Whoswho-Token": token },
-    body: JSON.stringify({ sha256: picture.sha256, label: picture.label, word, seen: before }),
+    body: JSON.stringify({ cleaned, sha256: picture.sha256, label: picture.label, word, seen: before }),
   });
   words.set(keyOf(picture), body.word);
   redraw(picture);
@@ -479,7 +480,7 @@ window.addEventListener("focus", () => version && inTurn(refresh));
 
 async function start() {
   const { body } = await ask("gallery");
-  ({ pictures, labels, reasons, version } = body);
+  ({ pictures, labels, reasons, version, cleaned } = body);
   setWords(body.words);
   lay(body.noSuspects);
   fillFilters();

@@ -81,7 +81,9 @@ class Page:
         with self._lock:
             if self._read is None or self._read[0].version != gallery.version(self.workspace):
                 read = gallery.load(self.workspace)
-                self._read = read, gallery.as_json(read)
+                shown = gallery.as_json(read)
+                version = paths.digest(json.dumps(shown))
+                self._read = read, shown | {"version": version}
             return self._read
 
     def words(self) -> list[dict[str, Any]]:
@@ -92,9 +94,23 @@ class Page:
             for (sha256, label), word in held.items()
         ]
 
-    def decide(self, sha256: str, label: str, word: Word | None, seen: Word | None) -> Word | None:
-        """Write a decision about a picture that is there; see `review.record`."""
+    def decide(
+        self, cleaned: str, sha256: str, label: str, word: Word | None, seen: Word | None
+    ) -> Word | None:
+        """Write a decision about a picture that is there; see `review.record`.
+
+        DVC notes review.csv as it is when a stage ends, not as the stage read it: a decision made
+        meanwhile would count as taken and not be. So none is written while cleaning runs, nor on a
+        page from before it.
+        """
+        if not (self.workspace / gallery.DECISIONS).exists():
+            raise Refused(
+                "`dvc repro` is cleaning, or was interrupted, and would miss this decision; "
+                "decide when it is done"
+            )
         shown = self.gallery
+        if cleaned != shown.cleaned:
+            raise Refused("the pictures were cleaned anew since this page was loaded; reload it")
         picture = shown.by_key.get((sha256, label))
         if picture is None:
             raise Refused(
@@ -173,10 +189,10 @@ def listen(page: Page, host: str, port: int) -> BaseWSGIServer:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         opened = socket.create_server((host, port), family=family)
-    except OSError as error:
+    except (OSError, OverflowError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or error
         raise UserError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}; choose another "
-            "with --port"
+            f"cannot listen on {host}, port {port}: {why}; choose another with --host or --port"
         ) from None
     with opened:  # the server duplicates it
         return make_server(
@@ -230,7 +246,7 @@ def application(page: Page, host: str = "127.0.0.1") -> Flask:
 
     @app.get("/words")
     def words() -> dict[str, Any]:
-        return {"version": page.gallery.version, "words": page.words()}
+        return {"version": page.shown["version"], "words": page.words()}
 
     @app.get("/thumbnail/<sha256>")
     def thumbnail(sha256: str) -> Response:
@@ -252,9 +268,7 @@ def application(page: Page, host: str = "127.0.0.1") -> Flask:
 
     @app.post("/decision")
     def decision() -> dict[str, Any]:
-        asked = request.get_json()
-        sha256, label, word, seen = _asked(asked)
-        now = page.decide(sha256, label, word, seen)
+        now = page.decide(*_asked(request.get_json()))
         return {"word": now and asdict(now)}
 
     return app
@@ -315,18 +329,18 @@ def _is_this_machine(header: str, host: str) -> bool:
     return True
 
 
-def _asked(asked: object) -> tuple[str, str, Word | None, Word | None]:
+def _asked(asked: object) -> tuple[str, str, str, Word | None, Word | None]:
     """The parts of a decision, checked for their kind."""
-    if not isinstance(asked, dict) or set(asked) != {"sha256", "label", "word", "seen"}:
-        abort(400, "a decision has sha256, label, word and seen")
-    sha256, label = asked["sha256"], asked["label"]
-    if not isinstance(sha256, str) or not isinstance(label, str):
-        abort(400, "sha256 and label are texts")
+    texts = ("cleaned", "sha256", "label")
+    if not isinstance(asked, dict) or set(asked) != {*texts, "word", "seen"}:
+        abort(400, f"a decision has {', '.join(texts)}, word and seen")
+    if not all(isinstance(asked[name], str) for name in texts):
+        abort(400, f"{', '.join(texts)} are texts")
     word = _word(asked["word"])
     if word is not None:
         # One line, as a table's cell should be.
         word = Word(word.decision, word.other_label, " ".join(word.why.split()), word.when)
-    return sha256, label, word, _word(asked["seen"])
+    return asked["cleaned"], asked["sha256"], asked["label"], word, _word(asked["seen"])
 
 
 def _word(value: object) -> Word | None:
