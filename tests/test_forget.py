@@ -22,12 +22,16 @@ from pathlib import Path
 import lifecycle_outputs as small
 import pytest
 from conftest import REPOSITORY
+from filelock import FileLock
 from lifecycle_store import fixture_made, fixture_root  # noqa: F401
+from PIL import Image
 from pipeline import FAST, Workspace, commit
 
 from bench.workspace import environment
 from whoswho import cli, paths, tables
-from whoswho.crawl import forget, forgotten, manifest, versioned
+from whoswho.crawl import finished, forget, forgotten, manifest, traces, versioned
+from whoswho.crawl.crawl import LOCK
+from whoswho.crawl.site import Search
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, holders, tracking
 from whoswho.pictures.face_cache import FaceCache
@@ -121,29 +125,32 @@ class Set:
             for path in (self.root / folder).rglob("*")
             if (path.is_file() or path.is_symlink())
             and ".dvc" not in path.parts
-            and path.suffix != ".lock"
+            and not path.name.endswith("lock")
         } - {"dvc.yaml", "review.csv", "data/forgotten.csv"}
 
-    def take(self, **asked: str) -> forget.Traces:
+    def take(self, **asked: str) -> traces.Traces:
         """Find and remove."""
         named = {kind: [asked.get(kind, "")] if kind in asked else [] for kind in KINDS}
-        traces = forget.find(self.root, forget.asked(*named.values()))
-        forget.remove(self.root, traces)
-        return traces
+        found = traces.find(self.root, traces.asked(*named.values()))
+        forget.remove(self.root, found)
+        return found
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        """`whoswho forget …` with nobody at a terminal; all it printed."""
+        """`whoswho forget …`; all it printed."""
+        return self.cli("forget", *arguments, code=code)
+
+    def cli(self, *arguments: str, code: int | None = 0) -> str:
+        """`whoswho …` with nobody at a terminal; all it printed. `code` None: any exit code."""
         said = io.StringIO()
-        nobody = pytest.MonkeyPatch()
-        nobody.setattr(sys, "stdin", io.StringIO())
         ended = 0
-        with chdir(self.root), redirect_stdout(said), redirect_stderr(said):
-            try:
-                cli.main(["forget", *arguments])
-            except SystemExit as end:
-                ended = int(end.code or 0)
-        nobody.undo()
-        assert ended == code, said.getvalue()
+        with pytest.MonkeyPatch.context() as nobody, chdir(self.root):
+            nobody.setattr(sys, "stdin", io.StringIO())
+            with redirect_stdout(said), redirect_stderr(said):
+                try:
+                    cli.main(arguments)
+                except SystemExit as end:
+                    ended = int(end.code or 0)
+        assert code in (ended, None), said.getvalue()
         return said.getvalue()
 
 
@@ -248,8 +255,8 @@ def test_a_set_already_split_and_a_label_in_another_unicode_form(tmp_path: Path)
     assert made.there() == {f"data/{split}/Jun/b.jpg" for split in paths.SPLITS}
     assert forgotten.load(tmp_path / "data").bars_picture(copied)
     with pytest.raises(UserError, match="--label train: no such label"):
-        traces = forget.find(tmp_path, forget.asked([], [], ["train"]))
-        forget.check_known(traces, elsewhere=False)
+        found = traces.find(tmp_path, traces.asked([], [], ["train"]))
+        traces.check_known(found, elsewhere=False)
 
 
 def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> None:
@@ -261,12 +268,12 @@ def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> N
     links = {"out.jpg": outside, "dvc.jpg": cached, "in.jpg": Path("google_0001.jpg")}
     for name, target in links.items():
         (made_set.root / "data/Mina" / name).symlink_to(target)
-    traces = forget.find(made_set.root, forget.asked([], [sha256("one")], []))
-    assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(traces.files)
-    assert "Mina/out.jpg" not in traces.files, "nothing outside is read"
-    (place,) = forget.places(versioned.opened(made_set.root), made_set.root, traces)
+    found = traces.find(made_set.root, traces.asked([], [sha256("one")], []))
+    assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(found.files)
+    assert "Mina/out.jpg" not in found.files, "nothing outside is read"
+    (place,) = forget.places(versioned.opened(made_set.root), made_set.root, found)
     assert list(place.objects) == [str(cached)]
-    forget.remove(made_set.root, traces)
+    forget.remove(made_set.root, found)
     assert cached.is_file(), "a name is not the object; that is named"
     made_set.take(label="Mina")
     assert outside.read_text() == "one"
@@ -421,10 +428,11 @@ def test_what_is_not_there_is_barred_ahead(made_set: Set) -> None:
     said = made_set.run("--url", "https://x.example/a.jpg", "--sha256", sha256("new"))
     assert "nothing in this repository has it" in said
     assert "barred from later crawls" in said
+    assert "  dvc repro" in said, "the bar is part of the set"
     barred = forgotten.load(made_set.root / "data")
     assert barred.bars_address("https://x.example/a.jpg")
     assert barred.bars_picture(sha256("new"))
-    assert made_set.run("--sha256", sha256("new")), "asking again is no error"
+    assert "dvc repro" not in made_set.run("--sha256", sha256("new")), "nothing new"
 
 
 @pytest.mark.parametrize(
@@ -443,6 +451,73 @@ def test_bad_input_is_one_line(made_set: Set, arguments: list[str], said: str) -
     assert "Traceback" not in answer
     assert made_set.there() == before
     assert not (made_set.root / "data/forgotten.csv").exists()
+
+
+class _Remote(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture(name="served")
+def fixture_served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    folder = tmp_path / "remote"
+    folder.mkdir()
+    handler = partial(_Remote, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_it_waits_for_no_crawl(made_set: Set) -> None:
+    before = made_set.there()
+    with FileLock(made_set.root / LOCK):
+        said = made_set.run("--label", "Mina", "--yes", code=2)
+    assert "a crawl is running here and nothing was removed" in said
+    assert made_set.there() == before
+
+
+def test_marks_of_finished_searches_name_the_label_no_more(made_set: Set) -> None:
+    marks = finished.Finished(made_set.root, made_set.root / "data")
+    for label in ("Mina", "Jun"):
+        marks.add(Search(f"{label} actress", label), "google", finished.Asked(10, False, False))
+    made_set.take(label="Mina")
+    text = (made_set.root / finished.NAME).read_text()
+    assert "Mina" not in text
+    assert "Jun" in text
+
+
+def test_a_later_crawl_brings_nothing_back(
+    made_set: Set, served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, address = served
+    album, table = made_set.root / "album", made_set.root / "urls.csv"
+    (album / "Sora").mkdir(parents=True)
+    for name, color in (("a.png", "red"), ("b.png", "blue")):
+        Image.new("RGB", (90, 90), color).save(album / "Sora" / name)
+        shutil.copy(album / "Sora" / name, folder)
+    tables.write(table, ("url", "label"), [
+        {"url": f"{address}/{name}", "label": "Sora"} for name in ("a.png", "b.png")
+    ])  # fmt: skip
+    red = paths.sha256(album / "Sora/a.png")
+    crawl = ("crawl", "--urls", str(table), "--allow-private", "--again")
+    made_set.cli(*crawl)
+    assert len(made_set.there("data/Sora")) == 2
+    made_set.run("--sha256", red, "--yes")
+    assert len(made_set.there("data/Sora")) == 1
+
+    said = made_set.cli(*crawl)
+    assert "forgotten.csv" in said
+    assert len(made_set.there("data/Sora")) == 1, "neither by its bytes"
+    Image.new("RGB", (90, 90), "darkred").save(folder / "a.png")
+    made_set.cli(*crawl)
+    assert len(made_set.there("data/Sora")) == 1, "nor by its address with other bytes"
+    made_set.cli("crawl", "--folder", str(album))
+    files = [made_set.root / file for file in made_set.there("data/Sora")]
+    assert red not in {paths.sha256(file) for file in files}, "nor from elsewhere"
+    made_set.run("--label", "Sora", "--yes")
+    made_set.cli("crawl", "--folder", str(album), code=None)
+    assert not (made_set.root / "data/Sora").exists(), "a person's name is barred"
 
 
 def test_a_table_that_cannot_be_read_stops_before_anything_goes(made_set: Set) -> None:
@@ -465,22 +540,6 @@ def test_an_absent_store_stops_no_takedown(made_set: Set, monkeypatch: pytest.Mo
     said = made_set.run("--label", "Mina", "--yes")
     assert "warning: no run or version was looked into" in said
     assert not (made_set.root / "data/Mina").exists()
-
-
-class _Remote(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@pytest.fixture(name="served")
-def fixture_served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
-    folder = tmp_path / "remote"
-    folder.mkdir()
-    handler = partial(_Remote, directory=str(folder))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield folder, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def test_objects_are_named_in_the_cache_and_in_every_remote(

@@ -59,25 +59,25 @@ def forget(options: argparse.Namespace) -> None:
     from whoswho.cleaning import listing
     from whoswho.crawl import forget as removal
     from whoswho.crawl import forget_words as words
-    from whoswho.crawl import versioned
+    from whoswho.crawl import traces, versioned
 
     workspace = paths.workspace()
-    asked = removal.asked(options.url, options.sha256, options.label)
-    traces = removal.find(workspace, asked, with_copies=options.with_copies)
+    asked = traces.asked(options.url, options.sha256, options.label)
+    found = traces.find(workspace, asked, with_copies=options.with_copies)
     repo = versioned.opened(workspace)
-    places = removal.places(repo, workspace, traces)
-    models = _holders(workspace, traces.pictures, asked.labels)
-    removal.check_known(traces, elsewhere=bool(models))
-    print("\n".join(words.before(traces, places, [str(model) for model in models], workspace)))
+    places = removal.places(repo, workspace, found)
+    models = _holders(workspace, found.pictures, asked.labels)
+    traces.check_known(found, elsewhere=bool(models))
+    print("\n".join(words.before(found, places, [str(model) for model in models], workspace)))
     if options.dry_run:
         print("dry run: nothing was changed, nothing is barred")
         return
-    if traces.any and not options.yes:
+    if found.any and not options.yes:
         _confirm("Remove them here?")
-    removal.remove(workspace, traces)
+    changed = removal.remove(workspace, found)
     deletion = [line for model in models for line in model.deletion]
     push = "remote" in repo.config["core"]
-    print("\n".join(words.after(traces, places, deletion, push=push)))
+    print("\n".join(words.after(places, deletion, changed=changed, push=push)))
     try:
         listing.scan(workspace / paths.DATA)
     except UserError as error:

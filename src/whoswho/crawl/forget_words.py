@@ -7,7 +7,7 @@ from pathlib import Path
 
 from whoswho import paths
 from whoswho.crawl import forgotten
-from whoswho.crawl.forget import Traces
+from whoswho.crawl.traces import Traces
 from whoswho.crawl.versioned import Place
 from whoswho.labels import from_folder
 
@@ -27,13 +27,18 @@ def before(
 
 
 def after(
-    traces: Traces, places: Sequence[Place], deletion: Sequence[str], *, push: bool
+    places: Sequence[Place], deletion: Sequence[str], *, changed: bool, push: bool
 ) -> list[str]:
-    """What was done, and the commands that rebuild and collect, in their order."""
-    removed = "removed and barred" if traces.any else "barred"
-    lines = [f"{removed} from later crawls by its hashes in data/{forgotten.NAME}"]
+    """What was done, and the commands that rebuild and collect, in their order.
+
+    Args:
+        deletion: commands that delete runs and versions.
+        changed: whether the set is another one than before.
+        push: whether there is a remote to push it to.
+    """
+    lines = [f"barred from later crawls by hashes in data/{forgotten.NAME}"]
     steps = []
-    if traces.any:
+    if changed:
         steps.append("dvc repro   # rebuilds without them, rewrites data.dvc")
         steps.append('git commit -am "Take pictures down"   # no name in the message')
         if push:
