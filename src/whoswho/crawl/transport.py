@@ -6,6 +6,7 @@ byte a second, to a bomb of zeros. What is given up says why in a few words.
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 import ssl
@@ -133,8 +134,6 @@ class Transport:
         self.allow_private = allow_private
         self._stopped = threading.Event()
         self._hosts = Hosts(self.limits.at_once, self.limits.gap, self._stopped)
-        self._context = ssl.create_default_context()
-        self._context.load_verify_locations(certifi.where())  # some systems bring no list
         self._local = threading.local()
         self._lock = threading.Lock()
         self._managers: dict[str | None, PoolManager] = {}
@@ -275,7 +274,7 @@ class Transport:
 
     def _new_manager(self, proxy: str | None) -> PoolManager:
         options: dict[str, Any] = {
-            "ssl_context": self._context, "num_pools": 64, "maxsize": self.limits.at_once,
+            "ssl_context": _certificates(), "num_pools": 64, "maxsize": self.limits.at_once,
         }  # fmt: skip
         if proxy is None:
             manager = PoolManager(**options)
@@ -286,6 +285,14 @@ class Transport:
             manager = ProxyManager(proxy, **options)
         _tell_sockets(manager, lambda sock: self._local.clock.uses(sock))
         return manager
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust: the system's list, and certifi's, for some systems bring none."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _tell_sockets(manager: PoolManager, told: Callable[[socket.socket | None], None]) -> None:
