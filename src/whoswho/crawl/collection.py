@@ -168,20 +168,12 @@ class Collection:
     def close(self) -> None:
         """Write the manifest in order, each address that failed once, with its last reason."""
         with self._lock:
-            had = {(row["label"], row["image_url"]) for row in self._rows if row["sha256"]}
-            last = {
-                (row["label"], row["site"], row["image_url"]): id(row)
-                for row in self._rows
-                if not row["sha256"]
-            }
+            had = {_failure(row) for row in self._rows if row["sha256"]}
+            last = {_failure(row): id(row) for row in self._rows if not row["sha256"]}
             rows = [
                 row
                 for row in self._living()
-                if row["sha256"]
-                or (
-                    (row["label"], row["image_url"]) not in had
-                    and last[row["label"], row["site"], row["image_url"]] == id(row)
-                )
+                if row["sha256"] or (_failure(row) not in had and last[_failure(row)] == id(row))
             ]
             manifest.write(self.data, self._columns, rows)
 
@@ -291,6 +283,13 @@ def check_labels(data: Path, labels: set[str]) -> None:
 def is_thumbnail(row: Row) -> bool:
     """Whether a row's picture is a thumbnail because no more was asked for."""
     return row["note"] == THUMBNAIL
+
+
+def _failure(row: Row) -> tuple[str, ...]:
+    """What a failure is known by when it happens again, or is mended."""
+    if row["image_url"].startswith("http"):
+        return row["label"], row["site"], row["image_url"]
+    return row["label"], row["site"], row["search"], row["rank"]  # a file, or a data: address
 
 
 def _walk(data: Path) -> tuple[set[str], dict[str, Path]]:

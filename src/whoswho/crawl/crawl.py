@@ -366,7 +366,8 @@ class _Crawl:
         except GivenUp as reason:
             if not self._stop.is_set():
                 outcome.given_up[str(reason)] += 1
-                self._pictures.note(search, site, hit, str(reason))
+                name = f"{hit.file.name}: " if hit.file is not None else ""
+                self._pictures.note(search, site, hit, f"{name}{reason}")
             return
         if self._barred.bars_picture(picture.sha256):
             outcome.barred += 1
@@ -416,16 +417,18 @@ class _Crawl:
     def report(self, labels: set[str]) -> None:
         """Say what there is now; UserError where a search failed."""
         counts = dict.fromkeys(sorted(labels), 0) | self._pictures.counts
-        skipped = f", {self.skipped} searches were finished before" if self.skipped else ""
+        before = f"; finished before: {_several(self.skipped, 'search', 'es')}"
         print(
-            f"crawl: {self.new} new pictures, {sum(counts.values())} of {len(counts)} labels in "
-            f"{self._pictures.data}{skipped}"
+            f"crawl: {_several(self.new, 'new picture')}; {self._pictures.data} has "
+            f"{_several(sum(counts.values()), 'picture')} of {_several(len(counts), 'label')}"
+            f"{before if self.skipped else ''}"
         )
         mean = sum(counts.values()) / max(len(counts), 1)
         for label, count in sorted(counts.items()):
             if count < FEW * mean and not self._barred.bars_label(label):
                 print(
-                    f"crawl: warning: {label} has {count} pictures, less than half of the mean "
+                    f"crawl: warning: {label} has {_several(count, 'picture')}, less than half "
+                    "of the mean "
                     f"({mean:.0f}); give it another search (`other name = {label}`)",
                     file=sys.stderr,
                 )
@@ -436,6 +439,10 @@ class _Crawl:
                 f"{f' | and {more} more, said above' if more > 0 else ''}; "
                 "the same command tries them again"
             )
+
+
+def _several(count: int, noun: str, plural: str = "s") -> str:
+    return f"{count} {noun}{'' if count == 1 else plural}"
 
 
 def _nothing(outcome: Outcome) -> str:

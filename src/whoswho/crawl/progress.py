@@ -23,8 +23,9 @@ def say(text: str, *, trouble: bool = False) -> None:
 @contextmanager
 def bar(name: str, start: int, limit: int) -> Iterator[tqdm[Any]]:
     """A bar that counts pictures from `start` to `limit` (0: nobody knows)."""
-    with tqdm[Any](
+    shown: tqdm[Any] = tqdm(
         desc=name, initial=start, total=limit or None, unit="picture", leave=False,
         disable=not sys.stderr.isatty(),
-    ) as shown:  # fmt: skip
+    )  # fmt: skip
+    with shown:
         yield shown

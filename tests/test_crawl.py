@@ -1,0 +1,970 @@
+"""The whole crawl without a browser: what is kept, what is written down, and after a kill."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from loopback import QUICK, Reply, Request, Server, picture, serving
+
+from whoswho import cli, paths, tables
+from whoswho.cleaning import listing
+from whoswho.crawl import crawl, forgotten, manifest
+from whoswho.crawl.collection import PUT_IN, TAKEN_OUT, Collection
+from whoswho.crawl.commons import Commons
+from whoswho.crawl.crawl import Options, Source
+from whoswho.crawl.folder import Folder
+from whoswho.crawl.site import Hit, Search, SiteError
+from whoswho.crawl.transport import Transport
+from whoswho.errors import UserError
+from whoswho.tables import Row
+
+ANN, BOB = Search("Ann", "Ann"), Search("밥", "밥")
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    running.answers = {}
+    running.asked = []
+    running.counts.clear()
+    return running
+
+
+class Gallery:
+    """A site that names what a test tells it, and counts what is asked of it."""
+
+    def __init__(self, found: dict[str, list[Hit | SiteError]], name: str = "google") -> None:
+        self.name = name
+        self.found = found
+        self.asked: list[str] = []
+        self.pulled = 0
+        self.closed = 0
+
+    def hits(self, search: Search, limit: int) -> Iterator[Hit]:
+        self.asked.append(search.text)
+        for hit in self.found[search.text]:
+            if isinstance(hit, SiteError):
+                raise hit
+            self.pulled += 1
+            yield hit
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def hits(urls: list[str], start: int = 1, **facts: str) -> list[Any]:
+    return [Hit(rank, url, **facts) for rank, url in enumerate(urls, start)]
+
+
+class Set:
+    """A set under test: crawling it, its rows and files."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.data = root, root / "data"
+
+    def crawl(self, *galleries: Gallery, limit: int = 0, full: bool = True, **how: Any) -> None:
+        sources = [
+            Source(
+                gallery.name,
+                lambda *_, gallery=gallery: gallery,
+                [Search(text, how.get("labels", {}).get(text, text)) for text in gallery.found],
+                limit,
+                thumbnails=not full,
+            )
+            for gallery in galleries
+        ]
+        how.pop("labels", None)
+        options = Options(full=full, allow_private=True, limits=QUICK, **how)
+        crawl.run(self.root, self.data, sources, options)
+
+    @property
+    def rows(self) -> list[Row]:
+        return tables.read(self.data / manifest.NAME, manifest.COLUMNS)
+
+    @property
+    def kept(self) -> list[Row]:
+        return [row for row in self.rows if row["file"]]
+
+    def files(self, label: str = "Ann") -> list[str]:
+        folder = self.data / label
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def check(self) -> None:
+        """Rows and files are one to one, nothing is there twice, nothing half written."""
+        on_disk = {
+            path.relative_to(self.data).as_posix()
+            for path in self.data.rglob("*")
+            if path.is_file() and path.parent != self.data
+        }
+        named = [row["file"] for row in self.kept]
+        assert sorted(named) == sorted(on_disk)
+        for row in self.kept:
+            data = (self.data / row["file"]).read_bytes()
+            assert row["sha256"] == hashlib.sha256(data).hexdigest()
+            assert row["file"].startswith(f"{row['label']}/")
+        pictures = [(row["label"], row["sha256"]) for row in self.kept]
+        assert len(set(pictures)) == len(pictures)
+        top = {path.name for path in self.data.iterdir() if path.is_file()}
+        assert top <= listing.KNOWN_FILES
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Set:
+    return Set(tmp_path)
+
+
+# --- What is kept and written down ---------------------------------------------------------------
+
+
+def test_pictures_and_their_provenance(made: Set, server: Server) -> None:
+    urls = server.pictures(3)
+    server.answers["/w"] = picture(7, "WEBP")
+    gallery = Gallery({
+        "밥": hits([*urls, server["/w"]], page="http://page/1", author=" A\nB ", licence="CC0"),
+    })  # fmt: skip
+    made.crawl(gallery)
+    made.check()
+    assert made.files("밥") == [
+        "google_0001.jpg", "google_0002.jpg", "google_0003.jpg", "google_0004.webp",
+    ]  # fmt: skip
+    row = made.rows[3]
+    assert row | {"fetched_at": ""} == {
+        "file": "밥/google_0004.webp", "label": "밥", "site": "google", "search": "밥",
+        "rank": "4", "page_url": "http://page/1", "image_url": server["/w"], "fetched_at": "",
+        "sha256": hashlib.sha256(picture(7, "WEBP")).hexdigest(),
+        "bytes": str(len(picture(7, "WEBP"))), "width": "96", "height": "72",
+        "content_type": "image/webp", "author": "A B", "licence": "CC0", "note": "",
+    }  # fmt: skip
+    assert row["fetched_at"].endswith("+00:00")
+    assert [row["rank"] for row in made.rows] == ["1", "2", "3", "4"]
+    assert server.asked[0].headers["Referer"] == "http://page/1"
+    assert gallery.closed == 1
+
+
+def test_the_same_answers_give_the_same_set(tmp_path: Path, server: Server) -> None:
+    urls = server.pictures(12)
+    server.answers["/p0"] = lambda _: time.sleep(0.2) or picture(0)  # type: ignore[func-returns-value]
+    sets = [Set(tmp_path / name) for name in ("a", "b")]
+    for each in sets:
+        each.crawl(Gallery({"Ann": hits(urls)}), Gallery({"Ann": hits(urls[6:])}, "naver"))
+    one, two = (
+        {path.name: path.read_bytes() for path in (each.data / "Ann").glob("google*")}
+        for each in sets
+    )
+    assert [one[f"google_{number:04d}.jpg"] for number in range(1, 3)] == [picture(0), picture(1)]
+    assert one.keys() == two.keys() or one.items() <= two.items() or two.items() <= one.items()
+
+
+def test_giving_up_is_a_row_and_the_others_arrive(made: Set, server: Server) -> None:
+    urls = server.pictures(6)
+    server.answers |= {
+        "/p1": Reply(status=302, headers={"Location": "/live"}),
+        "/live": lambda _: Reply(picture(0)[:100], pieces=drip()),
+        "/p2": Reply(headers={"Content-Length": str(200 * 2**20)}),
+        "/p3": Reply(b"<html>no</html>"),
+        "/p4": Reply(status=403),
+    }
+    made.crawl(Gallery({"Ann": hits(urls)}))
+    made.check()
+    assert made.files() == ["google_0001.jpg", "google_0002.jpg"]
+    notes = {row["rank"]: row["note"] for row in made.rows if not row["file"]}
+    assert notes == {
+        "2": "took longer than 2 s", "3": "larger than 64 MiB",
+        "4": "not a picture: a web page (HTML)", "5": "HTTP 403",
+    }  # fmt: skip
+    assert not list(made.data.rglob(".*"))
+
+
+def drip() -> Iterator[bytes]:
+    for _ in range(200):
+        time.sleep(0.1)
+        yield b"x"
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "b.JPG", "c.jfif", "d"])
+@pytest.mark.parametrize(("kind", "ending"), [("WEBP", "webp"), ("AVIF", "avif"), ("JPEG", "jpg")])
+def test_files_are_kept_under_their_true_ending(
+    made: Set, server: Server, name: str, kind: str, ending: str
+) -> None:
+    server.answers[f"/{name}"] = picture(3, kind)
+    made.crawl(Gallery({"Ann": hits([server[f"/{name}"]])}))
+    assert made.files() == [f"google_0001.{ending}"]
+
+
+# --- Limits, numbers, the same picture twice -----------------------------------------------------
+
+
+def test_the_limit_counts_pictures_kept_and_nothing_more_is_asked(
+    made: Set, server: Server
+) -> None:
+    urls = server.pictures(60)
+    for number in (1, 3):
+        server.answers[f"/p{number}"] = Reply(status=404)
+    gallery = Gallery({"Ann": hits(urls)})
+    made.crawl(gallery, limit=10)
+    made.check()
+    assert len(made.files()) == 10
+    assert gallery.pulled == 12
+    assert len(server.asked) == 12
+
+
+def test_searches_of_a_label_share_its_limit_and_its_numbers(made: Set, server: Server) -> None:
+    urls = server.pictures(12)
+    gallery = Gallery({"one": hits(urls[:4]), "two": hits(urls[2:10])})
+    both = {"one": "Ann", "two": "Ann"}
+    made.crawl(gallery, limit=6, labels=both)
+    made.check()
+    assert made.files() == [f"google_{number:04d}.jpg" for number in range(1, 7)]
+    before = {path.name: path.read_bytes() for path in (made.data / "Ann").iterdir()}
+    made.crawl(gallery, limit=9, labels=both)
+    made.check()
+    assert made.files() == [f"google_{number:04d}.jpg" for number in range(1, 10)]
+    assert all((made.data / "Ann" / name).read_bytes() == before[name] for name in before)
+    assert all(server.counts[urlsplit(url).path] <= 1 for url in urls)
+
+
+def test_a_larger_limit_goes_on_and_asks_for_nothing_twice(made: Set, server: Server) -> None:
+    urls = server.pictures(9)
+    gallery = Gallery({"Ann": hits(urls)})
+    made.crawl(gallery, limit=3)
+    made.crawl(gallery, limit=3)
+    assert gallery.asked == ["Ann"]  # it was finished
+    made.crawl(gallery, limit=7)
+    made.check()
+    assert len(made.files()) == 7
+    assert server.counts == {f"/p{number}": 1 for number in range(7)}
+
+
+def test_numbers_go_on_from_the_highest_that_lies_there(made: Set, server: Server) -> None:
+    folder = made.data / "Ann"
+    folder.mkdir(parents=True)
+    (folder / "google_0041.png").write_bytes(picture(90, "PNG"))
+    (folder / "naver_0099.jpg").write_bytes(picture(91))
+    (folder / "google_9.jpg").write_bytes(picture(92))
+    made.crawl(Gallery({"Ann": hits(server.pictures(2))}))
+    made.check()
+    assert set(made.files()) >= {"google_0042.jpg", "google_0043.jpg"}
+    assert (folder / "google_0041.png").read_bytes() == picture(90, "PNG")
+
+
+def test_the_same_picture_is_kept_once_a_label(made: Set, server: Server) -> None:
+    server.answers |= {path: picture(5) for path in ("/a", "/b", "/c")}
+    urls = [server["/a"], server["/b"]]
+    google = Gallery({"Ann": hits(urls), "밥": hits(urls)})
+    naver = Gallery({"Ann": hits([server["/c"]])}, "naver")
+    made.crawl(google, naver, threads=1)
+    made.check()
+    assert sorted(row["file"] for row in made.kept) == [
+        "Ann/google_0001.jpg",
+        "밥/google_0001.jpg",
+    ]
+    again = Gallery(google.found)
+    made.crawl(again, naver, again=True)
+    assert len(made.kept) == 2
+    assert set(server.counts.values()) == {1, 2}  # once a label, and never again
+
+
+def test_two_sites_side_by_side_keep_apart(made: Set, server: Server) -> None:
+    google = Gallery({"Ann": hits(server.pictures(20, "/g"))})
+    server.answers |= {f"/n{number}": picture(100 + number) for number in range(20)}
+    naver = Gallery({"Ann": hits([server[f"/n{n}"] for n in range(20)])}, "naver")
+    made.crawl(google, naver, limit=15, threads=2)
+    made.check()
+    assert len(made.files()) == 30
+
+
+# --- Thumbnails and full pictures ----------------------------------------------------------------
+
+
+def test_one_picture_a_hit_with_every_fifth_refused(made: Set, server: Server) -> None:
+    import base64
+
+    found: list[Any] = []
+    for number in range(40):
+        small = base64.b64encode(picture(1000 + number, size=(40, 30))).decode()
+        url = server[f"/f{number}"]
+        server.answers[f"/f{number}"] = Reply(status=403) if number % 5 == 4 else picture(number)
+        found.append(Hit(number + 1, url, f"data:image/jpeg;base64,{small}"))
+    made.crawl(Gallery({"Ann": found}), limit=20)
+    made.check()
+    assert len(made.kept) == 20
+    for number, row in enumerate(made.kept):
+        assert row["image_url"] == server[f"/f{number}"]
+        assert row["width"] == ("40" if number % 5 == 4 else "96")
+        assert row["note"] == ("thumbnail: full picture HTTP 403" if number % 5 == 4 else "")
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_full_after_thumbnails_puts_the_full_ones_in_their_place(
+    made: Set, server: Server, carried: bool
+) -> None:
+    import base64
+
+    small, large = [], []
+    for number in range(4):
+        data = picture(1000 + number, size=(40, 30))
+        server.answers |= {f"/s{number}": data, f"/f{number}": picture(number)}
+        url = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
+        url = url if carried else server[f"/s{number}"]
+        small.append(Hit(number + 1, url))
+        large.append(Hit(number + 1, server[f"/f{number}"], url))
+    server.answers["/f3"] = Reply(status=403)
+    made.crawl(Gallery({"Ann": small}), limit=4, full=False)
+    assert {row["note"] for row in made.kept} == {"thumbnail"}
+    if carried:
+        assert {row["image_url"] for row in made.kept} == {"data:image/jpeg"}
+    gallery = Gallery({"Ann": large})
+    made.crawl(gallery, limit=4, full=True)
+    made.check()
+    assert sorted((row["width"], row["note"]) for row in made.kept) == [
+        ("40", "thumbnail: full picture HTTP 403"), ("96", ""), ("96", ""), ("96", ""),
+    ]  # fmt: skip
+    made.crawl(gallery, limit=4, full=True)
+    made.crawl(gallery, limit=4, full=False)
+    assert gallery.asked == ["Ann"]  # full ones are more than thumbnails
+
+
+# --- Nothing found is no success -----------------------------------------------------------------
+
+
+def test_a_search_without_pictures_is_an_error_and_is_tried_again(
+    made: Set, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cause = "no selector under `results` in google.yaml matches"
+    gallery = Gallery({"Ann": [SiteError(cause)], "밥": hits(server.pictures(3))})
+    with pytest.raises(UserError) as caught:
+        made.crawl(gallery)
+    assert all(part in str(caught.value) for part in ("1 of the searches", "google", "Ann", cause))
+    assert cause in capsys.readouterr().err
+    assert len(made.files("밥")) == 3
+    gallery.found["Ann"] = hits(server.pictures(3, "/x"))
+    made.crawl(gallery)
+    assert gallery.asked == ["Ann", "밥", "Ann"]
+    made.check()
+    assert len(made.kept) == 6
+
+
+def test_what_came_before_a_site_broke_off_is_kept_and_the_rest_is_tried_again(
+    made: Set, server: Server
+) -> None:
+    urls = server.pictures(6)
+    gallery = Gallery({"Ann": [*hits(urls[:3]), SiteError("a captcha")]})
+    with pytest.raises(UserError, match="a captcha"):
+        made.crawl(gallery)
+    made.check()
+    assert len(made.kept) == 3
+    gallery.found["Ann"] = hits(urls)
+    made.crawl(gallery)
+    made.check()
+    assert len(made.kept) == 6
+    assert set(server.counts.values()) == {1}
+
+
+@pytest.mark.parametrize("found", [[], None])
+def test_no_hits_and_only_bad_hits_are_errors_too(
+    made: Set, server: Server, found: list[Any] | None
+) -> None:
+    gallery = Gallery({"Ann": hits([server["/none"]]) if found is None else found})
+    with pytest.raises(UserError, match="HTTP 404" if found is None else "no reason"):
+        made.crawl(gallery)
+    assert made.kept == []
+
+
+def test_an_address_that_failed_has_one_row_with_its_last_reason(
+    made: Set, server: Server
+) -> None:
+    urls = server.pictures(2)
+    gallery = Gallery({"Ann": hits([*urls, server["/x"]])})
+    made.crawl(gallery)
+    server.answers["/x"] = Reply(status=410)
+    made.crawl(gallery, again=True)
+    assert [row["note"] for row in made.rows] == ["", "", "HTTP 410"]
+    server.answers["/x"] = picture(9)
+    made.crawl(gallery, again=True)
+    made.check()
+    assert [row["note"] for row in made.rows] == ["", "", ""]
+
+
+def test_labels_under_half_the_mean_are_warned_about(
+    made: Set, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = server.pictures(10)
+    made.crawl(Gallery({"Ann": hits(urls), "밥": hits(urls[:2])}))
+    said = capsys.readouterr()
+    assert "warning: 밥 has 2 pictures, less than half of the mean (6)" in said.err
+    assert "warning: Ann" not in said.err
+    assert "Ann, google, “Ann”: 10 new" in said.out
+    assert "12 new pictures" in said.out
+
+
+def test_a_thrown_away_label_or_set_is_crawled_anew(made: Set, server: Server) -> None:
+    gallery = Gallery({"Ann": hits(server.pictures(3)), "밥": hits(server.pictures(3))})
+    made.crawl(gallery, limit=3)
+    shutil.rmtree(made.data / "Ann")
+    made.crawl(gallery, limit=3)
+    made.check()
+    assert len(made.kept) == 6
+    assert gallery.asked == ["Ann", "밥", "Ann"]
+    shutil.rmtree(made.data)
+    made.crawl(gallery, limit=3)
+    assert len(made.kept) == 6
+
+
+# --- What a person did in between ----------------------------------------------------------------
+
+
+def test_a_picture_taken_out_by_hand_does_not_come_back(made: Set, server: Server) -> None:
+    server.answers["/copy"] = picture(1)
+    urls = server.pictures(4)
+    gallery = Gallery({"Ann": hits([*urls, server["/copy"]])})
+    made.crawl(gallery, limit=3)
+    (made.data / "Ann" / "google_0002.jpg").unlink()
+    made.crawl(gallery, limit=4)
+    made.check()
+    assert len(made.kept) == 3
+    assert [row["note"] for row in made.rows].count(TAKEN_OUT) == 1
+    assert server.counts["/p1"] == 1
+
+
+def test_a_picture_moved_to_another_label_takes_its_row_along(made: Set, server: Server) -> None:
+    urls = server.pictures(4)
+    made.crawl(Gallery({"Ann": hits(urls[:2]), "밥": hits(urls[2:])}))
+    (made.data / "Ann" / "google_0002.jpg").rename(made.data / "밥" / "그림.jpg")
+    Collection(made.data).close()
+    made.check()
+    (row,) = (row for row in made.rows if row["file"] == "밥/그림.jpg")
+    assert (row["label"], row["image_url"]) == ("밥", urls[1])
+
+
+def test_files_put_in_by_hand_get_a_row_and_stay(made: Set, server: Server) -> None:
+    inner = made.data / "Ann" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "mine.png").write_bytes(picture(50, "PNG"))
+    (made.data / "Ann" / "notes.txt").write_text("mine")
+    (made.data / "Ann" / ".DS_Store").write_text("x")
+    made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
+    rows = {row["file"]: row for row in made.kept}
+    assert rows["Ann/inner/mine.png"]["width"] == "96"
+    assert rows["Ann/notes.txt"]["note"] == rows["Ann/inner/mine.png"]["note"] == PUT_IN
+    assert (inner / "mine.png").read_bytes() == picture(50, "PNG")
+
+
+def test_columns_that_somebody_added_are_kept(made: Set, server: Server) -> None:
+    urls = server.pictures(2)
+    made.crawl(Gallery({"Ann": hits(urls[:1])}))
+    tables.write(
+        made.data / manifest.NAME,
+        [*manifest.COLUMNS, "mine"],
+        [row | {"mine": "x"} for row in made.rows],
+    )
+    made.crawl(Gallery({"Ann": hits(urls)}), again=True)
+    assert [row["mine"] for row in tables.read(made.data / manifest.NAME)] == ["x", ""]
+
+
+def test_a_link_to_the_cache_is_never_written_through(made: Set, server: Server) -> None:
+    urls = server.pictures(2)
+    made.crawl(Gallery({"Ann": hits(urls[:1])}))
+    cache = made.root / "cached"
+    for link in (os.link, os.symlink):
+        file = made.data / manifest.NAME
+        cache.unlink(missing_ok=True)
+        file.rename(cache)
+        before = cache.read_bytes()
+        link(cache, file)
+        made.crawl(Gallery({"Ann": hits(urls)}), again=True)
+        assert cache.read_bytes() == before
+        assert len(made.kept) == 2
+
+
+def test_a_split_set_is_not_crawled_into(made: Set, server: Server) -> None:
+    for split in ("train", "validation"):
+        (made.data / split / "Ann").mkdir(parents=True)
+    with pytest.raises(UserError, match="--out"):
+        made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
+
+
+# --- Kills ---------------------------------------------------------------------------------------
+
+
+def test_each_place_a_kill_can_hit_is_mended(
+    made: Set, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop before the row, after it, and in the middle of writing it."""
+    urls = server.pictures(8)
+    gallery = Gallery({"Ann": hits(urls)})
+    made.crawl(gallery, limit=2)
+    real_append, real_replace = manifest.append, Path.replace
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    def half(data: Path, columns: Any, row: Row) -> None:
+        with manifest.path(data).open("ab") as file:
+            file.write(f"{row['file']},{row['label']},goo".encode())
+        raise Killed
+
+    def no_rename(self: Path, target: Any) -> Path:
+        if "google_" in self.name:
+            raise Killed
+        return real_replace(self, target)
+
+    for place, broken in (
+        ((manifest, "append"), killed),
+        ((manifest, "append"), half),
+        ((Path, "replace"), no_rename),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(*place, broken)
+            patch.setattr(Collection, "close", lambda self: None)
+            patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
+            with pytest.raises(Killed):
+                made.crawl(gallery, limit=len(made.kept) + 2)
+        assert manifest.append is real_append
+        Collection(made.data).close()
+        made.check()
+    made.crawl(gallery)
+    made.check()
+    assert len(made.kept) == 8
+
+
+CRAWLER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[3])
+from loopback import QUICK
+from whoswho.crawl import crawl
+from whoswho.crawl.site import Hit, Search
+from whoswho.errors import one_line_errors
+from whoswho.lifecycle.signals import as_exceptions
+
+class Gallery:
+    name = "google"
+    def hits(self, search, limit):
+        return (Hit(n + 1, f"{sys.argv[2]}/p{n}") for n in range(60))
+    def close(self): pass
+
+source = crawl.Source("google", lambda *_: Gallery(), [Search("a", "가"), Search("b", "나")], 50)
+with one_line_errors(), as_exceptions():
+    root = Path(sys.argv[1])
+    crawl.run(root, root / "data", [source], crawl.Options(allow_private=True, limits=QUICK))
+"""
+
+
+def crawler(root: Path, server: Server) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CRAWLER, str(root), server.root, str(Path(__file__).parent)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def slowly(number: int) -> Callable[[Request], bytes]:
+    def answer(_: Request) -> bytes:
+        time.sleep(0.02)
+        return picture(number)
+
+    return answer
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_killed_again_and_again_it_ends_as_if_never_killed(made: Set, server: Server) -> None:
+    server.answers |= {f"/p{number}": slowly(number) for number in range(60)}
+    for at in (3, 20, 45):  # requests after which the crawl is killed
+        process = crawler(made.root, server)
+        server.asked.clear()
+        while process.poll() is None and len(server.asked) < at:
+            time.sleep(0.005)
+        process.kill()
+        process.communicate()
+    process = crawler(made.root, server)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    made.check()
+    assert len(made.files("가")) == len(made.files("나")) == 50
+    asked = server.counts.copy()
+    assert crawler(made.root, server).communicate(timeout=60)[1] == ""
+    assert server.counts == asked
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_soon_and_says_that_it_goes_on(
+    made: Set, server: Server, number: signal.Signals, code: int
+) -> None:
+    server.answers |= {f"/p{each}": slowly(each) for each in range(60)}
+    server.answers["/p10"] = lambda _: Reply(pieces=drip())
+    process = crawler(made.root, server)
+    while process.poll() is None and len(server.asked) < 12:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    made.check()
+    assert not list(made.data.rglob(".*"))
+
+
+def test_one_crawl_at_a_time(made: Set, server: Server) -> None:
+    with crawl._alone(made.root), pytest.raises(UserError, match="another crawl is running"):
+        made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_row(
+    made: Set, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gallery = Gallery({"Ann": hits(server.pictures(4))})
+    real = os.fsync
+    calls: list[int] = []
+
+    def fsync(number: int) -> None:
+        calls.append(number)
+        if len(calls) == 4:  # the second row
+            raise OSError(28, "No space left on device")
+        real(number)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space"):
+        made.crawl(gallery)
+    monkeypatch.undo()
+    made.check()
+    made.crawl(gallery)
+    made.check()
+    assert len(made.kept) == 4
+
+
+# --- Forgotten -----------------------------------------------------------------------------------
+
+
+def test_what_is_barred_does_not_come_back_and_leaves_no_trace(
+    made: Set, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = server.pictures(5)
+    forgotten.add(
+        made.data,
+        pictures=[hashlib.sha256(picture(0)).hexdigest()],
+        addresses=[urls[1].upper().replace("/P1", "/p1") + "#x", "https://page.example/a"],
+        labels=["밥"],
+    )
+    found = [*hits(urls), Hit(9, server["/p9"], page="http://PAGE.example:80/a")]
+    gallery = Gallery({"Ann": found, "밥": hits(urls)})
+    made.crawl(gallery)
+    made.check()
+    assert sorted(row["image_url"] for row in made.rows) == urls[2:]
+    assert gallery.asked == ["Ann"]
+    assert "/p1" not in server.paths()
+    assert "/p9" not in server.paths()
+    said = capsys.readouterr()
+    assert "3 refused, forgotten.csv bars them" in said.out
+    assert "밥: data/forgotten.csv bars this label" in said.err
+    content = (made.data / forgotten.NAME).read_text()
+    assert "page" not in content
+    assert "밥" not in content
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("http://h/a", "https://h/a"), ("http://H:80/a#x", "http://h/a"), ("http://h", "http://h/"),
+        ("https://u:p@h:443/?", "https://h/"), ("data:,x", " data:,x "),
+    ],
+)  # fmt: skip
+def test_spellings_of_an_address_are_one(one: str, two: str) -> None:
+    assert forgotten.address_hash(one) == forgotten.address_hash(two)
+
+
+def test_different_addresses_are_not() -> None:
+    different = ["http://h/a", "http://h/A", "http://h:8080/a", "http://h/a?b", "http://g/a", "x"]
+    assert len(set(map(forgotten.address_hash, different))) == len(different)
+
+
+def test_a_label_is_barred_in_any_form(tmp_path: Path) -> None:
+    forgotten.add(tmp_path, labels=["Gáng"])
+    barred = forgotten.load(tmp_path)
+    assert barred.bars_label(unicodedata.normalize("NFD", "GÁNG"))
+    assert not barred.bars_label("Gang")
+
+
+def test_bars_are_added_and_a_damaged_table_stops_everything(made: Set) -> None:
+    forgotten.add(made.data, addresses=["http://h/1"])
+    forgotten.add(made.data, addresses=["http://h/2"])
+    barred = forgotten.load(made.data)
+    assert barred.bars_address("http://h/1")
+    assert barred.bars_address("http://h/2")
+    with (made.data / forgotten.NAME).open("a") as file:
+        file.write("adress,123\n")
+    with pytest.raises(UserError, match="line 4"):
+        made.crawl(Gallery({"Ann": []}))
+
+
+# --- Other sources -------------------------------------------------------------------------------
+
+
+def test_a_folder_is_copied_or_linked_with_names_alone(made: Set, tmp_path: Path) -> None:
+    top = tmp_path / "home" / "pictures"
+    (top / "Ann" / "deep").mkdir(parents=True)
+    (top / "Ann" / "IMG 1.JPG").write_bytes(picture(1))
+    (top / "Ann" / "deep" / "2").write_bytes(picture(2, "PNG"))
+    (top / "Ann" / "page.jpg").write_text("<html>")
+    (top / "Ann" / "out.jpg").symlink_to("/etc/passwd")
+    (top / "Ann" / ".hidden.jpg").write_bytes(picture(3))
+    for link in (False, True):
+        site = Folder(top)
+        source = Source("folder", lambda *_, site=site: site, site.searches(), link=link)
+        target = Set(tmp_path / str(link))
+        crawl.run(target.root, target.data, [source], Options())
+        target.check()
+        assert target.files() == ["folder_0001.jpg", "folder_0002.png"]
+        same = (target.data / "Ann" / "folder_0001.jpg").samefile(top / "Ann" / "IMG 1.JPG")
+        assert same == link
+        text = (target.data / manifest.NAME).read_text()
+        assert "IMG 1.JPG" in text
+        assert "home" not in text
+        (bad,) = (row for row in target.rows if not row["file"])
+        assert bad["note"] == "page.jpg: not a picture: a web page (HTML)"
+    assert (top / "Ann" / "IMG 1.JPG").read_bytes() == picture(1)
+
+
+API = "/w/api.php"
+
+
+def commons_answer(request: Request, server: Server) -> Reply:
+    """Three files in two batches, the facts of the first batch in two parts."""
+    asked = {key: value[0] for key, value in parse_qs(urlsplit(request.path).query).items()}
+    assert asked["gsrsearch"] == "장원영 filetype:bitmap"
+    assert asked["gsrnamespace"] == "6"
+
+    def page(number: int, info: bool = True, mime: str = "image/jpeg") -> dict[str, Any]:
+        facts = {
+            "url": server[f"/p{number}"], "thumburl": server[f"/t{number}"], "mime": mime,
+            "descriptionurl": f"https://commons.example/File:{number}", "user": "Uploader",
+            "extmetadata": {
+                "Artist": {} if number == 2 else {"value": "<a href='/x'>Kim &amp; <b>Lee</b>"},
+                "LicenseShortName": {"value": "CC BY-SA 4.0"},
+                "LicenseUrl": {"value": "https://cc.example/by-sa/4.0"},
+            },
+        }  # fmt: skip
+        found: dict[str, Any] = {"pageid": number, "index": number}
+        return found | ({"imageinfo": [facts]} if info else {})
+
+    if "gsroffset" in asked:
+        pages = [page(3), page(4, mime="application/pdf")]
+        answer: dict[str, Any] = {"batchcomplete": True, "query": {"pages": pages}}
+    elif "iistart" in asked:
+        answer = {
+            "batchcomplete": True, "continue": {"gsroffset": 2, "continue": "gsroffset||"},
+            "query": {"pages": [page(1), {"pageid": 2, "index": 2}]},
+        }  # fmt: skip
+    else:
+        answer = {
+            "continue": {"iistart": "x", "continue": "||"},
+            "query": {"pages": [page(2), page(1, info=False)]},
+        }
+    return Reply(json.dumps(answer).encode(), headers={"Content-Type": "application/json"})
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_commons_gives_author_licence_and_page(server: Server, full: bool) -> None:
+    server.answers[API] = lambda request: commons_answer(request, server)
+    site = Commons(Transport(QUICK, allow_private=True), full=full, address=server[API])
+    found = list(site.hits(Search("장원영", "x"), 0))
+    letter = "p" if full else "t"
+    assert [(hit.rank, hit.image) for hit in found] == [
+        (rank, server[f"/{letter}{rank}"]) for rank in (1, 2, 3)
+    ]
+    assert found[0].author == "Kim & Lee"
+    assert found[1].author == "Uploader"
+    assert found[0].licence == "CC BY-SA 4.0 https://cc.example/by-sa/4.0"
+    assert found[0].page == "https://commons.example/File:1"
+    assert found[0].thumbnail == (server["/t1"] if full else "")
+    assert [hit.rank for hit in site.hits(Search("장원영", "x"), 2)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (
+            {"error": {"code": "maxlag", "info": "Waiting for <b>db1</b>"}},
+            "maxlag: Waiting for db1",
+        ),
+        ({"error": {"code": "ratelimited", "info": "too fast"}}, "wait a minute"),
+        ({"error": {"code": "badvalue", "info": "x"}}, "change the search"),
+        ({"batchcomplete": True}, "no picture for this search"),
+        ([], "something else than JSON"),
+        (b"<html>blocked</html>", "something else than JSON"),
+        (Reply(status=503), "HTTP 503"),
+        (Reply(status=403), "HTTP 403"),
+    ],
+)
+def test_commons_says_why_not(server: Server, answer: Any, said: str) -> None:
+    reply = answer if isinstance(answer, (bytes, Reply)) else json.dumps(answer).encode()
+    server.answers[API] = reply
+    site = Commons(Transport(QUICK, allow_private=True), full=True, address=server[API])
+    with pytest.raises(SiteError, match=said):
+        list(site.hits(ANN, 0))
+
+
+# --- The command ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return tmp_path
+
+
+def ends(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    try:
+        cli.main(["crawl", *arguments])
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    said = capsys.readouterr()
+    assert "Traceback" not in said.err
+    return code, said.out, said.err
+
+
+def write_list(path: Path, rows: list[tuple[str, str]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("url", "label"), *rows])
+
+
+def test_a_list_of_addresses_from_the_command_line(
+    workspace: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_list(workspace / "l.csv", [(url, "Ann") for url in server.pictures(3)])
+    code, out, err = ends(["--urls", "l.csv", "--allow-private"], capsys)
+    assert (code, err) == (0, "")
+    made = Set(workspace)
+    made.check()
+    assert made.files() == ["url_0001.jpg", "url_0002.jpg", "url_0003.jpg"]
+    assert "3 new pictures" in out
+    listed = {entry.name for entry in workspace.iterdir()}
+    assert listed == {"dvc.yaml", "l.csv", "data", ".whoswho"}
+    code, out, _ = ends(["--urls", "l.csv", "--allow-private"], capsys)
+    assert "0 new pictures" in out
+    assert len(server.asked) == 3
+
+
+def test_private_addresses_are_refused_and_said(
+    workspace: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_list(workspace / "l.csv", [(url, "Ann") for url in server.pictures(3)])
+    code, _, err = ends(["--urls", "l.csv"], capsys)
+    assert code == 2
+    assert "private network" in err
+    assert "--allow-private" in err
+    assert server.asked == []
+
+
+def test_check_says_what_works_and_keeps_nothing(
+    workspace: Path, server: Server, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(
+        "whoswho.crawl.sites.make",
+        lambda name, options: Gallery(
+            {"Ann": hits([server["/no"], *server.pictures(2)]) if name == "google" else
+             [SiteError("naver shows a captcha")]}, name),
+    )  # fmt: skip
+    (workspace / "keywords.txt").write_text("Ann\n밥\n")
+    code, out, err = ends(["--check", "--allow-private"], capsys)
+    assert (code, err) == (0, "")
+    first, second = out.splitlines()
+    assert first.startswith("check: google, “Ann”: works (3 hits")
+    assert "image/jpeg, 96x72" in first
+    assert second == "check: naver, “Ann”: naver shows a captcha"
+    assert not (workspace / "data").exists()
+    code, _, err = ends(["--check", "--allow-private", "--sites", "naver"], capsys)
+    assert code == 2
+    assert "no site works" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sites", "gogle"], "did you mean google?"),
+        (["--sites", ","], "names none"),
+        (["--threads", "0"], "1 or more"),
+        (["--limit", "-1"], "whole number"),
+        (["--link"], "give --folder"),
+        (["--folder", "none"], "no such folder"),
+        (["--folder", ".", "--label", "../x"], "has a slash"),
+        (["--urls", "none.csv"], "not there"),
+        (["--proxies", "none.txt"], "not there"),
+        (["--keywords", "none.txt"], "not there"),
+        (["--out", "dvc.yaml"], "is a file"),
+        ([], "not there, but data.dvc is"),
+    ],
+)
+def test_bad_options_are_one_line(
+    workspace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    (workspace / "keywords.txt").write_text("Ann\n")
+    if not arguments:
+        (workspace / "data.dvc").write_text("outs: []\n")
+    code, _, err = ends(arguments, capsys)
+    assert code == 2
+    assert said in err
+    assert not (workspace / "data").exists()
+
+
+def test_a_label_like_a_folder_there_is_refused_before_anything_is_asked(
+    workspace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (workspace / "data" / "ann").mkdir(parents=True)
+    (workspace / "keywords.txt").write_text("Ann\n")
+    code, _, err = ends(["--sites", "commons"], capsys)
+    assert code == 2
+    assert "'Ann' and 'ann'" in err
+
+
+def test_help_loads_no_browser(tmp_path: Path) -> None:
+    seen = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "whoswho.cli", "crawl", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not {"selenium", "torch", "urllib3", "PIL"} & {
+        line.rpartition("|")[2].strip() for line in seen.stderr.splitlines()
+    }
+
+
+def test_ten_thousand_pictures_cost_no_rewriting_each(
+    made: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[int] = []
+    real = tables.write
+    monkeypatch.setattr(
+        tables, "write", lambda path, *rest: written.append(1) or real(path, *rest)
+    )
+    monkeypatch.setattr(os, "fsync", lambda number: None)
+    collection = Collection(made.data)
+    for number in range(300):
+        collection.note(ANN, "google", Hit(number + 1, f"http://h/{number}"), "HTTP 404")
+    collection.close()
+    assert len(written) <= 3
+    assert len(made.rows) == 300
+    assert paths.sha256(made.data / manifest.NAME)
