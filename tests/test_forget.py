@@ -227,14 +227,17 @@ def test_thumbnails_given_as_data_are_not_one_address(made_set: Set) -> None:
 
 
 def test_a_label_goes_whole_and_so_does_what_was_moved_to_it(made_set: Set) -> None:
-    made_set.out("data/Mina/Thumbs.db")
+    for file in ("Mina/Thumbs.db", "Mina/.DS_Store", "Jun/.DS_Store", "Jun/google_done"):
+        (made_set.root / "data" / file).write_text("" if "done" in file else "same everywhere")
+    (made_set.root / "data/Mina/google_done").touch()
     moved = made_set.put("Jun/google_0009.jpg", "Mina among Jun's")
     made_set.review((moved, "Jun", "keep", "Mina"), (sha256("four"), "Jun", "drop", ""))
     made_set.row("", "never had", "https://pictures.example/404.jpg")
     made_set.rows[-1]["label"] = "Mina"
     tables.write(manifest.path(made_set.root / "data"), manifest.COLUMNS, made_set.rows)
     made_set.take(label="Mina")
-    assert made_set.there() == {"data/manifest.csv", "data/Jun/google_0001.jpg"}
+    litter = {"data/Jun/.DS_Store", "data/Jun/google_done"}
+    assert made_set.there() == {"data/manifest.csv", "data/Jun/google_0001.jpg", *litter}
     assert not (made_set.root / "data/Mina").exists(), "the folder's name is a trace"
     assert "Mina" not in (made_set.root / "data/manifest.csv").read_text()
     assert "Mina" not in (made_set.root / "review.csv").read_text()
@@ -271,8 +274,8 @@ def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> N
     found = traces.find(made_set.root, traces.asked([], [sha256("one")], []))
     assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(found.files)
     assert "Mina/out.jpg" not in found.files, "nothing outside is read"
-    (place,) = forget.places(versioned.opened(made_set.root), made_set.root, found)
-    assert list(place.objects) == [str(cached)]
+    _, (place,) = forget.held(versioned.opened(made_set.root), made_set.root, found)
+    assert list(place.objects.values()) == [str(cached)]
     forget.remove(made_set.root, found)
     assert cached.is_file(), "a name is not the object; that is named"
     made_set.take(label="Mina")
@@ -556,15 +559,17 @@ def test_objects_are_named_in_the_cache_and_in_every_remote(
         (place / held).write_text("one")
     for already_gone in (False, True):  # the second time no file tells the object's name
         said = made_set.run("--sha256", sha256("one"), "--yes")
-        assert f"DVC cache: .dvc/cache/{held}" in said
-        assert f"DVC remote disk: {local}/{held}" in said
-        assert f"DVC remote web: {address}/{held}" in said
+        line = f"DVC cache: .dvc/cache/{held}, also in remote disk, also in remote web"
+        assert line in said
         assert "DVC remote gone: perhaps (nothing is seen there" in said
         assert ("nothing in this repository has it" in said) is already_gone
         steps = said.partition("next:")[2]
         for remote in ("disk", "web"):
             assert f"  dvc gc --workspace --cloud -r {remote}\n" in steps
+    made_set.put("Jun/google_0003.jpg", "one")
     shutil.rmtree(made_set.root / ".dvc/cache")
+    said = made_set.run("--sha256", sha256("one"), "--yes")
+    assert f"DVC remote disk: {local}/{held}, also in remote web" in said
     said = made_set.run("--sha256", sha256("one"))
     assert "DVC remote disk: perhaps (no file tells any more" in said
 
@@ -623,9 +628,9 @@ def test_a_training_picture_is_taken_down_to_the_last_object(trained: Workspace)
 
     said = trained.run("whoswho", "forget", "--sha256", picked["sha256"], "--yes").stdout
     assert "version 1 (challenger) of run" in said
-    for file in objects:
-        near = file.is_relative_to(trained.path)
-        assert str(file.relative_to(trained.path) if near else file) in said
+    for name in (own, prepared):
+        address = f".dvc/cache/files/md5/{name[:2]}/{name[2:]}"
+        assert f"DVC cache: {address}, also in remote team" in said
     assert not (trained.path / "data" / picked["file"]).exists()
     assert not (trained.path / "artifacts/model").exists()
     assert (trained.path / "artifacts/backbone").is_dir()

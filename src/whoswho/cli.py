@@ -65,10 +65,11 @@ def forget(options: argparse.Namespace) -> None:
     asked = traces.asked(options.url, options.sha256, options.label)
     found = traces.find(workspace, asked, with_copies=options.with_copies)
     repo = versioned.opened(workspace)
-    places = removal.places(repo, workspace, found)
+    objects, places = removal.held(repo, workspace, found)
     models = _holders(workspace, found.pictures, asked.labels)
     traces.check_known(found, elsewhere=bool(models))
-    print("\n".join(words.before(found, places, [str(model) for model in models], workspace)))
+    print("\n".join(words.before(found, workspace)))
+    print("\n".join(words.held(objects, places, [str(model) for model in models], workspace)))
     if options.dry_run:
         print("dry run: nothing was changed, nothing is barred")
         return

@@ -50,8 +50,13 @@ def remove(workspace: Path, traces: Traces) -> bool:
         ) from None
 
 
-def places(repo: Repo, workspace: Path, traces: Traces) -> list[versioned.Place]:
-    """Where DVC has the pictures, or what was made of them."""
+def held(
+    repo: Repo, workspace: Path, traces: Traces
+) -> tuple[dict[str, str], list[versioned.Place]]:
+    """DVC's objects of the pictures and of what was made of them, and where they are.
+
+    Objects are named by their MD5, each with the file it stands for.
+    """
     known = {
         sha256: workspace / paths.DATA / file for file, sha256 in traces.files.items() if sha256
     }
@@ -72,7 +77,7 @@ def places(repo: Repo, workspace: Path, traces: Traces) -> list[versioned.Place]
     files = [file for file in made if file.is_file()]
     lost = traces.pictures - known.keys()
     wanted, found = versioned.objects(repo, known, lost, files)
-    return versioned.places(repo, wanted, complete=lost <= found)
+    return wanted, versioned.places(repo, wanted.keys(), complete=lost <= found)
 
 
 def _remove(workspace: Path, traces: Traces) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from whoswho import paths
@@ -14,16 +14,38 @@ from whoswho.labels import from_folder
 GUIDE = "docs/takedown.md"
 
 
-def before(
-    traces: Traces, places: Sequence[Place], models: Sequence[str], workspace: Path
+def before(traces: Traces, workspace: Path) -> list[str]:
+    """What goes, and what stays by itself."""
+    return [*_going(traces, workspace), *_staying(traces), *_searched(traces, workspace)]
+
+
+def held(
+    objects: Mapping[str, str], places: Sequence[Place], models: Sequence[str], workspace: Path
 ) -> list[str]:
-    """What goes, what stays by itself, and what is held where this command does not reach."""
-    return [
-        *_going(traces, workspace),
-        *_staying(traces),
-        *_searched(traces, workspace),
-        *_held(places, models, workspace),
+    """What is held where this command does not reach.
+
+    Args:
+        objects: MD5 of DVC's objects -> the file each stands for.
+        models: lines about runs and registered versions.
+    """
+    lines = []
+    for name, what in sorted(objects.items(), key=lambda item: item[1]):
+        having = [place for place in places if name in place.objects]
+        if not having:
+            continue
+        address = having[0].objects[name].removeprefix(f"{workspace}/")
+        also = "".join(f", also in remote {place.name}" for place in having[1:])
+        where = f"DVC remote {having[0].name}" if having[0].name else "DVC cache"
+        lines.append(f"{where}: {address}{also}  ({what})")
+    lines += [
+        f"DVC remote {place.name}: perhaps ({place.problem}); {place.collect}"
+        for place in places
+        if place.problem
     ]
+    lines += models
+    if not lines:
+        return ["held elsewhere: by no DVC object, no run and no registered version"]
+    return ["held elsewhere, until it is collected:", *_indented(lines)]
 
 
 def after(
@@ -96,22 +118,6 @@ def _searched(traces: Traces, workspace: Path) -> list[str]:
         for number, line in enumerate(text.splitlines(), 1)
         if traces.asked.labels & {from_folder(part.strip()) for part in line.split("=")}
     ]
-
-
-def _held(places: Sequence[Place], models: Sequence[str], workspace: Path) -> list[str]:
-    lines = []
-    for place in places:
-        where = f"remote {place.name}" if place.name else "cache"
-        lines += [
-            f"DVC {where}: {name.removeprefix(f'{workspace}/')}  ({what})"
-            for name, what in place.objects.items()
-        ]
-        if place.problem:
-            lines.append(f"DVC {where}: perhaps ({place.problem}); {place.collect}")
-    lines += models
-    if not lines:
-        return ["held elsewhere: by no DVC object, no run and no registered version"]
-    return ["held elsewhere, until it is collected:", *_indented(lines)]
 
 
 def _indented(lines: Iterable[str]) -> list[str]:

@@ -181,7 +181,8 @@ def _find(workspace: Path, asked: Asked) -> Traces:
         files |= {file for file, sha256 in hashes.items() if sha256 in traces.pictures}
         rows = [row for row in tables_of.manifest if row_goes(row, asked, files, traces.pictures)]
         files |= {row["file"] for row in rows} & set(hashes)
-        traces.pictures |= {hashes[file] for file in files} | {row["sha256"] for row in rows}
+        seen = {hashes[file] for file in files if not any(map(is_litter, Path(file).parts))}
+        traces.pictures |= seen | {row["sha256"] for row in rows}
         traces.pictures.discard("")
         if before == (len(files), len(rows), len(traces.pictures)):
             break
@@ -242,7 +243,7 @@ def _hashes(data: Path) -> dict[str, str]:
     """sha256 of every file below data/, hidden ones too, by its path relative to data/.
 
     A link is read where it leads to a place in data/ or to an object of DVC; elsewhere somebody
-    else's file begins, and its hash stays empty.
+    else's file begins, and its hash stays empty. So does that of an empty file: it is no picture.
     """
     root = data.resolve()
     files = [
@@ -256,7 +257,8 @@ def _hashes(data: Path) -> dict[str, str]:
         try:
             target = file.resolve()
             ours = target.is_relative_to(root) or versioned.is_object(target)
-            return paths.sha256(target) if ours and target.is_file() else ""
+            whole = ours and target.is_file() and target.stat().st_size > 0
+            return paths.sha256(target) if whole else ""
         except (FileNotFoundError, RuntimeError):  # gone meanwhile; a link in a circle
             return ""
 

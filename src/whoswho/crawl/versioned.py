@@ -41,7 +41,7 @@ class Place:
 
     Attributes:
         name: of the remote, empty for the cache.
-        objects: address of each object that is there -> what it is.
+        objects: MD5 of each object that is there -> its address.
         collect: the command that collects what no file of the workspace uses.
         problem: why there may be more, empty where there is not.
     """
@@ -110,15 +110,15 @@ def objects(
     return named, set(found.values())
 
 
-def places(repo: Repo, wanted: Mapping[str, str], *, complete: bool) -> list[Place]:
+def places(repo: Repo, wanted: Set[str], *, complete: bool) -> list[Place]:
     """The cache and the remotes, each with those of the wanted objects that it has.
 
     `complete` is whether `wanted` names them all. The cache is known to have no others.
     """
     folder = Path(repo.cache.local.path)
     cached = {
-        str(file): what
-        for name, what in sorted(wanted.items())
+        name: str(file)
+        for name in sorted(wanted)
         if (file := folder / name[:2] / name[2:]).exists()
     }
     remotes = [_remote(repo, name, wanted, complete) for name in sorted(repo.config["remote"])]
@@ -154,13 +154,13 @@ def _in_cache(folder: Path, pictures: Set[str]) -> dict[str, str]:
     return found
 
 
-def _remote(repo: Repo, name: str, wanted: Mapping[str, str], complete: bool) -> Place:
+def _remote(repo: Repo, name: str, wanted: Set[str], complete: bool) -> Place:
     def look() -> tuple[dict[str, str], bool]:
         store = repo.cloud.get_remote_odb(name=name, command="gc")
         there = sorted(store.oids_exist(wanted)) if wanted else []
         # Clients of servers take every failure for "not there".
         sure = store.fs.protocol == "local" and Path(store.path).parents[1].is_dir()
-        return {str(store.oid_to_path(one)): wanted[one] for one in there}, sure
+        return {one: str(store.oid_to_path(one)) for one in there}, sure
 
     collect = f"dvc gc --workspace --cloud -r {shlex.quote(name)}"
     answer = _in_time(look)
