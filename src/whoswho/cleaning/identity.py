@@ -35,13 +35,17 @@ MOST_ODD = 0.4
 VOUCHED = 3
 # dlib's own bound for two pictures of one person (dlib.net/face_recognition.py.html).
 FURTHEST = 0.6
-# Of 470 faces of 14 labels (press pictures, a raw crawl, drawn portraits) 20 % lay more than one
-# deviation beyond their label's middle, and with every 1.25 deviations more a further e-th: a
-# longer tail than the normal curve's, because a shout or a profile moves a face far. With the
-# limits at rate 0.01 three of their own faces were taken for odd ones.
+# Of 470 faces of 14 labels (press pictures, a raw crawl, drawn portraits) that are the label's
+# own, 20 % lay more than one deviation beyond its middle, and with every 1.25 deviations more
+# that share fell to an e-th: a longer tail than the normal curve's, because a shout or a profile
+# moves a face far. At rate 0.01 three of them were taken for odd ones.
 TAIL_START, TAIL_SHARE, TAIL_LENGTH = 1.0, 0.20, 1.25
-# The rates that bound a crowd while its centre is sought, and from which a face fits another.
-CROWD, FITS = 0.001, 0.10
+# The rates that bound a crowd while its centre is sought, and from which a face fits another. A
+# wider crowd takes in strangers: at 0.001 a fifth of the strangers of a label 35 % theirs stay.
+CROWD, FITS = 0.01, 0.10
+# A face among the furthest of its own label and well inside another's crowd is the other's, also
+# where it is not yet odd: both at once happens to far fewer of a person's own faces.
+DOUBTFUL = 0.05
 # A label's spread counts as many faces as it has, that of the set as many as this.
 PRIOR = 10
 # Of the other labels' faces this share may lie nearer than "where other people are".
@@ -138,7 +142,7 @@ def _verdicts(
     crowd = crowds[label]
     verdicts: dict[int, Verdict] = {}
     for place, distance in zip(crowd.places, _distances(vectors, crowd), strict=True):
-        if distance <= crowd.beyond(false_alarm):
+        if distance <= crowd.beyond(max(false_alarm, DOUBTFUL)):
             continue
         fits = [
             (away, other)
