@@ -12,8 +12,11 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from whoswho import paths
 from whoswho.crawl import download, manifest
@@ -21,12 +24,13 @@ from whoswho.crawl.download import THUMBNAIL, Picture
 from whoswho.crawl.site import Hit, Search
 from whoswho.crawl.transport import GivenUp
 from whoswho.errors import UserError
-from whoswho.labels import check_distinct, from_folder, is_litter
+from whoswho.labels import check_distinct, folder_problem, from_folder, is_litter
 from whoswho.pictures import opening
 from whoswho.tables import Row
 
 TAKEN_OUT = "taken out by hand"
 PUT_IN = "put in by hand"
+LOCK = Path(".whoswho/crawl/lock")
 
 _PARTIAL = re.compile(r"\.(.+_\d{4,}\.\w+)\.partial")
 _NUMBERED = re.compile(r"(.+)_(\d+)\.\w+")
@@ -272,12 +276,37 @@ class Collection:
         }  # fmt: skip
 
 
+@contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Be the one process that changes the set of the repository at `root`.
+
+    Raises:
+        UserError: another one does.
+    """
+    lock = root / LOCK
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(lock, timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"{lock}: a crawl or a takedown is running here; wait for its end") from None
+
+
 def check_labels(data: Path, labels: set[str]) -> None:
-    """Raise UserError where a label and a folder of `data` differ only in case or Unicode form."""
-    folders = (
-        {entry.name for entry in data.iterdir() if entry.is_dir()} if data.is_dir() else set()
-    )
-    check_distinct(sorted({name for name in folders if not is_litter(name)} | labels))
+    """See that each label can be a folder of `data`, and is there no link, no file, no twin.
+
+    Raises:
+        UserError: one cannot, or differs from a folder only in case or Unicode form.
+    """
+    for label in sorted(labels):
+        if problem := folder_problem(label):
+            raise UserError(f"the label {label[:60]!r} {problem}; write another one")
+        folder = data / label
+        if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+            raise UserError(f"{folder}: is a link or a file; put a folder in its place")
+    entries = list(data.iterdir()) if data.is_dir() else []
+    folders = {entry.name for entry in entries if entry.is_dir() and not is_litter(entry.name)}
+    check_distinct(sorted(folders | labels))
 
 
 def is_thumbnail(row: Row) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from whoswho import paths
 from whoswho.crawl import folder, keywords, proxies, sites, urls
 from whoswho.crawl.crawl import Options, Source, from_site
+from whoswho.crawl.progress import say
 from whoswho.errors import UserError
 
 KEYWORDS = Path("keywords.txt")
@@ -68,6 +69,9 @@ def _sources(workspace: Path, given: argparse.Namespace, options: Options) -> li
     if not found or given.sites is not None or given.keywords is not None:
         searches = keywords.read(given.keywords or workspace / KEYWORDS)
         names = _names(given.sites) if given.sites is not None else sites.USUAL
+        if options.face and "commons" in names:
+            say("crawl: commons cannot search for faces alone; --face is left out there",
+                trouble=True)  # fmt: skip
         limit = given.limit if given.limit is not None else LIMIT
         found += [
             from_site(name, searches, options, limit=limit, window=given.window) for name in names

@@ -14,11 +14,9 @@ import threading
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from whoswho.crawl import collection, download, forgotten, progress, sites
 from whoswho.crawl.collection import Collection, is_thumbnail
@@ -28,7 +26,6 @@ from whoswho.crawl.site import Hit, Search, Site, SiteError
 from whoswho.crawl.transport import GivenUp, Limits, Transport
 from whoswho.errors import UserError
 
-LOCK = Path(".whoswho/crawl/lock")
 DOWNLOADS = 16  # pictures fetched side by side
 AHEAD = 16  # pictures of one search fetched before the first of them is kept
 FEW = 0.5  # a label with less than this share of the mean is warned about
@@ -117,7 +114,7 @@ def run(root: Path, data: Path, sources: Sequence[Source], options: Options) -> 
     labels = {search.label for source in sources for search in source.searches}
     collection.check_labels(data, labels)
     barred = forgotten.load(data)
-    with _alone(root):
+    with collection.alone(root):
         pictures = Collection(data)
         transport = Transport(options.limits, allow_private=options.allow_private)
         crawl = _Crawl(pictures, barred, Finished(root, data), transport, options)
@@ -127,17 +124,6 @@ def run(root: Path, data: Path, sources: Sequence[Source], options: Options) -> 
             pictures.close()
             transport.close()
     crawl.report(labels)
-
-
-@contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    lock = root / LOCK
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=0):
-            yield
-    except Timeout:
-        raise UserError(f"{lock}: another crawl is running here; wait for its end") from None
 
 
 @dataclass

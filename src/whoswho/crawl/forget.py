@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from whoswho import paths, tables
 from whoswho.cleaning import review, thumbnails
 from whoswho.crawl import finished, forgotten, manifest, versioned
-from whoswho.crawl.crawl import LOCK as CRAWL
+from whoswho.crawl.collection import LOCK as CRAWL
 from whoswho.crawl.traces import SPLIT, Traces, is_address, review_goes, row_goes
 from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache

@@ -69,7 +69,7 @@ class Limits:
     tries: int = 3
     pause: float = 1
     at_once: int = 4
-    gap: float = 0.1
+    gap: float = 0.05
 
 
 class GivenUp(Exception):  # noqa: N818 - a verdict on an address, written down
