@@ -30,7 +30,7 @@ from pipeline import FAST, Workspace, commit
 from bench.workspace import environment
 from whoswho import cli, paths, tables
 from whoswho.crawl import finished, forget, forgotten, manifest, traces, versioned
-from whoswho.crawl.crawl import LOCK
+from whoswho.crawl.collection import LOCK
 from whoswho.crawl.site import Search
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, holders, tracking
