@@ -121,6 +121,17 @@ def test_what_fits_another_label_better_names_it() -> None:
         assert " vs 0." in verdict.measure
 
 
+def test_well_inside_another_crowd_a_face_need_not_be_odd_in_its_own() -> None:
+    away = (person(50) - person(0)) / np.linalg.norm(person(50) - person(0))
+    near = faces(0, 30, more=1) + 0.5 * away
+    doubtful = person(0) + 0.45 * away
+    rows = np.concatenate([faces(0, 30), [doubtful], near])
+    found = identity.judge(rows, ["a"] * 31 + ["b"] * 30, [False] * 61, RATE)
+    assert {place: one.reason for place, one in found.verdicts.items()} == {30: SWAPPED}
+    alone = identity.judge(rows[:31], ["a"] * 31, [False] * 31, RATE)
+    assert alone.verdicts == {}
+
+
 def test_half_and_half_is_said_and_nobody_dropped() -> None:
     found = four().add("a", 10, 28).add("b", 10, 2).judge()
     assert found.verdicts.keys() == {60 + 60 + 28, 60 + 60 + 29}
