@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 
 from dvc.repo import Repo
-from filelock import FileLock, Timeout
 
 from whoswho import paths, tables
 from whoswho.cleaning import review, thumbnails
-from whoswho.crawl import finished, forgotten, manifest, versioned
-from whoswho.crawl.collection import LOCK as CRAWL
+from whoswho.crawl import collection, finished, forgotten, manifest, versioned
 from whoswho.crawl.traces import SPLIT, Traces, is_address, review_goes, row_goes
 from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache
@@ -36,18 +34,10 @@ def remove(workspace: Path, traces: Traces) -> bool:
     Raises:
         UserError: a crawl is running, whose own copy of the manifest would bring rows back.
     """
-    lock = workspace / CRAWL
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(lock, timeout=0):
-            barred = forgotten.load(workspace / paths.DATA)
-            _remove(workspace, traces)
-            return traces.any or forgotten.load(workspace / paths.DATA) != barred
-    except Timeout:
-        raise UserError(
-            f"{lock}: a crawl is running here and nothing was removed; end it with Ctrl-C, then "
-            "run the same command again"
-        ) from None
+    with collection.alone(workspace):
+        barred = forgotten.load(workspace / paths.DATA)
+        _remove(workspace, traces)
+        return traces.any or forgotten.load(workspace / paths.DATA) != barred
 
 
 def held(
