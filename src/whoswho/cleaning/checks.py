@@ -7,12 +7,9 @@ import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from whoswho.cleaning import decisions as table
 from whoswho.cleaning import duplicates, people, quality, review
@@ -229,21 +226,16 @@ def _hash_of(path: Path) -> str:
 
 
 def _look(sources: Sequence[Source], store: IO[bytes], worker_count: int | None) -> list[_Picture]:
-    """Examine all files; their small grey copies go to `store`, so that memory holds rows only."""
+    """Examine all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
-    nothing = bytes(duplicates.SIDE**2)
+    nothing = bytes(duplicates.RECORD.itemsize)
     for source, facts in zip(
         sources, workers.each(examine, sources, "clean", worker_count), strict=True
     ):
-        store.write(facts.print.small if facts.print else nothing)
+        store.write(facts.print.copies if facts.print else nothing)
         if facts.print:
-            facts = Facts(
-                facts.sha256, facts.reason, facts.detail, facts.format, facts.width,
-                facts.height, facts.quality,
-                duplicates.Print(facts.print.pixels, facts.print.bits, facts.print.mirrored, b""),
-            )  # fmt: skip
+            facts = replace(facts, print=facts.print.without_copies())
         pictures.append(_Picture(source, facts, source.label, None))
-    store.flush()
     return pictures
 
 
@@ -304,20 +296,11 @@ class _Related:
 
 
 def _relate(pictures: Sequence[_Picture], store: IO[bytes], limits: Clean) -> _Related:
-    prints = [
-        (p.facts.print.pixels, p.facts.print.bits, p.facts.print.mirrored)
-        if p.compares and p.facts.print is not None
-        else None
-        for p in pictures
-    ]
-    small: NDArray[np.uint8] = np.memmap(
-        store,
-        dtype=np.uint8,
-        mode="r",
-        shape=(len(pictures), duplicates.SIDE, duplicates.SIDE),
-    )
     found = duplicates.relations(
-        prints, small, limits.near_duplicate_bits, limits.near_duplicate_correlation
+        [picture.facts.print if picture.compares else None for picture in pictures],
+        store,
+        limits.near_duplicate_bits,
+        limits.near_duplicate_correlation,
     )
     return _Related(pictures, found)
 

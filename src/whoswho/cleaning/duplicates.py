@@ -1,20 +1,32 @@
 """Which pictures are the same photograph, and which merely look alike.
 
-Same: equal pixels. Near: a perceptual hash of 63 bits close to the other's, or to its mirror
-image's, and small grey copies that correlate. Alike: a looser form of near, for the shots of one
-burst and for crops; such pictures are kept, but a split does not come between them.
+Same: equal pixels. Near: the same photograph saved again. Two ways lead to one: a perceptual hash
+of 63 bits close to the other's, and small grey copies that correlate; or a landmark with a close
+hash (`landmarks`), and larger grey copies that correlate where they overlap when laid over each
+other by it (`overlap`), which finds crops, frames and watermarks too. Either also with the other
+picture's mirror image. Alike: a looser form of near, for the shots of one burst; such pictures are
+kept, but a split does not come between them.
+
+Close hashes are found exactly and without comparing all pairs (`hamming`). A picture with more
+than MOST_COPIES close ones is compared with the largest of them alone: what is told of a thousand
+copies of one picture stays linear in their number.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from whoswho.cleaning import hamming, landmarks, overlap
+from whoswho.cleaning.landmarks import LANDMARK, LONG
+from whoswho.cleaning.overlap import Copies, Placements
+from whoswho.cleaning.perceptual import hashes
 
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near_duplicate"
@@ -22,19 +34,39 @@ ALIKE = "alike"
 
 SIDE = 32  # pixels of the small grey copy
 # How much looser than near duplicates look-alikes are. Among 309 press and crawled photographs
-# of two sets, no two that were taken apart came within 16 bits and a correlation of 0.71; of
-# crops by 2 % a side all, of crops by 5 % on one side nine in ten lie within these.
+# of two sets, no two that were taken apart came within 16 bits and a correlation of 0.71.
 ALIKE_BITS = 4
 ALIKE_CORRELATION = 0.80
+MOST_COPIES = 32
 
-_FREQUENCIES = 8
-# The cosine transform in whole numbers, so that every machine gets the same bits.
-_COSINES: NDArray[np.int64] = np.rint(
-    1024
-    * np.cos(
-        np.pi * (2 * np.arange(SIDE)[None, :] + 1) * np.arange(_FREQUENCIES)[:, None] / (2 * SIDE)
-    )
-).astype(np.int64)
+# A tenth of the landmarks of a crop by 20 % on each side come back within 10 bits, most of those
+# of a smaller crop; of two landmarks of different photographs one pair in 200,000 does.
+_LANDMARK_BITS = 10
+# The corner of a white frame is a landmark that hundreds have; the largest of them will do.
+_LANDMARK_COPIES = 8
+# What lies over each other: nearly all of one picture, and of the other what a crop by 20 % on
+# each side leaves (36 %), with some room for the landmark's error.
+_LARGER_SHARE, _SMALLER_SHARE = 0.7, 0.25
+_TRIED = 4  # placements of a pair, from its closest landmarks
+_WORTH_FITTING = 0.45  # correlation before fitting; of crops it is from 0.5 up
+# Over a quarter of the picture shots of one burst correlate by less than the first; a watermark
+# across the middle leaves more. Below the second, or over less than the share, pictures only
+# share a shape, as heads do.
+_QUARTER = 0.85
+_ALIKE_QUARTER, _ALIKE_SHARE = 0.4, 0.5
+_AT_ONCE = 128  # pairs laid over each other at a time: some 40 MB
+
+# What of a picture goes to disk, where there is room for many: RECORD.itemsize bytes a picture.
+RECORD = np.dtype(
+    [
+        ("small", "u1", (SIDE, SIDE)),
+        ("grey", "u1", (LONG, LONG)),
+        ("height", "<i8"),
+        ("width", "<i8"),
+    ]
+)
+
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -43,60 +75,63 @@ class Print:
 
     Attributes:
         pixels: hex digest of size and pixels.
+        area: how many pixels there are.
         bits, mirrored: perceptual hashes of the picture and of its mirror image.
-        small: the grey copy, SIDE x SIDE bytes.
+        landmarks: bytes of the landmarks found.
+        copies: bytes of the grey copies, one RECORD.
     """
 
     pixels: str
+    area: int
     bits: int
     mirrored: int
-    small: bytes
+    landmarks: bytes
+    copies: bytes
+
+    def without_copies(self) -> Print:
+        """The same without what `relations` reads from its store."""
+        return replace(self, copies=b"")
 
 
 @dataclass(frozen=True)
 class Relation:
-    """Two pictures by their place, how they are related, and the measure of it."""
+    """Two pictures by their place, how they are related, and the measure of it.
+
+    `share` is how much of the larger picture lies in the smaller: below 1 where that is a crop.
+    """
 
     a: int
     b: int
     kind: str
     measure: str
+    share: float = 1.0
 
 
 def fingerprint(image: Image.Image) -> Print:
     """The print of an upright RGB picture."""
     digest = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
     digest.update(image.tobytes())
-    small = np.asarray(
-        image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.uint8
-    )
+    grey = image.convert("L")
+    small = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.BOX), dtype=np.uint8)
+    shrunk = landmarks.shrink(grey)
+    record = np.zeros((), dtype=RECORD)
+    record["small"] = small
+    record["height"], record["width"] = shrunk.shape
+    record["grey"][: shrunk.shape[0], : shrunk.shape[1]] = shrunk
+    bits, mirrored = hashes(np.stack([small, small[:, ::-1]]))
     return Print(
         digest.hexdigest(),
-        perceptual_hash(small),
-        perceptual_hash(small[:, ::-1]),
-        small.tobytes(),
+        image.width * image.height,
+        int(bits),
+        int(mirrored),
+        landmarks.find(shrunk).tobytes(),
+        record.tobytes(),
     )
-
-
-def perceptual_hash(small: NDArray[np.uint8]) -> int:
-    """63 bits: which low frequencies of a SIDE x SIDE grey copy are above their median."""
-    spectrum = _COSINES @ small.astype(np.int64) @ _COSINES.T
-    low = spectrum.ravel()[1:]  # without the mean brightness
-    above = low > np.median(low)
-    return int(sum(1 << int(place) for place in np.flatnonzero(above)))
-
-
-def correlation(a: NDArray[Any], b: NDArray[Any]) -> float:
-    """Pearson's correlation of two grey copies, 0 where one of them is flat."""
-    a = a.astype(np.float64).ravel() - a.mean()
-    b = b.astype(np.float64).ravel() - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 0 else 0.0
 
 
 def relations(
-    prints: Sequence[tuple[str, int, int] | None],
-    small: NDArray[np.uint8],
+    prints: Sequence[Print | None],
+    store: IO[bytes],
     bits: int,
     least_correlation: float,
 ) -> list[Relation]:
@@ -105,36 +140,31 @@ def relations(
     Of equal pixels the first picture stands for all; the others are related to it alone.
 
     Args:
-        prints: pixels, bits and mirrored of each picture; None takes no part.
-        small: the grey copies, pictures x SIDE x SIDE, on disk where there are many.
+        prints: of each picture; None takes no part.
+        store: a RECORD of each picture, one after the other.
         bits: the most that two perceptual hashes of near duplicates differ in.
-        least_correlation: the least that their grey copies correlate.
+        least_correlation: the least that their grey copies correlate, where they overlap.
     """
     found: list[Relation] = []
     first: dict[str, int] = {}
     for place, one in enumerate(prints):
         if one is None:
             continue
-        if one[0] in first:
-            found.append(Relation(first[one[0]], place, DUPLICATE, "same pixels"))
+        if one.pixels in first:
+            found.append(Relation(first[one.pixels], place, DUPLICATE, "same pixels"))
         else:
-            first[one[0]] = place
-    places = np.array(sorted(first.values()), dtype=np.int64)
-    picked = [prints[place] for place in places]
-    plain = np.array([one[1] for one in picked if one is not None], dtype=np.uint64)
-    mirrored = np.array([one[2] for one in picked if one is not None], dtype=np.uint64)
-    for i, j, distance, is_mirrored in _close(plain, mirrored, bits + ALIKE_BITS):
-        a, b = int(places[i]), int(places[j])
-        other = small[b][:, ::-1] if is_mirrored else small[b]
-        alike = correlation(small[a], other)
-        if distance <= bits and alike >= least_correlation:
-            kind = NEAR_DUPLICATE
-        elif alike >= min(ALIKE_CORRELATION, least_correlation):
-            kind = ALIKE
-        else:
-            continue
-        measure = f"{distance} bits, correlation {alike:.3f}"
-        found.append(Relation(a, b, kind, measure + (", mirrored" if is_mirrored else "")))
+            first[one.pixels] = place
+    # The largest first, as the best copies; then by content, so that names change nothing.
+    chosen = sorted(
+        ((place, one) for place, one in enumerate(prints) if one and first[one.pixels] == place),
+        key=lambda known: (-known[1].area, known[1].pixels),
+    )
+    if chosen:
+        pictures = _Pictures([place for place, _ in chosen], [one for _, one in chosen], store)
+        whole = list(_close_as_a_whole(pictures, bits, least_correlation))
+        settled = {(one.a, one.b) for one in whole if one.kind == NEAR_DUPLICATE}
+        found += whole
+        found += _overlapping(pictures, least_correlation, settled)
     return sorted(_closest(found), key=lambda one: (one.a, one.b))
 
 
@@ -149,19 +179,209 @@ def _closest(found: Iterable[Relation]) -> Iterator[Relation]:
     return iter(best.values())
 
 
-def _close(
-    plain: NDArray[np.uint64], mirrored: NDArray[np.uint64], most: int
-) -> Iterator[tuple[int, int, int, bool]]:
-    """Pairs i < j whose hashes differ in at most `most` bits, straight or mirrored."""
-    count = len(plain)
-    block = max(1, 2**21 // max(1, count))  # 16 MB of differences at a time
-    for start in range(0, count, block):
-        rows = plain[start : start + block, None]
-        for others, is_mirrored in ((plain, False), (mirrored, True)):
-            distances = np.bitwise_count(rows ^ others[None, start:])
-            # Only what stands to the right of the diagonal: each pair once.
-            for i, j in np.argwhere(np.triu(distances <= most, 1)):
-                yield start + int(i), start + int(j), int(distances[i, j]), is_mirrored
+class _Pictures:
+    """Pictures of different pixels in order of preference: `places` says which is which."""
+
+    def __init__(self, places: list[int], prints: list[Print], store: IO[bytes]) -> None:
+        self.places = places
+        self.bits = np.array([one.bits for one in prints], dtype=np.uint64)
+        self.mirrored = np.array([one.mirrored for one in prints], dtype=np.uint64)
+        self.landmarks = np.frombuffer(b"".join(one.landmarks for one in prints), dtype=LANDMARK)
+        counts = [len(one.landmarks) // LANDMARK.itemsize for one in prints]
+        self.owner = np.repeat(np.arange(len(prints)), counts)
+        self._store = store
+
+    def records(self, which: Places) -> NDArray[Any]:
+        """The pictures' records, read from disk."""
+        wanted, back = np.unique(which, return_inverse=True)
+        read = np.empty(len(wanted), dtype=RECORD)
+        for row, picture in enumerate(wanted):
+            self._store.seek(self.places[picture] * RECORD.itemsize)
+            read[row] = np.frombuffer(self._store.read(RECORD.itemsize), dtype=RECORD)[0]
+        return read[back.ravel()]
+
+    def sizes(self) -> tuple[Places, Places]:
+        """Heights and widths of the shrunk copies of all pictures."""
+        sizes = np.empty((2, len(self.places)), dtype=np.int64)
+        for start in range(0, len(self.places), _AT_ONCE):
+            part = np.arange(start, min(start + _AT_ONCE, len(self.places)))
+            records = self.records(part)
+            sizes[:, part] = records["height"], records["width"]
+        return sizes[0], sizes[1]
+
+    def relation(
+        self, a: int, b: int, kind: str, measure: str, is_mirrored: bool, share: float = 1.0
+    ) -> Relation:
+        one, other = sorted((self.places[a], self.places[b]))
+        return Relation(one, other, kind, measure + (", mirrored" if is_mirrored else ""), share)
+
+
+# --- Whole pictures ------------------------------------------------------------------------------
+
+
+def _close_as_a_whole(
+    pictures: _Pictures, bits: int, least_correlation: float
+) -> Iterator[Relation]:
+    for targets, is_mirrored in ((pictures.bits, False), (pictures.mirrored, True)):
+        rows, places, distances = hamming.close(
+            pictures.bits, targets, bits + ALIKE_BITS, MOST_COPIES + 1
+        )
+        # A pair may be found from either side, and mirrored at two distances.
+        pairs = np.stack([np.minimum(rows, places), np.maximum(rows, places), distances], axis=1)
+        pairs = np.unique(pairs[rows != places], axis=0)
+        new = np.ones(len(pairs), dtype=bool)
+        new[1:] = (pairs[1:, :2] != pairs[:-1, :2]).any(axis=1)
+        pairs = pairs[new]
+        for start in range(0, len(pairs), 8 * _AT_ONCE):
+            part = pairs[start : start + 8 * _AT_ONCE]
+            one, other = (pictures.records(part[:, side])["small"] for side in (0, 1))
+            if is_mirrored:
+                other = other[:, :, ::-1]
+            alike = overlap.correlations(one.reshape(len(part), -1), other.reshape(len(part), -1))
+            for (a, b, distance), correlation in zip(part.tolist(), alike.tolist(), strict=True):
+                if distance <= bits and correlation >= least_correlation:
+                    kind = NEAR_DUPLICATE
+                elif correlation >= min(ALIKE_CORRELATION, least_correlation):
+                    kind = ALIKE
+                else:
+                    continue
+                measure = f"{distance} bits, correlation {correlation:.3f}"
+                yield pictures.relation(a, b, kind, measure, is_mirrored)
+
+
+# --- Parts of pictures ---------------------------------------------------------------------------
+
+
+def _overlapping(
+    pictures: _Pictures, least_correlation: float, settled: set[tuple[int, int]]
+) -> Iterator[Relation]:
+    """Relations of pictures that share a landmark, but for pairs of places that are settled."""
+    sizes = pictures.sizes()
+    for is_mirrored in (False, True):
+        a, b, placed = _candidates(pictures, sizes, is_mirrored)
+        known = [
+            tuple(sorted((pictures.places[i], pictures.places[j]))) in settled
+            for i, j in zip(a.tolist(), b.tolist(), strict=True)
+        ]
+        new = ~np.array(known, dtype=bool)
+        a, b, placed = a[new], b[new], placed[new]
+        for start in range(0, len(a), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            yield from _fitting(
+                pictures, a[part], b[part], placed[part], is_mirrored, least_correlation
+            )
+
+
+def _candidates(
+    pictures: _Pictures, sizes: tuple[Places, Places], is_mirrored: bool
+) -> tuple[Places, Places, Placements]:
+    """Pairs with close landmarks, and how the second, mirrored maybe, lies under the first.
+
+    The first is the one that lies more within the other, as a crop does: it is fitted best.
+    """
+    marks = pictures.landmarks
+    rows, others, distance = hamming.close(
+        marks["bits"],
+        marks["mirrored" if is_mirrored else "bits"],
+        _LANDMARK_BITS,
+        _LANDMARK_COPIES + 1,
+    )
+    # The same two landmarks may have been found from either side.
+    pairs = np.stack([np.minimum(rows, others), np.maximum(rows, others), distance], axis=1)
+    rows, others, distance = np.unique(pairs, axis=0).T
+    apart = pictures.owner[rows] != pictures.owner[others]
+    rows, others, distance = rows[apart], others[apart], distance[apart]
+
+    one, other = _shares(pictures, sizes, rows, others, is_mirrored)
+    lies_over = (np.maximum(one, other) >= _LARGER_SHARE) & (
+        np.minimum(one, other) >= _SMALLER_SHARE
+    )
+    rows, others = np.where(one < other, others, rows), np.where(one < other, rows, others)
+    a, b = pictures.owner[rows], pictures.owner[others]
+    order = np.lexsort((others, rows, distance, np.maximum(a, b), np.minimum(a, b)))
+    order = order[lies_over[order]]
+    pair = (np.minimum(a, b) * len(pictures.places) + np.maximum(a, b))[order]
+    starts = np.flatnonzero(np.diff(pair, prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    order = order[rank < _TRIED]
+    placed = _placed(pictures, sizes, rows[order], others[order], is_mirrored)
+    return a[order], b[order], placed
+
+
+def _shares(
+    pictures: _Pictures,
+    sizes: tuple[Places, Places],
+    rows: Places,
+    others: Places,
+    is_mirrored: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    heights, widths = sizes
+    a, b = pictures.owner[rows], pictures.owner[others]
+    placed = _placed(pictures, sizes, rows, others, is_mirrored)
+    return overlap.shares((heights[a], widths[a]), (heights[b], widths[b]), placed)
+
+
+def _placed(
+    pictures: _Pictures,
+    sizes: tuple[Places, Places],
+    rows: Places,
+    others: Places,
+    is_mirrored: bool,
+) -> Placements:
+    """The placements at which one landmark of each pair lies over the other."""
+    marks = pictures.landmarks
+    x, y, side = (marks[name] / landmarks.UNIT for name in ("x", "y", "side"))
+    scale = side[others] / side[rows]
+    beside = x[others]
+    if is_mirrored:
+        beside = sizes[1][pictures.owner[others]] - beside
+    return Placements(scale, beside - scale * x[rows], y[others] - scale * y[rows])
+
+
+def _fitting(
+    pictures: _Pictures,
+    a: Places,
+    b: Places,
+    placed: Placements,
+    is_mirrored: bool,
+    least_correlation: float,
+) -> Iterator[Relation]:
+    """Relations of the pairs that fit when laid over each other."""
+    first, second = pictures.records(a), pictures.records(b)
+    start = overlap.compare(_copies(first, False), _copies(second, is_mirrored), placed)
+    worth = start.correlation >= _WORTH_FITTING
+    if not worth.any():
+        return
+    a, b = a[worth], b[worth]
+    one, other = _copies(first[worth], False), _copies(second[worth], is_mirrored)
+    fit = overlap.compare(one, other, overlap.align(one, other, placed[worth]))
+    smaller, larger = np.minimum(fit.first, fit.second), np.maximum(fit.first, fit.second)
+    over = (larger >= _LARGER_SHARE) & (smaller >= _SMALLER_SHARE)
+    near = over & (fit.correlation >= least_correlation) & (fit.quarter >= _QUARTER)
+    alike = (
+        over
+        & (fit.correlation >= min(ALIKE_CORRELATION, least_correlation))
+        & (fit.quarter >= _ALIKE_QUARTER)
+        & (smaller >= _ALIKE_SHARE)
+    )
+    for row in np.flatnonzero(near | alike):
+        measure = (
+            f"{100 * fit.first[row]:.0f} % over {100 * fit.second[row]:.0f} %, "
+            f"correlation {fit.correlation[row]:.3f}"
+        )
+        kind = NEAR_DUPLICATE if near[row] else ALIKE
+        yield pictures.relation(
+            int(a[row]), int(b[row]), kind, measure, is_mirrored, float(smaller[row])
+        )
+
+
+def _copies(records: NDArray[Any], is_mirrored: bool) -> Copies:
+    grey, height, width = records["grey"], records["height"], records["width"]
+    if is_mirrored:
+        # The picture lies in the upper left corner: its columns are turned, not the array's.
+        columns = (width[:, None] - 1 - np.arange(LONG)) % LONG
+        grey = np.take_along_axis(grey, columns[:, None, :], axis=2)
+    return Copies(grey, height, width)
 
 
 class Families:

@@ -1,0 +1,54 @@
+"""Mean greys of the cells of any rectangle in a picture, from its table of sums.
+
+A rectangle at fractions of pixels costs as much as one at whole ones (Crow, "Summed-area tables
+for texture mapping", SIGGRAPH 1984), and nothing of it is skipped however small it becomes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def sums(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """What lies above and to the left of each corner of a pixel, added up; the last two axes."""
+    table = np.zeros((*grey.shape[:-2], grey.shape[-2] + 1, grey.shape[-1] + 1), dtype=np.int32)
+    table[..., 1:, 1:] = grey.cumsum(axis=-2, dtype=np.int32).cumsum(axis=-1, dtype=np.int32)
+    return table
+
+
+def cells(
+    table: NDArray[np.int32],
+    corners: NDArray[np.float64],
+    height: NDArray[np.int64],
+    width: NDArray[np.int64],
+    count: int,
+) -> NDArray[np.float64]:
+    """Mean greys of the cells of a rectangle in each of n pictures, n x count x count.
+
+    Args:
+        table: the sums of the pictures' pixels, n x rows x columns.
+        corners: left, top, right, bottom, n x 4, in pixels; what is outside is cut off.
+        height, width: of the pictures, n numbers or one.
+    """
+    share = np.arange(count + 1) / count
+    left, top, right, bottom = (corners[:, [side]] for side in range(4))
+    x = (left + (right - left) * share).clip(0, width[:, None])
+    y = (top + (bottom - top) * share).clip(0, height[:, None])
+    column = np.minimum(x.astype(int), width[:, None] - 1)
+    row = np.minimum(y.astype(int), height[:, None] - 1)
+    across, down = (x - column)[:, None, :], (y - row)[:, :, None]
+    which = np.arange(len(corners))[:, None, None]
+
+    def at(below: int, beside: int) -> NDArray[np.int32]:
+        corner: NDArray[np.int32] = table[
+            which, row[:, :, None] + below, column[:, None, :] + beside
+        ]
+        return corner
+
+    upper = at(0, 0) * (1 - across) + at(0, 1) * across
+    lower = at(1, 0) * (1 - across) + at(1, 1) * across
+    total = upper * (1 - down) + lower * down
+    area = np.diff(y, axis=1)[:, :, None] * np.diff(x, axis=1)[:, None, :]
+    means: NDArray[np.float64] = np.diff(np.diff(total, axis=1), axis=2) / np.maximum(area, 1e-6)
+    return means

@@ -1,0 +1,235 @@
+"""Which of many hashes of 64 bits or fewer are close, exactly and without comparing all pairs.
+
+Multi-index hashing (Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index
+hashing", CVPR 2012): the bits are dealt into m chunks. Two hashes that differ in at most r bits
+differ, by the pigeonhole principle, in at most r_c bits of some chunk c, if the r_c add up to
+r - m + 1. So for each chunk the hashes are sorted by it, every way to change up to r_c of its bits
+leads to a run of candidates, and only those are compared. How many chunks are worth it depends on
+how many hashes there are; for few hashes, or a wide radius, comparing all is the fastest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+# Places of a hash and of one close to it, and the bits they differ in.
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
+
+BITS = 64
+_AT_ONCE = 2**20  # comparisons at a time: some 30 MB
+_HELD = 2**22  # pairs held before the worse ones are let go: some 100 MB
+# What a step costs, beside comparing one pair where all are compared.
+_LOOK_UP, _COMPARE_CANDIDATE = 4.0, 5.0
+_CHUNKS = (2, 3, 4, 5, 6, 7, 8)
+_WIDEST = 22  # bits of a chunk: its table of runs has 2 ** bits entries
+
+
+def close(queries: Hashes, targets: Hashes, most: int, best: int) -> Pairs:
+    """For each query the first `best` targets that differ from it in at most `most` bits.
+
+    Exact. The targets come in order of preference: of a thousand copies of one picture only the
+    first `best` stand for it, so that the answer stays linear in the number of queries.
+
+    Returns:
+        Sorted by query, then target. A query that is a target too is its own neighbour.
+    """
+    query_values, query_of = np.unique(queries, return_inverse=True)
+    target_values, first, target_of = np.unique(targets, return_index=True, return_inverse=True)
+    # Values by their most preferred target, and of each value its own targets in order.
+    order = np.argsort(first, kind="stable")
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    members = _Groups(position[target_of], len(order), best)
+    rows, values, _ = _search(query_values, target_values[order], most, best)
+    rows, places = members.expand(rows, values)
+    rows, places = _first(rows, places, best)
+    asked = _Groups(rows, len(query_values), best)
+    found, at = asked.expand(np.arange(len(queries)), query_of.ravel())
+    places = places[at]
+    distance = np.bitwise_count(queries[found] ^ targets[places])
+    return found, places, distance
+
+
+class _Groups:
+    """Places by the group they are in, the first few of each."""
+
+    def __init__(self, group_of: NDArray[np.int64], groups: int, most: int) -> None:
+        self._order = np.argsort(group_of, kind="stable")
+        sizes = np.bincount(group_of, minlength=groups)
+        self._start = np.cumsum(sizes) - sizes
+        self._size = np.minimum(sizes, most)
+
+    def expand(
+        self, keys: NDArray[np.int64], groups: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Each key as often as its group has members, beside those members."""
+        return np.repeat(keys, self._size[groups]), self._order[
+            _runs(self._start[groups], self._size[groups])
+        ]
+
+
+def _runs(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
+    """start, start + 1, ... `size` numbers of each, one run after the other."""
+    ends = np.cumsum(size)
+    total = int(ends[-1]) if len(ends) else 0
+    runs: NDArray[np.int64] = np.arange(total) + np.repeat(start - (ends - size), size)
+    return runs
+
+
+def _first(
+    rows: NDArray[np.int64], places: NDArray[np.int64], best: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The `best` smallest places of each row, sorted."""
+    order = np.lexsort((places, rows))
+    rows, places = rows[order], places[order]
+    starts = np.flatnonzero(np.diff(rows, prepend=-1))
+    rank = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
+    kept = rank < best
+    return rows[kept], places[kept]
+
+
+def _search(queries: Hashes, targets: Hashes, most: int, best: int) -> Pairs:
+    """What `close` answers, for different values each."""
+    plan = _plan(len(queries), len(targets), most)
+    batches = _scan(queries, targets, most) if plan is None else plan.pairs(queries, targets)
+    held = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    count, limit = 0, _HELD
+    for batch in batches:
+        held.append(batch)
+        count += len(batch[0])
+        if count > limit:
+            held = [_first(*_joined(held), best)]
+            count = len(held[0][0])
+            limit = max(_HELD, 2 * count)
+    rows, places = _first(*_joined(held), best)
+    return rows, places, np.bitwise_count(queries[rows] ^ targets[places])
+
+
+def _joined(
+    batches: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.concatenate([one[0] for one in batches]), np.concatenate([one[1] for one in batches])
+
+
+def _scan(
+    queries: Hashes, targets: Hashes, most: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """All pairs compared, block after block."""
+    block = max(1, _AT_ONCE // max(1, len(targets)))
+    for start in range(0, len(queries), block):
+        distance = np.bitwise_count(queries[start : start + block, None] ^ targets)
+        rows, places = np.divmod(np.flatnonzero(distance <= most), max(1, len(targets)))
+        yield start + rows, places
+
+
+@dataclass(frozen=True)
+class _Chunks:
+    """Bits dealt into chunks: bit b of a hash belongs to chunk b % `count`.
+
+    Neighbouring bits of a perceptual hash tell of neighbouring frequencies; dealt out, each chunk
+    has some of all, and its values are spread more evenly.
+    """
+
+    count: int
+    most: int
+
+    def width(self, chunk: int) -> int:
+        return len(range(chunk, BITS, self.count))
+
+    def radius(self, chunk: int) -> int:
+        """How many bits of the chunk are changed; negative where none need be looked up."""
+        total = self.most - self.count + 1
+        return total // self.count + (chunk < total % self.count)
+
+    def changes(self, chunk: int) -> int:
+        """In how many ways."""
+        return sum(comb(self.width(chunk), bits) for bits in range(self.radius(chunk) + 1))
+
+    def cost(self, queries: int, targets: int) -> float:
+        """Beside one comparison where all are compared, for evenly spread hashes."""
+        ways = 0.0
+        for chunk in range(self.count):
+            run = targets / (1 << self.width(chunk))
+            ways += self.changes(chunk) * (_LOOK_UP + _COMPARE_CANDIDATE * run)
+        return queries * ways
+
+    def pairs(
+        self, queries: Hashes, targets: Hashes
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+        """Each close pair once: in the first chunk that leads to it."""
+        for chunk in range(self.count):
+            if self.radius(chunk) < 0:
+                continue
+            query_keys, target_keys = self._keys(queries, chunk), self._keys(targets, chunk)
+            query_order, target_order = np.argsort(query_keys), np.argsort(target_keys)
+            sorted_queries, sorted_targets = queries[query_order], targets[target_order]
+            query_keys = query_keys[query_order]
+            sizes = np.bincount(target_keys, minlength=2 ** self.width(chunk))
+            starts = np.cumsum(sizes) - sizes
+            for change in _changes(self.width(chunk), self.radius(chunk)):
+                keys = query_keys ^ change
+                for rows, places in _candidates(
+                    sorted_queries, sorted_targets, starts[keys], sizes[keys], self.most
+                ):
+                    known = self._is_found_before(
+                        sorted_queries[rows] ^ sorted_targets[places], chunk
+                    )
+                    yield query_order[rows[~known]], target_order[places[~known]]
+
+    def _keys(self, hashes: Hashes, chunk: int) -> NDArray[np.int64]:
+        keys = np.zeros(len(hashes), dtype=np.uint64)
+        for place, bit in enumerate(range(chunk, BITS, self.count)):
+            keys |= ((hashes >> np.uint64(bit)) & np.uint64(1)) << np.uint64(place)
+        return keys.astype(np.int64)
+
+    def _is_found_before(self, differences: Hashes, chunk: int) -> NDArray[np.bool_]:
+        known = np.zeros(len(differences), dtype=bool)
+        for earlier in range(chunk):
+            mask = np.uint64(sum(1 << bit for bit in range(earlier, BITS, self.count)))
+            known |= np.bitwise_count(differences & mask).astype(int) <= self.radius(earlier)
+        return known
+
+
+def _plan(queries: int, targets: int, most: int) -> _Chunks | None:
+    """The cheapest way to deal the bits; None where comparing all is cheaper."""
+    plans = [_Chunks(count, most) for count in _CHUNKS]
+    plans = [one for one in plans if one.width(0) <= _WIDEST]
+    cheapest = min(plans, key=lambda one: one.cost(queries, targets))
+    return cheapest if cheapest.cost(queries, targets) < queries * targets else None
+
+
+def _changes(width: int, most: int) -> Iterator[int]:
+    """Every number of `width` bits with at most `most` of them set."""
+    for count in range(most + 1):
+        for bits in combinations(range(width), count):
+            yield sum(1 << bit for bit in bits)
+
+
+def _candidates(
+    queries: Hashes,
+    targets: Hashes,
+    starts: NDArray[np.int64],
+    sizes: NDArray[np.int64],
+    most: int,
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Of each query's run of targets those that are close to it."""
+    ends = np.cumsum(sizes)
+    begin = 0
+    while begin < len(queries):
+        done = int(ends[begin - 1]) if begin else 0
+        # At least one query at a time, however long its run.
+        end = max(begin + 1, int(np.searchsorted(ends, done + _AT_ONCE, side="right")))
+        part = slice(begin, end)
+        places = _runs(starts[part], sizes[part])
+        distance = np.bitwise_count(np.repeat(queries[part], sizes[part]) ^ targets[places])
+        near = np.flatnonzero(distance <= most)
+        rows = np.searchsorted(ends[part] - done, near, side="right")
+        yield begin + rows, places[near]
+        begin = end

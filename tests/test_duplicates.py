@@ -1,0 +1,343 @@
+"""The same photograph saved again, cropped, framed, marked, mirrored: found, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+
+from whoswho.cleaning import duplicates, hamming
+from whoswho.cleaning.duplicates import Print, Relation
+from whoswho.pictures.opening import open_picture
+
+SIZE = (360, 280)
+
+
+def scene(seed: int, size: tuple[int, int] = SIZE) -> Image.Image:
+    """Shapes of many sizes over smooth ground: something to hold on to everywhere."""
+    dice = np.random.default_rng(seed)
+    coarse = Image.fromarray(dice.integers(60, 200, (5, 6, 3), dtype=np.uint8))
+    image = coarse.resize(size, Image.Resampling.BICUBIC)
+    pen = ImageDraw.Draw(image)
+    for _ in range(45):
+        x, y = dice.integers(0, size[0]), dice.integers(0, size[1])
+        across, down = dice.integers(8, 60, 2)
+        colour = tuple(int(value) for value in dice.integers(0, 256, 3))
+        shape = pen.ellipse if dice.random() < 0.6 else pen.rectangle
+        shape((x - across / 2, y - down / 2, x + across / 2, y + down / 2), fill=colour)
+    return image
+
+
+def encoded(image: Image.Image, quality: int = 80) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=quality)
+    return Image.open(io.BytesIO(buffer.getvalue())).convert("RGB")
+
+
+def cropped(
+    image: Image.Image, left: float, top: float, right: float, bottom: float
+) -> Image.Image:
+    """Without these shares of the sides."""
+    width, height = image.size
+    return image.crop(
+        (
+            round(left * width), round(top * height),
+            round((1 - right) * width), round((1 - bottom) * height),
+        )
+    )  # fmt: skip
+
+
+def marked(image: Image.Image) -> Image.Image:
+    """Half-transparent letters across the middle."""
+    image = image.copy()
+    letters = Image.new("L", image.size)
+    width, height = image.size
+    ImageDraw.Draw(letters).text(
+        (width * 0.1, height * 0.45), "agency photo", fill=140, font_size=width // 8
+    )
+    image.paste((255, 255, 255), mask=letters)
+    return image
+
+
+ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "quality 30": partial(encoded, quality=30),
+    "0.3 of the size": lambda image: image.resize((image.width * 3 // 10, image.height * 3 // 10)),
+    "2 % off each side": lambda image: cropped(image, 0.02, 0.02, 0.02, 0.02),
+    "10 % off one side": lambda image: cropped(image, 0, 0.10, 0, 0),
+    "10 % off each side": lambda image: cropped(image, 0.10, 0.10, 0.10, 0.10),
+    "20 % off two sides": lambda image: cropped(image, 0.20, 0.20, 0, 0),
+    "20 % off each side": lambda image: cropped(image, 0.20, 0.20, 0.20, 0.20),
+    "cropped and small": lambda image: cropped(image, 0.1, 0.05, 0.08, 0.1).resize((150, 120)),
+    "mirrored": ImageOps.mirror,
+    "mirrored and cropped": lambda image: cropped(ImageOps.mirror(image), 0.1, 0.1, 0.1, 0.1),
+    "marked": marked,
+    "framed": lambda image: ImageOps.expand(image, image.width // 14, "white"),
+    "bars above and below": lambda image: ImageOps.expand(image, (0, image.height // 8), "black"),
+}
+
+
+def related(
+    prints: Sequence[Print | None], bits: int = 10, least_correlation: float = 0.95
+) -> list[Relation]:
+    nothing = bytes(duplicates.RECORD.itemsize)
+    store = io.BytesIO(b"".join(one.copies if one else nothing for one in prints))
+    kept = [one.without_copies() if one else None for one in prints]
+    return duplicates.relations(kept, store, bits, least_correlation)
+
+
+def kinds(found: Sequence[Relation]) -> dict[tuple[int, int], str]:
+    return {(one.a, one.b): one.kind for one in found}
+
+
+@pytest.fixture(scope="module")
+def scenes() -> list[Image.Image]:
+    return [scene(seed) for seed in range(24)]
+
+
+@pytest.fixture(scope="module")
+def prints(scenes: list[Image.Image]) -> list[Print]:
+    return [duplicates.fingerprint(image) for image in scenes]
+
+
+# --- Pictures ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_an_altered_copy_is_the_same_photograph(
+    name: str, scenes: list[Image.Image], prints: list[Print]
+) -> None:
+    copies = [duplicates.fingerprint(encoded(ALTERED[name](image))) for image in scenes]
+    found = [one for one in related([*prints, *copies]) if one.kind == "near_duplicate"]
+    count = len(scenes)
+    right = [one for one in found if one.b == one.a + count]
+    assert len(right) >= 0.9 * count
+    assert found == right
+    assert all("correlation" in one.measure for one in right)
+    assert all(("mirrored" in one.measure) == name.startswith("mirrored") for one in right)
+
+
+def test_different_pictures_are_no_copies(prints: list[Print]) -> None:
+    assert related(prints) == []
+
+
+def test_a_crop_says_how_much_of_the_larger_picture_it_shows() -> None:
+    image = scene(1)
+    pair = [duplicates.fingerprint(one) for one in (image, cropped(image, 0.2, 0.2, 0, 0))]
+    (found,) = related(pair)
+    assert found.share == pytest.approx(0.64, abs=0.03)
+    assert found.measure.startswith("100 % over 64 %")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_shots_of_one_burst_look_alike_but_are_not_the_same(seed: int) -> None:
+    """The camera has moved, and the person in front of the scene otherwise."""
+    scenery, person = scene(seed, (400, 320)), scene(seed + 50, (60, 90))
+    shots = []
+    for left, top, at in ((0, 0, (150, 130)), (24, 16, (146, 122))):
+        shot = scenery.crop((left, top, left + 360, top + 290))
+        shot.paste(person, at)
+        shots.append(duplicates.fingerprint(shot))
+    assert kinds(related(shots)) == {(0, 1): "alike"}
+
+
+def test_what_shares_a_part_only_is_not_related() -> None:
+    """One logo on the walls behind two people, one on either side of a collage."""
+    logo = scene(3, (110, 90))
+    walls = [scene(seed) for seed in (4, 5)]
+    for wall in walls:
+        wall.paste(logo, (20, 20))
+    assert related([duplicates.fingerprint(wall) for wall in walls]) == []
+
+
+def test_a_chain_of_near_copies_does_not_swallow_its_ends() -> None:
+    """Each is near the next only: what is dropped is near what stays."""
+    base, other = scene(1), scene(2)
+    chain = [
+        duplicates.fingerprint(Image.blend(base, other, share)) for share in np.linspace(0, 1, 25)
+    ]
+    found = kinds(related(chain))
+    assert found[0, 1] == "near_duplicate"
+    assert found.get((0, 24)) is None
+
+
+def test_of_equal_pixels_the_first_stands_for_all(prints: list[Print]) -> None:
+    first, second = prints[:2]
+    copy = duplicates.fingerprint(encoded(scene(0)))
+    found = related([first, second, None, first, copy, first])
+    assert kinds(found) == {
+        (0, 3): "duplicate", (0, 5): "duplicate", (0, 4): "near_duplicate",
+    }  # fmt: skip
+
+
+def test_nothing_to_compare() -> None:
+    assert related([]) == []
+    assert related([None, None]) == []
+    flat = duplicates.fingerprint(Image.new("RGB", (200, 150), "grey"))
+    thin = duplicates.fingerprint(Image.new("RGB", (3000, 2), "white"))
+    dot = duplicates.fingerprint(Image.new("RGB", (1, 1)))
+    assert related([flat, thin, dot]) == []
+
+
+def test_order_and_names_change_nothing(scenes: list[Image.Image], prints: list[Print]) -> None:
+    altered = [
+        duplicates.fingerprint(encoded(change(scenes[number])))
+        for number, change in enumerate(ALTERED.values())
+    ]
+    every = [*prints, *altered]
+    expected = {
+        (frozenset((every[one.a].pixels, every[one.b].pixels)), one.kind, one.measure)
+        for one in related(every)
+    }
+    for seed in (1, 2):
+        order = np.random.default_rng(seed).permutation(len(every))
+        again = [every[place] for place in order]
+        found = related(again)
+        assert found == sorted(found, key=lambda one: (one.a, one.b))
+        assert expected == {
+            (frozenset((again[one.a].pixels, again[one.b].pixels)), one.kind, one.measure)
+            for one in found
+        }
+
+
+def test_the_limits_are_the_users(scenes: list[Image.Image], prints: list[Print]) -> None:
+    pair = [prints[0], duplicates.fingerprint(marked(scenes[0]))]
+    assert kinds(related(pair, 10, 0.9)) == {(0, 1): "near_duplicate"}
+    assert kinds(related(pair, 0, 1.0)) == {(0, 1): "alike"}
+    assert kinds(related(prints[:4], 64, 0.95)) == {}
+
+
+def test_thousands_of_copies_cost_what_thousands_of_pictures_cost(prints: list[Print]) -> None:
+    """A site's sign for a missing picture, encoded afresh each time, in many sizes."""
+    sign, other = prints[:2]
+    family = [
+        Print(f"{number:05}", number, sign.bits ^ number % 3, sign.mirrored, b"", sign.copies)
+        for number in range(3000)
+    ]
+    found = related([*family, other])
+    assert len(found) <= len(family) * (duplicates.MOST_COPIES + 1)
+    assert {one.kind for one in found} == {"near_duplicate"}
+    # All are related to the largest, which is the one to stay.
+    largest = len(family) - 1
+    assert {one.a for one in found if one.b == largest} == set(range(largest))
+
+
+# --- Real photographs ----------------------------------------------------------------------------
+
+
+def test_real_photographs(cases: Path) -> None:
+    """All the pairs that were found by eye, two crops that were not, and no other pair."""
+    people = cases / "people"
+    files = sorted(
+        path
+        for part in ("sports_celebrities", "raw_crawl")
+        for path in (people / part).rglob("*")
+        if path.is_file()
+    )
+    names = [path.relative_to(people).as_posix() for path in files]
+    found = related([duplicates.fingerprint(open_picture(path)) for path in files])
+    with (people / "sports_celebrities_pairs.csv").open(encoding="utf-8", newline="") as file:
+        pairs = {
+            frozenset(f"sports_celebrities/{row[side]}" for side in ("file_a", "file_b"))
+            for row in csv.DictReader(file)
+        }
+    crops = {
+        frozenset(f"raw_crawl/{label}/{number}.jpg" for number in numbers)
+        for label, *numbers in (
+            ("attaullah_tarar", "000031", "000213"), ("hina_rabbani_khar", "000158", "000225"),
+        )
+    }  # fmt: skip
+    bursts = {
+        frozenset(f"raw_crawl/{label}/{number}.jpg" for number in numbers)
+        for label, *numbers in (
+            ("ali_amin_gandapur", "000086", "000162"), ("attaullah_tarar", "000002", "000022"),
+            ("khawaja_asif", "000005", "000359"),
+        )
+    }  # fmt: skip
+    same = {frozenset((names[one.a], names[one.b])) for one in found if one.kind != "alike"}
+    assert same == pairs | crops
+    alike = {frozenset((names[one.a], names[one.b])) for one in found if one.kind == "alike"}
+    assert alike == bursts
+
+
+# --- Close hashes --------------------------------------------------------------------------------
+
+
+def close_pairs(queries: np.ndarray, targets: np.ndarray, most: int) -> set[tuple[int, int, int]]:
+    """What comparing all finds."""
+    distance = np.bitwise_count(queries[:, None] ^ targets)
+    return {(int(i), int(j), int(distance[i, j])) for i, j in np.argwhere(distance <= most)}
+
+
+def families(seed: int, count: int) -> np.ndarray:
+    """Hashes of 63 bits: some equal, some a few bits apart, some anywhere, some with few bits."""
+    dice = np.random.default_rng(seed)
+    made = dice.integers(0, 2**63, count, dtype=np.uint64)
+    for number in range(0, count, 3):
+        change = sum(1 << int(bit) for bit in dice.integers(0, 63, dice.integers(0, 16)))
+        made[number] = made[dice.integers(0, count)] ^ np.uint64(change)
+    made[: count // 10] &= np.uint64(0xFFFF)
+    return made
+
+
+@pytest.mark.parametrize("most", [0, 3, 10, 14, 40, 68])
+def test_no_close_hash_is_missed(most: int) -> None:
+    queries, targets = families(0, 700), np.concatenate([families(1, 400), families(0, 500)])
+    rows, places, distance = hamming.close(queries, targets, most, len(targets))
+    found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+    assert found == sorted(close_pairs(queries, targets, most))
+
+
+@pytest.mark.parametrize("chunks", [3, 4, 5, 8])
+def test_no_close_hash_is_missed_however_the_bits_are_dealt(chunks: int) -> None:
+    queries, targets = np.unique(families(0, 900)), np.unique(families(0, 1500))
+    for most in (1, 6, 11):
+        found = [
+            pair
+            for rows, places in hamming._Chunks(chunks, most).pairs(queries, targets)
+            for pair in zip(rows.tolist(), places.tolist(), strict=True)
+        ]
+        assert len(found) == len(set(found))
+        assert set(found) == {pair[:2] for pair in close_pairs(queries, targets, most)}
+
+
+def test_of_many_close_hashes_the_first_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming, "_HELD", 50)
+    monkeypatch.setattr(hamming, "_AT_ONCE", 64)
+    hashes = families(2, 400)
+    hashes[100:300] = hashes[7] ^ np.arange(200, dtype=np.uint64) % np.uint64(50)
+    rows, places, _ = hamming.close(hashes, hashes, 6, 5)
+    every = sorted(close_pairs(hashes, hashes, 6))
+    for query in range(len(hashes)):
+        expected = [place for row, place, _ in every if row == query][:5]
+        assert places[rows == query].tolist() == expected
+
+
+def test_few_pairs_of_many_hashes_are_compared() -> None:
+    """What the choice between the ways costs: one in twenty-five, and all where all are close."""
+    plan = hamming._plan(100_000, 100_000, 14)
+    assert plan is not None
+    candidates = sum(plan.changes(chunk) / 2 ** plan.width(chunk) for chunk in range(plan.count))
+    assert candidates < 0.04
+    assert hamming._plan(100_000, 100_000, 68) is None
+    assert hamming._plan(300, 300, 14) is None
+
+
+def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_picture(
+    scenes: list[Image.Image],
+) -> None:
+    for image in scenes[:4]:
+        square = image.resize((96, 96))
+        there, back = (duplicates.fingerprint(one) for one in (square, ImageOps.mirror(square)))
+        assert (there.bits, there.mirrored) == (back.mirrored, back.bits)
+
+
+def test_unrelated_scenes_have_unrelated_hashes(prints: list[Print]) -> None:
+    distances = [(a.bits ^ b.bits).bit_count() for a, b in combinations(prints, 2)]
+    assert np.mean(distances) > 25
