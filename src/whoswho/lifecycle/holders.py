@@ -7,12 +7,9 @@ pages; that row is how a picture is found again in a model registered long ago.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
-
-from mlflow.entities import LifecycleStage, Run, ViewType
-from mlflow.exceptions import MlflowException
 
 from whoswho import tables
 from whoswho.lifecycle import registry, tracking
@@ -81,29 +78,18 @@ def holding(root: Path, pictures: Set[str], labels: Set[str]) -> list[Holder]:
     versions = registry.versions(opened)
     found, seen = [], set()
     with answering(opened):
-        for run in _runs(opened):
+        for run in registry.runs(opened):
             name = run.info.run_id
             seen.add(name)
             own = [version for version in versions if version.run_id == name]
             splits = _splits(opened, name, pictures, labels)
             if splits or (own and splits is None):
-                deleted = run.info.lifecycle_stage == LifecycleStage.DELETED
-                found.append(Holder(name, deleted, own, splits or (), _models(opened, run)))
+                deleted = run.info.lifecycle_stage == "deleted"
+                found.append(
+                    Holder(name, deleted, own, splits or (), registry.weights_of(opened, run))
+                )
     lost = [version for version in versions if version.run_id not in seen]
     return found + [Holder("", False, [version], (), ()) for version in lost]
-
-
-def _runs(opened: Store) -> Iterator[Run]:
-    """Every run of the experiment, newest first."""
-    token = None
-    while True:
-        page = opened.client.search_runs(
-            [opened.experiment_id], "", ViewType.ALL, 1000, ["attributes.start_time DESC"], token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _splits(
@@ -119,15 +105,3 @@ def _splits(
     return tuple(sorted({
         row["split"] for row in rows if row["sha256"] in pictures or row["label"] in labels
     }))  # fmt: skip
-
-
-def _models(opened: Store, run: Run) -> list[str]:
-    """The run's weights that are not deleted yet."""
-    models = []
-    for output in run.outputs.model_outputs if run.outputs else ():
-        try:
-            models.append(str(opened.client.get_logged_model(output.model_id).model_id))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-    return models

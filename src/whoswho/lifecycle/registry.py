@@ -15,7 +15,7 @@ import io
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +25,7 @@ from urllib.request import url2pathname
 
 import mlflow
 from mlflow.artifacts import download_artifacts
+from mlflow.entities import ViewType
 from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -35,7 +36,7 @@ from whoswho import paths
 from whoswho.errors import UserError
 from whoswho.lifecycle import store, tracking
 from whoswho.lifecycle.outputs import KEPT, Outputs
-from whoswho.lifecycle.tracking import DIGEST, Store, answering
+from whoswho.lifecycle.tracking import DIGEST, Run, Store, answering
 
 NAME = "whoswho"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -225,6 +226,31 @@ def outputs_of(opened: Store, number: int, folder: Path) -> Outputs:
             f"({tracking.one_line(error)}); register it again with `dvc repro -f -s register`"
         ) from None
     return Outputs(folder)
+
+
+def runs(opened: Store) -> Iterator[Run]:
+    """Every run of the experiment, newest first, also those deleted but not yet collected."""
+    token = None
+    while True:
+        page = opened.client.search_runs(
+            [opened.experiment_id], "", ViewType.ALL, 1000, ["attributes.start_time DESC"], token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def weights_of(opened: Store, run: Run) -> list[str]:
+    """MLflow's ids of a run's weights that are not deleted yet."""
+    found = []
+    for output in run.outputs.model_outputs if run.outputs else ():
+        try:
+            found.append(str(opened.client.get_logged_model(output.model_id).model_id))
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+    return found
 
 
 def _log_version(opened: Store, run_id: str, folder: Path, digest: str) -> int:
