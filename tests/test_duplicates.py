@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 
-from whoswho.cleaning import duplicates, hamming
+from whoswho import params
+from whoswho.cleaning import checks, duplicates, hamming, people
+from whoswho.cleaning.decisions import Decision
 from whoswho.cleaning.duplicates import Print, Relation
+from whoswho.pictures.faces import Face
 from whoswho.pictures.opening import open_picture
 
+DEFAULTS = params.load(Path(__file__).resolve().parents[1]).clean
 SIZE = (360, 280)
 
 
@@ -341,3 +345,63 @@ def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_picture(
 def test_unrelated_scenes_have_unrelated_hashes(prints: list[Print]) -> None:
     distances = [(a.bits ^ b.bits).bit_count() for a, b in combinations(prints, 2)]
     assert np.mean(distances) > 25
+
+
+# --- What cleaning makes of it -------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two labels of pictures that have nothing to do with each other."""
+    folder = tmp_path / "data"
+    for place, label in enumerate(("a", "b")):
+        (folder / label).mkdir(parents=True)
+        for number in range(5):
+            scene(200 + 10 * place + number).save(folder / label / f"{number}.png")
+    return folder
+
+
+def cleaned(data: Path, **changes: object) -> dict[str, Decision]:
+    limits = DEFAULTS.model_copy(update=changes)
+    outcome = checks.run(data, limits, [], data.parent / "clean", worker_count=1)
+    return {one.file: one for one in outcome.decisions}
+
+
+def test_of_a_crop_and_the_whole_the_whole_stays(data: Path) -> None:
+    cropped(scene(1), 0.1, 0.1, 0.15, 0).save(data / "a" / "crop.png")
+    scene(1).save(data / "a" / "whole.png")
+    decisions = cleaned(data, faces="any")
+    assert decisions["a/whole.png"].decision == "kept"
+    crop = decisions["a/crop.png"]
+    assert (crop.reasons, crop.twin) == ("near_duplicate", "a/whole.png")
+    assert crop.group == decisions["a/whole.png"].group
+
+
+def test_the_crop_of_a_refused_group_stays(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two people one was cut away: the whole picture goes, its larger crop takes its place."""
+    for name, cut in (("whole", 0.0), ("crop", 0.1), ("less", 0.2)):
+        cropped(scene(1), cut, cut / 2, 0, 0).save(data / "a" / f"{name}.png")
+    cropped(scene(2), 0.1, 0, 0, 0).save(data / "a" / "other_crop.png")
+    scene(2).save(data / "a" / "other.png")
+    face = Face(10, 10, 90, 110, 0.99)
+    looks: list[Path] = []
+
+    def look(pictures: Sequence[tuple[Path, str]], *_: object) -> list[people.Looked]:
+        names = [path.name for path, _ in pictures]
+        looks.extend(path for path, _ in pictures)
+        return [people.Looked([face] * (2 if name == "whole.png" else 1)) for name in names]
+
+    monkeypatch.setattr(people, "look", look)
+    decisions = cleaned(data, identity_false_alarm=0.0)
+    reasons = {
+        name: (decisions[f"a/{name}.png"].reasons, decisions[f"a/{name}.png"].twin)
+        for name in ("whole", "crop", "less", "other", "other_crop")
+    }
+    assert reasons == {
+        "whole": ("several_faces", ""),
+        "crop": ("", ""),
+        "less": ("near_duplicate", "a/crop.png"),
+        "other": ("", ""),
+        "other_crop": ("near_duplicate", "a/other.png"),
+    }
+    assert len(looks) == len(set(looks)) == 13

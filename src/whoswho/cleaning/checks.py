@@ -6,7 +6,7 @@ import hashlib
 import shutil
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
@@ -57,6 +57,8 @@ REASONS = (
 PLACEHOLDER_LABELS = 3
 # One or two photographs under two labels are an accident, however small the labels are.
 FEWEST_SHARED = 3
+# A picture that shows less than this of another is a crop of it: somebody may have been cut away.
+CROPPED = 0.97
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,10 @@ def run(
         for picture in pictures:
             _judge_alone(picture, limits)
         related = _relate(pictures, store, limits)
-    _judge_twins(pictures, related)
+    _judge_twins(pictures, related, related.node)
     _judge_labels(pictures, related, limits)
     with FaceCache(faces) as cache:
-        judgement, model = _judge_faces(pictures, limits, cache, worker_count)
+        judgement, model = _judge_faces(pictures, related, limits, cache, worker_count)
     notes = [*judgement.notes, *filter(None, [cache.problem])]
     _group(pictures, related)
     _check_enough_left(pictures, listing)
@@ -305,7 +307,7 @@ def _relate(pictures: Sequence[_Picture], store: IO[bytes], limits: Clean) -> _R
     return _Related(pictures, found)
 
 
-def _judge_twins(pictures: Sequence[_Picture], related: _Related) -> None:
+def _judge_twins(pictures: Sequence[_Picture], related: _Related, places: Iterable[int]) -> None:
     """Of the pictures of one photograph under one label (and in one split) let the best stay.
 
     The best is what a person kept, else the largest, else the first by name. What is bad for a
@@ -322,7 +324,7 @@ def _judge_twins(pictures: Sequence[_Picture], related: _Related) -> None:
         )
 
     stays: set[int] = set()
-    for place in sorted((p for p in related.node), key=rank):
+    for place in sorted(places, key=rank):
         picture = pictures[place]
         own = (picture.label, picture.source.split)
         twins = [
@@ -415,7 +417,11 @@ def _check_shared(
 
 
 def _judge_faces(
-    pictures: Sequence[_Picture], limits: Clean, cache: FaceCache, worker_count: int | None
+    pictures: Sequence[_Picture],
+    related: _Related,
+    limits: Clean,
+    cache: FaceCache,
+    worker_count: int | None,
 ) -> tuple[Judgement, str]:
     """Look for faces in what has passed so far, and in what a person kept: its crop needs them.
 
@@ -423,15 +429,21 @@ def _judge_faces(
     """
     if limits.faces != "one":
         return Judgement({}, {}, []), people.OFF
-    asked = [picture for picture in pictures if picture.kept]
-    looked = people.look(
-        [(picture.source.path, picture.facts.sha256) for picture in asked],
-        limits, cache, worker_count,
-    )  # fmt: skip
-    for picture, one in zip(asked, looked, strict=True):
-        picture.faces = one.faces
-        picture.faces_counted = count(one.faces, limits.face_share)
-        picture.reasons |= people.problem(one.faces, limits)
+    asked: list[_Picture] = []
+    looked: list[people.Looked] = []
+    new = [picture for picture in pictures if picture.kept]
+    while new:
+        found = people.look(
+            [(picture.source.path, picture.facts.sha256) for picture in new],
+            limits, cache, worker_count,
+        )  # fmt: skip
+        for picture, one in zip(new, found, strict=True):
+            picture.faces = one.faces
+            picture.faces_counted = count(one.faces, limits.face_share)
+            picture.reasons |= people.problem(one.faces, limits)
+        asked += new
+        looked += found
+        new = _free_crops(pictures, related)
     judgement, model = people.judge(
         looked,
         [picture.label for picture in asked],
@@ -441,6 +453,29 @@ def _judge_faces(
     for place, verdict in judgement.verdicts.items():
         asked[place].reasons[verdict.reason] = verdict.measure
     return judgement, model
+
+
+def _free_crops(pictures: Sequence[_Picture], related: _Related) -> list[_Picture]:
+    """Take back what dropped the crops of pictures that went for their faces: a crop of a group
+    may show one person alone. Of several crops of one picture the best stays.
+    """
+    freed = []
+    for place, node in related.node.items():
+        picture = pictures[place]
+        if list(picture.reasons) == [NEAR_DUPLICATE] and any(
+            pictures[other].source.file == picture.twin
+            and not pictures[other].kept
+            and not {NO_FACE, SEVERAL_FACES}.isdisjoint(pictures[other].reasons)
+            for one in related.near[node]
+            if one.share < CROPPED
+            for other in related.members[one.b if one.a == node else one.a]
+        ):
+            freed.append(picture)
+    for picture in freed:
+        picture.reasons.clear()
+        picture.twin = ""
+    _judge_twins(pictures, related, [place for place in related.node if pictures[place].kept])
+    return [picture for picture in freed if picture.kept]
 
 
 def _group(pictures: Sequence[_Picture], related: _Related) -> None:
