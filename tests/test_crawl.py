@@ -192,8 +192,8 @@ def test_giving_up_is_a_row_and_the_others_arrive(made: Set, server: Server) -> 
     assert not list(made.data.rglob(".*"))
 
 
-def drip() -> Iterator[bytes]:
-    for _ in range(200):
+def drip(pieces: int = 200) -> Iterator[bytes]:
+    for _ in range(pieces):
         time.sleep(0.1)
         yield b"x"
 
@@ -250,6 +250,19 @@ def test_a_larger_limit_goes_on_and_asks_for_nothing_twice(made: Set, server: Se
     made.check()
     assert len(made.files()) == 7
     assert server.counts == {f"/p{number}": 1 for number in range(7)}
+
+
+def test_again_asks_for_what_the_site_shows_first_today(made: Set, server: Server) -> None:
+    old, new = server.pictures(4), [server["/x0"], server["/x1"]]
+    server.answers |= {"/x0": picture(70), "/x1": picture(71)}
+    gallery = Gallery({"Ann": hits(old)})
+    made.crawl(gallery, limit=3)
+    gallery.found["Ann"] = hits([new[0], old[0], new[1], old[3]])
+    made.crawl(gallery, limit=3)
+    assert gallery.asked == ["Ann"]
+    made.crawl(gallery, limit=3, again=True)
+    made.check()
+    assert {row["image_url"] for row in made.kept} == {*old[:3], *new}
 
 
 def test_numbers_go_on_from_the_highest_that_lies_there(made: Set, server: Server) -> None:
@@ -565,6 +578,7 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
 from loopback import QUICK
+from dataclasses import replace
 from whoswho.crawl import crawl
 from whoswho.crawl.site import Hit, Search
 from whoswho.errors import one_line_errors
@@ -579,7 +593,8 @@ class Gallery:
 source = crawl.Source("google", lambda *_: Gallery(), [Search("a", "가"), Search("b", "나")], 50)
 with one_line_errors(), as_exceptions():
     root = Path(sys.argv[1])
-    crawl.run(root, root / "data", [source], crawl.Options(allow_private=True, limits=QUICK))
+    limits = replace(QUICK, seconds=60)
+    crawl.run(root, root / "data", [source], crawl.Options(allow_private=True, limits=limits))
 """
 
 
@@ -624,12 +639,12 @@ def test_a_signal_ends_it_soon_and_says_that_it_goes_on(
     made: Set, server: Server, number: signal.Signals, code: int
 ) -> None:
     server.answers |= {f"/p{each}": slowly(each) for each in range(60)}
-    server.answers["/p10"] = lambda _: Reply(pieces=drip())
+    server.answers["/p10"] = lambda _: Reply(pieces=drip(600))
     process = crawler(made.root, server)
-    while process.poll() is None and len(server.asked) < 12:
+    while process.poll() is None and "/p10" not in server.paths():
         time.sleep(0.005)
     process.send_signal(number)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=25)  # the stream alone would go on for a minute
     assert process.returncode == code, said
     assert "the same command goes on" in said
     assert "Traceback" not in said
@@ -663,6 +678,21 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_row(
     made.crawl(gallery)
     made.check()
     assert len(made.kept) == 4
+
+
+def test_a_row_that_does_not_reach_the_disk_is_taken_back(
+    made: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Collection(made.data).close()
+    before = manifest.path(made.data).read_bytes()
+
+    def fsync(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space"):
+        manifest.append(made.data, manifest.COLUMNS, {"file": "Ann/google_0001.jpg"})
+    assert manifest.path(made.data).read_bytes() == before
 
 
 # --- Forgotten -----------------------------------------------------------------------------------

@@ -29,7 +29,6 @@ _METADATA = {
     ipaddress.ip_address("192.0.0.192"),  # Oracle's metadata
 }
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-_COMPATIBLE = ipaddress.ip_network("::/96")  # IPv4-compatible, long out of use
 
 
 class Refused(Exception):  # noqa: N818 - a verdict on an address, written down
@@ -64,7 +63,7 @@ def public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return public(inner)
-        if address.teredo or address.is_site_local or address in _COMPATIBLE:
+        if address.is_site_local:
             return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified

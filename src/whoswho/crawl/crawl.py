@@ -403,9 +403,11 @@ class _Crawl:
     def report(self, labels: set[str]) -> None:
         """Say what there is now; UserError where a search failed."""
         counts = dict.fromkeys(sorted(labels), 0) | self._pictures.counts
+        data = self._pictures.data
+        data = data.relative_to(Path.cwd()) if data.is_relative_to(Path.cwd()) else data
         before = f"; finished before: {_several(self.skipped, 'search', 'es')}"
         print(
-            f"crawl: {_several(self.new, 'new picture')}; {self._pictures.data} has "
+            f"crawl: {_several(self.new, 'new picture')}; {data} has "
             f"{_several(sum(counts.values()), 'picture')} of {_several(len(counts), 'label')}"
             f"{before if self.skipped else ''}"
         )
