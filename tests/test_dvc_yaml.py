@@ -129,3 +129,14 @@ def test_help_and_params_load_neither_torch_nor_mlflow(command: str) -> None:
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_dvc_passes_over_litter_and_over_no_label() -> None:
+    labels = ("Icons", "Icon1", "Icon가", "Desktop", "Trashes", "~a")
+    litter = ("Icon\r", ".DS_Store", "Desktop.ini", "a~", "._a.jpg")
+    done = subprocess.run(
+        ["dvc", "check-ignore", *(f"data/{name}" for name in (*labels, *litter))],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    # It prints the carriage return of the Finder's file as nothing.
+    assert done.stdout.splitlines() == [f"data/{name.strip()}" for name in litter]

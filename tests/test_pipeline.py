@@ -181,7 +181,7 @@ def test_a_second_repro_does_nothing(sample: Workspace) -> None:
     again = sample.repro()
     assert sample.ran(again) == []
     assert store(sample) == before
-    for litter in (".DS_Store", "Thumbs.db", "desktop.ini"):
+    for litter in (".DS_Store", "Thumbs.db", "desktop.ini", "Icon\r"):
         label = next(p for p in sorted((sample.path / "data").iterdir()) if p.is_dir())
         (label / litter).write_bytes(b"litter")
     assert sample.ran(sample.repro()) == []
