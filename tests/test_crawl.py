@@ -22,7 +22,7 @@ from loopback import QUICK, Reply, Request, Server, picture, serving
 
 from whoswho import cli, paths, tables
 from whoswho.cleaning import listing
-from whoswho.crawl import crawl, forgotten, manifest
+from whoswho.crawl import collection, crawl, forgotten, manifest
 from whoswho.crawl.collection import PUT_IN, TAKEN_OUT, Collection, alone
 from whoswho.crawl.commons import Commons
 from whoswho.crawl.crawl import Options, Source
@@ -352,6 +352,35 @@ def test_full_after_thumbnails_puts_the_full_ones_in_their_place(
     made.crawl(gallery, limit=4, full=True)
     made.crawl(gallery, limit=4, full=False)
     assert gallery.asked == ["Ann"]  # full ones are more than thumbnails
+
+
+def test_a_thumbnail_left_beside_its_full_picture_by_a_kill_goes_in_the_next_crawl(
+    made: Set, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.answers |= {"/s": picture(1000, size=(40, 30)), "/f": picture(0), "/f2": picture(1)}
+    large = [Hit(1, server["/f"], server["/s"]), Hit(2, server["/f2"])]
+    made.crawl(Gallery({"Ann": [Hit(1, server["/s"])]}), full=False)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(collection.Collection, "drop", killed)
+        made.crawl(Gallery({"Ann": large}))
+    assert [row["rank"] for row in made.kept] == ["1", "1"]
+    made.crawl(Gallery({"Ann": large}), limit=2)
+    made.check()
+    assert [(row["rank"], row["width"]) for row in made.kept] == [("1", "96"), ("2", "96")]
+
+
+def test_a_thumbnail_that_gave_way_counts_no_more(made: Set, server: Server) -> None:
+    server.answers |= {"/s": picture(1000, size=(40, 30)), "/f": picture(0)}
+    server.answers |= {"/no": Reply(status=403), "/f3": picture(3)}
+    made.crawl(Gallery({"Ann": [Hit(1, server["/s"])]}), full=False)
+    found = [Hit(1, server["/f"], server["/s"]), Hit(2, server["/no"], server["/s"])]
+    made.crawl(Gallery({"Ann": [*found, Hit(3, server["/f3"])]}), limit=2)
+    made.check()
+    assert [row["rank"] for row in made.kept] == ["1", "3"]
 
 
 # --- Nothing found is no success -----------------------------------------------------------------

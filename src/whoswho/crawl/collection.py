@@ -168,6 +168,7 @@ class Collection:
         with self._lock:
             (self.data / row["file"]).unlink(missing_ok=True)
             self._gone.add(id(row))
+            row["file"] = ""  # its bytes are still known, but count as no picture
 
     def close(self) -> None:
         """Write the manifest in order, each address that failed once, with its last reason."""

@@ -333,6 +333,8 @@ class _Crawl:
             return False
         if is_thumbnail(row) and not task.source.thumbnails and not hit.image:
             self._pictures.annotate(row, f"{THUMBNAIL}: the site shows no full picture")
+        if row["file"]:
+            self._drop_thumbnail(task, hit, row)  # left there by a kill
         self._count_known(task, row, there, outcome)
         return True
 
@@ -358,7 +360,6 @@ class _Crawl:
         if self._barred.bars_picture(picture.sha256):
             outcome.barred += 1
             return
-        small = self._pictures.by_address(task.label, hit.thumbnail)
         row = self._pictures.by_picture(task.label, picture.sha256)
         if row is not None:
             if is_thumbnail(row) and not task.source.thumbnails:
@@ -376,7 +377,12 @@ class _Crawl:
         row = self._pictures.save(search, site, hit, picture, link=task.source.link)
         there.add(row["file"])
         outcome.new += 1
-        if small is not None and is_thumbnail(small) and small["file"]:
+        self._drop_thumbnail(task, hit, row)
+
+    def _drop_thumbnail(self, task: _Task, hit: Hit, row: dict[str, str]) -> None:
+        """Let the thumbnail that an earlier crawl kept of a hit give way to what it has now."""
+        small = self._pictures.by_address(task.label, hit.thumbnail)
+        if small is not None and small is not row and is_thumbnail(small) and small["file"]:
             self._pictures.drop(small)
 
     def _count_known(
@@ -465,22 +471,18 @@ def check(sources: Sequence[Source], options: Options) -> None:
     Raises:
         UserError: nothing works.
     """
-    transport = Transport(options.limits, allow_private=options.allow_private)
     proxy = options.proxies[0] if options.proxies else None
     works = 0
-    for source in sources:
-        search = source.searches[0]
-        try:
-            site = source.make(transport, proxy)
+    with closing(Transport(options.limits, allow_private=options.allow_private)) as transport:
+        for source in sources:
+            search = source.searches[0]
             try:
-                said = _tried(site, search, transport, proxy)
-                works += 1
-            finally:
-                site.close()
-        except (SiteError, GivenUp) as error:
-            said = str(error)
-        progress.say(f"check: {source.site}, “{search.text}”: {said}")
-    transport.close()
+                with closing(source.make(transport, proxy)) as site:
+                    said = _tried(site, search, transport, proxy)
+                    works += 1
+            except (SiteError, GivenUp) as error:
+                said = str(error)
+            progress.say(f"check: {source.site}, “{search.text}”: {said}")
     if not works:
         raise UserError("crawl --check: no site works; the lines above say why for each")
 
