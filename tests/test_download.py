@@ -268,6 +268,24 @@ def test_redirects_are_followed_relative_ones_too_and_end(
     assert why(transport, server["/nowhere"]) == "HTTP 302"
 
 
+@pytest.mark.parametrize("location", ["http://[", "//[::1", "http://\u2100.com/", "http://h:x/"])
+def test_a_redirect_to_no_address_is_given_up(
+    server: Server, transport: Transport, location: str
+) -> None:
+    head = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+    server.answers["/p"] = Reply(raw=head.encode())
+    assert "not an address" in why(transport, server["/p"])
+
+
+@pytest.mark.parametrize("length", ["9" * 5000, "many", "\u00b2", "-1"])
+def test_an_announced_length_that_is_no_number_says_nothing(
+    server: Server, transport: Transport, length: str
+) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+    server.answers["/p"] = Reply(raw=head.encode("latin-1") + b"abc")
+    assert transport.get(server["/p"]) == b"abc"
+
+
 def test_the_page_is_told_but_nothing_secret(server: Server, transport: Transport) -> None:
     server.answers["/p"] = b"ok"
     transport.get(server["/p"], page="http://me:secret@site/가?q=1#here")
@@ -449,6 +467,8 @@ def test_a_proxy_is_asked_instead_and_what_can_be_checked_is(server: Server) -> 
     server.answers["http://93.184.216.34/p"] = b"through"
     assert guarded.get("http://93.184.216.34/p", proxy=server.root) == b"through"
     assert "private" in why(guarded, "http://127.0.0.1/p", proxy=server.root)
+    # The check and whoever connects must not read two hosts out of one address.
+    assert "address" in why(guarded, r"http://127.0.0.1\@93.184.216.34/p", proxy=server.root)
     assert server.paths() == ["http://93.184.216.34/p"]
     with serving() as gone:
         proxy = gone.root

@@ -46,6 +46,8 @@ def split(url: str) -> tuple[str, str, int]:
         host, port = parts.hostname, parts.port
     except ValueError:
         raise Refused("not an address") from None
+    if "\\" in parts.netloc:  # where the host ends is read differently by those who connect
+        raise Refused("not an address")
     if parts.scheme not in ("http", "https"):
         raise Refused(f"{parts.scheme or 'no scheme'}: only http and https are asked for")
     if not host:

@@ -205,7 +205,10 @@ class Transport:
                 raise GivenUp(f"{host} {error}") from None
             if location is None:
                 return body
-            url = urljoin(url, location)
+            try:
+                url = urljoin(url, location)
+            except ValueError:  # brackets that are no IPv6 address
+                raise GivenUp("redirects to what is not an address") from None
         raise GivenUp(f"more than {self.limits.redirects} redirects")
 
     def _ask(
@@ -248,8 +251,9 @@ class Transport:
             raise GivenUp(f"HTTP {response.status}")
         too_large = f"larger than {limits.bytes / 2**20:g} MiB"
         announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and int(announced) > limits.bytes:
-            raise GivenUp(too_large)
+        with suppress(ValueError):  # no number, or more digits than Python reads
+            if int(announced) > limits.bytes:
+                raise GivenUp(too_large)
         body = bytearray()
         while chunk := response.read1(CHUNK):
             body += chunk
