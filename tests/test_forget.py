@@ -448,6 +448,7 @@ def test_what_is_not_there_is_barred_ahead(made_set: Set) -> None:
         (["--url", "data:image/png;base64,AA"], "not an address in the net"),
         (["--sha256", "abc"], "not 64 hexadecimal digits"),
         (["--label", "Mnia"], "did you mean 'Mina'?"),
+        (["--label", ""], "--label: is empty"),
     ],
 )
 def test_bad_input_is_one_line(made_set: Set, arguments: list[str], said: str) -> None:
@@ -481,6 +482,22 @@ def test_a_crawl_under_way_ends_first(made_set: Set) -> None:
         said = made_set.run("--label", "Mina", "--yes", code=2)
     assert "wait for its end" in said
     assert made_set.there() == before
+
+
+def test_what_a_crawl_brought_while_the_question_stood_goes_too(made_set: Set) -> None:
+    found = traces.find(made_set.root, traces.asked([PAGE], [], []))
+    data = made_set.root / "data"
+    shutil.copy(data / "Jun/google_0001.jpg", data / "Jun/google_0007.jpg")
+    with (data / "Jun/google_0007.jpg").open("ab") as file:
+        file.write(b"later")
+    row = dict.fromkeys(manifest.COLUMNS, "") | {
+        "file": "Jun/google_0007.jpg", "label": "Jun", "page_url": PAGE,
+        "sha256": paths.sha256(data / "Jun/google_0007.jpg"),
+    }  # fmt: skip
+    manifest.append(data, manifest.COLUMNS, row)
+    forget.remove(made_set.root, found)
+    assert "data/Jun/google_0007.jpg" not in made_set.there()
+    assert forgotten.load(data).bars_picture(row["sha256"])
 
 
 def test_marks_of_finished_searches_name_the_label_no_more(made_set: Set) -> None:

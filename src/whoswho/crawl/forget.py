@@ -18,7 +18,7 @@ from dvc.repo import Repo
 from whoswho import paths, tables
 from whoswho.cleaning import review, thumbnails
 from whoswho.crawl import collection, finished, forgotten, manifest, versioned
-from whoswho.crawl.traces import SPLIT, Traces, is_address, review_goes, row_goes
+from whoswho.crawl.traces import SPLIT, Traces, find, is_address, review_goes, row_goes
 from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.tables import Row
@@ -29,13 +29,15 @@ CONTACT_SHEET = paths.REPORTS / "clean.html"
 def remove(workspace: Path, traces: Traces) -> bool:
     """Bar the pictures from later crawls, then remove every trace, the manifest's rows last.
 
-    Returns whether data/ is another set than before.
+    What a crawl brought since `traces` were found goes as well. Returns whether data/ is another
+    set than before.
 
     Raises:
         UserError: a crawl is running, whose own copy of the manifest would bring rows back.
     """
     with collection.alone(workspace):
         barred = forgotten.load(workspace / paths.DATA)
+        traces = find(workspace, traces.asked)
         _remove(workspace, traces)
         return traces.any or forgotten.load(workspace / paths.DATA) != barred
 
