@@ -20,7 +20,7 @@ from reported import HANGUL, HOSTILE, LONG
 
 from bench.workspace import set_params
 from whoswho import paths
-from whoswho.cleaning import decisions, thumbnails
+from whoswho.cleaning import checks, decisions, thumbnails
 from whoswho.cleaning.decisions import KEPT, Decision
 from whoswho.reporting import contact_sheet
 
@@ -325,6 +325,10 @@ def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> Non
 
 def _thousand(files: Sequence[str]) -> list[Decision]:
     return [Decision(file, file[0], reasons="no_face", measure="no_face: none") for file in files]
+
+
+def test_every_reason_has_its_words() -> None:
+    assert set(contact_sheet.SAYS) == set(checks.REASONS)
 
 
 def test_nothing_dropped_is_said(tmp_path: Path) -> None:

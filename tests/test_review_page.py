@@ -414,7 +414,7 @@ def test_any_kind_of_picture_has_a_thumbnail(cases: Path, name: str) -> None:
 def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     table = [put(tmp_path, f"{label}/1.jpg", picture(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
-    assert "come after training" in gallery.load(tmp_path).no_suspects
+    assert "come with the stage suspects" in gallery.load(tmp_path).no_suspects
     tables.write(tmp_path / gallery.SUSPECTS_TABLE, SUSPECTS, [])
     paths.write_json(tmp_path / gallery.SUSPECTS_FACTS, {"why_none": "the trunk is random"})
     assert gallery.load(tmp_path).no_suspects == "None listed: the trunk is random."

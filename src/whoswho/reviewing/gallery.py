@@ -287,7 +287,7 @@ def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Row], str]:
     """(file, sha256) -> row, and why there is none."""
     table = workspace / SUSPECTS_TABLE
     if not table.exists():
-        return {}, "Suspect labels come after training: run `dvc repro`, then reload this page."
+        return {}, "Suspect labels come with the stage suspects; run `dvc repro`, then reload."
     rows = tables.read(
         table,
         (

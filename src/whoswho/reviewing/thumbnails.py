@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from whoswho import paths
 from whoswho.cleaning import listing
 from whoswho.pictures import opening
 
@@ -42,10 +43,7 @@ def jpeg(path: Path, sha256: str, data: Path) -> bytes:
 
 def is_there(path: Path, sha256: str, data: Path) -> bool:
     """Whether the file is in `data` with the bytes it is known by."""
-    if listing.problem(path, data.resolve()):
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    return not listing.problem(path, data.resolve()) and paths.sha256(path) == sha256
 
 
 @lru_cache(MOST_KEPT)
