@@ -520,6 +520,30 @@ def test_columns_that_somebody_added_are_kept(made: Set, server: Server) -> None
     assert [row["mine"] for row in tables.read(made.data / manifest.NAME)] == ["x", ""]
 
 
+def test_rows_go_under_their_columns_in_whatever_order_somebody_put_them(
+    made: Set, server: Server
+) -> None:
+    made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
+    tables.write(made.data / manifest.NAME, manifest.COLUMNS[::-1], made.rows)
+    found = Collection(made.data)
+    found.note(ANN, "google", Hit(2, "http://x/2.jpg"), "HTTP 404")
+    row = made.rows[-1]  # as a killed crawl leaves it
+    assert (row["label"], row["image_url"], row["note"]) == ("Ann", "http://x/2.jpg", "HTTP 404")
+    # Line ends of an old Mac.
+    path = made.data / manifest.NAME
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+    Collection(made.data).close()
+    assert len(made.rows) == 2
+
+
+def test_no_address_is_too_long_for_the_manifest(made: Set, server: Server) -> None:
+    long = "http://x.invalid/" + 200_000 * "a"
+    server.pictures(1)
+    made.crawl(Gallery({"Ann": [Hit(1, server["/p0"], page=long), Hit(2, server[f"/{long}"])]}))
+    made.check()
+    assert len(made.rows) == 2
+
+
 def test_a_link_to_the_cache_is_never_written_through(made: Set, server: Server) -> None:
     urls = server.pictures(2)
     made.crawl(Gallery({"Ann": hits(urls[:1])}))
@@ -983,6 +1007,9 @@ def test_check_says_what_works_and_keeps_nothing(
         (["--link"], "give --folder"),
         (["--folder", "none"], "no such folder"),
         (["--folder", ".", "--label", "../x"], "has a slash"),
+        (["--out", ""], "holds the repository itself"),
+        (["--out", ".."], "holds the repository itself"),
+        (["--out", "dvc.yaml/x"], "is a file"),
         (["--urls", "none.csv"], "not there"),
         (["--proxies", "none.txt"], "not there"),
         (["--keywords", "none.txt"], "not there"),

@@ -36,6 +36,8 @@ def read(path: Path, required: Iterable[str] = ()) -> list[Row]:
                 rows.append(dict(row))
     except FileNotFoundError:
         raise UserError(f"{path}: not there; run `dvc repro` (or `dvc pull`) first") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder; put the table in its place") from None
     except csv.Error as error:
         raise UserError(f"{path}: not a CSV table ({error}); mend or restore the file") from None
     missing = [name for name in required if name not in header]

@@ -31,6 +31,7 @@ from whoswho.tables import Row
 TAKEN_OUT = "taken out by hand"
 PUT_IN = "put in by hand"
 LOCK = Path(".whoswho/crawl/lock")
+LETTERS = 10_000  # of a cell; a reader of CSV takes up to 131,072
 
 _PARTIAL = re.compile(r"\.(.+_\d{4,}\.\w+)\.partial")
 _NUMBERED = re.compile(r"(.+)_(\d+)\.\w+")
@@ -62,7 +63,7 @@ class Collection:
         self._mend()
         for row in self._rows:
             self._index(row)
-        if not manifest.may_be_appended(data):
+        if not manifest.may_be_appended(data, self._columns):
             manifest.write(data, self._columns, self._rows)
 
     # --- Asking ----------------------------------------------------------------------------------
@@ -360,5 +361,5 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _cell(text: str) -> str:
-    """Text in one line, without what no table can hold."""
-    return " ".join(text.replace("\0", "").split())
+    """Text in one line, without what no table can hold, and no longer than one can read."""
+    return " ".join(text.replace("\0", "").split())[:LETTERS]

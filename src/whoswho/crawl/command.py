@@ -34,14 +34,17 @@ def plan(workspace: Path, given: argparse.Namespace) -> Plan:
         UserError: options that do not go together, or a file that cannot be used.
     """
     data = given.out or workspace / paths.DATA
+    if workspace.is_relative_to(data.resolve()):
+        raise UserError(f"--out {data}: holds the repository itself; give a folder of its own")
     tracked = data.with_name(f"{data.name}.dvc")
     if not data.exists() and tracked.exists():
         raise UserError(
             f"{data}: not there, but {tracked.name} is; `dvc pull {tracked.name}` brings the set "
             f"and what it bars, or delete {tracked.name} to begin a new one"
         )
-    if data.exists() and not data.is_dir():
-        raise UserError(f"{data}: is a file; give a folder to --out")
+    for place in (data, *data.parents):
+        if place.exists() and not place.is_dir():
+            raise UserError(f"{place}: is a file; give a folder to --out")
     if (given.link or given.label is not None) and given.folder is None:
         raise UserError("--link and --label say how to take --folder; give --folder DIR")
     if given.threads < 1:

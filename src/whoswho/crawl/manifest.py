@@ -77,19 +77,26 @@ def append(data: Path, columns: Sequence[str], row: Row) -> None:
             raise
 
 
-def may_be_appended(data: Path) -> bool:
-    """Whether the file is there and our own: DVC may have put a link to its cache in its place."""
+def may_be_appended(data: Path, columns: Sequence[str]) -> bool:
+    """Whether rows of these columns, in their order, can be added at the file's end.
+
+    It must be there and our own: DVC may have put a link to its cache in its place. And its header
+    must be ours: a person may have put the columns in another order.
+    """
     file = path(data)
     if not file.exists() or file.is_symlink():
         return False
     state = file.stat()
-    return state.st_nlink == 1 and bool(state.st_mode & stat.S_IWUSR)
+    if state.st_nlink > 1 or not state.st_mode & stat.S_IWUSR:
+        return False
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        return next(csv.reader(text), []) == list(columns)
 
 
 def _end_the_last_line(file: Path) -> None:
     """Cut off the last line where it is half a row, and end it where only its end is missing."""
     data = file.read_bytes()
-    if data.endswith(b"\n") or not data:
+    if data.endswith((b"\n", b"\r")) or not data:
         return
     written = data.partition(b"\0")[0]  # a power cut may leave zeros
     start = written.rfind(b"\n") + 1

@@ -107,6 +107,8 @@ def asked(urls: Iterable[str], pictures: Iterable[str], labels: Iterable[str]) -
             raise UserError(
                 f"--url {url[:60]}: not an address in the net; name the picture by --sha256"
             )
+    if any(not label.strip() for label in named.labels):
+        raise UserError("--label: is empty; name a folder of data/")
     if not (named.addresses or named.pictures or named.labels):
         raise UserError("forget: say what, with --url, --sha256 or --label (each may be repeated)")
     return named

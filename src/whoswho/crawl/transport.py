@@ -43,6 +43,7 @@ from whoswho.crawl.politeness import Hosts
 
 USER_AGENT = f"Mozilla/5.0 (compatible; whoswho/{__version__}; a crawler of pictures)"
 CHUNK = 65536
+REFERER = 4096  # letters; of a longer one browsers too say less, and hosts refuse the request
 AGAIN = {408, 429, 500, 502, 503, 504}  # may be mended by asking again
 REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -323,7 +324,8 @@ def _headers(url: str, page: str) -> dict[str, str]:
     if page.startswith(("http://", "https://")):
         with suppress(HTTPError):
             referer = parse_url(page)._replace(auth=None, fragment=None)
-            if not (referer.scheme == "https" and url.startswith("http:")):
+            safe = not (referer.scheme == "https" and url.startswith("http:"))
+            if safe and len(referer.url) <= REFERER:
                 headers["Referer"] = referer.url
     return headers
 
