@@ -446,13 +446,6 @@ def test_a_window_needs_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "needs a screen" in found_nothing(window=True)
 
 
-@pytest.mark.parametrize("proxy", ["ftp://host:1", "http://name:word@host:1", "http://"])
-def test_a_proxy_the_browser_would_not_use_is_refused(proxy: str) -> None:
-    with pytest.raises(UserError, match="proxy") as caught:
-        Naver(full=False, face=False, proxy=proxy)
-    assert "word" not in str(caught.value).replace("password", "")
-
-
 def test_a_browser_that_dies_keeps_the_hits_and_the_next_search_has_a_new_one(
     chrome: browser.Browser, server: Site
 ) -> None:

@@ -197,6 +197,7 @@ def test_proxies_come_from_a_file_or_from_a_list_as_autocrawler_takes_it(tmp_pat
     [
         ("http://name:secret@h:1", "line 1: a user name"),
         ("http://h", "line 1: not a proxy"),
+        ("http://", "line 1: not a proxy"),
         ("ftp://h:1", "ftp is no kind of proxy"),
         ("http://[x:1", "not a proxy"),
         ("", "names no proxy"),

@@ -12,7 +12,6 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import psutil
 from selenium import webdriver
@@ -22,7 +21,6 @@ from selenium.webdriver.chromium.service import ChromiumService
 from urllib3.exceptions import HTTPError
 
 from whoswho.crawl.site import SiteError
-from whoswho.errors import UserError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ELSEWHERE = (  # where installers put it without naming it in PATH
@@ -125,27 +123,6 @@ def _version(program: str) -> str:
         return ""
     match = re.search(rb"\d+(\.\d+){3}", told)
     return match[0].decode() if match else ""
-
-
-def check_proxy(proxy: str | None) -> None:
-    """Refuse what Chrome would silently not use.
-
-    Raises:
-        UserError: no scheme and host, or with a password, for which Chrome has no place.
-    """
-    if proxy is None:
-        return
-    parts = urlsplit(proxy if "//" in proxy else f"http://{proxy}")
-    if parts.scheme not in ("http", "https", "socks4", "socks5") or not parts.hostname:
-        raise UserError(
-            f"proxy {parts.hostname or proxy}: give it as http://host:port, https://host:port, "
-            "socks4://host:port or socks5://host:port"
-        )
-    if parts.username is not None:
-        raise UserError(
-            f"proxy {parts.hostname}: the browser takes no user name and password for a proxy; "
-            "use one that knows you by your address"
-        )
 
 
 @dataclass(frozen=True)

@@ -36,13 +36,12 @@ class ImageSearch:
             name: of the site, and of its file in selectors/.
             full: open each result and name its large picture; else the thumbnail is the picture.
             window: show the browser.
-            proxy: for everything the browser asks for.
+            proxy: for everything the browser asks for, as `proxies.read` gives it.
             allow_private: let it reach this machine and its network.
 
         Raises:
-            UserError: the file of selectors or the proxy is no good.
+            UserError: the file of selectors is no good.
         """
-        browser.check_proxy(proxy)
         self.name = name
         self.markup = markup.load(markup.FOLDER / f"{name}.yaml")
         self._full = full

@@ -35,7 +35,7 @@ def make(name: str, options: SiteOptions) -> Site:
     """The site called `name`, one of NAMES. It serves one thread.
 
     Raises:
-        UserError: an option or a file of the site is no good.
+        UserError: the site's file of selectors is no good.
     """
     # Selenium is only needed, and only loaded, where a browser is.
     if name == "commons":
