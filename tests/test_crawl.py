@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -304,6 +305,31 @@ def test_two_sites_side_by_side_keep_apart(made: Set, server: Server) -> None:
 
 
 # --- Thumbnails and full pictures ----------------------------------------------------------------
+
+
+def test_threads_take_the_proxies_in_turn(made: Set) -> None:
+    both, given = threading.Barrier(2, timeout=20), []
+
+    def make(_: object, proxy: str | None) -> Gallery:
+        given.append(proxy)
+        both.wait()
+        return Gallery({"Ann": [SiteError("is away")], "밥": [SiteError("is away")]})
+
+    listed = ["http://one:1", "http://two:2"]
+    sources = [Source("google", make, [Search("Ann", "Ann"), Search("밥", "밥")])]
+    with pytest.raises(UserError, match="is away"):
+        crawl.run(made.root, made.data, sources, Options(threads=2, proxies=listed))
+    assert sorted(given) == listed
+
+
+def test_a_terminal_shows_how_far_each_label_is_at_each_site(
+    made: Set, server: Server, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    made.crawl(Gallery({"Ann": hits(server.pictures(2))}), limit=2)
+    shown = capsys.readouterr().err
+    assert "Ann, google:" in shown
+    assert "0/2" in shown
 
 
 def test_one_picture_a_hit_with_every_fifth_refused(made: Set, server: Server) -> None:
