@@ -102,7 +102,9 @@ def test_suspect_labels_are_counted(
 
 def test_an_environment_to_activate_is_said(tmp_path: Path) -> None:
     activate = ". .venv/bin/activate"
-    facts = said(summary.lines(workspace(tmp_path), Standing(), activate=activate))
-    assert facts["look"] == ". .venv/bin/activate && whoswho ui"
+    folder = workspace(tmp_path, fallback=False)
+    tables.write(folder / paths.SUSPECTS / "suspects.csv", ("file",), [{"file": "a/1.jpg"}])
+    facts = said(summary.lines(folder, Standing(), activate=activate))
+    assert facts["look"].startswith(". .venv/bin/activate && whoswho ui; 1 suspect label: . .venv")
     assert facts["promote"].startswith(". .venv/bin/activate && whoswho promote")
     assert ". .venv/bin/activate && dvc add data" in facts["yours"]

@@ -54,7 +54,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
         ("run", standing.run or "not tracked: the tracking server could not be reached"),
         ("version", _version(standing)),
         ("report", (paths.REPORTS / "report.html").as_posix() + " (open it in a browser)"),
-        ("look", f"{first}whoswho ui" + _suspects(workspace, source)),
+        ("look", f"{first}whoswho ui" + _suspects(workspace, source, first)),
         ("promote", _promote(standing, first)),
         ("yours", f"put pictures into data/<name>/, then: {first}dvc add data && dvc repro"),
     ]
@@ -102,13 +102,13 @@ def _accuracy(metrics: Mapping[str, float]) -> str:
     )
 
 
-def _suspects(workspace: Path, source: Mapping[str, Any]) -> str:
+def _suspects(workspace: Path, source: Mapping[str, Any], first: str) -> str:
     """How many labels a person should look at; what a random trunk suspects is worth no look."""
     path = workspace / paths.SUSPECTS / "suspects.csv"
     found = tables.read(path, ("file",)) if path.is_file() else []
     if not found or source.get("random"):
         return ""
-    return f"; {_count(len(found), 'suspect label')}: whoswho review"
+    return f"; {_count(len(found), 'suspect label')}: {first}whoswho review"
 
 
 def _version(standing: Standing) -> str:
