@@ -489,7 +489,8 @@ def test_a_thrown_away_label_or_set_is_crawled_anew(made: Set, server: Server) -
     made.crawl(gallery, limit=3)
     made.check()
     assert len(made.kept) == 6
-    assert gallery.asked == ["Ann", "밥", "Ann"]
+    assert sorted(gallery.asked[:2]) == ["Ann", "밥"]  # side by side
+    assert gallery.asked[2:] == ["Ann"]
     shutil.rmtree(made.data)
     made.crawl(gallery, limit=3)
     assert len(made.kept) == 6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import unicodedata
@@ -132,3 +133,16 @@ def test_mendable_errors_are_one_line_and_defects_keep_their_traceback(
     assert done.returncode == exit_code
     assert done.stderr.startswith(said)
     assert exit_code == 1 or len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp949", "cp1252", "utf-8"])
+def test_a_label_in_any_script_can_be_said_on_any_terminal(encoding: str) -> None:
+    program = (
+        "from whoswho import errors\nwith errors.one_line_errors():\n"
+        "    print('홍길동 é \\udcff')\n    raise errors.UserError('홍길동 é')"
+    )
+    surroundings = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=surroundings)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert b"\\udcff" in done.stdout

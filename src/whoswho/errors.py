@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,11 @@ def one_line_errors() -> Iterator[None]:
     """End the process with one line and exit code 2 where the block meets a mendable error.
 
     Ctrl-C ends it with 130. Any other exception is a defect of ours and keeps its traceback.
+    Labels are said in any script: what the terminal or a pipe cannot write is written as its code.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except UserError as error:
