@@ -17,37 +17,47 @@ class ImageSearch:
     """A site searched through its page; it implements `site.Site`.
 
     The browser starts with the first search and stays until `close`.
+
+    Attributes:
+        name: of the site, and of its file in selectors/.
+        address: of its page of results.
+        only_faces: name and value of the parameter that asks for pictures of faces alone.
     """
 
+    name: str
+    address: str
+    only_faces: tuple[str, str]
     patience = Patience()
 
     def __init__(
         self,
-        name: str,
+        *,
         full: bool,
-        window: bool,
-        proxy: str | None,
-        address: str,
-        allow_private: bool,
+        face: bool,
+        window: bool = False,
+        proxy: str | None = None,
+        address: str | None = None,
+        allow_private: bool = False,
     ) -> None:
-        """Prepare to ask the page at `address`.
+        """Prepare to ask.
 
         Args:
-            name: of the site, and of its file in selectors/.
             full: open each result and name its large picture; else the thumbnail is the picture.
+            face: for pictures of faces alone.
             window: show the browser.
             proxy: for everything the browser asks for, as `proxies.read` gives it.
+            address: another page than the site's own.
             allow_private: let it reach this machine and its network.
 
         Raises:
             UserError: the file of selectors is no good.
         """
-        self.name = name
-        self.markup = markup.load(markup.FOLDER / f"{name}.yaml")
+        self.markup = markup.load(markup.FOLDER / f"{self.name}.yaml")
         self._full = full
+        self._face = dict([self.only_faces]) if face else {}
         self._window = window
         self._proxy = proxy
-        self._address = address
+        self._address = address or self.address
         self._allow_private = allow_private
         self._browser: browser.Browser | None = None
 
@@ -62,7 +72,8 @@ class ImageSearch:
             SiteError: what stands in the way, and the cure.
         """
         try:
-            page = self._open(f"{self._address}?{urlencode(self.question(search.text))}")
+            asked = self.question(search.text) | self._face
+            page = self._open(f"{self._address}?{urlencode(asked)}")
             yield from page.hits(limit)
         except (WebDriverException, HTTPError) as error:
             self.close()  # the next search gets a new browser

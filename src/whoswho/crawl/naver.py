@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from whoswho.crawl.image_search import ImageSearch
 
-ADDRESS = "https://search.naver.com/search.naver"
-
 
 class Naver(ImageSearch):
     """Naver's image search, through a real browser."""
 
-    def __init__(
-        self,
-        *,
-        full: bool,
-        face: bool,
-        window: bool = False,
-        proxy: str | None = None,
-        address: str = ADDRESS,
-        allow_private: bool = False,
-    ) -> None:
-        super().__init__("naver", full, window, proxy, address, allow_private)
-        self._face = {"face": "1"} if face else {}
+    name = "naver"
+    address = "https://search.naver.com/search.naver"
+    only_faces = ("face", "1")
 
     def question(self, text: str) -> dict[str, str]:
-        """The parameters that ask for pictures (of faces) of `text`."""
-        return {"where": "image", "query": text} | self._face
+        """The parameters that ask for pictures of `text`."""
+        return {"where": "image", "query": text}

@@ -42,11 +42,11 @@ def make(name: str, options: SiteOptions) -> Site:
         from whoswho.crawl.commons import Commons
 
         return Commons(options.transport, full=options.full, proxy=options.proxy)
-    if name == "google":
-        from whoswho.crawl.google import Google as Searched
-    else:
-        from whoswho.crawl.naver import Naver as Searched  # type: ignore[assignment]
-    return Searched(
+    from whoswho.crawl.google import Google
+    from whoswho.crawl.naver import Naver
+
+    searched = {one.name: one for one in (Google, Naver)}[name]
+    return searched(
         full=options.full,
         face=options.face,
         window=options.window,
