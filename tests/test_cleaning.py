@@ -440,6 +440,15 @@ def test_names_that_are_no_utf8(clean: Clean) -> None:
         assert (clean.out / "pictures" / row.picture).is_file()
 
 
+def test_a_label_that_is_no_utf8_is_refused(clean: Clean) -> None:
+    clean.fill("a", "b")
+    try:
+        (clean.data / "b").rename(clean.data / os.fsdecode(b"b\xff"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert r"the folder 'b\udcff' is no UTF-8; rename it" in clean.stops()
+
+
 def test_labels_are_nfc_and_hostile_names_survive(clean: Clean) -> None:
     names = ["None", "007", "C++", 'say "hi"', "a, b", "..a", "👩‍🚀", "가" * 80]
     clean.fill(*names, count=3)

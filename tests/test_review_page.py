@@ -754,6 +754,7 @@ def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
         (f"{IRISH}/nobody.jpg", {"decision": "keep", "other_label": "nobody"}, "no folder"),
         (f"{IRISH}/nobody.jpg", {"decision": "drop", "other_label": "007"}, "no other label"),
         (f"{IRISH}/nobody.jpg", {"decision": "keep", "why": "x" * 1001}, "at most 1000"),
+        (f"{IRISH}/nobody.jpg", {"decision": "keep", "why": "\ud83d"}, "half a letter"),
         (f"{IRISH}/nobody.jpg", {"decision": 1}, "are texts"),
         (f"{IRISH}/nobody.jpg", {"file": "../x"}, "null or have"),
     ],

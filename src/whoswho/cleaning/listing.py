@@ -236,6 +236,10 @@ def _check_labels(
         if ready
         else list(folders)
     )
+    for folder in label_folders:
+        # A file's name may be any bytes. A label is said in JSON, on pages and in the registry.
+        if any("\ud800" <= letter <= "\udfff" for letter in folder.name):
+            raise UserError(f"{data}: the folder {folder.name!a} is no UTF-8; rename it")
     check_distinct(sorted({folder.name for folder in label_folders}))
     empty = sorted(
         folder.relative_to(data).as_posix()

@@ -351,6 +351,10 @@ def _word(value: object) -> Word | None:
         abort(400, "the parts of word and seen are texts")
     if not isinstance(value["when"], str | None):
         abort(400, "when is a text, or null for now")
+    try:
+        "".join(part or "" for part in value.values()).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        abort(400, "half a letter cannot be written")
     return Word(**value)
 
 
