@@ -38,13 +38,15 @@ def cells(
     column = np.minimum(x.astype(int), width[:, None] - 1)
     row = np.minimum(y.astype(int), height[:, None] - 1)
     across, down = (x - column)[:, None, :], (y - row)[:, :, None]
-    which = np.arange(len(corners))[:, None, None]
+    # One number a corner: the table is read in a run.
+    height_of_table, width_of_table = table.shape[1:]
+    corner = (row + height_of_table * np.arange(len(corners))[:, None])[:, :, None]
+    corner = corner * width_of_table + column[:, None, :]
+    flat = table.reshape(-1)
 
     def at(below: int, beside: int) -> NDArray[np.int32]:
-        corner: NDArray[np.int32] = table[
-            which, row[:, :, None] + below, column[:, None, :] + beside
-        ]
-        return corner
+        sums_there: NDArray[np.int32] = flat.take(corner + (below * width_of_table + beside))
+        return sums_there
 
     upper = at(0, 0) * (1 - across) + at(0, 1) * across
     lower = at(1, 0) * (1 - across) + at(1, 1) * across

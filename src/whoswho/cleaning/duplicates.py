@@ -4,8 +4,8 @@ Same: equal pixels. Near: the same photograph saved again. Two ways lead to one:
 of 63 bits close to the other's, and small grey copies that correlate; or a landmark with a close
 hash (`landmarks`), and larger grey copies that correlate where they overlap when laid over each
 other by it (`overlap`), which finds crops, frames and watermarks too. Either also with the other
-picture's mirror image. Alike: a looser form of near, for the shots of one burst; such pictures are
-kept, but a split does not come between them.
+picture's mirror image. Alike: a looser form of near, for shots of one burst and for what a logo
+hides; such pictures are kept, but a split does not come between them.
 
 Close hashes are found exactly and without comparing all pairs (`hamming`). A picture with more
 than MOST_COPIES close ones is compared with the largest of them alone: what is told of a thousand
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from whoswho.cleaning import hamming, landmarks, overlap
+from whoswho.cleaning.cells import sums
 from whoswho.cleaning.landmarks import LANDMARK, LONG
 from whoswho.cleaning.overlap import Copies, Placements
 from whoswho.cleaning.perceptual import hashes
@@ -49,11 +50,10 @@ _LANDMARK_COPIES = 8
 _LARGER_SHARE, _SMALLER_SHARE = 0.7, 0.25
 _TRIED = 4  # placements of a pair, from its closest landmarks
 _WORTH_FITTING = 0.45  # correlation before fitting; of crops it is from 0.5 up
-# The least that the parts correlate which a quarter of the picture's parts is below: of shots of
-# one burst it is at most 0.87, of crops, however small they were saved, 0.90 and more. Below the
-# second, or over less than the share, pictures only share a shape, as heads do.
-_QUARTER = 0.90
-_ALIKE_QUARTER, _ALIKE_SHARE = 0.4, 0.5
+# Correlation of the details, from which pictures are the same photograph, or alike. Of crops,
+# saved as small as may be, it is 0.96 and more, under a watermark across the middle 0.90; under a
+# large logo 0.82. Of shots of one burst it is at most 0.70, of portraits drawn by one hand 0.79.
+_DETAIL, _ALIKE_DETAIL = 0.87, 0.82
 _AT_ONCE = 128  # pairs laid over each other at a time: some 40 MB
 
 # What of a picture goes to disk, where there is room for many: RECORD.itemsize bytes a picture.
@@ -193,12 +193,31 @@ class _Pictures:
 
     def records(self, which: Places) -> NDArray[Any]:
         """The pictures' records, read from disk."""
-        wanted, back = np.unique(which, return_inverse=True)
-        read = np.empty(len(wanted), dtype=RECORD)
-        for row, picture in enumerate(wanted):
+        read = []
+        for picture in which:
             self._store.seek(self.places[picture] * RECORD.itemsize)
-            read[row] = np.frombuffer(self._store.read(RECORD.itemsize), dtype=RECORD)[0]
-        return read[back.ravel()]
+            read.append(self._store.read(RECORD.itemsize))
+        return np.frombuffer(b"".join(read), dtype=RECORD)
+
+    def small(self, which: Places, is_mirrored: bool = False) -> NDArray[np.uint8]:
+        """The pictures' small grey copies, n x SIDE**2."""
+        wanted, back = np.unique(which, return_inverse=True)
+        copies: NDArray[np.uint8] = self.records(wanted)["small"]
+        if is_mirrored:
+            copies = copies[:, :, ::-1]
+        return copies[back.ravel()].reshape(len(which), -1)
+
+    def copies(self, which: Places, is_mirrored: bool = False) -> Copies:
+        """The pictures' larger grey copies."""
+        wanted, back = np.unique(which, return_inverse=True)
+        records = self.records(wanted)
+        grey, height, width = records["grey"], records["height"], records["width"]
+        if is_mirrored:
+            # The picture lies in the upper left corner: its columns are turned, not the array's.
+            columns = (width[:, None] - 1 - np.arange(LONG)) % LONG
+            grey = np.take_along_axis(grey, columns[:, None, :], axis=2)
+        back = back.ravel()
+        return Copies(sums(grey)[back], height[back], width[back])
 
     def sizes(self) -> tuple[Places, Places]:
         """Heights and widths of the shrunk copies of all pictures."""
@@ -234,10 +253,9 @@ def _close_as_a_whole(
         pairs = pairs[new]
         for start in range(0, len(pairs), 8 * _AT_ONCE):
             part = pairs[start : start + 8 * _AT_ONCE]
-            one, other = (pictures.records(part[:, side])["small"] for side in (0, 1))
-            if is_mirrored:
-                other = other[:, :, ::-1]
-            alike = overlap.correlations(one.reshape(len(part), -1), other.reshape(len(part), -1))
+            alike = overlap.correlations(
+                pictures.small(part[:, 0]), pictures.small(part[:, 1], is_mirrored)
+            )
             for (a, b, distance), correlation in zip(part.tolist(), alike.tolist(), strict=True):
                 if distance <= bits and correlation >= least_correlation:
                     kind = NEAR_DUPLICATE
@@ -259,14 +277,17 @@ def _overlapping(
     sizes = pictures.sizes()
     for is_mirrored in (False, True):
         a, b, placed = _candidates(pictures, sizes, is_mirrored)
-        known = [
-            tuple(sorted((pictures.places[i], pictures.places[j]))) in settled
-            for i, j in zip(a.tolist(), b.tolist(), strict=True)
-        ]
-        new = ~np.array(known, dtype=bool)
+        new = np.array(
+            [
+                tuple(sorted((pictures.places[i], pictures.places[j]))) not in settled
+                for i, j in zip(a.tolist(), b.tolist(), strict=True)
+            ],
+            dtype=bool,
+        )
         a, b, placed = a[new], b[new], placed[new]
-        for start in range(0, len(a), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
+        best = _best(pictures, a, b, placed, is_mirrored)
+        for start in range(0, len(best), _AT_ONCE):
+            part = best[start : start + _AT_ONCE]
             yield from _fitting(
                 pictures, a[part], b[part], placed[part], is_mirrored, least_correlation
             )
@@ -338,6 +359,21 @@ def _placed(
     return Placements(scale, beside - scale * x[rows], y[others] - scale * y[rows])
 
 
+def _best(
+    pictures: _Pictures, a: Places, b: Places, placed: Placements, is_mirrored: bool
+) -> Places:
+    """Which placements are worth fitting: of each pair the best, if it is any good."""
+    quick = np.zeros(len(a))
+    for start in range(0, len(a), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        one, other = pictures.copies(a[part]), pictures.copies(b[part], is_mirrored)
+        quick[part] = overlap.coarse_correlations(one, other, placed[part])
+    order = np.lexsort((-quick, np.maximum(a, b), np.minimum(a, b)))
+    pair = (np.minimum(a, b) * len(pictures.places) + np.maximum(a, b))[order]
+    first: Places = order[np.diff(pair, prepend=-1) != 0]
+    return first[quick[first] >= _WORTH_FITTING]
+
+
 def _fitting(
     pictures: _Pictures,
     a: Places,
@@ -347,22 +383,15 @@ def _fitting(
     least_correlation: float,
 ) -> Iterator[Relation]:
     """Relations of the pairs that fit when laid over each other."""
-    first, second = pictures.records(a), pictures.records(b)
-    start = overlap.compare(_copies(first, False), _copies(second, is_mirrored), placed)
-    worth = start.correlation >= _WORTH_FITTING
-    if not worth.any():
-        return
-    a, b = a[worth], b[worth]
-    one, other = _copies(first[worth], False), _copies(second[worth], is_mirrored)
-    fit = overlap.compare(one, other, overlap.align(one, other, placed[worth]))
+    one, other = pictures.copies(a), pictures.copies(b, is_mirrored)
+    fit = overlap.compare(one, other, overlap.align(one, other, placed))
     smaller, larger = np.minimum(fit.first, fit.second), np.maximum(fit.first, fit.second)
     over = (larger >= _LARGER_SHARE) & (smaller >= _SMALLER_SHARE)
-    near = over & (fit.correlation >= least_correlation) & (fit.quarter >= _QUARTER)
+    near = over & (fit.correlation >= least_correlation) & (fit.detail >= _DETAIL)
     alike = (
         over
         & (fit.correlation >= min(ALIKE_CORRELATION, least_correlation))
-        & (fit.quarter >= _ALIKE_QUARTER)
-        & (smaller >= _ALIKE_SHARE)
+        & (fit.detail >= _ALIKE_DETAIL)
     )
     for row in np.flatnonzero(near | alike):
         measure = (
@@ -373,15 +402,6 @@ def _fitting(
         yield pictures.relation(
             int(a[row]), int(b[row]), kind, measure, is_mirrored, float(smaller[row])
         )
-
-
-def _copies(records: NDArray[Any], is_mirrored: bool) -> Copies:
-    grey, height, width = records["grey"], records["height"], records["width"]
-    if is_mirrored:
-        # The picture lies in the upper left corner: its columns are turned, not the array's.
-        columns = (width[:, None] - 1 - np.arange(LONG)) % LONG
-        grey = np.take_along_axis(grey, columns[:, None, :], axis=2)
-    return Copies(grey, height, width)
 
 
 class Families:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from whoswho.cleaning.cells import cells, sums
+from whoswho.cleaning.cells import cells
 
 Numbers = NDArray[np.float64]
 
@@ -21,16 +22,14 @@ _FITTED = (12, 32)
 _COMPARED = 32
 _STEPS = 5  # of Gauss-Newton on each; it has settled after two to four
 _LONGEST_STEP = 4.0  # pixels
-_BLOCKS = 4  # parts a side that are compared for themselves too
-_FLAT = 6.0  # grey levels of deviation, below which such a part has nothing to compare
 _UNIT = 64  # placements are rounded to fractions of a pixel, so that every machine has the same
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Grey copies, n x rows x columns, each with its picture in the upper left, and the sizes."""
+    """Grey copies of n pictures as tables of sums (`cells`, n x rows x columns), and the sizes."""
 
-    grey: NDArray[np.uint8]
+    table: NDArray[np.int32]
     height: NDArray[np.int64]
     width: NDArray[np.int64]
 
@@ -57,13 +56,14 @@ class Overlaps:
 
     Attributes:
         correlation: of the parts, -1 to 1; 0 where one of them is flat.
-        quarter: that of the parts' parts which a quarter of them is below. Two shots of one scene
-            differ in places; a watermark covers less than a quarter.
+        detail: that of what is left of the parts without their coarse shapes. Two heads, two
+            shots of one scene, two drawings by one hand share these; only the same photograph
+            has its edges in the same places.
         first, second: how much of each picture lies in the overlap, 0 to 1.
     """
 
     correlation: Numbers
-    quarter: Numbers
+    detail: Numbers
     first: Numbers
     second: Numbers
 
@@ -80,10 +80,9 @@ def shares(
 
 def align(first: Copies, second: Copies, placed: Placements) -> Placements:
     """The placements near the given ones at which the overlaps fit best."""
-    tables = sums(first.grey), sums(second.grey)
     for count in _FITTED:
         for _ in range(_STEPS):
-            placed = _moved(first, second, tables, placed, count)
+            placed = _moved(first, second, placed, count)
     return Placements(
         np.rint(placed.scale * _UNIT**2) / _UNIT**2,
         np.rint(placed.x * _UNIT) / _UNIT,
@@ -93,19 +92,26 @@ def align(first: Copies, second: Copies, placed: Placements) -> Placements:
 
 def compare(first: Copies, second: Copies, placed: Placements) -> Overlaps:
     """How the overlaps compare at the given placements."""
-    tables = sums(first.grey), sums(second.grey)
-    # In whole numbers: their sums are the same on every machine.
-    one, other = (np.rint(16 * part) for part in _parts(first, second, tables, placed, _COMPARED))
-    block = _COMPARED // _BLOCKS
-    split = (len(one), _BLOCKS, block, _BLOCKS, block)
-    blocks = [part.reshape(split).swapaxes(2, 3).reshape(-1, block**2) for part in (one, other)]
-    flat = np.maximum(*(part.std(axis=1) for part in blocks)) < 16 * _FLAT
-    each = np.where(flat, 1.0, correlations(*blocks)).reshape(len(one), -1)
+    one, other = _parts(first, second, placed, _COMPARED)
+    fine = [
+        part - ndimage.uniform_filter(part, (0, 3, 3), mode="nearest") for part in (one, other)
+    ]
     return Overlaps(
-        correlations(one.reshape(len(one), -1), other.reshape(len(one), -1)),
-        np.quantile(each, 0.25, axis=1, method="lower"),
+        _correlations(one, other),
+        _correlations(*fine),
         *shares((first.height, first.width), (second.height, second.width), placed),
     )
+
+
+def coarse_correlations(first: Copies, second: Copies, placed: Placements) -> Numbers:
+    """How the overlaps correlate on the fewest cells: a quick look before they are fitted."""
+    return _correlations(*_parts(first, second, placed, _FITTED[0]))
+
+
+def _correlations(one: Numbers, other: Numbers) -> Numbers:
+    """Of n x count x count cells, in whole sixteenths: their sums are the same everywhere."""
+    rows = (np.rint(16 * part).reshape(len(part), -1) for part in (one, other))
+    return correlations(*rows)
 
 
 def correlations(one: NDArray[np.generic], other: NDArray[np.generic]) -> Numbers:
@@ -144,27 +150,25 @@ def _area(corners: Numbers) -> Numbers:
 def _parts(
     first: Copies,
     second: Copies,
-    tables: tuple[NDArray[np.int32], NDArray[np.int32]],
     placed: Placements,
     count: int,
 ) -> tuple[Numbers, Numbers]:
     """The overlaps, each n x count x count cells."""
     one, other = _corners((first.height, first.width), (second.height, second.width), placed)
     return (
-        cells(tables[0], one, first.height, first.width, count),
-        cells(tables[1], other, second.height, second.width, count),
+        cells(first.table, one, first.height, first.width, count),
+        cells(second.table, other, second.height, second.width, count),
     )
 
 
 def _moved(
     first: Copies,
     second: Copies,
-    tables: tuple[NDArray[np.int32], NDArray[np.int32]],
     placed: Placements,
     count: int,
 ) -> Placements:
     """The placements one step of Gauss-Newton on."""
-    one, other = _parts(first, second, tables, placed, count)
+    one, other = _parts(first, second, placed, count)
     _, corners = _corners((first.height, first.width), (second.height, second.width), placed)
     extent = np.maximum(corners[:, 2:] - corners[:, :2], 1.0)
     down, right = np.gradient(other, axis=(1, 2))
