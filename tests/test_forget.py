@@ -28,11 +28,12 @@ from pipeline import FAST, Workspace, commit
 
 from bench.workspace import environment
 from whoswho import cli, paths, tables
-from whoswho.crawl import collection, finished, forget, forgotten, manifest, traces, versioned
+from whoswho.crawl import collection, finished, forgotten, manifest
 from whoswho.crawl.site import Search
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, holders, tracking
 from whoswho.pictures.face_cache import FaceCache
+from whoswho.takedown import forget, traces, versioned
 
 IMAGE = "https://pictures.example/mina/1.jpg"
 PAGE = "https://pages.example/mina?page=2"

@@ -57,9 +57,8 @@ def crawl(options: argparse.Namespace) -> None:
 def forget(options: argparse.Namespace) -> None:
     """Take pictures down with every trace, bar them from later crawls, name what holds them."""
     from whoswho.cleaning import listing
-    from whoswho.crawl import forget as removal
-    from whoswho.crawl import forget_words as words
-    from whoswho.crawl import traces, versioned
+    from whoswho.takedown import forget as removal
+    from whoswho.takedown import traces, versioned, words
 
     workspace = paths.workspace()
     asked = traces.asked(options.url, options.sha256, options.label)

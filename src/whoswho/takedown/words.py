@@ -7,9 +7,9 @@ from pathlib import Path
 
 from whoswho import paths
 from whoswho.crawl import forgotten
-from whoswho.crawl.traces import Traces
-from whoswho.crawl.versioned import Place
 from whoswho.labels import from_folder
+from whoswho.takedown.traces import Traces
+from whoswho.takedown.versioned import Place
 
 GUIDE = "docs/takedown.md"
 

@@ -17,11 +17,12 @@ from dvc.repo import Repo
 
 from whoswho import paths, tables
 from whoswho.cleaning import review, thumbnails
-from whoswho.crawl import collection, finished, forgotten, manifest, versioned
-from whoswho.crawl.traces import SPLIT, Traces, find, is_address, review_goes, row_goes
+from whoswho.crawl import collection, finished, forgotten, manifest
 from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.tables import Row
+from whoswho.takedown import versioned
+from whoswho.takedown.traces import SPLIT, Traces, find, is_address, review_goes, row_goes
 
 CONTACT_SHEET = paths.REPORTS / "clean.html"
 

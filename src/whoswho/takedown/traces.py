@@ -16,10 +16,11 @@ from functools import cached_property
 from pathlib import Path
 
 from whoswho import paths, tables
-from whoswho.crawl import forgotten, manifest, versioned
+from whoswho.crawl import forgotten, manifest
 from whoswho.errors import UserError
 from whoswho.labels import from_folder, is_litter
 from whoswho.tables import Row
+from whoswho.takedown import versioned
 
 DECISIONS = paths.CLEAN / "decisions.csv"
 SPLIT = paths.DATASET / "split.csv"
