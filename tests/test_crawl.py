@@ -571,6 +571,16 @@ def test_no_address_is_too_long_for_the_manifest(made: Set, server: Server) -> N
     assert len(made.rows) == 2
 
 
+def test_half_letters_of_a_page_cost_nothing(made: Set, server: Server) -> None:
+    forgotten.add(made.data, addresses=["http://x/"])
+    half = "http://x.invalid/\ud83d"
+    found = [Hit(1, server.pictures(1)[0], page=half, author="\ud83d"), Hit(2, half),
+             Hit(3, "data:image/png,\udcff\ud83d")]  # fmt: skip
+    made.crawl(Gallery({"Ann": found}))
+    made.check()
+    assert len(made.rows) == 3
+
+
 def test_a_link_to_the_cache_is_never_written_through(made: Set, server: Server) -> None:
     urls = server.pictures(2)
     made.crawl(Gallery({"Ann": hits(urls[:1])}))

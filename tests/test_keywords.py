@@ -50,6 +50,11 @@ def test_the_format_of_autocrawler_and_more(tmp_path: Path, encoding: str, end: 
     assert read(tmp_path, content) == FOUND
 
 
+def test_files_put_together_keep_no_mark_in_a_name(tmp_path: Path) -> None:
+    both = "Ann\n".encode("utf-8-sig") + "밥\n".encode("utf-8-sig")
+    assert read(tmp_path, both) == [Search("Ann", "Ann"), Search("밥", "밥")]
+
+
 def test_a_last_line_needs_no_end_and_labels_are_nfc(tmp_path: Path) -> None:
     assert read(tmp_path, unicodedata.normalize("NFD", "가나")) == [Search("가나", "가나")]
 
@@ -101,7 +106,7 @@ BAD = [
     "a\x7fb", "a\u2028b", "a.", "a..", " a", "a ", "a .", "CON", "con.txt", "nul", "Com1",
     "LPT9.x", "com²", "CONIN$", "aux .jpg", "가" * 81, "e" * 241, ".hidden", "__pycache__",
     "Thumbs.db", "google_done", "~$x", "x~", "x.part", "x.partial", "train", "Validation", "test",
-    "manifest.csv", "FORGOTTEN.CSV", "\udc80",
+    "manifest.csv", "FORGOTTEN.CSV", "\udc80", "\u200b\u202e",
 ]  # fmt: skip
 GOOD = [
     "장원영", "a b", "O'Neil", 'say "hi"', "None", "NA", "007", "C++", "A (actor)", "A, B", "..a",

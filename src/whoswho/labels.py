@@ -48,8 +48,8 @@ def folder_problem(label: str) -> str:
 
     What comes from a list of names or a table is checked with this before it becomes a path.
     """
-    if not label:
-        return "is empty"
+    if all(unicodedata.category(letter) == "Cf" for letter in label):
+        return "is empty"  # or looks so
     if any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in label):
         return "has control characters"
     if "/" in label or "\\" in label:

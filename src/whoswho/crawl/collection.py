@@ -35,6 +35,8 @@ LETTERS = 10_000  # of a cell; a reader of CSV takes up to 131,072
 
 _PARTIAL = re.compile(r"\.(.+_\d{4,}\.\w+)\.partial")
 _NUMBERED = re.compile(r"(.+)_(\d+)\.\w+")
+# Halves of letters, as a page may hold them; the others stand for bytes of a file's name.
+_UNWRITABLE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 
 class Collection:
@@ -362,4 +364,4 @@ def _link(source: Path, target: Path) -> None:
 
 def _cell(text: str) -> str:
     """Text in one line, without what no table can hold, and no longer than one can read."""
-    return " ".join(text.replace("\0", "").split())[:LETTERS]
+    return " ".join(_UNWRITABLE.sub("\ufffd", text.replace("\0", "")).split())[:LETTERS]

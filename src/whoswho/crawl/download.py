@@ -116,7 +116,7 @@ def data_of(url: str) -> bytes:
     head, comma, body = url[5:].partition(",")
     if not comma:
         raise GivenUp("a data: address without data")
-    data = unquote_to_bytes(body)
+    data = unquote_to_bytes(body.encode(errors="surrogatepass"))
     if not re.search(r";\s*base64\s*$", head, re.IGNORECASE):
         return data
     packed = b"".join(data.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")

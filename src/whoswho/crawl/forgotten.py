@@ -110,4 +110,4 @@ def label_hash(label: str) -> str:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()

@@ -33,7 +33,8 @@ def read(path: Path) -> list[Search]:
     """
     found: dict[Search, None] = {}
     for number, line in enumerate(re.split(r"\r\n|\r|\n", _text(path)), 1):
-        text = unicodedata.normalize("NFC", line).strip()
+        # A mark of the byte order stands in the middle where two files were put together.
+        text = unicodedata.normalize("NFC", line.replace("\ufeff", "")).strip()
         if text and not text.startswith("#"):
             found[_search(text, f"{path}, line {number}")] = None
     if not found:
