@@ -146,3 +146,21 @@ def test_a_label_in_any_script_can_be_said_on_any_terminal(encoding: str) -> Non
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
     assert b"\\udcff" in done.stdout
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_what_is_started_after_a_signal_can_be_ended_by_one() -> None:
+    child = "import signal; print(*map(signal.getsignal, (signal.SIGTERM, signal.SIGHUP)))"
+    program = (
+        "import os, signal, subprocess, sys\n"
+        "from whoswho.lifecycle.signals import as_exceptions\n"
+        "with as_exceptions():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    finally:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        f"        subprocess.run([sys.executable, '-c', {child!r}])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 128 + 15, done.stderr
+    assert done.stdout.split() == ["0", "0"]  # the system's own way, that is to end

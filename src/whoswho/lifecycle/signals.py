@@ -30,7 +30,7 @@ def as_exceptions() -> Iterator[None]:
 
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in before:
-            signal.signal(each, signal.SIG_IGN)
+            signal.signal(each, _pass_over)
         raise Stopped(number)
 
     if threading.current_thread() is threading.main_thread():
@@ -45,13 +45,17 @@ def as_exceptions() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing. Unlike SIG_IGN it is not inherited by programs that are started meanwhile."""
+
+
 @contextmanager
 def held_off() -> Iterator[None]:
     """Let no Ctrl-C cut the block short: it is the closing that a first one began."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.signal(signal.SIGINT, _pass_over)
     try:
         yield
     finally:
