@@ -111,6 +111,17 @@ def scan(data: Path) -> Listing:
     return Listing(sources, labels, ready, walk.litter, walk.notes)
 
 
+def is_split(data: Path) -> bool:
+    """Whether `data` is split in folders already; not so where it only looks like it."""
+    if not data.is_dir():
+        return False
+    walk = _Walk(data.resolve())
+    try:
+        return _is_ready_split(data, _entries(data, walk)[0], walk)
+    except UserError:
+        return False
+
+
 def _entries(folder: Path, walk: _Walk) -> tuple[list[Path], list[Path]]:
     """Sub-folders and files of a folder, sorted, without litter. A linked folder is a file."""
     folders, files = [], []

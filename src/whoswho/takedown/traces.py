@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from whoswho import paths, tables
+from whoswho.cleaning import listing
 from whoswho.crawl import forgotten, manifest
 from whoswho.errors import UserError
 from whoswho.labels import from_folder, is_litter
@@ -275,7 +276,7 @@ def _hashes(data: Path) -> dict[str, str]:
 
 def _label_folders(data: Path, labels: frozenset[str]) -> list[str]:
     """The folders of labels, in data/ or in each split of a set that is split already."""
-    places = [data / split for split in paths.SPLITS] if _ready_split(data) else [data]
+    places = [data / split for split in paths.SPLITS] if listing.is_split(data) else [data]
     return sorted(
         folder.relative_to(data).as_posix()
         for place in places
@@ -285,21 +286,9 @@ def _label_folders(data: Path, labels: frozenset[str]) -> list[str]:
     )
 
 
-def _ready_split(data: Path) -> bool:
-    """Whether data/ is split in folders already, as the stage clean sees it."""
-    names = {folder.name for folder in _folders(data)}
-    if not {"train", "validation"} <= names <= set(paths.SPLITS):
-        return False
-    return any(True for _ in _folders(data / "train"))
-
-
-def _folders(folder: Path) -> Iterator[Path]:
-    return (entry for entry in folder.iterdir() if entry.is_dir() and not is_litter(entry.name))
-
-
 def _labels(data: Path, files: Iterable[str]) -> set[str]:
     """Labels that have one of these files."""
-    depth = 1 if _ready_split(data) else 0
+    depth = 1 if listing.is_split(data) else 0
     split = (Path(file).parts for file in files)
     return {from_folder(parts[depth]) for parts in split if len(parts) > depth + 1}
 
