@@ -20,7 +20,7 @@ from pathlib import Path
 
 from PIL import Image, ImageEnhance, UnidentifiedImageError
 
-from bench import cleaning
+from bench import cleaning, duplicates
 from bench.processes import measure, stage
 from bench.workspace import REPOSITORY, copy_of_the_repository, set_params
 from whoswho import tables
@@ -156,6 +156,7 @@ def main() -> None:
     sys.stdout.reconfigure(line_buffering=True)  # a line appears when it is measured
     with tempfile.TemporaryDirectory(prefix="whoswho-bench-") as scratch:
         cleaning.main(Path(scratch))
+        duplicates.main(Path(scratch))
         commands(Path(scratch))
         learning(Path(scratch), options.pictures, options.epochs)
         memory(Path(scratch), (100, 500))

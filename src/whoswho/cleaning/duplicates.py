@@ -52,8 +52,8 @@ _TRIED = 4  # placements of a pair, from its closest landmarks
 _WORTH_FITTING = 0.45  # correlation before fitting; of crops it is from 0.5 up
 # Correlation of the details, from which pictures are the same photograph, or alike. Of crops,
 # saved as small as may be, it is 0.96 and more, under a watermark across the middle 0.90; under a
-# large logo 0.82. Of shots of one burst it is at most 0.70, of portraits drawn by one hand 0.79.
-_DETAIL, _ALIKE_DETAIL = 0.87, 0.82
+# large logo 0.82. Of shots of one burst it is at most 0.70, of portraits drawn by one hand 0.85.
+_DETAIL, _ALIKE_DETAIL = 0.88, 0.82
 _AT_ONCE = 128  # pairs laid over each other at a time: some 40 MB
 
 # What of a picture goes to disk, where there is room for many: RECORD.itemsize bytes a picture.
@@ -200,12 +200,12 @@ class _Pictures:
         return np.frombuffer(b"".join(read), dtype=RECORD)
 
     def small(self, which: Places, is_mirrored: bool = False) -> NDArray[np.uint8]:
-        """The pictures' small grey copies, n x SIDE**2."""
+        """The pictures' small grey copies, n x SIDE x SIDE."""
         wanted, back = np.unique(which, return_inverse=True)
         copies: NDArray[np.uint8] = self.records(wanted)["small"]
         if is_mirrored:
             copies = copies[:, :, ::-1]
-        return copies[back.ravel()].reshape(len(which), -1)
+        return copies[back.ravel()]
 
     def copies(self, which: Places, is_mirrored: bool = False) -> Copies:
         """The pictures' larger grey copies."""
@@ -253,17 +253,16 @@ def _close_as_a_whole(
         pairs = pairs[new]
         for start in range(0, len(pairs), 8 * _AT_ONCE):
             part = pairs[start : start + 8 * _AT_ONCE]
-            alike = overlap.correlations(
-                pictures.small(part[:, 0]), pictures.small(part[:, 1], is_mirrored)
-            )
-            for (a, b, distance), correlation in zip(part.tolist(), alike.tolist(), strict=True):
-                if distance <= bits and correlation >= least_correlation:
-                    kind = NEAR_DUPLICATE
-                elif correlation >= min(ALIKE_CORRELATION, least_correlation):
-                    kind = ALIKE
-                else:
-                    continue
-                measure = f"{distance} bits, correlation {correlation:.3f}"
+            one = pictures.small(part[:, 0])
+            other = pictures.small(part[:, 1], is_mirrored)
+            correlation = overlap.correlations(one, other)
+            detail = overlap.correlations(overlap.details(one), overlap.details(other))
+            near = (part[:, 2] <= bits) & (correlation >= least_correlation) & (detail >= _DETAIL)
+            alike = correlation >= min(ALIKE_CORRELATION, least_correlation)
+            for row in np.flatnonzero(near | alike):
+                a, b, distance = part[row].tolist()
+                kind = NEAR_DUPLICATE if near[row] else ALIKE
+                measure = f"{distance} bits, correlation {correlation[row]:.3f}"
                 yield pictures.relation(a, b, kind, measure, is_mirrored)
 
 

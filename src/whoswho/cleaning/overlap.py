@@ -8,6 +8,7 @@ maximization" (PAMI 2008). All is done for many pairs at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,31 +94,32 @@ def align(first: Copies, second: Copies, placed: Placements) -> Placements:
 def compare(first: Copies, second: Copies, placed: Placements) -> Overlaps:
     """How the overlaps compare at the given placements."""
     one, other = _parts(first, second, placed, _COMPARED)
-    fine = [
-        part - ndimage.uniform_filter(part, (0, 3, 3), mode="nearest") for part in (one, other)
-    ]
     return Overlaps(
-        _correlations(one, other),
-        _correlations(*fine),
+        correlations(one, other),
+        correlations(details(one), details(other)),
         *shares((first.height, first.width), (second.height, second.width), placed),
     )
 
 
+def details(greys: NDArray[Any]) -> Numbers:
+    """What is left of n grey squares without what their neighbours show."""
+    greys = greys.astype(np.float64)
+    left: Numbers = greys - ndimage.uniform_filter(greys, (0, 3, 3), mode="nearest")
+    return left
+
+
 def coarse_correlations(first: Copies, second: Copies, placed: Placements) -> Numbers:
     """How the overlaps correlate on the fewest cells: a quick look before they are fitted."""
-    return _correlations(*_parts(first, second, placed, _FITTED[0]))
+    return correlations(*_parts(first, second, placed, _FITTED[0]))
 
 
-def _correlations(one: Numbers, other: Numbers) -> Numbers:
-    """Of n x count x count cells, in whole sixteenths: their sums are the same everywhere."""
-    rows = (np.rint(16 * part).reshape(len(part), -1) for part in (one, other))
-    return correlations(*rows)
+def correlations(one: NDArray[Any], other: NDArray[Any]) -> Numbers:
+    """Pearson's correlation of n grey squares with n others; 0 where one is flat.
 
-
-def correlations(one: NDArray[np.generic], other: NDArray[np.generic]) -> Numbers:
-    """Pearson's correlation of each row of whole numbers with the other's; 0 where one is flat."""
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    # Sums of whole numbers below 2**53 are exact, in whatever order they are added.
+    In whole sixteenths of a grey level: their sums are below 2**53, so that they are exact in
+    whatever order they are added.
+    """
+    a, b = (np.rint(16.0 * part).reshape(len(part), -1) for part in (one, other))
     n = a.shape[1]
     total_a, total_b = a.sum(axis=1), b.sum(axis=1)
     both = n * (a * b).sum(axis=1) - total_a * total_b
