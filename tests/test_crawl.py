@@ -23,7 +23,7 @@ from loopback import QUICK, Reply, Request, Server, picture, serving
 
 from whoswho import cli, paths, tables
 from whoswho.cleaning import listing
-from whoswho.crawl import collection, crawl, forgotten, manifest
+from whoswho.crawl import collection, command, crawl, forgotten, manifest
 from whoswho.crawl.collection import PUT_IN, TAKEN_OUT, Collection, alone
 from whoswho.crawl.commons import Commons
 from whoswho.crawl.crawl import Options, Source
@@ -1102,3 +1102,15 @@ def test_ten_thousand_pictures_cost_no_rewriting_each(
     assert len(written) <= 3
     assert len(made.rows) == 300
     assert paths.sha256(made.data / manifest.NAME)
+
+
+def test_check_tries_every_site_unless_told_which(tmp_path: Path) -> None:
+    (tmp_path / "keywords.txt").write_text("Ann\n")
+
+    def asked(*options: str) -> list[str]:
+        given = cli.parser().parse_args(["crawl", "--out", str(tmp_path / "data"), *options])
+        return [source.site for source in command.plan(tmp_path, given).sources]
+
+    assert asked("--check") == ["google", "naver", "commons"]
+    assert asked("--check", "--sites", "commons") == ["commons"]
+    assert asked() == ["google", "naver"]

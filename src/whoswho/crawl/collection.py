@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from whoswho import paths
+from whoswho.cleaning import listing
 from whoswho.crawl import download, manifest
 from whoswho.crawl.download import THUMBNAIL, Picture
 from whoswho.crawl.site import Hit, Search
@@ -56,7 +57,7 @@ class Collection:
         self._pictures: dict[tuple[str, str], Row] = {}
         self._numbers: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._gone: set[int] = set()  # rows that are not written any more, by id
-        if (data / "train").is_dir() and (data / "validation").is_dir():
+        if listing.is_split(data):
             raise UserError(
                 f"{data}: is split into train and validation already; crawl into another folder "
                 "with --out, and move the pictures from there"

@@ -71,7 +71,8 @@ def _sources(workspace: Path, given: argparse.Namespace, options: Options) -> li
         found.append(Source(folder.NAME, lambda *_: top, top.searches(), limit, link=given.link))
     if not found or given.sites is not None or given.keywords is not None:
         searches = keywords.read(given.keywords or workspace / KEYWORDS)
-        names = _names(given.sites) if given.sites is not None else sites.USUAL
+        usual = sites.NAMES if given.check else sites.USUAL
+        names = _names(given.sites) if given.sites is not None else usual
         if options.face and "commons" in names:
             say("crawl: commons cannot search for faces alone; --face is left out there",
                 trouble=True)  # fmt: skip

@@ -121,7 +121,7 @@ class FaceFinder:
 def finder_version(smallest: float) -> str:
     """All that the answer of `find_all` depends on besides the file: settings and libraries."""
     used = " ".join(f"{name}={installed(name)}" for name in ("facenet-pytorch", "torch", "pillow"))
-    return f"faces side={LONG_SIDE} smallest={smallest:g} {used}"
+    return f"faces side={LONG_SIDE} window={WINDOW} smallest={smallest:g} {used}"
 
 
 def to_bytes(faces: Iterable[Face]) -> bytes:
