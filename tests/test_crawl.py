@@ -1024,10 +1024,11 @@ def test_check_says_what_works_and_keeps_nothing(
     (workspace / "keywords.txt").write_text("Ann\n밥\n")
     code, out, err = ends(["--check", "--allow-private"], capsys)
     assert (code, err) == (0, "")
-    first, second = out.splitlines()
+    first, second, third = out.splitlines()
     assert first.startswith("check: google, “Ann”: works (3 hits")
     assert "image/jpeg, 96x72" in first
     assert second == "check: naver, “Ann”: naver shows a captcha"
+    assert third.startswith("check: commons, “Ann”: ")
     assert not (workspace / "data").exists()
     code, _, err = ends(["--check", "--allow-private", "--sites", "naver"], capsys)
     assert code == 2
