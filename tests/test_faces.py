@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from functools import lru_cache
@@ -193,3 +194,24 @@ def test_how_well_the_defaults_tell_portraits_from_groups(people: Path) -> None:
     assert sum(number == 0 for number in found) <= 1
     clear = [n for n, row in zip(found, truth, strict=True) if row["main_ok"] == "1"]
     assert sum(number == 1 for number in clear) / len(clear) >= 0.97
+
+
+def test_a_worker_keeps_to_one_core_whatever_its_program_loaded_before(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import numpy\n"
+        "from threadpoolctl import threadpool_info\n"
+        "from whoswho.pictures import workers\n"
+        "def threads(number):\n"
+        "    return [one['num_threads'] for one in threadpool_info()]\n"
+        "if __name__ == '__main__':\n"
+        "    found = list(workers.each(threads, range(workers.FEW), 'numbers', 2))\n"
+        "    assert all(found), 'no library with threads was loaded'\n"
+        "    print({number for numbers in found for number in numbers})\n"
+    )
+    many = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, program], env={**os.environ, **many}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "{1}"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 Question = TypeVar("Question")
@@ -57,6 +58,7 @@ def _shown(answers: Iterable[Answer], total: int, title: str) -> Iterator[Answer
 
 
 def _one_thread() -> None:
-    """Let each process keep to its own core."""
+    """Let each process keep to its own core: threads that wait for each other's cores spin."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"
+        os.environ[name] = "1"  # for libraries that are loaded yet
+    threadpool_limits(1)  # for those that the program's main module brought along
