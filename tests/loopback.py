@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from whoswho.crawl.transport import Limits
@@ -152,3 +153,17 @@ def serving() -> Iterator[Server]:
         listening.shutdown()
         with suppress(OSError):
             listening.server_close()
+
+
+@pytest.fixture(scope="module", name="running")
+def fixture_running() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(name="server")
+def fixture_server(running: Server) -> Server:
+    running.answers = {}
+    running.asked = []
+    running.counts.clear()
+    return running

@@ -328,7 +328,7 @@ def _thousand(files: Sequence[str]) -> list[Decision]:
 
 
 def test_every_reason_has_its_words() -> None:
-    assert set(contact_sheet.SAYS) == set(checks.REASONS)
+    assert set(decisions.SAYS) == set(checks.REASONS)
 
 
 def test_nothing_dropped_is_said(tmp_path: Path) -> None:

@@ -19,7 +19,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from loopback import QUICK, Reply, Request, Server, picture, serving
+from loopback import (
+    QUICK,
+    Reply,
+    Request,
+    Server,
+    fixture_running,  # noqa: F401
+    fixture_server,  # noqa: F401
+    picture,
+)
 
 from whoswho import cli, paths, tables
 from whoswho.cleaning import listing
@@ -34,20 +42,6 @@ from whoswho.errors import UserError
 from whoswho.tables import Row
 
 ANN, BOB = Search("Ann", "Ann"), Search("밥", "밥")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server) -> Server:
-    running.answers = {}
-    running.asked = []
-    running.counts.clear()
-    return running
 
 
 class Gallery:
@@ -561,6 +555,15 @@ def test_rows_go_under_their_columns_in_whatever_order_somebody_put_them(
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
     Collection(made.data).close()
     assert len(made.rows) == 2
+
+
+def test_an_emptied_manifest_is_said_and_nothing_is_made_up(made: Set, server: Server) -> None:
+    made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
+    path = manifest.path(made.data)
+    path.write_bytes(b"")
+    with pytest.raises(UserError, match=r"manifest\.csv: is empty.*`dvc checkout data\.dvc`"):
+        Collection(made.data)
+    assert path.read_bytes() == b""
 
 
 def test_no_address_is_too_long_for_the_manifest(made: Set, server: Server) -> None:

@@ -16,7 +16,16 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 import pytest
-from loopback import QUICK, Reply, Request, Server, picture, serving
+from loopback import (
+    QUICK,
+    Reply,
+    Request,
+    Server,
+    fixture_running,  # noqa: F401
+    fixture_server,  # noqa: F401
+    picture,
+    serving,
+)
 from PIL import Image
 
 from whoswho.crawl import addresses, download
@@ -24,20 +33,6 @@ from whoswho.crawl.politeness import Hosts
 from whoswho.crawl.site import Hit
 from whoswho.crawl.transport import GivenUp, Limits, Transport
 from whoswho.pictures import opening
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Server]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: Server) -> Server:
-    running.answers = {}
-    running.asked = []
-    running.counts.clear()
-    return running
 
 
 @pytest.fixture

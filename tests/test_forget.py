@@ -283,6 +283,27 @@ def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> N
     assert not (made_set.root / "data/Mina").exists()
 
 
+def test_a_file_that_cannot_be_opened_is_named_and_stops_nothing(
+    made_set: Set, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = made_set.root / "data/Jun/google_0001.jpg"
+
+    def refuse(path: Path) -> str:  # root, as whom tests may run, can open everything
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+
+    monkeypatch.setattr(paths, "sha256", refuse)
+    said = made_set.run("--sha256", sha256("one"), "--yes")
+    assert "cannot be opened" in said
+    assert "data/Jun/google_0001.jpg" in said
+    assert closed.is_file()
+    assert not (made_set.root / "data/Jun/google_0002.jpg").exists()
+    # Of a label that goes, it goes by its folder.
+    assert "cannot be opened" not in made_set.run("--label", "Jun", "--yes")
+    assert not closed.exists()
+
+
 def test_a_row_that_leads_out_of_data_removes_nothing_there(made_set: Set) -> None:
     made_set.out("keep.txt")
     made_set.row("../keep.txt", "x", "https://pictures.example/x.jpg")

@@ -30,6 +30,7 @@ from bench.workspace import set_params
 from whoswho import paths, tables
 from whoswho.cleaning import decisions, review
 from whoswho.cleaning.decisions import KEPT, Decision
+from whoswho.errors import UserError
 from whoswho.reviewing import gallery, server, thumbnails
 
 HEADER = ",".join(review.COLUMNS) + "\n"
@@ -418,6 +419,25 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     tables.write(tmp_path / gallery.SUSPECTS_TABLE, SUSPECTS, [])
     paths.write_json(tmp_path / gallery.SUSPECTS_FACTS, {"why_none": "the trunk is random"})
     assert gallery.load(tmp_path).no_suspects == "None listed: the trunk is random."
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        (gallery.DECISIONS, ",100,50,", ",hundred,50,", "looks_wrong.jpg was changed by hand"),
+        (gallery.SUSPECTS_TABLE, ",2\n", ",second\n", "a rank is no number"),
+    ],
+)
+def test_a_table_changed_by_hand_is_said(
+    tmp_path: Path, name: Path, old: str, new: str, said: str
+) -> None:
+    build(tmp_path)
+    table = (tmp_path / name).read_text(encoding="utf-8")
+    assert old in table
+    (tmp_path / name).write_text(table.replace(old, new), encoding="utf-8")
+    with pytest.raises(UserError, match=said) as caught:
+        gallery.load(tmp_path)
+    assert "run `dvc repro`" in str(caught.value)
 
 
 def test_what_the_checks_alone_would_say_of_a_reviewed_picture(tmp_path: Path) -> None:

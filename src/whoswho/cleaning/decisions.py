@@ -8,10 +8,35 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from whoswho import tables
+from whoswho.errors import UserError
 from whoswho.pictures.faces import Face
 
 KEPT = "kept"
 DROPPED = "dropped"
+
+# What each reason says of a picture.
+SAYS = {
+    "no_label": "lies in no label's folder",
+    "unreadable": "the file cannot be opened",
+    "truncated": "the file ends too early",
+    "not_a_picture": "the file holds something else",
+    "animated": "a film, not a picture",
+    "too_small": "fewer pixels than the shortest side asked for",
+    "extreme_shape": "much longer on one side than on the other",
+    "too_dark": "almost black",
+    "too_bright": "almost white",
+    "blank": "shows next to nothing",
+    "blurry": "no sharp edge",
+    "duplicate": "the same pixels as another picture of the label",
+    "near_duplicate": "the same photograph as another picture of the label",
+    "cross_label": "the same photograph under two labels",
+    "placeholder": "one picture served under many labels",
+    "no_face": "no face was found",
+    "several_faces": "more than one face counts",
+    "not_this_person": "the face is unlike the label's other faces",
+    "swapped": "the face fits another label better",
+    "review": "dropped by hand, in review.csv",
+}
 
 
 @dataclass
@@ -98,10 +123,23 @@ def write(path: Path, decisions: Iterable[Decision]) -> None:
 
 
 def read(path: Path) -> list[Decision]:
-    """The rows of decisions.csv."""
-    return [
+    """The rows of decisions.csv.
+
+    Raises:
+        UserError: it is absent, or a cell is not what cleaning writes there.
+    """
+    read_rows = [
         Decision(**{name: row[name] for name in COLUMNS}) for row in tables.read(path, COLUMNS)
     ]
+    for one in read_rows:
+        try:
+            int(one.width or 0), int(one.height or 0), one.main_face
+        except ValueError as error:
+            raise UserError(
+                f"{path}: the row of {one.file} was changed by hand ({error}); delete the file, "
+                "then run `dvc repro`"
+            ) from None
+    return read_rows
 
 
 def sentence(decisions: Sequence[Decision]) -> str:

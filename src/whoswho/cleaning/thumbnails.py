@@ -6,16 +6,13 @@ reason, and cached like every stage's output.
 
 from __future__ import annotations
 
-import io
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from whoswho.cleaning.decisions import Decision
-from whoswho.pictures import opening, workers
+from whoswho.pictures import opening, thumbnail, workers
 
 FOLDER = "thumbnails"
 MOST = 40  # a reason
@@ -84,7 +81,4 @@ def _draw(job: tuple[str, Path], folder: Path) -> None:
         image = opening.open_picture(source)
     except opening.Unfit:
         return
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    target = io.BytesIO()
-    image.save(target, "JPEG", quality=QUALITY, optimize=True)
-    (folder / f"{sha256}.jpg").write_bytes(target.getvalue())
+    (folder / f"{sha256}.jpg").write_bytes(thumbnail.jpeg(image, SIDE, QUALITY))

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from whoswho import tables
+from whoswho.errors import UserError
 from whoswho.paths import fresh_file
 from whoswho.tables import Row
 
@@ -44,6 +45,11 @@ def read(data: Path) -> tuple[list[str], list[Row]]:
     file = path(data)
     if not file.exists():
         return list(COLUMNS), []
+    if not file.stat().st_size:
+        raise UserError(
+            f"{file}: is empty, so nobody knows where the pictures came from; "
+            "`dvc checkout data.dvc` brings the last version back; where there is none, delete it"
+        )
     _end_the_last_line(file)
     rows = tables.read(file, COLUMNS)
     added = [name for name in (rows[0] if rows else ()) if name not in COLUMNS]

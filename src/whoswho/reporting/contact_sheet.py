@@ -12,29 +12,6 @@ from whoswho.cleaning import decisions, thumbnails
 from whoswho.cleaning.decisions import Decision
 from whoswho.reporting import document, facts
 
-SAYS = {
-    "no_label": "lies in no label's folder",
-    "unreadable": "the file cannot be opened",
-    "truncated": "the file ends too early",
-    "not_a_picture": "the file holds something else",
-    "animated": "a film, not a picture",
-    "too_small": "fewer pixels than the shortest side asked for",
-    "extreme_shape": "much longer on one side than on the other",
-    "too_dark": "almost black",
-    "too_bright": "almost white",
-    "blank": "shows next to nothing",
-    "blurry": "no sharp edge",
-    "duplicate": "the same pixels as another picture of the label",
-    "near_duplicate": "the same photograph as another picture of the label",
-    "cross_label": "the same photograph under two labels",
-    "placeholder": "one picture served under many labels",
-    "no_face": "no face was found",
-    "several_faces": "more than one face counts",
-    "not_this_person": "the face is unlike the label's other faces",
-    "swapped": "the face fits another label better",
-    "review": "dropped by hand, in review.csv",
-}
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -99,7 +76,7 @@ def _sections(
     return [
         Section(
             reason,
-            SAYS.get(reason, ""),
+            decisions.SAYS.get(reason, ""),
             totals[reason],
             [_shown(one, clean, reason, by_file.get(one.twin)) for one in chosen[reason]],
         )

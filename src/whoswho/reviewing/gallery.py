@@ -15,10 +15,10 @@ from typing import Any
 from whoswho import paths, tables
 from whoswho.cleaning import checks, decisions, review
 from whoswho.cleaning.decisions import Decision
+from whoswho.errors import UserError
 from whoswho.labels import from_folder
 from whoswho.pictures import opening
 from whoswho.reporting import fonts
-from whoswho.reporting.contact_sheet import SAYS
 from whoswho.tables import Row
 
 DROPPED, SUSPECTS, KEPT = "dropped", "suspects", "kept"
@@ -157,7 +157,9 @@ def as_json(gallery: Gallery) -> dict[str, Any]:
     places = {one.file: place for place, one in enumerate(gallery.pictures)}
     return {
         "cleaned": gallery.cleaned,
-        "reasons": [{"name": reason, "says": SAYS.get(reason, "")} for reason in gallery.reasons],
+        "reasons": [
+            {"name": reason, "says": decisions.SAYS.get(reason, "")} for reason in gallery.reasons
+        ],
         "labels": [{"name": label, "shown": fonts.drawable(label)} for label in gallery.labels],
         "noSuspects": _shown(gallery.no_suspects),
         "pictures": [_as_json(one, places) for one in gallery.pictures],
@@ -299,6 +301,8 @@ def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Row], str]:
     why = paths.read_json(facts).get("why_none", "") if facts.exists() else ""
     if not rows:
         return {}, f"None listed: {why}." if why else "No label looks wrong."
+    if any(not row["rank"].isdecimal() for row in rows):
+        raise UserError(f"{table}: a rank is no number; delete the file, then run `dvc repro`")
     return {(row["file"], row["sha256"]): row for row in rows}, ""
 
 

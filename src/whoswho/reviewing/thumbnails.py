@@ -6,16 +6,13 @@ None is written to disk: what a takedown must reach stays in data/ and in the st
 from __future__ import annotations
 
 import hashlib
-import io
 import threading
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image
-
 from whoswho import paths
 from whoswho.cleaning import listing
-from whoswho.pictures import opening
+from whoswho.pictures import opening, thumbnail
 
 SIDE = 480  # pixels, the longest: twice what a card shows, for dense screens
 QUALITY = 82
@@ -53,7 +50,4 @@ def _draw(path: Path, sha256: str, modified: int) -> bytes:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise Gone
         image = opening.open_picture(content)
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    target = io.BytesIO()
-    image.save(target, "JPEG", quality=QUALITY)
-    return target.getvalue()
+    return thumbnail.jpeg(image, SIDE, QUALITY)

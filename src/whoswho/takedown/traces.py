@@ -64,6 +64,7 @@ class Traces:
         caches: files of our own outside the outputs.
         in_split: whether a model has learned from them or was judged by them.
         copies: look-alikes that stay.
+        unreadable: files that cannot be opened, and stay: nobody can tell whether they go.
         unknown: of the labels asked for, those nobody here has heard of, each with its nearest.
     """
 
@@ -77,6 +78,7 @@ class Traces:
     caches: list[Path] = field(default_factory=list)
     in_split: bool = False
     copies: list[Copy] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -174,7 +176,7 @@ def _find(workspace: Path, asked: Asked) -> Traces:
             "barred from later crawls"
         )
     tables_of = _Tables.read(workspace)
-    hashes = _hashes(data)
+    hashes, unreadable = _hashes(data)
     folders = _label_folders(data, asked.labels)
     traces = Traces(asked, set(asked.pictures), folders=folders)
     files = {file for file in hashes if _below(file, folders)}
@@ -193,6 +195,7 @@ def _find(workspace: Path, asked: Asked) -> Traces:
     traces.files, traces.rows = {file: hashes[file] for file in sorted(files)}, rows
     traces.reviews = [row for row in tables_of.review if review_goes(row, traces)]
     _add_outputs(workspace, traces, tables_of)
+    traces.unreadable = sorted(unreadable - files)
     traces.copies = _copies(tables_of.decisions, hashes, traces.pictures)
     known = tables_of.labels | _labels(data, hashes)
     known |= {from_folder(Path(folder).name) for folder in folders}
@@ -243,8 +246,10 @@ class _Tables:
         return moved | lost
 
 
-def _hashes(data: Path) -> dict[str, str]:
+def _hashes(data: Path) -> tuple[dict[str, str], set[str]]:
     """sha256 of every file below data/, hidden ones too, by its path relative to data/.
+
+    The second part names those that cannot be opened; their hash stays empty.
 
     A link is read where it leads to a place in data/ or to an object of DVC; elsewhere somebody
     else's file begins, and its hash stays empty. So does that of an empty file: it is no picture.
@@ -257,6 +262,8 @@ def _hashes(data: Path) -> dict[str, str]:
         if Path(folder, name).parent != data or name not in (forgotten.NAME, manifest.NAME)
     ]
 
+    unreadable: set[str] = set()
+
     def hashed(file: Path) -> str:
         try:
             target = file.resolve()
@@ -265,13 +272,17 @@ def _hashes(data: Path) -> dict[str, str]:
             return paths.sha256(target) if whole else ""
         except (FileNotFoundError, RuntimeError):  # gone meanwhile; a link in a circle
             return ""
+        except OSError:
+            unreadable.add(file.relative_to(data).as_posix())
+            return ""
 
     with ThreadPoolExecutor() as pool:
         found = list(pool.map(hashed, files))
-    return {
+    named = {
         file.relative_to(data).as_posix(): sha256
         for file, sha256 in sorted(zip(files, found, strict=True))
     }
+    return named, unreadable
 
 
 def _label_folders(data: Path, labels: frozenset[str]) -> list[str]:

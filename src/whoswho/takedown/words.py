@@ -98,9 +98,17 @@ def _going(traces: Traces, workspace: Path) -> list[str]:
 
 
 def _staying(traces: Traces) -> list[str]:
+    lines = []
+    if traces.unreadable:
+        lines += [
+            "cannot be opened, so it is not known whether they go; make them readable "
+            "(`chmod u+r FILE`), then run the same command again:",
+            *_indented(f"data/{file}" for file in traces.unreadable),
+        ]
     if not traces.copies:
-        return []
+        return lines
     return [
+        *lines,
         "look-alikes, perhaps the same photograph cut or resized: they stay; the same command "
         "with --with-copies takes them too:",
         *_indented(f"data/{copy.file}  {copy.sha256}" for copy in traces.copies),
