@@ -22,15 +22,16 @@ def small_network(labels: int = 3, shape: HeadShape = BLOG) -> Network:
     return Network(ARCH, trunk, network.build_head(width, labels, shape))
 
 
-def test_the_architectures_are_torchvisions_resnets() -> None:
+def test_the_architectures_are_torchvisions_classifiers() -> None:
     names = set(network.architectures())
     assert {"resnet18", "resnet152", "resnext50_32x4d", "wide_resnet50_2"} <= names
-    assert not {"vgg16", "fcn_resnet50", "densenet121"} & names
+    assert {"vgg16", "vit_b_16", "densenet121", "efficientnet_b0"} <= names
+    assert not {"fcn_resnet50", "raft_small"} & names
 
 
-@pytest.mark.parametrize("arch", ["resnet-50", "vgg16", "Resnet50"])
+@pytest.mark.parametrize("arch", ["resnet-50", "wgg16", "Resnet50"])
 def test_an_unknown_architecture_is_an_error_with_names(arch: str) -> None:
-    with pytest.raises(UserError, match=r"nearest: .*resn"):
+    with pytest.raises(UserError, match=r"nearest: .*(resn|vgg)"):
         network.trunk_outline(arch)
 
 
@@ -96,7 +97,7 @@ def test_frozen_blocks_hold_every_tensor_still_whatever_train_is_called(
     optimizer = torch.optim.SGD(learning, lr=0.1, weight_decay=0.1)
     net(torch.randn(4, 3, 64, 64)).square().sum().backward()
     optimizer.step()
-    learns = (*network.learning_blocks(unfreeze), "fc")
+    learns = {name for block in network.learning_blocks(net.trunk, unfreeze) for name, _ in block}
     frozen = net.frozen_names()
     for name, value in net.state_dict().items():
         block = name.split(".")[1] if name.startswith("trunk.") else "head"
@@ -105,11 +106,67 @@ def test_frozen_blocks_hold_every_tensor_still_whatever_train_is_called(
         assert torch.equal(value, before[name]) == held, name
 
 
+def names_of(arch: str, unfreeze: Unfreeze) -> list[list[str]]:
+    trunk, _ = network.trunk_from(arch, network.random_trunk(arch, 0))
+    return [[name for name, _ in block] for block in network.learning_blocks(trunk, unfreeze)]
+
+
 def test_learning_blocks_go_from_the_named_one_up() -> None:
-    assert network.learning_blocks(0) == ()
-    assert network.learning_blocks(4) == ("layer4",)
-    assert network.learning_blocks(1) == ("layer1", "layer2", "layer3", "layer4")
-    assert network.learning_blocks("all")[:2] == ("conv1", "bn1")
+    assert names_of(ARCH, 0) == []
+    assert names_of(ARCH, 4) == [["layer4"]]
+    assert names_of(ARCH, 1) == [["layer1"], ["layer2"], ["layer3"], ["layer4"]]
+    assert names_of(ARCH, "all")[0] == ["conv1", "bn1"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "width", "blocks"),
+    [
+        ("mobilenet_v3_small", 1024, [["features.12"], ["classifier"]]),
+        (
+            "densenet121", 1024,
+            [["features.transition3"], ["features.denseblock4", "features.norm5"]],
+        ),
+        ("shufflenet_v2_x0_5", 1024, [["stage4"], ["conv5"]]),
+        ("regnet_x_400mf", 400, [["trunk_output.block3"], ["trunk_output.block4"]]),
+        ("efficientnet_b0", 1280, [["features.7"], ["features.8"]]),
+        ("googlenet", 1024, [["inception5a"], ["inception5b"]]),
+        ("swin_t", 768, [["features.6"], ["features.7", "norm"]]),
+    ],
+)  # fmt: skip
+def test_other_classifiers_lose_their_head_and_learn_from_a_block_up(
+    arch: str, width: int, blocks: list[list[str]]
+) -> None:
+    state = network.random_trunk(arch, 0)
+    trunk, told = network.trunk_from(arch, {name: value.clone() for name, value in state.items()})
+    assert told == width
+    net = Network(arch, trunk, network.build_head(width, 3, BLOG))
+    net.freeze(3)
+    learning = network.learning_blocks(net.trunk, 3)
+    assert [[name for name, _ in block] for block in learning] == blocks
+    net.train()
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    net(torch.randn(2, 3, 64, 64)).square().sum().backward()
+    optimizer.step()
+    upper = tuple(f"{name}." for block in blocks for name in block)
+    frozen = net.frozen_names()
+    for name, value in net.trunk.state_dict().items():
+        held = not name.startswith(upper)
+        assert (f"trunk.{name}" in frozen) == held, name
+        if held:
+            assert torch.equal(value, state[name]), name
+    assert not torch.equal(net.head[-1].weight, network.build_head(width, 3, BLOG)[-1].weight)
+
+
+def test_a_classifier_without_a_linear_head_is_an_error() -> None:
+    with pytest.raises(UserError, match=r"squeezenet1_0 has no linear layer .* resnet50"):
+        network.trunk_outline("squeezenet1_0")
+
+
+def test_a_size_that_a_trunk_cannot_take_is_an_error() -> None:
+    network.check_size("resnet18", 64)
+    network.check_size("vit_b_16", 224)
+    with pytest.raises(UserError, match=r"picture\.size: 64 does not fit vit_b_16 .*224"):
+        network.check_size("vit_b_16", 64)
 
 
 def test_freezing_can_be_taken_back() -> None:

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from drawn_sets import draw_set
 from safetensors.torch import save
 from torch import nn
 
 from whoswho import params
 from whoswho.errors import UserError
-from whoswho.learning import device, feature_files, features, network, training
+from whoswho.learning import device, feature_files, features, network, optimizing, tasks, training
 from whoswho.learning.checkpoint import Checkpoint
 from whoswho.learning.dataset import Dataset
 from whoswho.learning.feature_files import Features
 from whoswho.learning.network import State, Unfreeze
+from whoswho.learning.team import Team
 from whoswho.learning.training import Fitted, Row
 
 ARCH = "resnet18"
 AUGMENT = params.Augment(views=2, shear=10.0, scale=[0.8, 1.2], flip=0.5, seed=0)
-RECIPE = params.Train(
-    epochs=3, batch=32, lr=0.001, trunk_lr=0.0001, weight_decay=0.0, head=[128], dropout=0.0,
-    standardize=True, turn_away=0.05, seed=0, device="cpu",
-)  # fmt: skip
+RECIPE = params.load(REPOSITORY).train.model_copy(update={"device": "cpu", "precision": "fp32"})
 UNFREEZE: tuple[Unfreeze, ...] = (0, 1, 2, 3, 4, "all")
 K_BATCHES_AND_ONE = {"train": {"A": 5, "B": 4}, "validation": {"A": 2, "B": 2}}
 
@@ -84,6 +82,13 @@ def same_state(first: Fitted, second: Fitted) -> bool:
     return save(first.state) == save(second.state)
 
 
+def learning_names(unfreeze: Unfreeze) -> tuple[str, ...]:
+    """Starts of the names, in a ResNet's trunk, of what learns."""
+    if unfreeze == "all":
+        return ("",)
+    return tuple(f"layer{n}." for n in range(int(unfreeze), 5)) if unfreeze else ()
+
+
 # The recipe
 
 
@@ -101,7 +106,7 @@ def test_stored_features_give_the_losses_of_a_plain_loop(
     expected = []
     for epoch in range(3):
         loss_sum = right = 0.0
-        order = training.shuffled(0, epoch, 65)
+        order = optimizing.order(RECIPE, epoch, train.targets)
         for start in range(0, 65, 32):
             chosen = order[start : start + 32]
             x = torch.from_numpy(train.values[epoch % 2][chosen])
@@ -139,7 +144,7 @@ def test_standardised_features_learn_where_the_blogs_head_hardly_does(
 def test_moments_are_those_of_all_rows_and_a_constant_stays_finite() -> None:
     rows = np.random.default_rng(0).normal(5, 2, (5000, 3)).astype(np.float32)
     rows[:, 1] = 7
-    mean, deviation = training.moments(iter([rows[:4500], rows[4500:]]))
+    mean, deviation = tasks.moments(iter([rows[:4500], rows[4500:]]))
     assert mean.numpy() == pytest.approx(rows.mean(axis=0), rel=1e-5)
     assert deviation.numpy() == pytest.approx([rows[:, 0].std(), 1, rows[:, 2].std()], rel=1e-4)
 
@@ -176,11 +181,11 @@ def test_frozen_tensors_equal_the_backbone_file_after_training(
         fitted = training.fit(three_labels(), ARCH, trunk, stored, RECIPE, AUGMENT, 0)
     else:
         fitted = fit_network(dataset, trunk, unfreeze)
-    learns = network.learning_blocks(unfreeze)
+    learns = learning_names(unfreeze)
     for name, value in before.items():
         assert torch.equal(trunk[name], value), f"{name}: training changed the caller's trunk"
         same = torch.equal(fitted.state[f"trunk.{name}"], value)
-        assert same == (name.split(".")[0] not in learns), name
+        assert same == (not name.startswith(learns)), name
 
 
 @pytest.mark.parametrize("batch", [1, 4, 8, 9, 32])
@@ -206,7 +211,7 @@ def test_every_picture_is_learned_from_whatever_the_batch(
 def test_only_a_last_single_picture_joins_its_neighbours() -> None:
     def sizes(count: int, batch: int) -> list[int]:
         cut = list(training.batched(np.arange(count), batch))
-        joined = training.no_lone_picture(cut)
+        joined = training.no_small_batch(cut, 2)
         assert np.concatenate(joined).tolist() == list(range(count))
         return [len(part) for part in joined]
 
@@ -341,7 +346,9 @@ def test_a_loss_that_is_not_finite_names_epoch_batch_and_cause_and_keeps_the_res
 
     def poison(row: Row) -> None:
         seen.append(row)
-        values[1, training.shuffled(0, 1, 65)[40]] = np.inf  # in the second batch of epoch 2
+        values[1, optimizing.order(RECIPE, 1, finite["train"].targets)[40]] = (
+            np.inf
+        )  # in the second batch of epoch 2
 
     with pytest.raises(UserError, match=r"loss is nan in epoch 2, batch 2.*inputs are not finite"):
         fit_head(finite, checkpoint=kept, on_epoch=poison)
@@ -387,19 +394,156 @@ def test_an_absent_device_is_named() -> None:
     assert device.pick("auto").type in ("cpu", "cuda", "mps")
 
 
-def test_upper_blocks_learn_at_their_own_rate(
-    dataset: Dataset, trunk: State, monkeypatch: pytest.MonkeyPatch
+# Ways of learning
+
+
+def test_lower_blocks_learn_more_slowly(dataset: Dataset, trunk: State) -> None:
+    recipe = RECIPE.model_copy(update={"trunk_lr": 0.01, "trunk_decay": 0.1, "lr": 0.003})
+    shape = network.HeadShape((128,), 0.0, True)
+    task = tasks.whole(
+        dataset, ARCH, trunk, shape, recipe, AUGMENT, "all", torch.device("cpu"), Team()
+    )
+    rates = [group["lr"] for group in task.groups]
+    assert rates == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-3])
+    learning = {id(p) for p in task.module.parameters() if p.requires_grad}
+    assert {id(p) for group in task.groups for p in group["params"]} == learning
+
+
+def test_accumulated_batches_make_the_steps_of_one_large_batch(
+    stored: dict[str, Features],
 ) -> None:
-    seen: list[Sequence[dict[str, object]]] = []
-    plain = torch.optim.Adam
+    ways = {"balance": "weights", "label_smoothing": 0.1, "clip": 0.5}
+    large = fit_head(stored, batch=32, **ways)
+    parts = fit_head(stored, batch=8, accumulate=4, **ways)
+    for one, other in zip(large.history, parts.history, strict=True):
+        assert other == pytest.approx(one, rel=1e-4)
+    small = fit_head(stored, batch=8, **ways)
+    assert small.history[-1] != pytest.approx(large.history[-1], rel=1e-3)
 
-    def watching(groups: list[dict[str, object]], **rest: object) -> torch.optim.Optimizer:
-        seen.append(groups)
-        return plain(groups, **rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(torch.optim, "Adam", watching)
-    fit_network(dataset, trunk, 4, epochs=1, lr=0.003)
-    assert [(group["lr"], len(group["params"])) for group in seen[0]] == [(0.01, 15), (0.003, 4)]  # type: ignore[arg-type]
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_each_optimizer_is_torchs(optimizer: str, stored: dict[str, Features]) -> None:
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer, "weight_decay": 0.1})
+    built = optimizing.build([{"params": [torch.zeros(1, requires_grad=True)]}], recipe)
+    assert type(built) is kinds[optimizer]
+    assert built.defaults["weight_decay"] == 0.1
+    histories = [fit_head(stored, optimizer=kind, weight_decay=0.1).history for kind in kinds]
+    assert len({history[-1]["train/loss"] for history in histories}) == 3
+
+
+def test_a_clipped_step_is_no_longer_than_its_limit(
+    stored: dict[str, Features], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    step = torch.optim.SGD.step
+
+    def watching(self: torch.optim.SGD, *rest: object) -> object:
+        gradients = [p.grad.flatten() for group in self.param_groups for p in group["params"]]
+        norms.append(torch.cat(gradients).norm().item())
+        return step(self, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watching)
+    fit_head(stored, optimizer="sgd", clip=0.05)
+    assert max(norms) == pytest.approx(0.05, rel=1e-3)
+    norms.clear()
+    fit_head(stored, optimizer="sgd")
+    assert max(norms) > 0.1
+
+
+def overfitting(stored: dict[str, Features]) -> dict[str, Features]:
+    """Validation labels that nothing taught: its loss rises from some epoch on."""
+    watched = stored["validation"]
+    turned = dataclasses.replace(watched, targets=np.roll(watched.targets, 1))
+    return {**stored, "validation": turned}
+
+
+@pytest.mark.parametrize("keep", ["validation/loss", "validation/accuracy"])
+def test_the_best_epoch_is_kept_and_patience_ends_the_rest(
+    keep: str, stored: dict[str, Features], tmp_path: Path
+) -> None:
+    worse = overfitting(stored)
+    whole = fit_head(worse, epochs=12, keep=keep)
+    values = [row[keep] for row in whole.history]
+    best = (max if keep.endswith("accuracy") else min)(values)
+    assert whole.epoch == 1 + values.index(best)
+    assert whole.epoch < 12, "the case must have a best epoch before its last"
+    logits = torch.from_numpy(whole.validation_logits)
+    targets = torch.from_numpy(whole.validation_targets)
+    measured = {
+        "validation/loss": nn.functional.cross_entropy(logits, targets).item(),
+        "validation/accuracy": (logits.argmax(1) == targets).double().mean().item(),
+    }
+    assert measured[keep] == pytest.approx(best)
+    stopped = fit_head(worse, epochs=12, keep=keep, patience=2)
+    assert len(stopped.history) < 12
+    assert len(stopped.history) - stopped.epoch == 2
+    assert stopped.history == whole.history[: len(stopped.history)]
+    # Also where the best epoch lies before an interruption.
+    kept = Checkpoint(tmp_path / "training.pt", "key")
+    with pytest.raises(Cut):
+        fit_head(
+            worse, epochs=12, keep=keep, checkpoint=kept, on_epoch=interrupted(whole.epoch + 1, [])
+        )
+    resumed = fit_head(worse, epochs=12, keep=keep, checkpoint=kept, say=lambda _: None)
+    assert same_state(resumed, whole)
+
+
+def test_everything_at_once_resumes_to_the_same_bytes(
+    dataset: Dataset, trunk: State, tmp_path: Path
+) -> None:
+    def fit(**more: object) -> Fitted:
+        return fit_network(
+            dataset, trunk, 3, epochs=4, optimizer="sgd", schedule="cosine", warmup=1.5,
+            clip=1.0, label_smoothing=0.1, balance="sampler", accumulate=2, dropout=0.2,
+            keep="validation/loss", precision="bf16", weight_decay=0.01, **more,
+        )  # fmt: skip
+
+    whole = fit()
+    kept = Checkpoint(tmp_path / "training.pt", "key")
+    with pytest.raises(Cut):
+        fit(checkpoint=kept, on_epoch=interrupted(2, []))
+    resumed = fit(checkpoint=kept, say=lambda _: None)
+    assert resumed.history == whole.history
+    assert same_state(resumed, whole)
+
+
+def test_sixteen_bit_fine_tuning_stays_near_thirty_two(dataset: Dataset, trunk: State) -> None:
+    # Rates so small that both answer with the same weights. (In training mode a batch norm over
+    # four pictures of one place enlarges any rounding.)
+    still = {"epochs": 1, "lr": 1e-9, "trunk_lr": 1e-9}
+    exact = fit_network(dataset, trunk, 4, **still)
+    rounded = fit_network(dataset, trunk, 4, precision="bf16", **still)
+    assert rounded.history[0] != exact.history[0]
+    assert rounded.validation_logits == pytest.approx(exact.validation_logits, abs=0.05)
+    assert all(value.dtype != torch.bfloat16 for value in rounded.state.values())
+
+
+def test_repeats_have_their_own_seeds_and_the_first_is_the_model(
+    stored: dict[str, Features],
+) -> None:
+    once = fit_head(stored)
+    several = fit_head(stored, repeats=3)
+    assert same_state(once, several)
+    assert [row["seed"] for row in several.repeats] == [0, 1, 2]
+    assert several.repeats[1] == {"seed": 1, **without_epoch(fit_head(stored, seed=1).history[-1])}
+    losses = [row["validation/loss"] for row in several.repeats]
+    assert len(set(losses)) == 3
+    mean, deviation = training.spread(several.repeats, "validation/loss")
+    assert mean == pytest.approx(np.mean(losses))
+    assert deviation == pytest.approx(np.std(losses, ddof=1))
+    assert f"over 3 seeds {np.mean([r['validation/accuracy'] for r in several.repeats]):.3f}" in (
+        training.sentence(several)
+    )
+
+
+def without_epoch(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "epoch"}
+
+
+def test_repeats_of_a_fine_tuned_trunk_are_an_error(dataset: Dataset, trunk: State) -> None:
+    with pytest.raises(UserError, match=r"train\.repeats: 2 repeats need a frozen trunk"):
+        fit_network(dataset, trunk, 4, repeats=2)
 
 
 def test_a_set_without_validation_pictures_is_an_error(tmp_path: Path) -> None:

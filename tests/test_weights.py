@@ -222,7 +222,7 @@ def test_nothing_on_the_list_says_how_to_get_it(tmp_path: Path) -> None:
 
 
 def test_an_unknown_architecture_names_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"'resnet5' is not a ResNet.*resnet50"):
+    with pytest.raises(UserError, match=r"'resnet5' is not a classifier.*resnet50"):
         fetch(["random"], tmp_path, "resnet5")
 
 

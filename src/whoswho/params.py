@@ -102,19 +102,48 @@ class Suspects(Section):
 
 
 class Train(Section):
-    """The head and how it learns."""
+    """The head, the part of the trunk that learns, and how."""
 
     epochs: Count
     batch: Count
+    accumulate: Count
+    optimizer: Literal["adam", "adamw", "sgd"]
     lr: Positive
     trunk_lr: Positive
+    trunk_decay: Annotated[float, Field(gt=0, le=1)]
+    schedule: Literal["constant", "cosine"]
+    warmup: Annotated[float, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
+    clip: Positive | None
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    balance: Literal["none", "weights", "sampler"]
+    keep: Literal["last", "validation/loss", "validation/accuracy"]
+    patience: Annotated[int, Field(ge=0)]
+    repeats: Count
     head: list[Count]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     standardize: bool
     turn_away: Share
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
+
+    @model_validator(mode="after")
+    def _warm_up_ends(self) -> Train:
+        if self.warmup >= self.epochs > 1 or self.warmup > self.epochs:
+            raise ValueError(
+                f"warmup must end before the last epoch: {self.warmup:g} of {self.epochs} epochs"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patience_watches(self) -> Train:
+        if self.patience and self.keep == "last":
+            raise ValueError(
+                "patience needs a metric to watch: set keep to validation/loss or "
+                "validation/accuracy, or patience to 0"
+            )
+        return self
 
 
 class Evaluate(Section):

@@ -60,7 +60,7 @@ def root() -> Path:
 @contextmanager
 def fresh_folder(folder: Path) -> Iterator[Path]:
     """Give an empty folder beside `folder`; move it into its place when the block succeeds."""
-    partial = folder.with_name(f".{folder.name}.partial")
+    partial = partial_folder(folder)
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
@@ -71,6 +71,11 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where `fresh_folder` lets `folder` be written."""
+    return folder.with_name(f".{folder.name}.partial")
 
 
 @contextmanager

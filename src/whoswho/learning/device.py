@@ -26,6 +26,12 @@ def pick(wanted: str) -> torch.device:
     return torch.device(wanted)
 
 
+def has_fast_bf16() -> bool:
+    """Whether the processor multiplies 16-bit brain floats natively; oneDNN imitates them else."""
+    has = torch.cpu.get_capabilities()
+    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """Run a block so that the same inputs give the same bytes on the same machine.

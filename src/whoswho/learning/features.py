@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Never
 
@@ -16,6 +17,8 @@ from whoswho import paths
 from whoswho.errors import UserError
 from whoswho.learning import feature_files, forward, views
 from whoswho.learning.dataset import Dataset, Example
+from whoswho.learning.feature_files import Float32
+from whoswho.learning.team import Team
 from whoswho.params import Augment
 
 
@@ -27,11 +30,15 @@ def extract(
     augment: Augment,
     out: Path,
     device: torch.device | None = None,
+    crew: Team | None = None,
 ) -> dict[str, Any]:
     """Run a frozen trunk over all pictures and views into the folder `out`; returns the index.
 
     The training split has `augment.views` views of each picture, the others the picture itself.
+    Of a team each process computes its shard into the same files, and the leading one writes the
+    index; what a picture gives does not depend on who computed it.
     """
+    crew = crew or Team()
     ready = forward.prepare(trunk, device or torch.device("cpu"))
     index: dict[str, Any] = {
         "frozen": True,
@@ -49,13 +56,16 @@ def extract(
             path = feature_files.split_file(out, split)
             count = augment.views if split == "train" else 1
             drawn = augment if split == "train" else None
-            _extract_split(dataset.examples[split], count, drawn, ready, width, path, bar)
+            shard = _shard(path, (count, len(dataset.examples[split]), width), crew)
+            _extract_split(dataset.examples[split], drawn, ready, shard, crew, bar)
+            crew.wait()
             index["splits"][split] = {
                 "views": count,
                 "pictures": len(dataset.examples[split]),
                 "sha256": paths.sha256(path),
             }
-    feature_files.write_index(out, index, dataset)
+    if crew.leads:
+        feature_files.write_index(out, index, dataset)
     return index
 
 
@@ -85,19 +95,25 @@ def open_prepared(path: Path) -> Image.Image:
         ) from None
 
 
+def _shard(path: Path, shape: tuple[int, int, int], crew: Team) -> Float32:
+    """The file of a split, made by the leading process and open in all."""
+    if crew.leads:
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    crew.wait()
+    return np.lib.format.open_memmap(path, mode="r+")
+
+
 def _extract_split(
     examples: Sequence[Example],
-    count: int,
     augment: Augment | None,
     ready: forward.Pass,
-    width: int,
-    path: Path,
+    values: Float32,
+    crew: Team,
     bar: tqdm[Never],
 ) -> None:
     from whoswho.pictures import prepare
 
-    shape = (count, len(examples), width)
-    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    count = len(values)
 
     def work(numbers: range) -> None:
         seen: list[Image.Image] = []
@@ -117,5 +133,7 @@ def _extract_split(
             values[view, place] = row
         bar.update(len(numbers))
 
-    forward.each(forward.chunks(count * len(examples), ready.batch), work, ready.streams)
-    values.flush()
+    chunks = forward.chunks(count * len(examples), ready.batch)
+    forward.each(islice(chunks, crew.rank, None, crew.size), work, ready.streams)
+    values.flush()  # type: ignore[attr-defined]
+

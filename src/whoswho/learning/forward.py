@@ -22,6 +22,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from whoswho.learning import device as devices
+
 Batch = TypeVar("Batch")
 
 
@@ -49,15 +51,11 @@ def prepare(trunk: nn.Module, device: torch.device) -> Pass:
         precise = device.type != "cuda" or not torch.cuda.is_bf16_supported()
         dtype = torch.float32 if precise else torch.bfloat16
         return _eager(folded, device, dtype, batch=64)
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return _eager(folded, device, torch.float32, batch=32)
-    return _packed(folded, torch.bfloat16 if has_fast_bf16() else torch.float32)
-
-
-def has_fast_bf16() -> bool:
-    """Whether the processor multiplies 16-bit brain floats natively; oneDNN imitates them else."""
-    has = torch.cpu.get_capabilities()
-    return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    dtype = torch.bfloat16 if devices.has_fast_bf16() else torch.float32
+    # Packing needs every layer to know the packed form; a ResNet's do.
+    if torch.backends.mkldnn.is_available() and type(trunk).__name__ == "ResNet":  # type: ignore[no-untyped-call]
+        return _packed(folded, dtype)
+    return _eager(folded, device, dtype, batch=8, streams=torch.get_num_threads())
 
 
 def fold(trunk: nn.Module) -> nn.Module:
@@ -133,7 +131,9 @@ def _packed(folded: nn.Module, dtype: torch.dtype) -> Pass:
     return Pass(run, batch=8, streams=torch.get_num_threads(), precision=precision)
 
 
-def _eager(folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int) -> Pass:
+def _eager(
+    folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int, streams: int = 1
+) -> Pass:
     placed = folded.to(device, dtype).to(memory_format=torch.channels_last)
 
     def run(pictures: Tensor) -> Tensor:
@@ -143,4 +143,4 @@ def _eager(folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: i
             return features.float().cpu()
 
     precision = "bf16" if dtype == torch.bfloat16 else "fp32"
-    return Pass(run, batch=batch, streams=1, precision=precision)
+    return Pass(run, batch=batch, streams=streams, precision=precision)

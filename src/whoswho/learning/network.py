@@ -1,30 +1,31 @@
-"""The network: a torchvision ResNet as trunk, and a small head that tells the labels apart."""
+"""The network: a torchvision classifier as trunk, and a small head that tells the labels apart."""
 
 from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from whoswho.errors import UserError
-
-if TYPE_CHECKING:
-    from torchvision.models import ResNet
+from whoswho.learning.seeds import seeded
 
 # torchvision is imported where a trunk is built: a head that learns from stored features needs
 # none, and importing it costs as long as importing torch.
 
 State = dict[str, Tensor]
-Unfreeze = int | str  # 0: frozen | 1..4: that layer and the ones above learn | "all"
+Unfreeze = int | str  # 0: frozen | 1..4: that block and the ones above learn | "all"
+Block = list[tuple[str, nn.Module]]  # modules of the trunk, by their names in it
 
-_LAYERS = ("layer1", "layer2", "layer3", "layer4")
-_STEM = ("conv1", "bn1")
+BLOCKS = 4  # what `unfreeze` can name; below them lies the stem
+_CLASSES = 1000  # what torchvision's classifiers tell apart
+# Heads that two old architectures carry for training alone.
+_SIDE_HEADS = ("AuxLogits", "aux1", "aux2")
+_NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ class Network(nn.Module):
         self.arch = arch
         self.trunk = trunk
         self.head = head
+        self._frozen: list[nn.Module] = []
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits of prepared pictures."""
@@ -90,50 +92,131 @@ class Network(nn.Module):
     def freeze(self, unfreeze: Unfreeze) -> None:
         """Let the head and the trunk's blocks from `unfreeze` up learn; hold all others still.
 
-        Held means every tensor, the running statistics of batch norms included.
+        Held means every tensor, the running statistics of batch norms included, and nothing
+        drawn by chance: a frozen block stays in evaluation mode.
         """
-        learning = learning_blocks(unfreeze)
-        for name, block in self.trunk.named_children():
-            block.requires_grad_(name in learning)
-            for module in block.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.__class__ = nn.BatchNorm2d if name in learning else StillBatchNorm
+        self.trunk.requires_grad_(unfreeze == "all")
+        for block in learning_blocks(self.trunk, unfreeze):
+            for _, part in block:
+                part.requires_grad_(True)
+        learning = {id(m) for module in self._learning(unfreeze) for m in module.modules()}
+        self._frozen = [module for module in self.trunk.modules() if id(module) not in learning]
+        for module in self.trunk.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                held = id(module) not in learning
+                module.__class__ = StillBatchNorm if held else nn.BatchNorm2d
         self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode for all but what is frozen."""
+        super().train(mode)
+        for module in self._frozen:
+            module.training = False
+        return self
 
     def frozen_names(self) -> set[str]:
         """The names, in the state, of all tensors that `freeze` holds still."""
+        learning = {id(value) for value in self.parameters() if value.requires_grad}
+        learning |= {
+            id(value)
+            for module in self.trunk.modules()
+            if module not in self._frozen
+            for value in module.buffers(recurse=False)
+        }
         return {
-            f"trunk.{name}.{key}"
-            for name, block in self.trunk.named_children()
-            if not any(parameter.requires_grad for parameter in block.parameters())
-            for key in block.state_dict()
+            f"trunk.{name}"
+            for name, value in self.trunk.state_dict(keep_vars=True).items()
+            if id(value) not in learning
         }
 
+    def _learning(self, unfreeze: Unfreeze) -> list[nn.Module]:
+        if unfreeze == "all":
+            return [self.trunk]
+        return [part for block in learning_blocks(self.trunk, unfreeze) for _, part in block]
 
-def learning_blocks(unfreeze: Unfreeze) -> tuple[str, ...]:
-    """The trunk's blocks that learn: 0 none, 3 layer3 and layer4, all every one with the stem."""
+
+def blocks(trunk: nn.Module) -> list[Block]:
+    """The trunk's parts that have parameters, from the stem up; the last four are the blocks.
+
+    Of a ResNet these are its stem and layer1 to layer4. Where a trunk has fewer parts than that,
+    the largest is opened until it has; a norm belongs to the part before it.
+    """
+    parts = _with_parameters("", trunk)
+    while len(_norms_joined(parts)) <= BLOCKS:
+        sizes = [
+            (sum(p.numel() for p in part.parameters()), place)
+            for place, (name, part) in enumerate(parts)
+            if len(_with_parameters(name, part)) > 0
+        ]
+        if not sizes:
+            break
+        _, place = max(sizes)
+        name, part = parts[place]
+        parts[place : place + 1] = _with_parameters(f"{name}.", part)
+    return _norms_joined(parts)
+
+
+def learning_blocks(trunk: nn.Module, unfreeze: Unfreeze) -> list[Block]:
+    """The blocks that learn, from the lowest up: 0 none, 3 the upper two, all every part."""
+    found = blocks(trunk)
     if unfreeze == "all":
-        return (*_STEM, *_LAYERS)
-    return _LAYERS[int(unfreeze) - 1 :] if unfreeze else ()
+        return found
+    return found[-BLOCKS:][int(unfreeze) - 1 :] if unfreeze else []
+
+
+def _with_parameters(prefix: str, module: nn.Module) -> Block:
+    return [
+        (f"{prefix}{name}", child)
+        for name, child in module.named_children()
+        if next(child.parameters(), None) is not None
+    ]
+
+
+def _norms_joined(parts: Block) -> list[Block]:
+    joined: list[Block] = []
+    for name, part in parts:
+        if joined and _is_norm(part):
+            joined[-1].append((name, part))
+        else:
+            joined.append([(name, part)])
+    return joined
+
+
+def _is_norm(part: nn.Module) -> bool:
+    owners = [m for m in part.modules() if next(m.parameters(recurse=False), None) is not None]
+    return all(isinstance(module, _NORMS) for module in owners)
 
 
 def architectures() -> tuple[str, ...]:
-    """The names of torchvision's ResNets."""
+    """The names of torchvision's classifiers."""
     from torchvision import models
 
-    names = models.list_models(module=models)
-    home = models.resnet.__name__
-    return tuple(name for name in names if models.get_model_builder(name).__module__ == home)
+    return tuple(models.list_models(module=models))
 
 
 def check_arch(arch: str) -> None:
-    """Raise UserError where torchvision has no ResNet of this name."""
+    """Raise UserError where torchvision has no classifier of this name."""
     known = architectures()
     if arch not in known:
-        near = difflib.get_close_matches(arch, known, 3, 0.4) or known
+        near = difflib.get_close_matches(arch, known, 3, 0.4) or ("resnet50",)
         raise UserError(
-            f"backbone.arch: {arch!r} is not a ResNet of torchvision; nearest: {', '.join(near)}"
+            f"backbone.arch: {arch!r} is not a classifier of torchvision; nearest: "
+            f"{', '.join(near)}"
         )
+
+
+def check_size(arch: str, size: int) -> None:
+    """Raise UserError where pictures of `size` pixels a side are none for the trunk."""
+    trunk, _ = _without_memory(arch)
+    try:
+        with torch.inference_mode():
+            trunk.eval()(torch.empty(1, 3, size, size, device="meta"))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        why = " ".join(str(error).split())[:100]
+        raise UserError(
+            f"picture.size: {size} does not fit {arch} ({why}); set picture.size to 224, or take "
+            "a backbone.arch that any size fits, such as resnet50"
+        ) from None
 
 
 def trunk_outline(arch: str) -> tuple[State, int]:
@@ -150,13 +233,17 @@ def trunk_from(arch: str, state: State) -> tuple[nn.Module, int]:
 
 
 def random_trunk(arch: str, seed: int) -> State:
-    """A trunk's state as torchvision draws it (Kaiming), the same bytes for the same seed."""
-    from torchvision import models
-
+    """A trunk's state as torchvision draws it, the same bytes for the same seed."""
     check_arch(arch)
     with seeded(seed):
-        net = models.get_model(arch, weights=None)
-    return {name: value for name, value in net.state_dict().items() if not name.startswith("fc.")}
+        trunk, _ = _without_head(arch, _classifier(arch))
+    return dict(trunk.state_dict())
+
+
+def head_names(arch: str) -> tuple[str, ...]:
+    """Where torchvision's own heads stand among a network's tensors: starts of their names."""
+    name, _ = _head_of(arch, _classifier_without_memory(arch))
+    return (f"{name}.", *(f"{side}." for side in _SIDE_HEADS))
 
 
 def build_head(width: int, labels: int, shape: HeadShape, seed: int = 0) -> nn.Sequential:
@@ -175,21 +262,50 @@ def build_head(width: int, labels: int, shape: HeadShape, seed: int = 0) -> nn.S
     return nn.Sequential(layers)
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw from a generator of one's own: the block neither sees nor moves the global one."""
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
-        yield
+def _without_memory(arch: str) -> tuple[nn.Module, int]:
+    return _without_head(arch, _classifier_without_memory(arch))
 
 
-def _without_memory(arch: str) -> tuple[ResNet, int]:
+def _classifier_without_memory(arch: str) -> nn.Module:
+    check_arch(arch)
+    try:
+        with torch.device("meta"):
+            return _classifier(arch)
+    except NotImplementedError:  # a few compute with tensors while they are built
+        return _classifier(arch).to("meta")
+
+
+def _without_head(arch: str, net: nn.Module) -> tuple[nn.Module, int]:
+    """torchvision's network without its head, and the width of what the head was given."""
+    name, head = _head_of(arch, net)
+    parent, _, own = name.rpartition(".")
+    setattr(net.get_submodule(parent), own, nn.Identity())
+    return net, head.in_features
+
+
+def _classifier(arch: str) -> nn.Module:
     from torchvision import models
 
-    check_arch(arch)
-    with torch.device("meta"):
-        net: ResNet = models.get_model(arch, weights=None)
-    width = net.fc.in_features
-    net.fc = nn.Identity()
-    return net, width
+    # Two old networks warn that their drawing is slow; it is the one their papers state.
+    extra = {"init_weights": True} if arch in ("googlenet", "inception_v3") else {}
+    net: nn.Module = models.get_model(arch, weights=None, **extra)
+    for side in _SIDE_HEADS:
+        if hasattr(net, side):
+            setattr(net, side, None)
+            net.aux_logits = False  # type: ignore[assignment]
+    return net
+
+
+def _head_of(arch: str, net: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer, which gives a number a class."""
+    heads = [
+        (name, module)
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == _CLASSES
+    ]
+    if not heads:
+        raise UserError(
+            f"backbone.arch: {arch} has no linear layer as its head that could be replaced; take "
+            "another, such as resnet50"
+        )
+    return heads[-1]

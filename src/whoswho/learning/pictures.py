@@ -15,6 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from whoswho.learning import forward, views
 from whoswho.learning.dataset import Dataset, Example
 from whoswho.learning.features import open_prepared
+from whoswho.learning.team import Team
 from whoswho.params import Augment
 from whoswho.pictures import prepare
 
@@ -44,20 +45,20 @@ class Pictures(TorchDataset[Tensor]):
 
 def batches(
     examples: Sequence[Example],
-    chosen: list[NDArray[np.int64]],
+    chosen: Sequence[NDArray[np.int64]],
     place: torch.device,
     augment: Augment | None = None,
     view: int = 0,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """The chosen batches of pictures with their label indices, in the order given."""
+) -> Iterator[Tensor]:
+    """The chosen batches of pictures, in the order given, (batch, 3, size, size)."""
     loader = DataLoader(
         Pictures(examples, augment, view),
         batch_sampler=[batch.tolist() for batch in chosen],
         num_workers=workers(place),
         pin_memory=place.type == "cuda",
     )
-    for batch, pictures in zip(chosen, loader, strict=True):
-        yield pictures, torch.tensor([examples[number].label for number in batch])
+    for pictures in loader:
+        yield pictures.contiguous(memory_format=torch.channels_last)
 
 
 def workers(place: torch.device) -> int:
@@ -74,11 +75,14 @@ def workers(place: torch.device) -> int:
 
 
 def trunk_features(
-    dataset: Dataset, trunk: nn.Module, augment: Augment, place: torch.device
+    dataset: Dataset, trunk: nn.Module, augment: Augment, place: torch.device, crew: Team
 ) -> Iterator[NDArray[np.float32]]:
-    """The features that the trunk gives before it learns, of the first view of each picture."""
+    """The features that the trunk gives before it learns, of the first view of each picture.
+
+    Each process of a team gets its part of them.
+    """
     ready = forward.prepare(trunk, place)
     examples = dataset.examples["train"]
-    chosen = [np.array(numbers) for numbers in forward.chunks(len(examples), ready.batch)]
-    for pictures, _ in batches(examples, chosen, place, augment):
+    chunks = [np.array(numbers) for numbers in forward.chunks(len(examples), ready.batch)]
+    for pictures in batches(examples, crew.part(chunks), place, augment):
         yield ready.run(pictures).numpy()

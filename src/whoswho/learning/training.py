@@ -1,13 +1,9 @@
-"""Training: the head on stored features, or head and upper trunk on pictures.
-
-Everything drawn by chance is drawn from the seed and the epoch, so an epoch is the same whether it
-follows the one before it in this process or is the first after an interruption.
-"""
+"""Training: epochs over a task, watched on validation, resumable, the named epoch kept."""
 
 from __future__ import annotations
 
-import hashlib
 import math
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,39 +17,41 @@ from torch import Tensor, nn
 from whoswho import params, paths
 from whoswho.errors import UserError
 from whoswho.learning import device as devices
-from whoswho.learning import feature_files, network
+from whoswho.learning import feature_files, optimizing, seeds, tasks
 from whoswho.learning.checkpoint import Checkpoint
 from whoswho.learning.dataset import Dataset
-from whoswho.learning.network import HeadShape, Network, State, Unfreeze, seeded
+from whoswho.learning.network import HeadShape, State, Unfreeze
+from whoswho.learning.tasks import Task
+from whoswho.learning.team import Team
 
 Row = dict[str, float]  # epoch (from 1), train/loss, train/accuracy, validation/loss, …/accuracy
-Batch = tuple[Tensor, Tensor]
 
 METRICS = ("train/loss", "train/accuracy", "validation/loss", "validation/accuracy")
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network as tensors, and what it said about validation."""
+    """A trained network as tensors, and what it said about validation.
+
+    Attributes:
+        state: tensors by name, trunk.… and head.…
+        history: a row an epoch.
+        epoch: the one whose weights these are.
+        repeats: that epoch's row of every training with a seed of its own, this one's first;
+            `seed` in place of `epoch`.
+        validation_logits: (pictures, labels).
+        validation_targets: (pictures,) label indices.
+    """
 
     arch: str
     labels: tuple[str, ...]
     shape: HeadShape
-    state: State  # trunk.… and head.…
+    state: State
     history: list[Row]
-    validation_logits: NDArray[np.float32]  # (pictures, labels)
+    epoch: int
+    repeats: list[Row]
+    validation_logits: NDArray[np.float32]
     validation_targets: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Task:
-    """What the loop needs to know about either way of training."""
-
-    module: nn.Module
-    groups: list[dict[str, Any]]  # parameters by learning rate
-    learning: tuple[str, ...]  # names in the module's state that training changes
-    train: Callable[[int], Iterator[Batch]]  # epoch (from 0) -> batches
-    validation: Callable[[], Iterator[Batch]]
 
 
 def inputs(dataset: Path, backbone: Path, features: Path) -> dict[str, str]:
@@ -87,109 +85,254 @@ def fit(
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[Row], None] = lambda row: None,
     say: Callable[[str], None] = print,
+    team: Team | None = None,
 ) -> Fitted:
-    """Train on the training split, watch validation, return the network of the last epoch.
+    """Train on the training split, watch validation, return the network of the kept epoch.
 
     Args:
         features: the stored features of a frozen trunk; None where `unfreeze` is not 0.
         checkpoint: written after each epoch, before `on_epoch`; the caller removes it once the
-            model is stored. One that is damaged or of another training is told to `say`.
+            model is feature_files. One that is damaged or of another training is told to `say`.
         on_epoch: called once for each epoch in order, also for those that a checkpoint brought
             back: a caller that keeps a record of its own passes over what it has.
+        team: the processes that train together; each calls this with the same arguments.
 
     Raises:
-        UserError: the loss is not finite, memory does not suffice, the device is not there.
+        UserError: the loss is not finite, memory does not suffice, the device is not there, or
+            params contradict each other.
     """
+    crew = team or Team()
     place = devices.pick(train.device)
     shape = HeadShape(tuple(train.head), train.dropout, train.standardize)
-    with devices.repeatable(place):
+    if features is None and train.repeats > 1:
+        raise UserError(
+            f"train.repeats: {train.repeats} repeats need a frozen trunk, whose stored features "
+            "make a training cost seconds; set backbone.unfreeze to 0, or repeats to 1"
+        )
+    if features is None and train.batch < crew.size:
+        raise UserError(
+            f"train.batch: {train.batch} pictures cannot be shared by {crew.size} processes; "
+            f"set at least {crew.size}"
+        )
+
+    def begin(train: params.Train) -> Task:
         if features is not None:
-            task = _head_task(dataset, features, shape, train, place)
-        else:
-            task = _network_task(dataset, arch, trunk, shape, train, augment, unfreeze, place)
-        history = _loop(task, train, place, checkpoint, on_epoch, say)
-        logits, targets = _answers(task, place)
-    state = {name: value.detach().cpu() for name, value in task.module.state_dict().items()}
+            return tasks.head(dataset, features, shape, train, place)
+        return tasks.whole(dataset, arch, trunk, shape, train, augment, unfreeze, place, crew)
+
+    with devices.repeatable(place):
+        task = begin(train)
+        loop = _Loop(task, train, place, len(dataset.labels), crew, say)
+        history = loop.run(checkpoint, on_epoch)
+        kept = loop.kept_epoch(history)
+        logits = loop.answers()
+        repeats = [_repeat(train.seed, history[kept - 1])]
+        for seed in range(train.seed + 1, train.seed + train.repeats):
+            again = train.model_copy(update={"seed": seed})
+            other = _Loop(begin(again), again, place, len(dataset.labels), crew, say)
+            rows = other.run(None, lambda row: None)
+            repeats.append(_repeat(seed, rows[other.kept_epoch(rows) - 1]))
+    state = {
+        name: value.detach().cpu().contiguous() for name, value in task.module.state_dict().items()
+    }
     if features is not None:
         state = {
             **{f"trunk.{name}": value for name, value in trunk.items()},
             **{f"head.{name}": value for name, value in state.items()},
         }
-    return Fitted(arch, dataset.labels, shape, state, history, logits, targets)
+    return Fitted(arch, dataset.labels, shape, state, history, kept, repeats, logits, task.watched)
 
 
-def _loop(
-    task: _Task,
-    train: params.Train,
-    place: torch.device,
-    checkpoint: Checkpoint | None,
-    on_epoch: Callable[[Row], None],
-    say: Callable[[str], None],
-) -> list[Row]:
-    optimizer = torch.optim.Adam(task.groups, lr=train.lr, weight_decay=train.weight_decay)
-    history = _resume(task.module, optimizer, checkpoint, say)
-    for row in history:
-        on_epoch(row)
-    for epoch in range(len(history), train.epochs):
-        with seeded(derived_seed(train.seed, epoch, "dropout")):
-            loss, accuracy = _train_epoch(task, optimizer, place, epoch)
-        row = {"epoch": epoch + 1, "train/loss": loss, "train/accuracy": accuracy}
-        row["validation/loss"], row["validation/accuracy"] = _validate(task, place)
-        history.append(row)
-        if checkpoint is not None:
-            state = task.module.state_dict()
-            checkpoint.write(
-                {
-                    "module": {name: state[name].cpu() for name in task.learning},
-                    "optimizer": optimizer.state_dict(),
-                    "history": history,
-                }
-            )
-        on_epoch(row)
-    return history
+def sentence(fitted: Fitted) -> str:
+    """`3 epochs, loss 0.812, accuracy 0.701, on validation 0.714`, of the kept epoch."""
+    row = fitted.history[fitted.epoch - 1]
+    said = f"{len(fitted.history)} epochs"
+    if fitted.epoch != len(fitted.history):
+        said += f", the best the {fitted.epoch}."
+    said += (
+        f", loss {row['train/loss']:.3f}, accuracy {row['train/accuracy']:.3f}, on validation "
+        f"{row['validation/accuracy']:.3f}"
+    )
+    if len(fitted.repeats) > 1:
+        mean, deviation = spread(fitted.repeats, "validation/accuracy")
+        said += f" (over {len(fitted.repeats)} seeds {mean:.3f} ± {deviation:.3f})"
+    return said
 
 
-def _resume(
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    checkpoint: Checkpoint | None,
-    say: Callable[[str], None],
-) -> list[Row]:
-    state = checkpoint.read(say) if checkpoint is not None else None
-    if state is None:
-        return []
-    module.load_state_dict(state["module"], strict=False)
-    optimizer.load_state_dict(state["optimizer"])
-    history: list[Row] = state["history"]
-    say(f"training goes on after epoch {len(history)}")
-    return history
+def spread(repeats: Sequence[Row], metric: str) -> tuple[float, float]:
+    """Mean and standard deviation (of a sample) of a metric over trainings of several seeds."""
+    values = [row[metric] for row in repeats]
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def _train_epoch(
-    task: _Task, optimizer: torch.optim.Optimizer, place: torch.device, epoch: int
-) -> tuple[float, float]:
-    """One pass over the training pictures; mean loss and accuracy as they were on the way."""
-    task.module.train()
-    total = right = seen = 0.0
-    for number, (x, y) in enumerate(task.train(epoch), start=1):
+def _repeat(seed: int, row: Row) -> Row:
+    return {"seed": seed, **{name: value for name, value in row.items() if name != "epoch"}}
+
+
+class _Loop:
+    """One training of a task."""
+
+    def __init__(
+        self,
+        task: Task,
+        train: params.Train,
+        place: torch.device,
+        labels: int,
+        crew: Team,
+        say: Callable[[str], None],
+    ) -> None:
+        self.task = task
+        self.train = train
+        self.place = place
+        self.crew = crew
+        self.say = say
+        self.cost = optimizing.Cost(train, task.targets, labels)
+        self.optimizer = optimizing.build(task.groups, train)
+        self.rates = [group["lr"] for group in self.optimizer.param_groups]
+        self.module = crew.share_gradients(task.module)
+        # Small 16-bit gradients would vanish; others are untouched.
+        self.scaler = torch.amp.GradScaler(place.type, enabled=task.dtype == torch.float16)
+        self.best: State = {}
+
+    def run(self, checkpoint: Checkpoint | None, on_epoch: Callable[[Row], None]) -> list[Row]:
+        """All epochs, or fewer where patience ends them; leaves the kept epoch's weights."""
+        history = self._resume(checkpoint)
+        for row in history:
+            on_epoch(row)
+        while len(history) < self.train.epochs and not self._is_out_of_patience(history):
+            epoch = len(history)
+            with seeds.seeded(seeds.derived(self.train.seed, epoch, "dropout", self.crew.rank)):
+                loss, accuracy = self._train_epoch(epoch)
+            row = {"epoch": epoch + 1, "train/loss": loss, "train/accuracy": accuracy}
+            row["validation/loss"], row["validation/accuracy"] = self._validate()
+            history.append(row)
+            if self.kept_epoch(history) == row["epoch"]:
+                self.best = self._learned()
+            if checkpoint is not None and self.crew.leads:
+                checkpoint.write(self._snapshot(history))
+            on_epoch(row)
+        self.task.module.load_state_dict(self.best, strict=False)
+        return history
+
+    def kept_epoch(self, history: Sequence[Row]) -> int:
+        """The epoch (from 1) that `train.keep` names: the last, or the first of the best."""
+        if self.train.keep == "last":
+            return len(history)
+        best = max if self.train.keep == "validation/accuracy" else min
+        values = [row[self.train.keep] for row in history]
+        return 1 + values.index(best(values))
+
+    def answers(self) -> NDArray[np.float32]:
+        """The logits of the validation pictures, (pictures, labels)."""
+        self.task.module.eval()
+        watched = np.arange(len(self.task.watched))
+        chosen = self.crew.part(list(batched(watched, self.task.most)))
+        found = []
+        with torch.inference_mode(), optimizing.autocast(self.place, self.task.dtype):
+            for x in self.task.validation(chosen):
+                found.append(self.task.module(self._placed(x)).float().cpu().numpy())
+        parts = self.crew.gathered(list(zip(chosen, found, strict=True)))
+        rows = [pair for part in parts for pair in part]
+        rows.sort(key=lambda pair: int(pair[0][0]))
+        return np.concatenate([logits for _, logits in rows])
+
+    def _train_epoch(self, epoch: int) -> tuple[float, float]:
+        """One pass over the training pictures; mean loss and accuracy as they were on the way."""
+        self.module.train()
+        order = optimizing.order(self.train, epoch, self.task.targets)
+        batches = no_small_batch(list(batched(order, self.train.batch)), self.task.least)
+        steps = [
+            batches[start : start + self.train.accumulate]
+            for start in range(0, len(batches), self.train.accumulate)
+        ]
+        mine = [self.crew.part(batch) for batch in batches]
+        incoming = zip(mine, self.task.inputs(mine, epoch), strict=True)
+        total = right = weight = 0.0
+        number = 0
+        for place, step in enumerate(steps):
+            self._set_rate(epoch * len(steps) + place, len(steps))
+            own = self.cost.weight(self.task.targets[np.concatenate(step)])
+            self.optimizer.zero_grad()
+            for _ in step:
+                number += 1
+                chosen, x = next(incoming)
+                loss, hits = self._batch(x, self.task.targets[chosen], own)
+                if not math.isfinite(loss):
+                    raise UserError(_not_finite(loss, x, epoch + 1, number, self.optimizer))
+                total += loss * own
+                right += hits
+            self._move()
+            weight += own
+        assert next(incoming, None) is None
+        return self.crew.total(total) / weight, self.crew.total(right) / len(order)
+
+    def _batch(self, x: Tensor, targets: NDArray[np.int64], weight: float) -> tuple[float, float]:
+        """Gradients of one batch's share of a step's loss; the share, and how many were right."""
         try:
-            logits, y = _forward(task.module, x.to(place)), y.to(place)
-            loss = nn.functional.cross_entropy(logits, y)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            y = torch.from_numpy(targets).to(self.place)
+            with optimizing.autocast(self.place, self.task.dtype):
+                logits = _forward(self.module, self._placed(x))
+            loss = self.cost.of(logits.float(), y) / weight
+            # Gradients are averaged over the processes, and are to be summed.
+            self.scaler.scale(loss * self.crew.size).backward()  # type: ignore[no-untyped-call]
         except torch.OutOfMemoryError:
             raise UserError(
-                f"train.batch: {len(y)} pictures a step do not fit into the memory of {place}; "
-                f"try {max(len(y) // 2, 1)}"
+                f"train.batch: {len(targets)} pictures a step do not fit into the memory of "
+                f"{self.place}; try {max(len(targets) // 2, 1)} with train.accumulate doubled, "
+                "which gives the same steps"
             ) from None
-        value = loss.item()
-        if not math.isfinite(value):
-            raise UserError(_not_finite(value, x, epoch + 1, number, optimizer))
-        total += value * len(y)
-        right += (logits.argmax(1) == y).sum().item()
-        seen += len(y)
-    return total / seen, right / seen
+        return loss.item(), (logits.argmax(1) == y).sum().item()
+
+    def _move(self) -> None:
+        if self.train.clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.train.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+    def _set_rate(self, step: int, steps: int) -> None:
+        share = optimizing.rate(self.train, step, steps)
+        for group, peak in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = peak * share
+
+    def _validate(self) -> tuple[float, float]:
+        """Mean loss and accuracy over validation, in evaluation mode, every picture alike."""
+        logits, targets = torch.from_numpy(self.answers()), torch.from_numpy(self.task.watched)
+        loss = nn.functional.cross_entropy(logits, targets).item()
+        return loss, (logits.argmax(1) == targets).double().mean().item()
+
+    def _is_out_of_patience(self, history: Sequence[Row]) -> bool:
+        waited = len(history) - self.kept_epoch(history) if history else 0
+        return self.train.patience > 0 and waited >= self.train.patience
+
+    def _placed(self, x: Tensor) -> Tensor:
+        return x.to(self.place, non_blocking=True)
+
+    def _learned(self) -> State:
+        state = self.task.module.state_dict()
+        return {name: state[name].detach().cpu().clone() for name in self.task.learning}
+
+    def _snapshot(self, history: list[Row]) -> dict[str, Any]:
+        state = {
+            "module": self._learned(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "history": history,
+        }
+        return state if self.kept_epoch(history) == len(history) else {**state, "best": self.best}
+
+    def _resume(self, checkpoint: Checkpoint | None) -> list[Row]:
+        state = checkpoint.read(self.say) if checkpoint is not None else None
+        if state is None:
+            return []
+        self.task.module.load_state_dict(state["module"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.best = state.get("best", state["module"])
+        history: list[Row] = state["history"]
+        self.say(f"training goes on after epoch {len(history)}")
+        return history
 
 
 def _forward(module: nn.Module, x: Tensor) -> Tensor:
@@ -204,151 +347,17 @@ def _forward(module: nn.Module, x: Tensor) -> Tensor:
     return logits
 
 
-def _validate(task: _Task, place: torch.device) -> tuple[float, float]:
-    """Mean loss and accuracy over validation, in evaluation mode."""
-    logits, targets = (torch.from_numpy(array) for array in _answers(task, place))
-    loss = nn.functional.cross_entropy(logits, targets).item()
-    return loss, (logits.argmax(1) == targets).double().mean().item()
-
-
-def _answers(task: _Task, place: torch.device) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """The logits of validation, and the actual labels."""
-    task.module.eval()
-    logits, targets = [], []
-    with torch.inference_mode():
-        for x, y in task.validation():
-            logits.append(task.module(x.to(place)).float().cpu())
-            targets.append(y)
-    return torch.cat(logits).numpy(), torch.cat(targets).numpy()
-
-
-def _head_task(
-    dataset: Dataset,
-    features: dict[str, feature_files.Features],
-    shape: HeadShape,
-    train: params.Train,
-    place: torch.device,
-) -> _Task:
-    """The head alone; epoch e learns from stored view e modulo views."""
-    known = features["train"]
-    width = known.values.shape[2]
-    head = network.build_head(width, len(dataset.labels), shape, train.seed)
-    if shape.standardize:
-        _standardize(head, *moments(known.values[v] for v in range(len(known.values))))
-    head.to(place)
-
-    def batches(epoch: int) -> Iterator[Batch]:
-        view = known.values[epoch % len(known.values)]
-        for chosen in batched(shuffled(train.seed, epoch, len(known.targets)), train.batch):
-            yield torch.from_numpy(view[chosen]), torch.from_numpy(known.targets[chosen])
-
-    def validation() -> Iterator[Batch]:
-        watched = features["validation"]
-        for chosen in batched(np.arange(len(watched.targets)), 1024):
-            yield (
-                torch.from_numpy(watched.values[0, chosen]),
-                torch.from_numpy(watched.targets[chosen]),
-            )
-
-    groups = [{"params": list(head.parameters())}]
-    return _Task(head, groups, tuple(head.state_dict()), batches, validation)
-
-
-def _network_task(
-    dataset: Dataset,
-    arch: str,
-    trunk: State,
-    shape: HeadShape,
-    train: params.Train,
-    augment: params.Augment,
-    unfreeze: Unfreeze,
-    place: torch.device,
-) -> _Task:
-    """Head and upper trunk on pictures; epoch e draws view e modulo views of each."""
-    from whoswho.learning import pictures
-
-    copied = {name: value.clone() for name, value in trunk.items()}
-    body, width = network.trunk_from(arch, copied)
-    head = network.build_head(width, len(dataset.labels), shape, train.seed)
-    if shape.standardize:
-        _standardize(head, *moments(pictures.trunk_features(dataset, body, augment, place)))
-    net = Network(arch, body, head)
-    net.freeze(unfreeze)
-    net.to(place)
-    examples = dataset.examples["train"]
-
-    def batches(epoch: int) -> Iterator[Batch]:
-        order = shuffled(train.seed, epoch, len(examples))
-        chosen = no_lone_picture(list(batched(order, train.batch)))
-        yield from pictures.batches(examples, chosen, place, augment, epoch % augment.views)
-
-    def validation() -> Iterator[Batch]:
-        watched = dataset.examples["validation"]
-        chosen = list(batched(np.arange(len(watched)), train.batch))
-        yield from pictures.batches(watched, chosen, place)
-
-    frozen = net.frozen_names()
-    groups = [
-        {"params": [p for p in body.parameters() if p.requires_grad], "lr": train.trunk_lr},
-        {"params": list(head.parameters()), "lr": train.lr},
-    ]
-    learning = tuple(name for name in net.state_dict() if name not in frozen)
-    return _Task(net, groups, learning, batches, validation)
-
-
-def moments(blocks: Iterator[NDArray[np.float32]]) -> tuple[Tensor, Tensor]:
-    """Mean and deviation of each column over all rows of the blocks, in double precision."""
-    total = squares = np.zeros(1)
-    rows = 0
-    for block in blocks:
-        for start in range(0, len(block), 4096):  # a block may be larger than memory
-            values = np.asarray(block[start : start + 4096], np.float64)
-            total = total + values.sum(axis=0)
-            squares = squares + (values**2).sum(axis=0)
-            rows += len(values)
-    mean = total / rows
-    deviation = np.sqrt(np.maximum(squares / rows - mean**2, 0))
-    if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
-        raise UserError(
-            "artifacts/features: hold numbers that are not finite, so the trunk's weights are not "
-            "sound; check backbone.weights, then `dvc repro -f -s backbone && dvc repro`"
-        )
-    # A feature that never varies tells nothing; dividing by its deviation would make noise of it.
-    deviation = np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1), deviation, 1.0)
-    return torch.from_numpy(mean).float(), torch.from_numpy(deviation).float()
-
-
-def derived_seed(*parts: object) -> int:
-    """A seed of its own for each combination of parts."""
-    text = ":".join(map(str, parts))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
-
-
-def shuffled(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """The order of the pictures in an epoch."""
-    generator = np.random.Generator(np.random.PCG64(derived_seed(seed, epoch, "order")))
-    return generator.permutation(count)
-
-
 def batched(order: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
     """Cut an order into batches; the last may be smaller."""
     for start in range(0, len(order), size):
         yield order[start : start + size]
 
 
-def no_lone_picture(batches: Sequence[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
-    """Join a last batch of one picture to the batch before it.
-
-    A batch norm that learns cannot take statistics from one picture, and no picture is left out.
-    """
-    if len(batches) < 2 or len(batches[-1]) > 1 or len(batches[-2]) < 2:
+def no_small_batch(batches: Sequence[NDArray[np.int64]], least: int) -> list[NDArray[np.int64]]:
+    """Join a last batch of fewer than `least` pictures to the one before: none is left out."""
+    if len(batches) < 2 or len(batches[-1]) >= least or len(batches[-2]) < least:
         return list(batches)
     return [*batches[:-2], np.concatenate(batches[-2:])]
-
-
-def _standardize(head: nn.Sequential, mean: Tensor, deviation: Tensor) -> None:
-    layer = head.get_submodule("standardize")
-    layer.load_state_dict({"mean": mean, "deviation": deviation})
 
 
 def _not_finite(

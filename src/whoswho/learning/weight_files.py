@@ -25,15 +25,13 @@ _NESTS = ("state_dict", "model", "model_state_dict", "model_state", "network", "
 # What torch.save writes begins as a zip archive, or before torch 1.6 as a pickle.
 _STARTS = (b"PK\3\4", b"\x80")
 
-_STEM = "conv1.weight"
-_HEAD = "fc."
 # Batch norms of old files do not count their batches; nothing here reads the count.
 _COUNTER = "num_batches_tracked"
 _HOW_TO_SAVE = "torch.save(model.state_dict(), 'weights.pth')"
 
 
 def open_state(path: Path) -> State:
-    """The tensors of a weights file, without nests, prefixes and classifier head.
+    """The tensors of a weights file, without nests.
 
     Raises:
         UserError: the file is damaged, holds a pickled object or no tensors.
@@ -44,30 +42,22 @@ def open_state(path: Path) -> State:
             f"{path}: holds no weights (looked for tensors at the top and under "
             f"{', '.join(_NESTS[:3])}); save them with {_HOW_TO_SAVE}"
         )
-    return plain_state(tensors)
+    return tensors
 
 
-def plain_state(tensors: State) -> State:
-    """Tensors by their names in the trunk: without wrappers' prefixes and classifier head.
+def fit_to(
+    expected: State, tensors: State, arch: str, heads: tuple[str, ...], source: object
+) -> State:
+    """The trunk among `tensors`, in the order of `expected`, as 32-bit numbers.
 
-    The prefix is what stands before the name of the stem's convolution.
-    """
-    stems = [name for name in tensors if name == _STEM or name.endswith(f".{_STEM}")]
-    stem = min(stems, key=lambda name: name.count("."), default=_STEM)
-    prefix = stem.removesuffix(_STEM)
-    if re.search(r"layer\d", prefix):
-        prefix = ""
-    names = {name: name.removeprefix(prefix) for name in tensors if name.startswith(prefix)}
-    return {plain: tensors[name] for name, plain in names.items() if not plain.startswith(_HEAD)}
-
-
-def fit_to(expected: State, state: State, arch: str, source: object) -> State:
-    """The tensors of `state` in the order of `expected`, as 32-bit numbers.
+    Args:
+        heads: starts of the names of classifier heads, which are left out.
 
     Raises:
         UserError: they are of another architecture (names its first differing layer), or hold
             numbers that are not finite.
     """
+    state = _plain(expected, tensors, heads)
     fitted: State = {}
     for name, like in expected.items():
         value = state.get(name)
@@ -92,6 +82,24 @@ def fit_to(expected: State, state: State, arch: str, source: object) -> State:
             "the network the file was saved from"
         )
     return fitted
+
+
+def _plain(expected: State, tensors: State, heads: tuple[str, ...]) -> State:
+    """Tensors by their names in the trunk: without wrappers' prefixes and classifier heads.
+
+    The prefix is the one under which most of the trunk is found.
+    """
+    first = next(iter(expected))
+    prefixes = {
+        name.removesuffix(first) for name in tensors if name == first or name.endswith(f".{first}")
+    }
+    prefix = max(
+        sorted(prefixes),
+        key=lambda prefix: sum(f"{prefix}{name}" in tensors for name in expected),
+        default="",
+    )
+    names = {name: name.removeprefix(prefix) for name in tensors if name.startswith(prefix)}
+    return {plain: tensors[name] for name, plain in names.items() if not plain.startswith(heads)}
 
 
 def _open(path: Path) -> Any:

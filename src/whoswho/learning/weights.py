@@ -115,9 +115,9 @@ def fetch(
             except weight_downloads.UnavailableError as reason:
                 passed.append(PassedOver(entry, reason.kind, str(reason)))
                 continue
-            state = weight_files.plain_state(content)
+            state = content
             origin = weights.url
-        state = weight_files.fit_to(expected, state, arch, entry)
+        state = weight_files.fit_to(expected, state, arch, network.head_names(arch), entry)
         return state, Source(arch, entry, _digest(state), origin, tuple(passed))
     reasons = "; ".join(f"{p.entry}: {p.detail}" for p in passed)
     raise UserError(

@@ -8,6 +8,8 @@ Command: python src/stage.py features
 
 from whoswho import params, paths
 from whoswho.errors import one_line_errors
+from whoswho.learning import dataset, device, features, network, team, weights
+from whoswho.learning.team import Team
 
 
 def main() -> None:
@@ -15,27 +17,28 @@ def main() -> None:
     knobs = params.load()
     workspace = paths.workspace()
     if knobs.backbone.unfreeze != 0:
-        from whoswho.learning import features
-
         with paths.fresh_folder(workspace / paths.FEATURES) as out:
             features.leave_empty(knobs.augment, out)
         print("features: none kept, the trunk is fine-tuned (backbone.unfreeze)")
         return
 
-    from whoswho.learning import dataset, device, features, network, weights
-
-    pictures = dataset.load(workspace / paths.DATASET)
-    state, source = weights.load(workspace / paths.BACKBONE)
-    trunk, width = network.trunk_from(source.arch, state)
-    with paths.fresh_folder(workspace / paths.FEATURES) as out:
-        index = features.extract(
-            pictures, trunk, width, source.sha256, knobs.augment, out, device.pick("auto")
+    def extract(crew: Team) -> None:
+        pictures = dataset.load(workspace / paths.DATASET)
+        state, source = weights.load(workspace / paths.BACKBONE)
+        network.check_size(source.arch, pictures.picture["size"])
+        trunk, width = network.trunk_from(source.arch, state)
+        with crew.fresh_folder(workspace / paths.FEATURES) as out:
+            index = features.extract(
+                pictures, trunk, width, source.sha256, knobs.augment, out, device.pick("auto"),
+                crew,
+            )  # fmt: skip
+        splits = ", ".join(
+            f"{split} {facts['pictures']} x {facts['views']}"
+            for split, facts in index["splits"].items()
         )
-    splits = ", ".join(
-        f"{split} {facts['pictures']} x {facts['views']}"
-        for split, facts in index["splits"].items()
-    )
-    print(f"features: {width} numbers a view in {index['precision']}; {splits}")
+        print(f"features: {width} numbers a view in {index['precision']}; {splits}")
+
+    team.run(extract)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,99 @@
+"""The learning rate over time, and what a mistake costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY
+from sklearn.utils.class_weight import compute_class_weight
+
+from whoswho import params
+from whoswho.learning import optimizing
+
+RECIPE = params.load(REPOSITORY).train
+UNEVEN = np.array([0] * 30 + [1] * 10 + [2] * 2)
+
+
+def recipe(**changes: object) -> params.Train:
+    return params.Train.model_validate(RECIPE.model_dump() | changes)
+
+
+def rates(train: params.Train, steps: int) -> list[float]:
+    return [optimizing.rate(train, step, steps) for step in range(train.epochs * steps)]
+
+
+def test_the_blogs_rate_is_constant() -> None:
+    assert set(rates(RECIPE, 7)) == {1.0}
+
+
+def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
+    found = rates(recipe(epochs=10, warmup=2, schedule="cosine"), 10)
+    rise = np.diff(found[:20])
+    assert rise == pytest.approx(np.full(19, rise[0]))
+    assert 0 < found[0] < 0.06
+    assert max(found) == found[20] == 1
+    assert np.all(np.diff(found[20:]) < 0)
+    assert found[60] == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
+    assert 0 < found[-1] < 0.001
+    assert set(rates(recipe(epochs=4, warmup=0.5), 10)[5:]) == {1.0}
+
+
+def test_a_rare_labels_mistakes_weigh_as_much_as_a_common_ones() -> None:
+    cost = optimizing.Cost(recipe(balance="weights"), UNEVEN, 4)
+    expected = compute_class_weight("balanced", classes=np.arange(3), y=UNEVEN)
+    assert cost.weights[:3].numpy() == pytest.approx(expected)
+    per_label = [cost.weight(UNEVEN[label == UNEVEN]) for label in range(3)]
+    assert per_label == pytest.approx([14, 14, 14])
+
+
+@pytest.mark.parametrize("balance", ["none", "weights"])
+def test_the_cost_is_torchs_mean(balance: str) -> None:
+    cost = optimizing.Cost(recipe(balance=balance, label_smoothing=0.1), UNEVEN, 3)
+    logits = torch.randn(42, 3, generator=torch.Generator().manual_seed(0))
+    targets = torch.from_numpy(UNEVEN)
+    expected = torch.nn.functional.cross_entropy(
+        logits, targets, weight=cost.weights, label_smoothing=0.1
+    )
+    mean = cost.of(logits, targets).item() / cost.weight(UNEVEN)
+    assert mean == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_sampler_draws_each_label_equally_often_and_every_picture_of_a_rare_one() -> None:
+    train = recipe(balance="sampler")
+    drawn = optimizing.order(train, 0, UNEVEN)
+    assert np.bincount(UNEVEN[drawn]).tolist() == [14, 14, 14]
+    assert {40, 41} <= set(drawn.tolist())
+    assert len(set(drawn[UNEVEN[drawn] == 0].tolist())) == 14
+    assert optimizing.order(train, 0, UNEVEN).tolist() == drawn.tolist()
+    assert optimizing.order(train, 1, UNEVEN).tolist() != drawn.tolist()
+
+
+def test_without_a_sampler_an_epoch_is_every_picture_once() -> None:
+    first, second = (optimizing.order(RECIPE, epoch, UNEVEN) for epoch in (0, 1))
+    assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(42))
+    assert first.tolist() != second.tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patience": 3}, "patience needs a metric to watch"),
+        ({"warmup": 3, "epochs": 3}, "warmup must end before the last epoch"),
+        ({"balance": "weight"}, "balance"),
+        ({"trunk_decay": 0.0}, "trunk_decay"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recipe(**changes)
+
+
+def test_precision_is_the_devices_own() -> None:
+    place = torch.device("cpu")
+    assert optimizing.precision(place, "fp32") == torch.float32
+    assert optimizing.precision(place, "bf16") == torch.bfloat16
+    assert optimizing.precision(place, "auto") in (torch.float32, torch.bfloat16)
+    assert optimizing.precision(torch.device("mps"), "auto") == torch.float32

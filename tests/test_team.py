@@ -1,0 +1,89 @@
+"""Several processes that train together give what one gives, in one MLflow run."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from drawn_sets import draw_set
+from pipeline import FAST, Workspace
+
+from whoswho import tables
+from whoswho.errors import UserError
+from whoswho.learning import team
+
+COUNTS = {"train": {"A": 13, "B": 12}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
+LEARNING = {
+    "epochs": 2, "batch": 8, "trunk_lr": 1e-3, "precision": "fp32", "accumulate": 2,
+    "balance": "weights", "schedule": "cosine", "device": "cpu",
+}  # fmt: skip
+
+
+def prepared(folder: Path, unfreeze: int) -> Workspace:
+    """A workspace with a drawn set and a random trunk, ready for features and train."""
+    space = Workspace(
+        folder,
+        backbone={**FAST["backbone"], "unfreeze": unfreeze},
+        train=LEARNING,
+        augment={"views": 2},
+    )
+    (space.path / "artifacts").mkdir()
+    draw_set(space.path / "artifacts" / "dataset", COUNTS)
+    space.run("python", "src/stage.py", "backbone")
+    return space
+
+
+def stage(space: Workspace, name: str, processes: int, code: int | None = 0) -> str:
+    done = space.run("python", "src/stage.py", name, code=code, WHOSWHO_PROCESSES=str(processes))
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
+    space = prepared(tmp_path / "space", 0)
+    folder = space.path / "artifacts" / "features"
+    found = []
+    for processes in (1, 2):
+        said = stage(space, "features", processes)
+        assert said.count("features: 512 numbers a view") == 1
+        found.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
+    assert found[0] == found[1]
+    assert set(found[0]) == {"index.csv", "index.json", "test.npy", "train.npy", "validation.npy"}
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
+    space = prepared(tmp_path / "space", 3)
+    stage(space, "features", 2)
+    histories = []
+    for processes in (1, 2):
+        assert stage(space, "train", processes).count("train: 2 epochs") == 1
+        histories.append(tables.read(space.path / "artifacts" / "model" / "history.csv"))
+    for one, other in zip(*histories, strict=True):
+        numbers = {name: float(value) for name, value in one.items()}
+        assert {n: float(v) for n, v in other.items()} == pytest.approx(numbers, rel=2e-3)
+    with sqlite3.connect(space.path / "mlflow.db") as store:
+        runs = store.execute("select status from runs").fetchall()
+    assert runs == [("FINISHED",), ("FINISHED",)]
+
+
+@pytest.mark.slow
+def test_bad_input_ends_several_processes_with_the_line_of_one(tmp_path: Path) -> None:
+    space = prepared(tmp_path / "space", 4)
+    stage(space, "features", 1)
+    params = space.path / "params.yaml"
+    text = params.read_text(encoding="utf-8")
+    params.write_text(text.replace("batch: 8", "batch: 1"), encoding="utf-8")
+    said = stage(space, "train", 2, code=2)
+    assert "whoswho: train.batch: 1 pictures cannot be shared by 2 processes" in said
+
+
+@pytest.mark.parametrize("wanted", ["two", "0", "-1", ""])
+def test_a_number_of_processes_that_is_none_is_an_error(
+    wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(team.PROCESSES, wanted)
+    with pytest.raises(UserError, match="WHOSWHO_PROCESSES"):
+        team.run(lambda crew: None)
