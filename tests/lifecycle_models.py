@@ -30,7 +30,7 @@ def make_model(
         "resnet18", tuple(labels), shape, state,
         [{"epoch": 1, "train/loss": 1.0, "train/accuracy": 0.5,
           "validation/loss": 1.0, "validation/accuracy": 0.5}],
-        np.zeros((1, len(labels)), np.float32), np.zeros(1, np.int64),
+        1, [], np.zeros((1, len(labels)), np.float32), np.zeros(1, np.int64),
     )  # fmt: skip
     model_folder.save(
         folder, fitted, picture=PICTURE, temperature=1.0, threshold=threshold,

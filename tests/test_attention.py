@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -21,7 +22,9 @@ class Places(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layer4 = nn.AvgPool2d(8)
+        same = nn.Conv2d(3, 3, 1, bias=False)
+        same.weight.data = torch.eye(3)[:, :, None, None]
+        self.layer4 = nn.Sequential(nn.AvgPool2d(8), same)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         maps = self.layer4(pictures)[:, :2]
@@ -69,6 +72,25 @@ def test_the_network_is_left_as_it_was_and_maps_do_not_depend_on_the_batch() -> 
     assert net.training
     assert not any(p.grad is not None for p in net.parameters())
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("arch", "places"),
+    [("mobilenet_v3_small", 2), ("swin_t", 2), ("vgg11", 4), ("densenet121", 2)],
+)
+def test_other_trunks_have_their_last_maps(arch: str, places: int) -> None:
+    trunk, width = trunk_from(arch, random_trunk(arch, 0))
+    net = Network(arch, trunk, build_head(width, 3, HeadShape((), 0.0, False))).eval()
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    maps = attention.heat_maps(net, pictures, [0, 1])
+    assert maps.shape == (2, places, places)
+    assert 0 <= maps.min() <= maps.max() <= 1
+
+
+def test_a_trunk_without_maps_lights_nothing() -> None:
+    trunk, width = trunk_from("vit_b_32", random_trunk("vit_b_32", 0))
+    net = Network("vit_b_32", trunk, build_head(width, 3, HeadShape((), 0.0, False))).eval()
+    assert not attention.heat_maps(net, torch.rand(1, 3, 224, 224), [0]).any()
 
 
 def test_no_pictures() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from drawn_sets import draw_set, pattern
 from PIL import Image
 from scipy.optimize import minimize_scalar
@@ -191,10 +192,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     (folder / "features").mkdir()
     augment = params.Augment(views=2, shear=2.0, scale=[0.95, 1.05], flip=0.0, seed=0)
     features.extract(dataset, body, width, "0" * 64, augment, folder / "features")
-    recipe = params.Train(
-        epochs=12, batch=8, lr=0.001, trunk_lr=1e-4, weight_decay=0.0, head=[32], dropout=0.0,
-        standardize=True, turn_away=0.05, seed=0, device="cpu",
-    )  # fmt: skip
+    recipe = params.load(REPOSITORY).train.model_copy(
+        update={"epochs": 12, "batch": 8, "head": [32], "device": "cpu"}
+    )
     stored = feature_files.load(folder / "features", dataset, "0" * 64)
     fitted = training.fit(dataset, "resnet18", trunk, stored, recipe, augment, 0)
     logits, actual = fitted.validation_logits, fitted.validation_targets

@@ -54,7 +54,7 @@ def folder(net: Network, tmp_path: Path) -> Path:
         for epoch in (1, 2)
     ]  # fmt: skip
     nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
-    fitted = Fitted(ARCH, LABELS, SHAPE, state, history, *nothing)
+    fitted = Fitted(ARCH, LABELS, SHAPE, state, history, 2, [], *nothing)
     with paths.fresh_folder(tmp_path / "model") as out:
         model_folder.save(
             out, fitted, picture=PICTURE, temperature=1.5, threshold=0.4,

@@ -44,7 +44,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     nothing = np.zeros((0, len(HOSTILE)), np.float32)
     model_folder.save(
         folder / paths.MODEL,
-        Fitted("resnet18", HOSTILE, shape, state, history, nothing, np.zeros(0, np.int64)),
+        Fitted("resnet18", HOSTILE, shape, state, history, 2, [], nothing, np.zeros(0, np.int64)),
         picture=described["picture"], temperature=1.5, threshold=0.6,
         params={"train.lr": 0.001}, inputs={}, source=Source("resnet18", "random", "ab", "seed 0"),
     )  # fmt: skip

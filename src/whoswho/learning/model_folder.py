@@ -21,7 +21,7 @@ from whoswho.errors import UserError
 from whoswho.learning import calibration, forward, network
 from whoswho.learning.calibration import Float64
 from whoswho.learning.network import HeadShape, Network
-from whoswho.learning.training import METRICS, Fitted
+from whoswho.learning.training import METRICS, Fitted, spread
 from whoswho.learning.weights import Source
 from whoswho.pictures import prepare
 
@@ -86,6 +86,8 @@ def save(
             "arch": fitted.arch,
             "labels": list(fitted.labels),
             "head": fitted.shape.to_json(),
+            "epoch": fitted.epoch,
+            "repeats": fitted.repeats,
             "picture": dict(picture),
             "temperature": temperature,
             "threshold": threshold,
@@ -155,6 +157,22 @@ def describe(folder: Path) -> dict[str, Any]:
         )
     checked: dict[str, Any] = description
     return checked
+
+
+def repeated(description: Mapping[str, Any]) -> dict[str, float]:
+    """Mean and spread of the validation metrics over trainings of several seeds, as metrics.
+
+    Empty where there was one. A difference between two runs within the spread is none.
+    """
+    rows = description["repeats"]
+    if len(rows) < 2:
+        return {}
+    found: dict[str, float] = {"validation/repeats": len(rows)}
+    for metric in ("validation/loss", "validation/accuracy"):
+        mean, deviation = spread(rows, metric)
+        found[f"{metric}_mean"] = mean
+        found[f"{metric}_deviation"] = deviation
+    return found
 
 
 def digest(folder: Path) -> str:

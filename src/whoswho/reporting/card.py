@@ -92,6 +92,12 @@ def measures(facts: Facts) -> list[tuple[str, str]]:
         ("calibration error without temperature", number(facts.metric("ece_uncalibrated"))),
         ("known people answered unknown", f"{facts.turned_away} of {len(facts.judgement)}"),
     ]
+    if "validation/repeats" in facts.metrics:
+        rows.append((
+            f"accuracy on validation over {facts.metrics['validation/repeats']:.0f} seeds",
+            f"{facts.metrics['validation/accuracy_mean']:.3f} "
+            f"± {facts.metrics['validation/accuracy_deviation']:.3f}",
+        ))  # fmt: skip
     return [row for row in rows if row[1] != "not defined"]
 
 

@@ -18,7 +18,7 @@ def main() -> None:
     pictures = dataset.load(workspace / paths.DATASET)
     place = device.pick("auto")
     model = model_folder.load(workspace / paths.MODEL, place)
-    metrics: dict[str, float] = {}
+    metrics = model_folder.repeated(model.description)
     header: list[str] = []
     rows: list[dict[str, object]] = []
     for split in (split for split in pictures.splits if split != "train"):
