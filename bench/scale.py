@@ -1,0 +1,112 @@
+"""Memory of features and train for few and for a hundred thousand pictures.
+
+The pictures are simulated: a few small prepared files, each listed many times under a hash of its
+own, through a small trunk. What is measured is memory that cannot be given back (anonymous):
+pages of a mapped file are the system's to reclaim.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.workspace import copy_of_the_repository, environment
+from whoswho import paths, tables
+
+SIZE = 32
+FILES = 50
+LABELS = 10
+COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
+
+
+def simulate(folder: Path, pictures: int) -> None:
+    """artifacts/dataset as preprocess would leave it."""
+    labels = [f"label {number}" for number in range(LABELS)]
+    dice = np.random.default_rng(0)
+    for number in range(FILES):
+        noise = dice.integers(0, 255, (SIZE, SIZE, 3), dtype=np.uint8)
+        path = folder / "train" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise).save(path)
+    rows = []
+    for number in range(pictures):
+        digest = hashlib.sha256(str(number).encode()).hexdigest()
+        rows.append(
+            {
+                "file": f"{labels[number % LABELS]}/{number}.png",
+                "sha256": digest,
+                "label": labels[number % LABELS],
+                "split": "validation" if number % 7 == 0 else "train",
+                "group": digest,
+                "crop": "whole",
+                "path": f"train/{number % FILES}.png",
+            }
+        )
+    tables.write(folder / "split.csv", COLUMNS, rows)
+    picture = {"crop": "whole", "margin": 0.3, "size": SIZE,
+               "face_probability": 0.9, "face_smallest": 0.08}  # fmt: skip
+    paths.write_json(
+        folder / "dataset.json",
+        {"labels": labels, "splits": ["train", "validation"], "ready_split": False,
+         "picture": picture},
+    )  # fmt: skip
+
+
+def peak(workspace: Path, stage: str) -> tuple[float, float]:
+    """Seconds, and the most anonymous memory in MB, of a stage."""
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "src/stage.py", stage],
+        cwd=workspace, env=environment(workspace), stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    most = 0
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None:
+        lines = status.read_text().splitlines() if status.exists() else []
+        most = max([most, *(int(ln.split()[1]) for ln in lines if ln.startswith("RssAnon"))])
+        time.sleep(0.02)
+    if process.returncode:
+        sys.exit(f"bench: {stage} failed")
+    return time.perf_counter() - start, most / 1024
+
+
+def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
+    """Print the memory of both stages for both numbers of pictures."""
+    if not Path("/proc/self/status").exists():
+        print("memory of features and train: not measured; it needs Linux's /proc")
+        return
+    found = {}
+    for count in counts:
+        workspace = copy_of_the_repository(
+            scratch / f"scale{count}",
+            backbone={"arch": "resnet18", "weights": ["random"]},
+            augment={"views": 1},
+            train={"epochs": 1, "batch": 256},
+        )
+        simulate(workspace / paths.DATASET, count)
+        subprocess.run(
+            [sys.executable, "src/stage.py", "backbone"],
+            cwd=workspace, env=environment(workspace), check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        found[count] = {stage: peak(workspace, stage) for stage in ("features", "train")}
+    few, many = counts
+    for stage in ("features", "train"):
+        print(
+            f"memory of {stage}: {found[few][stage][1]:.0f} MB for {few} pictures, "
+            f"{found[many][stage][1]:.0f} MB for {many} "
+            f"({found[many][stage][0]:.0f} s): "
+            f"{found[many][stage][1] / found[few][stage][1]:.2f} times as much"
+        )
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="whoswho-scale-") as folder:
+        measure(Path(folder))
