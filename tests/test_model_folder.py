@@ -173,3 +173,18 @@ def test_surplus_weights_are_refused(folder: Path) -> None:
     save_file({**load_file(path), "head.more.weight": torch.ones(2)}, path)
     with pytest.raises(UserError, match="does not fit"):
         model_folder.load(folder)
+
+
+def test_repeats_become_mean_and_spread() -> None:
+    rows = [
+        {"seed": seed, "validation/loss": loss, "validation/accuracy": accuracy}
+        for seed, loss, accuracy in ((0, 1.0, 0.5), (1, 2.0, 0.7))
+    ]
+    assert model_folder.repeated({"repeats": rows}) == pytest.approx(
+        {
+            "validation/repeats": 2,
+            "validation/loss_mean": 1.5, "validation/loss_deviation": 0.5**0.5,
+            "validation/accuracy_mean": 0.6, "validation/accuracy_deviation": 0.02**0.5,
+        }
+    )  # fmt: skip
+    assert model_folder.repeated({"repeats": rows[:1]}) == {}
