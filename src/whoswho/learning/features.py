@@ -136,4 +136,3 @@ def _extract_split(
     chunks = forward.chunks(count * len(examples), ready.batch)
     forward.each(islice(chunks, crew.rank, None, crew.size), work, ready.streams)
     values.flush()  # type: ignore[attr-defined]
-
