@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.workspace import REPOSITORY
 
-PARTS = ("commands", "cleaning", "duplicates", "learning", "memory")
+PARTS = ("commands", "cleaning", "duplicates", "trunk", "learning", "sweep", "memory", "scale")
 
 
 def machine() -> str:

@@ -32,8 +32,8 @@ def main(folder: Path, trunk: Path, epochs: int) -> None:
         batch_tfms=[*aug_transforms(max_warp=0), Normalize.from_stats(*imagenet_stats)],
     )  # fmt: skip
     learner = vision_learner(loaders, resnet50, pretrained=False, metrics=accuracy)
-    names = dict(zip(("0", "1", "4", "5", "6", "7"),
-                     ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4"), strict=True))  # fmt: skip
+    # fastai numbers the children of torchvision's network, relu and maxpool included.
+    names = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
     state = load_file(trunk)
     body = learner.model[0]
     body.load_state_dict(

@@ -7,6 +7,7 @@ for.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import shutil
 import sys
 import tempfile
@@ -16,6 +17,8 @@ from bench.drawn import draw_pictures
 from bench.processes import measure, stage
 from bench.workspace import REPOSITORY, copy_of_the_repository, set_params
 from whoswho import tables
+
+MANY = 20  # epochs of a long training
 
 
 def notebook_folders(workspace: Path, folder: Path) -> None:
@@ -27,7 +30,7 @@ def notebook_folders(workspace: Path, folder: Path) -> None:
 
 
 def learning(scratch: Path, count: int, epochs: int) -> None:
-    """features + train beside the notebook's loop, then a second training, another rate."""
+    """features + train beside the notebook's loop and fastai's frozen learner."""
     workspace = copy_of_the_repository(
         scratch / "learning",
         clean={"faces": "any", "near_duplicate_bits": 0, "near_duplicate_correlation": 1.0},
@@ -41,24 +44,53 @@ def learning(scratch: Path, count: int, epochs: int) -> None:
     draw_pictures(workspace / "data", count, scratch / "portraits")
     for name in ("clean", "preprocess", "backbone"):
         stage(name, workspace)
-    notebook_folders(workspace, scratch / "folders")
+    folders = scratch / "folders"
+    notebook_folders(workspace, folders)
     trunk = workspace / "artifacts" / "backbone" / "weights.safetensors"
-    features, train = stage("features", workspace), stage("train", workspace)
-    notebook = measure(
-        sys.executable, REPOSITORY / "bench" / "notebook.py", scratch / "folders", trunk,
-        str(epochs), cwd=workspace,
-    )  # fmt: skip
-    ours = features.seconds + train.seconds
+
+    def peer(script: str, epochs: int) -> float:
+        path = REPOSITORY / "bench" / script
+        return measure(sys.executable, path, folders, trunk, str(epochs), cwd=workspace).seconds
+
+    def ours(views: int, epochs: int, *, features: bool = True) -> tuple[float, float]:
+        set_params(workspace, augment={"views": views}, train={"epochs": epochs})
+        first = stage("features", workspace).seconds if features else 0.0
+        return first, stage("train", workspace).seconds
+
+    fresh, stored = ours(epochs, epochs), ours(1, epochs)
+    many = stored[0], ours(1, MANY, features=False)[1]
+    set_params(workspace, train={"lr": 0.01, "epochs": epochs})
+    again = stage("train", workspace).seconds
+    notebook = peer("notebook.py", epochs)
+    an_epoch = (notebook - peer("notebook.py", 1)) / max(epochs - 1, 1)
     print(
         f"features + train, {count} pictures, {epochs} epochs, a fresh view an epoch: "
-        f"{ours:.1f} s ({features.seconds:.1f} + {train.seconds:.1f}) against the notebook's "
-        f"{notebook.seconds:.1f} s: {notebook.seconds / ours:.1f} times as fast"
+        f"{sum(fresh):.1f} s ({fresh[0]:.1f} + {fresh[1]:.1f}) against the notebook's "
+        f"{notebook:.1f} s: {notebook / sum(fresh):.1f} times as fast"
     )
-    set_params(workspace, train={"lr": 0.01})
-    again = stage("train", workspace)
     print(
-        f"a second training with another learning rate: {again.seconds:.1f} s, "
-        f"{notebook.seconds / again.seconds:.0f} times as fast as the notebook's"
+        f"the same with one stored view: {sum(stored):.1f} s ({stored[0]:.1f} + {stored[1]:.1f}): "
+        f"{notebook / sum(stored):.1f} times as fast"
+    )
+    long = notebook + (MANY - epochs) * an_epoch
+    print(
+        f"{MANY} epochs of one stored view: {sum(many):.1f} s ({many[0]:.1f} + {many[1]:.1f}) "
+        f"against {long:.0f} s, computed from the notebook's {an_epoch:.1f} s an epoch: "
+        f"{long / sum(many):.1f} times as fast"
+    )
+    print(
+        f"a second training with another learning rate: {again:.1f} s, "
+        f"{notebook / again:.0f} times as fast as the notebook's"
+    )
+    if importlib.util.find_spec("fastai") is None:
+        print(
+            "fastai's frozen learner: not measured; pip install -c constraints.txt -e '.[bench]'"
+        )
+        return
+    fastai = peer("fastai_frozen.py", epochs)
+    print(
+        f"fastai's frozen learner, {epochs} epochs: {fastai:.1f} s; features + train with a fresh "
+        f"view an epoch is {fastai / sum(fresh):.1f} times as fast"
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -106,7 +107,5 @@ def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
 
 
 if __name__ == "__main__":
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="whoswho-scale-") as folder:
         measure(Path(folder))

@@ -7,10 +7,11 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-from bench.workspace import PROGRAMS, REPOSITORY, commit, copy_of_the_repository, environment
+from bench.workspace import PROGRAMS, commit, copy_of_the_repository, environment
 
 VARIANTS = [
     {"train.head": head, "train.lr": lr, **more}
@@ -74,8 +75,5 @@ def measure(scratch: Path, jobs: int = 2) -> None:
 
 
 if __name__ == "__main__":
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="whoswho-sweep-") as folder:
-        print(f"repository: {REPOSITORY.name}")
         measure(Path(folder))

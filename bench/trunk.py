@@ -1,7 +1,7 @@
 """The trunk's forward pass beside its peers and beside what the processor could do at most.
 
 Each way runs in a process of its own, on the same weights and pictures, its preparation timed
-apart: `python -m bench.trunk WAY` prints one line of numbers, `measure` sets them side by side.
+apart: `python -m bench.trunk` runs and compares them all.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 GMAC = 4.09  # multiply-accumulates of a ResNet-50 a picture of 224 x 224, in 10^9
+PICTURES = 256
 BATCH = 8  # what the pipeline uses; the peers get the same
 ROUNDS = 3  # the fastest counts: what else the machine does only ever takes time away
 
@@ -201,4 +202,7 @@ def measure(count: int) -> None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(one(sys.argv[1], int(sys.argv[2]))))
+    if len(sys.argv) == 3:
+        print(json.dumps(one(sys.argv[1], int(sys.argv[2]))))
+    else:
+        measure(PICTURES)
