@@ -18,7 +18,17 @@ from pathlib import Path
 
 from bench.workspace import REPOSITORY
 
-PARTS = ("commands", "cleaning", "duplicates", "trunk", "learning", "sweep", "memory", "scale")
+PARTS = (
+    "commands",
+    "cleaning",
+    "duplicates",
+    "trunk",
+    "learning",
+    "quality",
+    "sweep",
+    "memory",
+    "scale",
+)
 
 
 def machine() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.drawn import draw_pictures
 from bench.processes import measure, stage
-from bench.workspace import REPOSITORY, copy_of_the_repository, set_params
+from bench.workspace import PROGRAMS, REPOSITORY, copy_of_the_repository, set_params
 from whoswho import tables
 
 MANY = 20  # epochs of a long training
@@ -44,6 +44,8 @@ def learning(scratch: Path, count: int, epochs: int) -> None:
     draw_pictures(workspace / "data", count, scratch / "portraits")
     for name in ("clean", "preprocess", "backbone"):
         stage(name, workspace)
+    # A repository's first training also makes the store; every later one finds it.
+    measure(PROGRAMS / "whoswho", "store", cwd=workspace)
     folders = scratch / "folders"
     notebook_folders(workspace, folders)
     trunk = workspace / "artifacts" / "backbone" / "weights.safetensors"

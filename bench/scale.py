@@ -1,4 +1,4 @@
-"""Memory of features and train for few and for a hundred thousand pictures.
+"""Memory of features, suspects and train for few and for a hundred thousand pictures.
 
 The pictures are simulated: a few small prepared files, each listed many times under a hash of its
 own, through a small trunk. What is measured is memory that cannot be given back (anonymous):
@@ -78,9 +78,9 @@ def peak(workspace: Path, stage: str) -> tuple[float, float]:
 
 
 def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
-    """Print the memory of both stages for both numbers of pictures."""
+    """Print the memory of the stages for both numbers of pictures."""
     if not Path("/proc/self/status").exists():
-        print("memory of features and train: not measured; it needs Linux's /proc")
+        print("memory of features, suspects and train: not measured; it needs Linux's /proc")
         return
     found = {}
     for count in counts:
@@ -95,9 +95,11 @@ def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
             [sys.executable, "src/stage.py", "backbone"],
             cwd=workspace, env=environment(workspace), check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        found[count] = {stage: peak(workspace, stage) for stage in ("features", "train")}
+        found[count] = {
+            stage: peak(workspace, stage) for stage in ("features", "suspects", "train")
+        }
     few, many = counts
-    for stage in ("features", "train"):
+    for stage in ("features", "suspects", "train"):
         print(
             f"memory of {stage}: {found[few][stage][1]:.0f} MB for {few} pictures, "
             f"{found[many][stage][1]:.0f} MB for {many} "

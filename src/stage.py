@@ -5,6 +5,7 @@ original's modules there, edited since or not; this file's own folder comes firs
 path, so that an experiment runs the code it was queued with.
 """
 
+import gc
 import re
 import runpy
 import sys
@@ -17,6 +18,9 @@ def main() -> None:
     """Run the stage named on the command line; say which of our modules is absent, if one is."""
     if len(sys.argv) != 2:
         sys.exit("whoswho: src/stage.py: name one stage of dvc.yaml, as in `src/stage.py clean`")
+    # torch and MLflow make a million objects that stay; by default the collector walks them so
+    # often that it takes a quarter of the time a stage needs to start.
+    gc.set_threshold(20_000, 100, 100)
     try:
         runpy.run_module(f"whoswho.stages.{sys.argv[1]}", run_name="__main__", alter_sys=True)
     except ImportError as error:

@@ -185,7 +185,7 @@ def test_the_fast_pass_agrees_with_the_plain_one(
     batch = prepare.to_tensor(images)
     ways = [forward._eager(forward.fold(trunk), torch.device("cpu"), dtype, 32)]
     if torch.backends.mkldnn.is_available():
-        ways.append(forward._packed(forward.fold(trunk), dtype))
+        ways.append(forward._fused(forward.fold(trunk), dtype))
     with torch.inference_mode():
         expected = trunk.eval()(batch).numpy()
     for way in ways:

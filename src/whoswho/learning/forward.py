@@ -1,18 +1,23 @@
 """The forward pass of a trunk that does not learn, as fast as the machine at hand can run it.
 
-The way is chosen by what the processor has, never by timing, so that the same machine gives the
-same bytes each time. On a processor with oneDNN: each convolution folded with its batch norm, its
-weights packed once, and one single-threaded stream a core over batches of eight, which keeps a
-batch in the core's own cache (measured on 2 cores with AVX512-BF16, ResNet-50, pictures a second:
-plain 32-bit 12; 16-bit channels-last 37; this 48). What a batch gives depends on nothing but the
-batch, so the number of streams changes the time and not the features.
+The way is chosen by what the processor and the trunk are, never by timing and never by the number
+of pictures, so that the same machine gives the same bytes each time:
+
+- a ResNet on a processor with oneDNN: each convolution folded with its batch norm and fused with
+  what follows it (see `fused`), one single-threaded stream a core over batches of eight, which
+  keeps a batch in the core's own cache;
+- everything else: folded, channels last, as torch runs it.
+
+In 16 bits where the processor or GPU has them, else in 32. torch.compile is never used: it is no
+faster than the first way once compiled (`python -m bench.trunk` prints all of them), and the
+compiling would come on top, whatever the size of the work. What a batch gives depends on nothing
+but the batch, so the number of streams changes the time and not the features.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from whoswho.learning import device as devices
+from whoswho.learning import fused
 
 Batch = TypeVar("Batch")
 
@@ -52,9 +58,8 @@ def prepare(trunk: nn.Module, device: torch.device) -> Pass:
         dtype = torch.float32 if precise else torch.bfloat16
         return _eager(folded, device, dtype, batch=64)
     dtype = torch.bfloat16 if devices.has_fast_bf16() else torch.float32
-    # Packing needs every layer to know the packed form; a ResNet's do.
-    if torch.backends.mkldnn.is_available() and type(trunk).__name__ == "ResNet":  # type: ignore[no-untyped-call]
-        return _packed(folded, dtype)
+    if fused.is_available(trunk):
+        return _fused(folded, dtype)
     return _eager(folded, device, dtype, batch=8, streams=torch.get_num_threads())
 
 
@@ -115,19 +120,9 @@ def chunks(rows: int, size: int) -> Iterator[range]:
         yield range(start, min(start + size, rows))
 
 
-def _packed(folded: nn.Module, dtype: torch.dtype) -> Pass:
-    from torch.utils import mkldnn
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # TorchScript's farewell, which is not the user's concern
-        packed = mkldnn.to_mkldnn(folded, dtype)  # type: ignore[no-untyped-call]
-
-    def run(pictures: Tensor) -> Tensor:
-        with torch.inference_mode():
-            features: Tensor = packed(pictures.to_mkldnn(dtype))
-            return features.to_dense(torch.float32) if features.is_mkldnn else features.float()
-
+def _fused(folded: nn.Module, dtype: torch.dtype) -> Pass:
     precision = "bf16" if dtype == torch.bfloat16 else "fp32"
+    run = fused.FusedResNet(folded, dtype)
     return Pass(run, batch=8, streams=torch.get_num_threads(), precision=precision)
 
 

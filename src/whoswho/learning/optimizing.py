@@ -1,11 +1,10 @@
-"""How what learns is moved: the optimizer, its learning rate over time, what a mistake costs."""
+"""How what learns is moved: its learning rate over time, what a mistake costs, in what order."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +14,6 @@ from torch import Tensor, nn
 from whoswho import params
 from whoswho.learning import device as devices
 from whoswho.learning.seeds import generator
-
-MOMENTUM = 0.9  # of sgd; that of torchvision's own training recipes
-
-
-def build(groups: list[dict[str, Any]], train: params.Train) -> torch.optim.Optimizer:
-    """The optimizer `train.optimizer` names, over parameters grouped by learning rate."""
-    if train.optimizer == "sgd":
-        return torch.optim.SGD(
-            groups, lr=train.lr, momentum=MOMENTUM, weight_decay=train.weight_decay
-        )
-    kind = torch.optim.AdamW if train.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=train.lr, weight_decay=train.weight_decay)
 
 
 def rate(train: params.Train, step: int, steps: int) -> float:

@@ -41,6 +41,9 @@ FACTS = "suspects.json"
 # Few hundred directions hold what few thousand pictures can teach; the model learns in a tenth of
 # the time.
 MOST_DIRECTIONS = 256
+# The directions are found on at most so many pictures, so that memory does not grow with the set.
+MOST_ROWS = 10_000
+BLOCK = 4096  # rows
 # Inverse of the penalty. Of 0.01 to 1, tried with planted errors on face embeddings and on a
 # random trunk's features: 1 is too sure of itself and lists more that are right, 0.1 finds fewer.
 STRENGTH = 0.3
@@ -111,6 +114,24 @@ class Found:
         return text
 
 
+class Averaged:
+    """Features of several splits in a row; the views of a picture are averaged when asked for."""
+
+    def __init__(self, splits: Sequence[Features]) -> None:
+        self._splits = [one.values for one in splits]
+        self._ends = np.cumsum([values.shape[1] for values in self._splits])
+
+    def __getitem__(self, rows: Int) -> NDArray[np.float32]:
+        """(rows, width)."""
+        found = np.empty((len(rows), self._splits[0].shape[2]), np.float32)
+        split = np.searchsorted(self._ends, rows, side="right")
+        for number, values in enumerate(self._splits):
+            start = self._ends[number] - values.shape[1]
+            here = split == number
+            found[here] = values[:, rows[here] - start].mean(axis=0)
+        return found
+
+
 def find(dataset: Dataset, features: Mapping[str, Features], knobs: Suspects) -> Found:
     """The suspects of all splits together.
 
@@ -118,7 +139,7 @@ def find(dataset: Dataset, features: Mapping[str, Features], knobs: Suspects) ->
     """
     pictures = [(split, one) for split in dataset.splits for one in dataset.examples[split]]
     given = np.concatenate([dataset.targets(split) for split in dataset.splits])
-    values = np.concatenate([features[split].values.mean(axis=0) for split in dataset.splits])
+    values = Averaged([features[split] for split in dataset.splits])
     groups = [example.group for _, example in pictures]
     probabilities = out_of_fold(
         values, given, groups, len(dataset.labels), knobs.folds, knobs.seed
@@ -146,13 +167,13 @@ def write(found: Found, folder: Path) -> None:
 
 
 def out_of_fold(
-    values: NDArray[np.float32], given: Int, groups: Sequence[str], labels: int, folds: int,
-    seed: int,
+    values: NDArray[np.float32] | Averaged, given: Int, groups: Sequence[str], labels: int,
+    folds: int, seed: int,
 ) -> Float:  # fmt: skip
     """Probabilities (pictures, labels) by models that saw no picture of the same group.
 
     Args:
-        values: (pictures, width).
+        values: (pictures, width), of which no more than a block is asked for at a time.
         given: (pictures,), the label each lies under.
         groups: look-alikes share one; they are held out together.
 
@@ -170,9 +191,13 @@ def out_of_fold(
             held = held[np.isin(given[held], known)]
             if len(known) < 2 or not len(held):
                 continue
-            model = _model(values[learnt], seed).fit(values[learnt], given[learnt])
+            directions = _directions(values, learnt, seed)
+            model = LogisticRegression(C=STRENGTH, max_iter=1000)
+            model.fit(_along(directions, values, learnt), given[learnt])
             probabilities[held] = 0
-            probabilities[np.ix_(held, known)] = model.predict_proba(values[held])
+            probabilities[np.ix_(held, known)] = model.predict_proba(
+                _along(directions, values, held)
+            )
     return probabilities
 
 
@@ -197,14 +222,20 @@ def _folds(given: Int, groups: Sequence[str], folds: int, seed: int) -> Iterator
         yield from cut.split(given, given, groups)
 
 
-def _model(values: NDArray[np.float32], seed: int) -> Any:
-    """Multinomial logistic regression on standardised features, in their main directions."""
-    directions = min(MOST_DIRECTIONS, len(values) - 1, values.shape[1])
-    return make_pipeline(
-        StandardScaler(),
-        PCA(directions, random_state=seed),
-        LogisticRegression(C=STRENGTH, max_iter=1000),
-    )
+def _directions(values: NDArray[np.float32] | Averaged, learnt: Int, seed: int) -> Any:
+    """The main directions of the standardised features, of a sample where there are many."""
+    rows = learnt
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
+    sample = values[rows]
+    count = min(MOST_DIRECTIONS, len(sample) - 1, sample.shape[1])
+    return make_pipeline(StandardScaler(), PCA(count, random_state=seed)).fit(sample)
+
+
+def _along(directions: Any, values: NDArray[np.float32] | Averaged, rows: Int) -> Float:
+    """Rows of the features in these directions, (rows, directions)."""
+    starts = range(0, len(rows), BLOCK)
+    return np.concatenate([directions.transform(values[rows[s : s + BLOCK]]) for s in starts])
 
 
 def _measured(probabilities: Float, given: Int, pictures: int) -> Found:

@@ -21,6 +21,7 @@ from whoswho.learning import feature_files, optimizing, seeds, tasks
 from whoswho.learning.checkpoint import Checkpoint
 from whoswho.learning.dataset import Dataset
 from whoswho.learning.network import HeadShape, State, Unfreeze
+from whoswho.learning.optimizers import Optimizer
 from whoswho.learning.tasks import Task
 from whoswho.learning.team import Team
 
@@ -187,7 +188,7 @@ class _Loop:
         self.crew = crew
         self.say = say
         self.cost = optimizing.Cost(train, task.targets, labels)
-        self.optimizer = optimizing.build(task.groups, train)
+        self.optimizer = Optimizer(train.optimizer, task.groups, train.weight_decay)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.module = crew.share_gradients(task.module)
         # Small 16-bit gradients would vanish; others are untouched.
@@ -285,10 +286,10 @@ class _Loop:
 
     def _move(self) -> None:
         if self.train.clip is not None:
-            self.scaler.unscale_(self.optimizer)
+            self.scaler.unscale_(self.optimizer)  # type: ignore[arg-type]
             parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
             nn.utils.clip_grad_norm_(parameters, self.train.clip)
-        self.scaler.step(self.optimizer)
+        self.scaler.step(self.optimizer)  # type: ignore[arg-type]
         self.scaler.update()
 
     def _set_rate(self, step: int, steps: int) -> None:
@@ -360,9 +361,7 @@ def no_small_batch(batches: Sequence[NDArray[np.int64]], least: int) -> list[NDA
     return [*batches[:-2], np.concatenate(batches[-2:])]
 
 
-def _not_finite(
-    value: float, x: Tensor, epoch: int, number: int, optimizer: torch.optim.Optimizer
-) -> str:
+def _not_finite(value: float, x: Tensor, epoch: int, number: int, optimizer: Optimizer) -> str:
     if not bool(torch.isfinite(x).all()):
         cause = (
             "its inputs are not finite: check backbone.weights and run `dvc repro -f -s features`"

