@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from whoswho import tables
-from whoswho.learning import model_folder
+from whoswho.learning import model_files
 from whoswho.lifecycle.outputs import Outputs
 
 LABELS = ("장원영", "O'Neil", "None", "007", "C++", "..a")
@@ -87,4 +87,4 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def digest(outputs: Outputs) -> str:
-    return model_folder.digest(outputs.folder / "model")
+    return model_files.digest(outputs.folder / "model")

@@ -108,6 +108,15 @@ def workspace(
         folder / paths.EVALUATION / "metrics.json",
         {f"{s}/{name}": 0.123 + i / 100 for s in splits[1:] for i, name in enumerate(measures)},
     )
+    first: dict[str, str] = {}
+    for row in sorted(predictions, key=lambda row: str(row["file"])):
+        if row["split"] == splits[-1]:
+            first.setdefault(str(row["actual"]), str(row["file"]))
+    heat = [[(6 * y + x) / 42 for x in range(7)] for y in range(7)]
+    paths.write_json(
+        folder / paths.EVALUATION / "attention.json",
+        {first[label]: heat for label in labels if label in first},
+    )
     return folder
 
 

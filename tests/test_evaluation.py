@@ -51,26 +51,19 @@ def measure(actual: list[int], shares: np.ndarray, **more: object) -> dict[str, 
 # F2: labels that a split lacks
 
 
-def test_an_absent_label_keeps_its_row_and_is_not_defined() -> None:
-    # No picture of C++ (2); one is taken for it. 다 (3) is never predicted.
-    actual, predicted = [0, 0, 1, 1, 3], [0, 0, 1, 2, 1]
-    rows = measures.per_label(np.array(actual), np.array(predicted), LABELS)
-    assert [(row.label, row.support) for row in rows] == [
-        ("None", 2),
-        ("007", 2),
-        ("C++", 0),
-        ("다", 1),
-    ]
-    assert [row.precision for row in rows] == [1.0, 0.5, 0.0, None]
-    assert [row.recall for row in rows] == [1.0, 0.5, None, 0.0]
-    assert [row.f1 for row in rows] == [1.0, 0.5, None, 0.0]
-    matrix = measures.confusion(np.array(actual), np.array(predicted), LABELS)
-    assert matrix.tolist() == [[2, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+@pytest.mark.parametrize("seed", range(3))
+def test_the_measures_are_scikit_learns(seed: int) -> None:
+    from sklearn.metrics import balanced_accuracy_score, f1_score, log_loss
 
-
-def test_an_absent_label_that_nobody_is_taken_for_is_not_defined_throughout() -> None:
-    row = measures.per_label(np.array([0, 1, 3]), np.array([0, 1, 3]), LABELS)[2]
-    assert (row.precision, row.recall, row.f1, row.support) == (None, None, None, 0)
+    dice = np.random.default_rng(seed)
+    actual = dice.integers(0, 4, 50)
+    shares = dice.dirichlet(np.ones(4) / 2, 50)
+    shares[0] = [0, 1, 0, 0]  # a certainty may be wrong
+    predicted = shares.argmax(axis=1)
+    found = measure(list(actual), shares)
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(actual, predicted))
+    assert found["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"))
+    assert found["log_loss"] == pytest.approx(log_loss(actual, shares, labels=range(4)))
 
 
 def test_macro_means_say_over_how_many_labels_they_go() -> None:

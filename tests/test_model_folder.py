@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from whoswho import paths, tables
 from whoswho.errors import UserError
-from whoswho.learning import model_folder, network, weights
+from whoswho.learning import model_files, model_folder, network, weights
 from whoswho.learning.network import HeadShape, Network
 from whoswho.learning.training import Fitted
 from whoswho.pictures import prepare
@@ -83,7 +83,7 @@ def test_everything_about_a_model_comes_back(folder: Path) -> None:
     assert model.description["params"] == {"train.lr": 0.001}
     assert model.description["inputs"] == {"dataset": "12"}
     assert model.description["backbone"]["random"] is True
-    assert model.description["format"] == model_folder.FORMAT == 1
+    assert model.description["format"] == model_files.FORMAT == 1
     assert "아이유" in (folder / "model.json").read_text(encoding="utf-8")
     rows = tables.read(folder / "history.csv", model_folder.HISTORY_COLUMNS)
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -97,18 +97,18 @@ def test_a_model_is_three_files_of_which_none_runs(folder: Path) -> None:
 
 
 def test_the_digest_names_weights_and_description(folder: Path) -> None:
-    first = model_folder.digest(folder)
-    assert first == model_folder.digest(folder)
+    first = model_files.digest(folder)
+    assert first == model_files.digest(folder)
     (folder / "history.csv").write_text("other")
-    assert model_folder.digest(folder) == first
+    assert model_files.digest(folder) == first
     described = (folder / "model.json").read_text(encoding="utf-8")
     (folder / "model.json").write_text(described.replace("0.4", "0.5"), encoding="utf-8")
-    second = model_folder.digest(folder)
+    second = model_files.digest(folder)
     spoil(folder / "weights.safetensors")
-    assert len({first, second, model_folder.digest(folder)}) == 3
+    assert len({first, second, model_files.digest(folder)}) == 3
     (folder / "model.json").unlink()
     with pytest.raises(UserError, match=r"model\.json: not there"):
-        model_folder.digest(folder)
+        model_files.digest(folder)
 
 
 def spoil(path: Path) -> None:
@@ -121,7 +121,7 @@ def test_another_format_is_refused(found: object, folder: Path) -> None:
     with pytest.raises(UserError, match=rf"its format is {found}, this version reads format 1"):
         model_folder.load(folder)
     with pytest.raises(UserError, match="format"):
-        model_folder.describe(folder)
+        model_files.describe(folder)
 
 
 def edit(folder: Path, **changes: object) -> None:

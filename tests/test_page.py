@@ -8,18 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import browser
-import numpy as np
 import pytest
 from reported import HANGUL, HOSTILE, MISSING, workspace
 
-from whoswho.reporting import facts, page, plots
+from whoswho.reporting import facts, page
 
 
 def write(folder: Path) -> Path:
-    found = facts.gather(folder)
-    heat = np.linspace(0, 1, 49).reshape(7, 7)
-    seen = [plots.Seen(*page.titled(answer), heat) for answer in found.first_of_each_label]
-    page.write(found, seen, folder / "reports")
+    page.write(facts.gather(folder), folder / "reports")
     return folder / "reports" / "report.html"
 
 

@@ -1,4 +1,4 @@
-"""The stage report, as a process, on a model with real weights."""
+"""The stage report, as a process."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY
 from PIL import Image
-from reported import HOSTILE, workspace
+from reported import workspace
 
 from whoswho import paths
-from whoswho.learning import model_folder, network
-from whoswho.learning.training import Fitted
-from whoswho.learning.weights import Source
 
 OUTPUTS = {
     "metrics.json", "history.csv", "per_label.csv", "cleaning.csv", "predictions.csv",
@@ -31,23 +28,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = workspace(tmp_path_factory.mktemp("run"))
     (folder / "dvc.yaml").touch()
     shutil.copy(REPOSITORY / "params.yaml", folder)
-    described = paths.read_json(folder / paths.MODEL / "model.json")
-    trunk = network.random_trunk("resnet18", 0)
-    _, width = network.trunk_from("resnet18", trunk)
-    shape = network.HeadShape((8,), 0.0, True)
-    head = network.build_head(width, len(HOSTILE), shape).state_dict()
-    state = {f"trunk.{n}": v for n, v in trunk.items()} | {f"head.{n}": v for n, v in head.items()}
-    history = [
-        dict.fromkeys(model_folder.HISTORY_COLUMNS, 1.0 / epoch) | {"epoch": epoch}
-        for epoch in (1, 2)
-    ]
-    nothing = np.zeros((0, len(HOSTILE)), np.float32)
-    model_folder.save(
-        folder / paths.MODEL,
-        Fitted("resnet18", HOSTILE, shape, state, history, 2, [], nothing, np.zeros(0, np.int64)),
-        picture=described["picture"], temperature=1.5, threshold=0.6,
-        params={"train.lr": 0.001}, inputs={}, source=Source("resnet18", "random", "ab", "seed 0"),
-    )  # fmt: skip
     return folder
 
 

@@ -16,7 +16,7 @@ from lifecycle_store import environment, fixture_made, fixture_root, points  # n
 
 from bench.workspace import set_params
 from whoswho import tables
-from whoswho.learning import model_folder
+from whoswho.learning import model_files
 from whoswho.lifecycle import predictor, registry, tracking
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def test_from_training_to_a_registered_version(workspace: Path) -> None:
     store = tracking.open_store(workspace)
     (found,) = store.client.search_runs([store.experiment_id])
     assert found.info.status == "FINISHED"
-    digest = model_folder.digest(workspace / "artifacts" / "model")
+    digest = model_files.digest(workspace / "artifacts" / "model")
     tags = found.data.tags
     assert tags["model.sha256"] == digest
     assert tags["backbone"] == "random"

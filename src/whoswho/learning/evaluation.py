@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from whoswho.learning.dataset import Dataset
     from whoswho.learning.model_folder import Model
 
+ATTENTION = "attention.json"
+MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
+
 _BATCH = 16
 _COLUMNS = ("file", "split", "actual", "predicted", "unknown")
 _PROBABILITY = "probability/"
@@ -85,3 +88,28 @@ def table(
         )
         rows.append(row)
     return header, rows
+
+
+def attention(model: Model, dataset: Dataset, answers: Answers) -> dict[str, list[list[float]]]:
+    """What counted for the answer to every label's first picture by file name: file -> heat map.
+
+    Of at most MOST_EXPLAINED labels; see `attention.heat_maps`.
+    """
+    from whoswho.learning import attention
+    from whoswho.learning.features import open_prepared
+    from whoswho.pictures import prepare
+
+    first: dict[int, int] = {}
+    examples = dataset.examples[answers.split]
+    for place in sorted(range(len(examples)), key=lambda place: examples[place].file):
+        first.setdefault(examples[place].label, place)
+    chosen = [first[label] for label in sorted(first)][:MOST_EXPLAINED]
+    maps = attention.heat_maps(
+        model.network,
+        prepare.to_tensor([open_prepared(examples[place].path) for place in chosen]),
+        [int(answers.shares[place].argmax()) for place in chosen],
+    )
+    return {
+        examples[place].file: [[round(float(heat), 4) for heat in row] for row in one]
+        for place, one in zip(chosen, maps, strict=True)
+    }

@@ -1,30 +1,18 @@
 """What is said about answers: pure functions of labels and probabilities.
 
-All labels are counted in the order the model has them; one that a split lacks keeps its place.
+They are written out here: importing scikit-learn takes longer than judging a thousand pictures.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class LabelRow:
-    """How a label fared; None is "not defined"."""
-
-    label: str
-    precision: float | None  # None: never predicted
-    recall: float | None  # None: the split has no picture of it
-    f1: float | None  # None: the split has no picture of it
-    support: int  # pictures of it
 
 
 def measure(
@@ -45,61 +33,28 @@ def measure(
         shares: (pictures, labels) the probabilities that are answered.
         shares_uncalibrated: the same before the temperature.
     """
-    from sklearn.metrics import log_loss
-
     predicted = shares.argmax(axis=1)
     right = predicted == actual
-    rows = per_label(actual, predicted, labels)
-    recalls = [row.recall for row in rows if row.recall is not None]
-    f1s = [row.f1 for row in rows if row.f1 is not None]
+    there, named, hits = (
+        np.bincount(places, minlength=len(labels)) for places in (actual, predicted, actual[right])
+    )
+    known = there > 0  # recall and F1 of a label without a picture are not defined
     low, high = interval(int(right.sum()), len(right), bootstrap, seed)
-    places = range(len(labels))
     return {
         "pictures": len(actual),
         "accuracy": float(right.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
         "chance": float(np.bincount(actual).max() / len(actual)),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "macro_f1": float(np.mean(f1s)),
-        "macro_f1_labels": len(f1s),
-        "log_loss": float(log_loss(actual, shares, labels=places)),
+        "balanced_accuracy": float((hits[known] / there[known]).mean()),
+        "macro_f1": float((2 * hits[known] / (there + named)[known]).mean()),
+        "macro_f1_labels": int(known.sum()),
+        "log_loss": log_loss(actual, shares),
         "top_2": top(actual, shares, 2),
         "ece": calibration_error(actual, shares, bins),
         "ece_uncalibrated": calibration_error(actual, shares_uncalibrated, bins),
         "known_turned_away": float((shares.max(axis=1) < threshold).mean()),
     }
-
-
-def per_label(actual: Int64, predicted: Int64, labels: Sequence[str]) -> list[LabelRow]:
-    """Precision, recall, F1 and support of every label, in the order given."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    table = precision_recall_fscore_support(
-        actual, predicted, labels=range(len(labels)), zero_division=np.nan
-    )
-    rows = []
-    for label, precision, recall, f1, support in zip(labels, *table, strict=True):
-        # Of a label the split lacks scikit-learn says F1 0 as soon as one picture is taken for it.
-        there = int(support) > 0
-        rows.append(
-            LabelRow(
-                label,
-                None if math.isnan(precision) else float(precision),
-                float(recall) if there else None,
-                float(f1) if there else None,
-                int(support),
-            )
-        )
-    return rows
-
-
-def confusion(actual: Int64, predicted: Int64, labels: Sequence[str]) -> Int64:
-    """Pictures by actual (row) and predicted (column) label, all labels in the order given."""
-    from sklearn.metrics import confusion_matrix
-
-    matrix: Int64 = confusion_matrix(actual, predicted, labels=range(len(labels)))
-    return matrix
 
 
 def interval(right: int, pictures: int, resamples: int, seed: int) -> tuple[float, float]:
@@ -112,6 +67,12 @@ def interval(right: int, pictures: int, resamples: int, seed: int) -> tuple[floa
     drawn = generator.binomial(pictures, right / pictures, resamples) / pictures
     low, high = np.percentile(drawn, (2.5, 97.5))
     return float(low), float(high)
+
+
+def log_loss(actual: Int64, shares: Float64) -> float:
+    """The mean of -log(probability of the label); no probability counts as less than 2e-16."""
+    own = shares[np.arange(len(actual)), actual]
+    return float(-np.log(np.maximum(own, np.finfo(np.float64).eps)).mean())
 
 
 def top(actual: Int64, shares: Float64, count: int) -> float:

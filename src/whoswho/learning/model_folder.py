@@ -6,7 +6,6 @@ tells how it was trained. The folder carries a format number, and another format
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,18 +19,13 @@ from whoswho import paths, tables
 from whoswho.errors import UserError
 from whoswho.learning import calibration, forward, network
 from whoswho.learning.calibration import Float64
+from whoswho.learning.model_files import AGAIN, DESCRIPTION, FORMAT, HISTORY, WEIGHTS, describe
 from whoswho.learning.network import HeadShape, Network
 from whoswho.learning.training import METRICS, Fitted, spread
 from whoswho.learning.weights import Source
 from whoswho.pictures import prepare
 
-FORMAT = 1
-WEIGHTS = "weights.safetensors"
-DESCRIPTION = "model.json"
-HISTORY = "history.csv"
 HISTORY_COLUMNS = ("epoch", *METRICS)
-
-_AGAIN = "run `dvc checkout`, or `dvc repro -f -s train`"
 
 
 @dataclass(frozen=True)
@@ -113,9 +107,9 @@ def load(folder: Path, device: torch.device | None = None) -> Model:
     try:
         state = load_file(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: not there; {_AGAIN}") from None
+        raise UserError(f"{path}: not there; {AGAIN}") from None
     except SafetensorError as error:
-        raise UserError(f"{path}: damaged ({error}); {_AGAIN}") from None
+        raise UserError(f"{path}: damaged ({error}); {AGAIN}") from None
     try:
         labels = tuple(description["labels"])
         shape = HeadShape.from_json(description["head"])
@@ -137,26 +131,8 @@ def load(folder: Path, device: torch.device | None = None) -> Model:
         arch, count = description.get("arch"), len(description.get("labels", ()))
         raise UserError(
             f"{path}: does not fit {DESCRIPTION} beside it, which has {count} labels and a "
-            f"{arch} ({reason}); {_AGAIN}"
+            f"{arch} ({reason}); {AGAIN}"
         ) from None
-
-
-def describe(folder: Path) -> dict[str, Any]:
-    """All of model.json, its format known.
-
-    Raises:
-        UserError: it is absent, no JSON, or of another format.
-    """
-    path = folder / DESCRIPTION
-    description = paths.read_json(path)
-    found = description.get("format") if isinstance(description, dict) else None
-    if found != FORMAT:
-        raise UserError(
-            f"{path}: its format is {found}, this version reads format {FORMAT}; use the version "
-            "of Who's Who that wrote it, or train it again"
-        )
-    checked: dict[str, Any] = description
-    return checked
 
 
 def repeated(description: Mapping[str, Any]) -> dict[str, float]:
@@ -173,17 +149,6 @@ def repeated(description: Mapping[str, Any]) -> dict[str, float]:
         found[f"{metric}_mean"] = mean
         found[f"{metric}_deviation"] = deviation
     return found
-
-
-def digest(folder: Path) -> str:
-    """What names a model for good: the SHA-256 over its weights and its description."""
-    whole = hashlib.sha256()
-    for name in (WEIGHTS, DESCRIPTION):
-        path = folder / name
-        if not path.is_file():
-            raise UserError(f"{path}: not there; {_AGAIN}")
-        whole.update(bytes.fromhex(paths.sha256(path)))
-    return whole.hexdigest()
 
 
 def _below(state: network.State, prefix: str) -> network.State:

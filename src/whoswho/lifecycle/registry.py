@@ -34,6 +34,7 @@ from mlflow.types.schema import Map
 
 from whoswho import paths
 from whoswho.errors import UserError
+from whoswho.learning import model_files
 from whoswho.lifecycle import store, tracking
 from whoswho.lifecycle.outputs import KEPT, Outputs
 from whoswho.lifecycle.tracking import DIGEST, Run, Store, answering
@@ -187,8 +188,6 @@ def model_folder(reference: str, opened: Store | None = None) -> Path:
         if not local.is_dir():
             raise lost
         return local
-    from whoswho.learning import model_folder as folders  # torch, which listing versions spares
-
     kept = opened.root / ".whoswho" / "models" / (digest or f"version-{number}")
     if not kept.is_dir():
         with paths.fresh_folder(kept) as folder:
@@ -201,7 +200,7 @@ def model_folder(reference: str, opened: Store | None = None) -> Path:
                 raise UserError(f"{lost} ({tracking.one_line(error)})") from None
             for file in Path(got).iterdir():
                 shutil.move(file, folder / file.name)
-            if digest and folders.digest(folder) != digest:
+            if digest and model_files.digest(folder) != digest:
                 raise UserError(f"models:/{NAME}/{number}: arrived damaged; run it again")
     return kept
 

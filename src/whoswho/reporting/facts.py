@@ -68,6 +68,7 @@ class Facts:
     overlaps: Sequence[tables.Row]
     model: Mapping[str, Any]  # model.json
     source: Mapping[str, Any]  # where the trunk comes from
+    attention: Mapping[str, Sequence[Sequence[float]]]  # file -> heat map, 0 to 1
 
     @property
     def judgement(self) -> list[Answer]:
@@ -81,12 +82,10 @@ class Facts:
         return sorted(wrong, key=lambda answer: (-answer.probability, answer.file))
 
     @property
-    def first_of_each_label(self) -> list[Answer]:
-        """Every label's judged picture that is first by file name, right or wrong."""
-        first: dict[str, Answer] = {}
-        for answer in sorted(self.judgement, key=lambda answer: answer.file):
-            first.setdefault(answer.actual, answer)
-        return [first[label] for label in self.labels if label in first]
+    def explained(self) -> list[tuple[Answer, NDArray[np.float64]]]:
+        """The pictures with what counted for their answer, (height, width) of a heat map."""
+        by_file = {answer.file: answer for answer in self.judgement}
+        return [(by_file[file], np.array(heat)) for file, heat in self.attention.items()]
 
     @property
     def turned_away(self) -> int:
@@ -177,6 +176,7 @@ def gather(workspace: Path) -> Facts:
         overlaps=_overlaps(workspace / paths.DATASET / "overlaps.csv"),
         model=model,
         source=model["backbone"],
+        attention=paths.read_json(workspace / paths.EVALUATION / "attention.json"),
     )
 
 

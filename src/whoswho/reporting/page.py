@@ -7,7 +7,7 @@ policy forbids the browser every request.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -19,12 +19,8 @@ from whoswho.reporting.facts import DROPPED, KEPT, Answer, Facts
 MOST_ROWS = 200  # of a list of single pictures; the tables in reports/ have them all
 
 
-def write(facts: Facts, seen: Sequence[plots.Seen], folder: Path) -> None:
-    """Draw the figures into `folder` and write report.html, which holds them.
-
-    Args:
-        seen: pictures with what counted for their answer; the rest is drawn from the facts.
-    """
+def write(facts: Facts, folder: Path) -> None:
+    """Draw the figures into `folder` and write report.html, which holds them."""
     split, judged = facts.judged, facts.judgement
     plots.confusion_matrix(
         facts.labels, facts.matrix, folder / "confusion_matrix.png", split=split
@@ -40,6 +36,7 @@ def write(facts: Facts, seen: Sequence[plots.Seen], folder: Path) -> None:
         uncalibrated=[answer.uncalibrated for answer in judged],
         split=split,
     )
+    seen = [plots.Seen(*titled(answer), heat) for answer, heat in facts.explained]
     plots.attention(seen, folder / "attention.png", split=split)
     figures = {
         name: (folder / f"{name}.png").read_bytes()

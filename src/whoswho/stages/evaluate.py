@@ -2,7 +2,7 @@
 
 Consumes: artifacts/model, artifacts/dataset.
 Produces: artifacts/evaluation/: predictions.csv (a row a picture), metrics.json (numbers only; no
-    test/* where the set has no test split).
+    test/* where the set has no test split), attention.json (where it looked, a picture a label).
 Command: python src/stage.py evaluate
 """
 
@@ -21,6 +21,8 @@ def main() -> None:
     metrics = model_folder.repeated(model.description)
     header: list[str] = []
     rows: list[dict[str, object]] = []
+    judged = "test" if "test" in pictures.splits else "validation"
+    heat: dict[str, list[list[float]]] = {}
     for split in (split for split in pictures.splits if split != "train"):
         with device.repeatable(place):
             answers = evaluation.answer(model, pictures, split)
@@ -32,10 +34,13 @@ def main() -> None:
         metrics.update((f"{split}/{name}", value) for name, value in found.items())
         header, more = evaluation.table(answers, pictures, model.threshold)
         rows += more
+        if split == judged:
+            with device.repeatable(place):
+                heat = evaluation.attention(model, pictures, answers)
     with paths.fresh_folder(workspace / paths.EVALUATION) as out:
         tables.write(out / "predictions.csv", header, rows)
         paths.write_json(out / "metrics.json", metrics)
-    judged = "test" if "test" in pictures.splits else "validation"
+        paths.write_json(out / evaluation.ATTENTION, heat)
     print(
         f"evaluate: {judged} accuracy {metrics[f'{judged}/accuracy']:.3f} "
         f"({metrics[f'{judged}/accuracy_low']:.3f} to {metrics[f'{judged}/accuracy_high']:.3f}), "

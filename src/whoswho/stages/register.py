@@ -8,7 +8,7 @@ Command: python src/stage.py register
 
 from whoswho import params, paths
 from whoswho.errors import one_line_errors
-from whoswho.learning import model_folder
+from whoswho.learning import model_files
 from whoswho.lifecycle import completion, lineage, registry, tracking
 from whoswho.lifecycle.outputs import Outputs
 
@@ -18,7 +18,7 @@ def main() -> None:
     knobs = params.load()
     workspace = paths.workspace()
     outputs = Outputs((workspace / paths.MODEL).parent)
-    digest = model_folder.digest(workspace / paths.MODEL)
+    digest = model_files.digest(workspace / paths.MODEL)
     model = outputs.model
     flat = {**lineage.training_params(params.flatten(knobs)), **model["params"]}
     tags = {

@@ -10,15 +10,9 @@ Command: python src/stage.py report
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from whoswho import params, paths
 from whoswho.errors import one_line_errors
-from whoswho.learning import attention, model_folder
-from whoswho.pictures import prepare
-from whoswho.reporting import card, contact_sheet, facts, page, plots
-
-MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
+from whoswho.reporting import card, contact_sheet, facts, page
 
 
 def main() -> None:
@@ -29,24 +23,12 @@ def main() -> None:
     reports = workspace / paths.REPORTS
     facts.write_tables(found, reports)
     paths.write_text(reports / "model_card.md", card.markdown(found))
-    page.write(found, explained(found, workspace / paths.MODEL), reports)
+    page.write(found, reports)
     contact_sheet.write(workspace)
     print(
         f"report: {found.judged} accuracy {card.interval(found)}; "
         f"open {(paths.REPORTS / 'report.html').as_posix()}"
     )
-
-
-def explained(found: facts.Facts, model: Path) -> list[plots.Seen]:
-    """For every label its first judged picture by file name, with what counted for the answer."""
-    chosen = found.first_of_each_label[:MOST_EXPLAINED]
-    pictures = [page.titled(answer) for answer in chosen]
-    maps = attention.heat_maps(
-        model_folder.load(model).network,
-        prepare.to_tensor([picture.image for picture in pictures]),
-        [found.labels.index(answer.predicted) for answer in chosen],
-    )
-    return [plots.Seen(*picture, heat) for picture, heat in zip(pictures, maps, strict=True)]
 
 
 if __name__ == "__main__":

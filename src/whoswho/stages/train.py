@@ -15,6 +15,7 @@ from whoswho.learning import (
     checkpoint,
     dataset,
     feature_files,
+    model_files,
     model_folder,
     team,
     training,
@@ -65,7 +66,7 @@ def main() -> None:
                     threshold=calibration.fit_threshold(shares, knobs.train.turn_away),
                     params=training_only(flat), inputs=inputs, source=source,
                 )  # fmt: skip
-            run.finished(model_folder.digest(workspace / paths.MODEL))
+            run.finished(model_files.digest(workspace / paths.MODEL))
         kept.remove()
         print(f"train: {training.sentence(fitted)}")
 
