@@ -11,6 +11,7 @@ import pytest
 from conftest import REPOSITORY
 from pipeline import FAST, Workspace, commit, set_params
 
+from whoswho import paths
 from whoswho.pictures import sample as drawing
 
 pytestmark = pytest.mark.slow
@@ -185,6 +186,24 @@ def test_a_second_repro_does_nothing(sample: Workspace) -> None:
         label = next(p for p in sorted((sample.path / "data").iterdir()) if p.is_dir())
         (label / litter).write_bytes(b"litter")
     assert sample.ran(sample.repro()) == []
+
+
+def test_forced_stages_give_the_same_bytes(sample: Workspace) -> None:
+    names = ("artifacts/features", "artifacts/suspects", "artifacts/model", "artifacts/evaluation")
+
+    def content() -> dict[str, str]:
+        return {
+            path.relative_to(sample.path).as_posix(): paths.sha256(path)
+            for name in names
+            for path in sorted((sample.path / name).rglob("*"))
+            if path.is_file()
+        }
+
+    before = content()
+    assert len(before) > 8
+    stages = ["features", "suspects", "train", "evaluate"]
+    assert sample.ran(sample.repro("--force", "--single-item", *stages)) == stages
+    assert content() == before
 
 
 def test_dvc_shows_metrics_params_and_the_graph(sample: Workspace) -> None:
