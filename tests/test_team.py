@@ -14,9 +14,10 @@ from whoswho.errors import UserError
 from whoswho.learning import team
 
 COUNTS = {"train": {"A": 13, "B": 12}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
+# Adam divides by the size of a gradient, and would make much of rounding where that is near 0.
 LEARNING = {
-    "epochs": 2, "batch": 8, "trunk_lr": 1e-3, "precision": "fp32", "accumulate": 2,
-    "balance": "weights", "schedule": "cosine", "device": "cpu",
+    "optimizer": "sgd", "lr": 1e-3, "trunk_lr": 1e-4, "epochs": 2, "batch": 8, "accumulate": 2,
+    "balance": "weights", "schedule": "cosine", "precision": "fp32", "device": "cpu",
 }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
         histories.append(tables.read(space.path / "artifacts" / "model" / "history.csv"))
     for one, other in zip(*histories, strict=True):
         numbers = {name: float(value) for name, value in one.items()}
-        assert {n: float(v) for n, v in other.items()} == pytest.approx(numbers, rel=2e-3)
+        assert {n: float(v) for n, v in other.items()} == pytest.approx(numbers, rel=1e-4)
     with sqlite3.connect(space.path / "mlflow.db") as store:
         runs = store.execute("select status from runs").fetchall()
     assert runs == [("FINISHED",), ("FINISHED",)]
