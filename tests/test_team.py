@@ -13,7 +13,7 @@ from whoswho import tables
 from whoswho.errors import UserError
 from whoswho.learning import team
 
-COUNTS = {"train": {"A": 13, "B": 12}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
+COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
 # Adam divides by the size of a gradient, and would make much of rounding where that is near 0.
 LEARNING = {
     "optimizer": "sgd", "lr": 1e-3, "trunk_lr": 1e-4, "epochs": 2, "batch": 8, "accumulate": 2,
@@ -68,6 +68,20 @@ def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
     with sqlite3.connect(space.path / "mlflow.db") as store:
         runs = store.execute("select status from runs").fetchall()
     assert runs == [("FINISHED",), ("FINISHED",)]
+
+
+@pytest.mark.slow
+def test_processes_run_the_code_of_their_own_copy(tmp_path: Path) -> None:
+    space = prepared(tmp_path / "space", 0)
+    with (space.path / "src/whoswho/learning/features.py").open("a") as module:
+        module.write(
+            '\nimport os\nif "RANK" in os.environ:\n    raise SystemExit("of this copy")\n'
+        )
+    done = space.run(
+        "python", "src/stage.py", "features", code=None, WHOSWHO_PROCESSES="2", PYTHONPATH=""
+    )
+    assert done.returncode != 0
+    assert "of this copy" in done.stderr
 
 
 @pytest.mark.slow

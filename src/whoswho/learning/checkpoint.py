@@ -11,7 +11,7 @@ import torch
 
 from whoswho import paths
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)

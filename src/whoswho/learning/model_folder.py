@@ -140,7 +140,7 @@ def repeated(description: Mapping[str, Any]) -> dict[str, float]:
 
     Empty where there was one. A difference between two runs within the spread is none.
     """
-    rows = description["repeats"]
+    rows = description.get("repeats", ())
     if len(rows) < 2:
         return {}
     found: dict[str, float] = {"validation/repeats": len(rows)}

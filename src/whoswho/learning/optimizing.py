@@ -20,7 +20,7 @@ def rate(train: params.Train, step: int, steps: int) -> float:
     """The share of the learning rate that holds in a step.
 
     It rises in a line over the warm-up (Goyal et al. 2017, arXiv:1706.02677) and then, with the
-    cosine schedule, falls to 0 at the end (Loshchilov and Hutter 2017, arXiv:1608.03983, without
+    cosine schedule, falls towards 0 (Loshchilov and Hutter 2017, arXiv:1608.03983, without
     restarts).
 
     Args:

@@ -104,8 +104,18 @@ def run(stage: Callable[[Team], None]) -> None:
             stage(team)
     elif wanted == "1":
         stage(Team())
+    elif torch.cuda.is_available() and int(wanted) > torch.cuda.device_count():
+        raise UserError(
+            f"{PROCESSES}: {wanted} processes, but {torch.cuda.device_count()} GPUs; set at most "
+            "one a GPU"
+        )
     else:
         _launch(int(wanted))
+
+
+def is_first() -> bool:
+    """Whether this process does what cannot be shared: it is alone, or torchrun's first."""
+    return not inside() or os.environ.get("RANK") == "0"
 
 
 @contextmanager
@@ -147,7 +157,8 @@ def _launch(processes: int) -> None:
         max_restarts=0,
     )
     try:
-        elastic_launch(config, sys.executable)(*sys.argv)
+        # As this process was called, not as its module calls itself: src/stage.py finds the code.
+        elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
     except ChildFailedError as error:
         first = error.get_first_failure()[1]
         raise SystemExit(first.exitcode if first.exitcode > 0 else 1) from None
@@ -176,7 +187,8 @@ class TeamBatchNorm(nn.BatchNorm2d):
         total = sums[-1]
         channels = wide.shape[1]
         mean = sums[:channels] / total
-        variance = sums[channels:-1] / total - mean.square()
+        # Rounding may make it less than nothing where a channel hardly varies.
+        variance = (sums[channels:-1] / total - mean.square()).clamp(min=0)
         with torch.no_grad():
             momentum = self.momentum or 0.1
             unbiased = variance * total / (total - 1)

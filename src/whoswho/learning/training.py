@@ -93,7 +93,7 @@ def fit(
     Args:
         features: the stored features of a frozen trunk; None where `unfreeze` is not 0.
         checkpoint: written after each epoch, before `on_epoch`; the caller removes it once the
-            model is feature_files. One that is damaged or of another training is told to `say`.
+            model is stored. One that is damaged or of another training is told to `say`.
         on_epoch: called once for each epoch in order, also for those that a checkpoint brought
             back: a caller that keeps a record of its own passes over what it has.
         team: the processes that train together; each calls this with the same arguments.
@@ -114,6 +114,11 @@ def fit(
         raise UserError(
             f"train.batch: {train.batch} pictures cannot be shared by {crew.size} processes; "
             f"set at least {crew.size}"
+        )
+    if features is None and (known := len(dataset.examples["train"])) < crew.size:
+        raise UserError(
+            f"{dataset.folder}: {known} training pictures cannot be shared by {crew.size} "
+            f"processes; set WHOSWHO_PROCESSES to at most {known}"
         )
 
     def begin(train: params.Train) -> Task:
@@ -329,7 +334,8 @@ class _Loop:
             return []
         self.task.module.load_state_dict(state["module"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # another device's epochs may have needed none
+            self.scaler.load_state_dict(state["scaler"])
         self.best = state.get("best", state["module"])
         history: list[Row] = state["history"]
         self.say(f"training goes on after epoch {len(history)}")
@@ -338,7 +344,8 @@ class _Loop:
 
 def _forward(module: nn.Module, x: Tensor) -> Tensor:
     """Logits in training; a batch norm cannot learn from one picture and uses what it knows."""
-    norms = [m for m in module.modules() if isinstance(m, nn.BatchNorm2d) and m.training]
+    # Not those of a team: they learn from all its pictures, and all must take part.
+    norms = [m for m in module.modules() if type(m) is nn.BatchNorm2d and m.training]
     alone = norms if len(x) == 1 else []
     for norm in alone:
         norm.eval()

@@ -255,8 +255,9 @@ threshold: unknown)</span>{% endif %}</td>\
 <section id="looked">
 <h2>Where it looked</h2>
 <p>Grad-CAM: the places whose features counted for the answer given, at the coarseness of the \
-trunk's last maps. Per label it is the {{ facts.judged }} picture first by file name, right or \
-wrong.{% if facts.random %} With a random trunk these places mean nothing.{% endif %}</p>
+trunk's last maps. Of each of at most 24 labels it is the {{ facts.judged }} picture first by \
+file name, right or wrong.{% if facts.random %} With a random trunk these places mean nothing.\
+{% endif %}</p>
 {{ figure('attention', 'Label, the answer given, its probability.') }}
 </section>
 

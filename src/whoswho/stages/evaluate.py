@@ -2,7 +2,8 @@
 
 Consumes: artifacts/model, artifacts/dataset.
 Produces: artifacts/evaluation/: predictions.csv (a row a picture), metrics.json (numbers only; no
-    test/* where the set has no test split), attention.json (where it looked, a picture a label).
+    test/* where the set has no test split), attention.json (where it looked, one
+    picture of each of at most 24 labels).
 Command: python src/stage.py evaluate
 """
 

@@ -17,6 +17,8 @@ def main() -> None:
     knobs = params.load()
     workspace = paths.workspace()
     if knobs.backbone.unfreeze != 0:
+        if not team.is_first():
+            return
         with paths.fresh_folder(workspace / paths.FEATURES) as out:
             features.leave_empty(knobs.augment, out)
         print("features: none kept, the trunk is fine-tuned (backbone.unfreeze)")

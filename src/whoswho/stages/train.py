@@ -70,10 +70,10 @@ def main() -> None:
         kept.remove()
         print(f"train: {training.sentence(fitted)}")
 
-    if knobs.backbone.unfreeze == 0:
-        train(Team())  # a head alone learns in seconds: there is nothing to share
-    else:
+    if knobs.backbone.unfreeze != 0:
         team.run(train)
+    elif team.is_first():  # a head alone learns in seconds: there is nothing to share
+        train(Team())
 
 
 def training_only(flat: dict[str, object]) -> dict[str, object]:
