@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
@@ -13,7 +14,7 @@ from whoswho.crawl.results_page import Patience, ResultsPage
 from whoswho.crawl.site import Hit, Search, SiteError
 
 
-class ImageSearch:
+class ImageSearch(ABC):
     """A site searched through its page; it implements `site.Site`.
 
     The browser starts with the first search and stays until `close`.
@@ -61,9 +62,9 @@ class ImageSearch:
         self._allow_private = allow_private
         self._browser: browser.Browser | None = None
 
+    @abstractmethod
     def question(self, text: str) -> dict[str, str]:
         """The parameters that ask for pictures of `text`."""
-        raise NotImplementedError
 
     def hits(self, search: Search, limit: int) -> Iterator[Hit]:
         """What the site finds, best first, at most `limit` (0: results_page.MOST).
