@@ -37,6 +37,9 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(2)
+    finally:
+        # At its end Python looks through them all once more, for nearly a second.
+        gc.freeze()
 
 
 def absent_module(error: ImportError) -> str | None:

@@ -72,8 +72,9 @@ def test_a_stage_reads_only_the_params_it_lists(stage: str) -> None:
     script = (SOURCE / "whoswho" / "stages" / f"{stage}.py").read_text(encoding="utf-8")
     assert "knobs = params.load()\n" in script or stage == "report"  # which only validates them
     used = {
-        f"{section}.{key}" if section == "backbone" else section.rstrip("_")
+        name if section == "backbone" or name in listed else section.rstrip("_")
         for section, key in re.findall(r"\bknobs\.(\w+)(?:\.(\w+))?", script)
+        for name in [f"{section}.{key}"]
     }
     assert used == listed
 

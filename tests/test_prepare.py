@@ -144,11 +144,11 @@ def test_names_are_short_different_and_in_their_places(tmp_path: Path) -> None:
         jobs.append(preparing.Job(source, sha256, "가" * 80, "test", None))
     written = preparing.write_pictures(jobs, SETTINGS, tmp_path / "out")
     assert len({one.path.casefold() for one in written}) == len(names)
-    assert written[-1].path == f"test/{'가' * 80}/google_0001_ffffffff.png"
+    assert written[-1].path == f"test/{'가' * 80}/google_0001_ffffffff.webp"
     for one in written:
         assert len(Path(one.path).name.encode()) < 255
         with Image.open(tmp_path / "out" / one.path) as image:
-            assert (image.size, image.format) == ((96, 96), "PNG")
+            assert (image.size, image.format) == ((96, 96), "WEBP")
 
 
 def test_the_order_of_the_answers_is_the_order_of_the_jobs(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 import torch
 
 from whoswho.errors import UserError
+
+_M_TRIM_THRESHOLD, _NEVER = -1, 2**31 - 1  # of mallopt(3)
 
 
 def pick(wanted: str) -> torch.device:
@@ -19,17 +22,34 @@ def pick(wanted: str) -> torch.device:
         "cpu": True,
     }
     if wanted == "auto":
-        return torch.device(next(name for name, present in there.items() if present))
+        wanted = next(name for name, present in there.items() if present)
     if not there[wanted]:
         here = ", ".join(name for name, present in there.items() if present)
         raise UserError(f"train.device: {wanted} is not there; this machine has {here}, or auto")
-    return torch.device(wanted)
+    # By number: "cuda" alone is another GPU in another thread.
+    number = f":{torch.cuda.current_device()}" if wanted == "cuda" else ""
+    return torch.device(wanted + number)
 
 
-def has_fast_bf16() -> bool:
-    """Whether the processor multiplies 16-bit brain floats natively; oneDNN imitates them else."""
+def has_bf16(device: torch.device) -> bool:
+    """Whether it multiplies 16-bit brain floats natively; else they would be imitated, slowly."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
     has = torch.cpu.get_capabilities()
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory it frees, for what it asks for next.
+
+    A forward pass frees and asks for the same megabytes at every layer; glibc would hand them back
+    to the system and have them cleared each time, for a fiftieth of the pass. Other C libraries
+    have no such knob, and nothing happens.
+    """
+    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
+        mallopt(_M_TRIM_THRESHOLD, _NEVER)
 
 
 @contextmanager

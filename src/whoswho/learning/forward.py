@@ -40,7 +40,7 @@ class Pass:
     Attributes:
         run: pictures (batch, 3, size, size) to features (batch, width), 32-bit on the processor.
         batch: the number of pictures `run` is fastest with.
-        streams: how many threads should call `run` at once.
+        streams: how many threads should call `run` at once; before a GPU they open pictures.
         precision: bf16 or fp32.
     """
 
@@ -53,14 +53,13 @@ class Pass:
 def prepare(trunk: nn.Module, device: torch.device) -> Pass:
     """Ready a copy of `trunk` for `device`."""
     folded = fold(trunk)
+    dtype = torch.bfloat16 if devices.has_bf16(device) else torch.float32
     if device.type != "cpu":
-        precise = device.type != "cuda" or not torch.cuda.is_bf16_supported()
-        dtype = torch.float32 if precise else torch.bfloat16
         return _eager(folded, device, dtype, batch=64)
-    dtype = torch.bfloat16 if devices.has_fast_bf16() else torch.float32
+    devices.keep_memory()
     if fused.is_available(trunk):
         return _fused(folded, dtype)
-    return _eager(folded, device, dtype, batch=8, streams=torch.get_num_threads())
+    return _eager(folded, device, dtype, batch=8)
 
 
 def fold(trunk: nn.Module) -> nn.Module:
@@ -121,14 +120,11 @@ def chunks(rows: int, size: int) -> Iterator[range]:
 
 
 def _fused(folded: nn.Module, dtype: torch.dtype) -> Pass:
-    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
     run = fused.FusedResNet(folded, dtype)
-    return Pass(run, batch=8, streams=torch.get_num_threads(), precision=precision)
+    return Pass(run, 8, torch.get_num_threads(), _name(dtype))
 
 
-def _eager(
-    folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int, streams: int = 1
-) -> Pass:
+def _eager(folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int) -> Pass:
     placed = folded.to(device, dtype).to(memory_format=torch.channels_last)
 
     def run(pictures: Tensor) -> Tensor:
@@ -137,5 +133,8 @@ def _eager(
             features: Tensor = placed(ready)
             return features.float().cpu()
 
-    precision = "bf16" if dtype == torch.bfloat16 else "fp32"
-    return Pass(run, batch=batch, streams=streams, precision=precision)
+    return Pass(run, batch, torch.get_num_threads(), _name(dtype))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return "bf16" if dtype == torch.bfloat16 else "fp32"

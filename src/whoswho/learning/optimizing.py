@@ -93,10 +93,9 @@ def precision(place: torch.device, wanted: str) -> torch.dtype:
     named = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     if wanted != "auto":
         return named[wanted]
-    if place.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    fast = place.type == "cpu" and devices.has_fast_bf16()
-    return torch.bfloat16 if fast else torch.float32
+    if devices.has_bf16(place):
+        return torch.bfloat16
+    return torch.float16 if place.type == "cuda" else torch.float32
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
@@ -30,13 +31,15 @@ class Pictures(TorchDataset[Tensor]):
         self.augment = augment
         self.view = view
 
-    def __getitem__(self, number: int) -> Tensor:
-        """The picture with this number."""
-        example = self.examples[number]
+    def __getitem__(self, numbers: list[int]) -> Tensor:
+        """The pictures with these numbers, (batch, 3, size, size), channels last."""
+        return prepare.to_tensor([self._seen(self.examples[number]) for number in numbers])
+
+    def _seen(self, example: Example) -> Image.Image:
         image = open_prepared(example.path)
-        if self.augment is not None:
-            image = views.apply(image, views.draw(self.augment, example.sha256, self.view))
-        return prepare.to_tensor([image])[0]
+        if self.augment is None:
+            return image
+        return views.apply(image, views.draw(self.augment, example.sha256, self.view))
 
     def __len__(self) -> int:
         """How many pictures there are."""
@@ -51,14 +54,13 @@ def batches(
     view: int = 0,
 ) -> Iterator[Tensor]:
     """The chosen batches of pictures, in the order given, (batch, 3, size, size)."""
-    loader = DataLoader(
+    yield from DataLoader(
         Pictures(examples, augment, view),
-        batch_sampler=[batch.tolist() for batch in chosen],
+        sampler=[batch.tolist() for batch in chosen],
+        batch_size=None,  # each of the sampler's answers is a batch already
         num_workers=workers(place),
         pin_memory=place.type == "cuda",
     )
-    for pictures in loader:
-        yield pictures.contiguous(memory_format=torch.channels_last)
 
 
 def workers(place: torch.device) -> int:

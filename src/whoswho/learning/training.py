@@ -131,7 +131,7 @@ def fit(
         loop = _Loop(task, train, place, len(dataset.labels), crew, say)
         history = loop.run(checkpoint, on_epoch)
         kept = loop.kept_epoch(history)
-        logits = loop.answers()
+        logits = loop.said if loop.said is not None else loop.answers()
         repeats = [_repeat(train.seed, history[kept - 1])]
         for seed in range(train.seed + 1, train.seed + train.repeats):
             again = train.model_copy(update={"seed": seed})
@@ -199,9 +199,14 @@ class _Loop:
         # Small 16-bit gradients would vanish; others are untouched.
         self.scaler = torch.amp.GradScaler(place.type, enabled=task.dtype == torch.float16)
         self.best: State = {}
+        self.said: NDArray[np.float32] | None = None  # by the best of this process's own epochs
 
     def run(self, checkpoint: Checkpoint | None, on_epoch: Callable[[Row], None]) -> list[Row]:
-        """All epochs, or fewer where patience ends them; leaves the kept epoch's weights."""
+        """All epochs, or fewer where patience ends them.
+
+        Leaves the kept epoch's weights, and what it said of validation unless a checkpoint
+        brought it.
+        """
         history = self._resume(checkpoint)
         for row in history:
             on_epoch(row)
@@ -210,12 +215,14 @@ class _Loop:
             with seeds.seeded(seeds.derived(self.train.seed, epoch, "dropout", self.crew.rank)):
                 loss, accuracy = self._train_epoch(epoch)
             row = {"epoch": epoch + 1, "train/loss": loss, "train/accuracy": accuracy}
-            row["validation/loss"], row["validation/accuracy"] = self._validate()
+            logits = self.answers()
+            row["validation/loss"], row["validation/accuracy"] = self._judged(logits)
             history.append(row)
+            learned = self._learned()
             if self.kept_epoch(history) == row["epoch"]:
-                self.best = self._learned()
+                self.best, self.said = learned, logits
             if checkpoint is not None and self.crew.leads:
-                checkpoint.write(self._snapshot(history))
+                checkpoint.write(self._snapshot(history, learned))
             on_epoch(row)
         self.task.module.load_state_dict(self.best, strict=False)
         return history
@@ -302,9 +309,9 @@ class _Loop:
         for group, peak in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = peak * share
 
-    def _validate(self) -> tuple[float, float]:
-        """Mean loss and accuracy over validation, in evaluation mode, every picture alike."""
-        logits, targets = torch.from_numpy(self.answers()), torch.from_numpy(self.task.watched)
+    def _judged(self, answers: NDArray[np.float32]) -> tuple[float, float]:
+        """Mean loss and accuracy of the answers about validation, every picture alike."""
+        logits, targets = torch.from_numpy(answers), torch.from_numpy(self.task.watched)
         loss = nn.functional.cross_entropy(logits, targets).item()
         return loss, (logits.argmax(1) == targets).double().mean().item()
 
@@ -319,9 +326,9 @@ class _Loop:
         state = self.task.module.state_dict()
         return {name: state[name].detach().cpu().clone() for name in self.task.learning}
 
-    def _snapshot(self, history: list[Row]) -> dict[str, Any]:
+    def _snapshot(self, history: list[Row], learned: State) -> dict[str, Any]:
         state = {
-            "module": self._learned(),
+            "module": learned,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "history": history,

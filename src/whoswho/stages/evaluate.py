@@ -17,7 +17,7 @@ def main() -> None:
     knobs = params.load()
     workspace = paths.workspace()
     pictures = dataset.load(workspace / paths.DATASET)
-    place = device.pick("auto")
+    place = device.pick(knobs.train.device)
     model = model_folder.load(workspace / paths.MODEL, place)
     metrics = model_folder.repeated(model.description)
     header: list[str] = []

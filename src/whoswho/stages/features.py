@@ -31,8 +31,8 @@ def main() -> None:
         trunk, width = network.trunk_from(source.arch, state)
         with crew.fresh_folder(workspace / paths.FEATURES) as out:
             index = features.extract(
-                pictures, trunk, width, source.sha256, knobs.augment, out, device.pick("auto"),
-                crew,
+                pictures, trunk, width, source.sha256, knobs.augment, out,
+                device.pick(knobs.train.device), crew,
             )  # fmt: skip
         splits = ", ".join(
             f"{split} {facts['pictures']} x {facts['views']}"

@@ -1,7 +1,7 @@
 """Split the cleaned pictures and bring them to the network's input.
 
 Consumes artifacts/clean/.
-Produces artifacts/dataset/: {train,validation,test}/<label>/*.png, split.csv (which picture is
+Produces artifacts/dataset/: {train,validation,test}/<label>/*.webp, split.csv (which picture is
 where, and how it was cropped), overlaps.csv, dataset.json (labels in order, picture settings).
 Command: python src/stage.py preprocess
 """
