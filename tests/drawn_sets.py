@@ -11,6 +11,7 @@ from PIL import Image
 from whoswho import paths, tables
 from whoswho.learning import dataset
 from whoswho.learning.dataset import Dataset
+from whoswho.pictures import preparing
 
 SIZE = 64
 COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
@@ -24,9 +25,9 @@ def draw_set(folder: Path, counts: dict[str, dict[str, int]], size: int = SIZE) 
         for label, count in numbers.items():
             for number in range(count):
                 digest = hashlib.sha256(f"{split}/{label}/{number}".encode()).hexdigest()
-                name = f"{split}/{labels.index(label)}/google_{number:04}_{digest[:8]}.png"
+                name = f"{split}/{labels.index(label)}/google_{number:04}_{digest[:8]}.webp"
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                pattern(labels.index(label), digest, size).save(folder / name)
+                pattern(labels.index(label), digest, size).save(folder / name, **preparing.WEBP)
                 file = f"{label}/google_{split}_{number:04}.jpg"
                 rows.append(
                     {

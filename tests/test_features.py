@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import os
+import re
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from drawn_sets import draw_set
+from gpu import PLACE, needs_gpu
 from PIL import Image, ImageChops
 from torch import nn
 
 from whoswho import params, paths
 from whoswho.errors import UserError
-from whoswho.learning import feature_files, features, forward, network, views
+from whoswho.learning import (
+    device,
+    feature_files,
+    features,
+    forward,
+    network,
+    pictures,
+    views,
+)
 from whoswho.learning.dataset import Dataset
 from whoswho.params import Augment
 from whoswho.pictures import prepare
@@ -41,14 +54,32 @@ def trunk() -> nn.Module:
 
 
 def extract(dataset: Dataset, trunk: nn.Module, out: Path, augment: Augment = AUGMENT) -> None:
-    with paths.fresh_folder(out) as folder:
-        features.extract(dataset, trunk, WIDTH, SHA, augment, folder)
+    place = torch.device("cpu")
+    with device.using(place), paths.fresh_folder(out) as folder:
+        features.extract(dataset, trunk, WIDTH, SHA, augment, folder, place)
 
 
 @pytest.fixture
 def stored(dataset: Dataset, trunk: nn.Module, tmp_path: Path) -> Path:
     extract(dataset, trunk, tmp_path / "features")
     return tmp_path / "features"
+
+
+def before_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pictures be opened as they are for a GPU: in other processes, for one stream."""
+    prepared = forward.prepare
+
+    def one_stream(trunk: nn.Module, place: torch.device) -> forward.Pass:
+        return dataclasses.replace(prepared(trunk, place), streams=1)
+
+    monkeypatch.setattr(forward, "prepare", one_stream)
+    monkeypatch.setattr(pictures, "openers", lambda place: 2)
+    monkeypatch.setattr(pictures, "FEW", 1)
+
+
+def same_bytes(folder: Path, other: Path) -> None:
+    for file in sorted(other.iterdir()):
+        assert (folder / file.name).read_bytes() == file.read_bytes(), file
 
 
 def nearness(first: np.ndarray, second: np.ndarray) -> float:
@@ -148,11 +179,19 @@ def test_a_second_run_gives_the_same_bytes_with_any_number_of_streams(
         for count in (1, 3):
             torch.set_num_threads(count)
             extract(dataset, trunk, tmp_path / "again")
-            for file in sorted(stored.iterdir()):
-                assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes(), file
+            same_bytes(tmp_path / "again", stored)
             assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(threads)
+
+
+def test_processes_that_open_pictures_change_no_byte(
+    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    before_a_gpu(monkeypatch)
+    extract(dataset, trunk, tmp_path / "again")
+    same_bytes(tmp_path / "again", stored)
 
 
 def test_a_pictures_features_do_not_depend_on_its_company(
@@ -183,7 +222,7 @@ def test_the_fast_pass_agrees_with_the_plain_one(
 ) -> None:
     images = [Image.open(e.path) for e in dataset.examples["train"]]
     batch = prepare.to_tensor(images)
-    ways = [forward._eager(forward.fold(trunk), torch.device("cpu"), dtype, 32)]
+    ways = [forward._eager(forward.fold(trunk), torch.device("cpu"), dtype, 32, 1)]
     if torch.backends.mkldnn.is_available():
         ways.append(forward._fused(forward.fold(trunk), dtype))
     with torch.inference_mode():
@@ -206,6 +245,20 @@ def test_the_fast_pass_agrees_on_real_pictures(cases: Path) -> None:
     ready = forward.prepare(trunk, torch.device("cpu"))
     assert len(files) == 6
     assert nearness(ready.run(batch).numpy(), expected) >= 0.999
+
+
+@needs_gpu
+def test_a_gpu_gives_the_processors_features_and_the_same_twice(
+    trunk: nn.Module, tmp_path: Path
+) -> None:
+    many = draw_set(tmp_path / "set", {**COUNTS, "train": {"A": 70, "B": 80}})
+    found = []
+    for name, place in (("cpu", torch.device("cpu")), ("one", PLACE), ("two", PLACE)):
+        with paths.fresh_folder(tmp_path / name) as folder:
+            features.extract(many, trunk, WIDTH, SHA, AUGMENT, folder, place)
+        found.append(np.load(feature_files.split_file(tmp_path / name, "train")))
+    assert nearness(found[1], found[0]) >= 0.999
+    assert np.array_equal(found[1], found[2])
 
 
 # What can be wrong with them
@@ -238,13 +291,62 @@ def test_features_of_other_pictures_or_another_trunk_are_refused(
         feature_files.load(stored, dataclasses.replace(dataset, examples=shorter), SHA)
 
 
-def test_a_damaged_picture_is_named_whichever_stream_meets_it(
-    trunk: nn.Module, tmp_path: Path
+def test_a_damaged_picture_is_named_whoever_meets_it(
+    trunk: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = draw_set(tmp_path / "set", {"train": {"A": 9, "B": 9}, "validation": {"A": 1}})
     broken = dataset.examples["train"][16].path
     broken.write_bytes(broken.read_bytes()[:200])
-    with pytest.raises(UserError, match=rf"{broken.name}: cannot be read"):
+    for elsewhere in (False, True):
+        if elsewhere:
+            before_a_gpu(monkeypatch)
+        with pytest.raises(UserError) as caught:
+            extract(dataset, trunk, tmp_path / "features")
+        assert re.fullmatch(rf".*{broken.name}: cannot be read .*; run `dvc .*", str(caught.value))
+        assert not (tmp_path / "features").exists()
+
+
+def test_too_little_memory_is_told_in_one_line(
+    dataset: Dataset, trunk: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = forward.prepare(trunk, torch.device("cpu"))
+    full = dataclasses.replace(ready, run=lambda x: torch.empty(2**60))
+    monkeypatch.setattr(forward, "prepare", lambda trunk, place: full)
+    with pytest.raises(UserError, match="cpu: its memory does not suffice; end what else uses it"):
+        extract(dataset, trunk, tmp_path / "features")
+
+
+def end(_self: object, _wanted: object) -> None:
+    os._exit(1)
+
+
+def find_no_room(_tensor: torch.Tensor) -> None:
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left")
+
+
+def kill_openers(x: torch.Tensor) -> torch.Tensor:
+    """Stands for a pass during which the system ends what needs too much memory."""
+    for process in multiprocessing.active_children():
+        process.kill()
+    time.sleep(5)  # cut short by what the loader raises when it hears of it
+    return torch.zeros(len(x), WIDTH)
+
+
+@pytest.mark.parametrize("way", ["ended", "no room", "killed meanwhile"])
+def test_a_process_that_is_lost_is_told_in_one_line(
+    way: str, dataset: Dataset, trunk: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before_a_gpu(monkeypatch)
+    if way == "ended":
+        monkeypatch.setattr(pictures.Pictures, "seen", end)
+    elif way == "no room":
+        monkeypatch.setattr(torch.Tensor, "share_memory_", find_no_room)
+    else:
+        ready = dataclasses.replace(
+            forward.prepare(trunk, torch.device("cpu")), run=kill_openers, batch=2
+        )
+        monkeypatch.setattr(forward, "prepare", lambda trunk, place: ready)
+    with pytest.raises(UserError, match=r"artifacts/dataset: a process .* --shm-size"):
         extract(dataset, trunk, tmp_path / "features")
     assert not (tmp_path / "features").exists()
 

@@ -6,12 +6,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import torch
 from drawn_sets import draw_set
 from pipeline import FAST, Workspace
 
 from whoswho import tables
 from whoswho.errors import UserError
-from whoswho.learning import team
+from whoswho.learning import device, team
 
 COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
 # Adam divides by the size of a gradient, and would make much of rounding where that is near 0.
@@ -95,10 +96,39 @@ def test_bad_input_ends_several_processes_with_the_line_of_one(tmp_path: Path) -
     assert "whoswho: train.batch: 1 pictures cannot be shared by 2 processes" in said
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["features", "train"])
+def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None:
+    space = prepared(tmp_path / "space", 0 if name == "features" else 4)
+    stage(space, "features", 1)
+    for broken in sorted((space.path / "artifacts" / "dataset" / "train").rglob("*.*"))[-1:]:
+        broken.write_bytes(broken.read_bytes()[:100])
+    said = stage(space, name, 2, code=2)
+    assert said.count(f"{broken.name}: cannot be read") == said.count("whoswho: ") == 1
+
+
 @pytest.mark.parametrize("wanted", ["two", "0", "-1", ""])
 def test_a_number_of_processes_that_is_none_is_an_error(
     wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(team.PROCESSES, wanted)
     with pytest.raises(UserError, match="WHOSWHO_PROCESSES"):
-        team.run(lambda crew: None)
+        team.run(lambda crew: None, "auto")
+
+
+@pytest.mark.parametrize(("kind", "gpus"), [("cuda", 2), ("mps", 1)])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_more_processes_than_gpus_are_an_error(
+    by_hand: bool, kind: str, gpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "kind", lambda wanted: kind)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    if by_hand:
+        for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+            monkeypatch.setenv(name, "3")
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    else:
+        monkeypatch.setenv(team.PROCESSES, "3")
+    said = rf"WHOSWHO_PROCESSES: 3 processes here, but {gpus} GPU.*train\.device: cpu"
+    with pytest.raises(UserError, match=said):
+        team.run(lambda crew: None, "auto")

@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import REPOSITORY
 from drawn_sets import draw_set
+from gpu import PLACE, needs_cuda, needs_gpu
 from safetensors.torch import save
 from torch import nn
 
@@ -27,6 +28,7 @@ from whoswho.learning import (
     network,
     optimizers,
     optimizing,
+    pictures,
     tasks,
     training,
 )
@@ -291,6 +293,21 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     kept.remove()
 
 
+def test_processes_that_open_pictures_change_nothing(
+    dataset: Dataset, trunk: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit = functools.partial(fit_network, dataset, trunk, 4, epochs=3, dropout=0.3)
+    whole = fit()
+    monkeypatch.setattr(pictures, "openers", lambda place: 2)
+    monkeypatch.setattr(pictures, "FEW", 1)
+    kept = Checkpoint(tmp_path / "kept.pt", "key")
+    with pytest.raises(Cut):
+        fit(checkpoint=kept, on_epoch=interrupted(1, []))
+    resumed = fit(checkpoint=kept, say=lambda _: None)
+    assert same_state(whole, resumed)
+    assert whole.history == resumed.history
+
+
 def test_an_epoch_cut_before_its_checkpoint_is_done_again_once(
     stored: dict[str, Features], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,15 +406,20 @@ def test_features_that_are_not_finite_stop_before_the_first_epoch(
         fit_head(bad)
 
 
+@pytest.mark.parametrize("on_a_gpu", [False, True])
 def test_too_little_memory_names_a_batch_to_try(
-    stored: dict[str, Features], monkeypatch: pytest.MonkeyPatch
+    on_a_gpu: bool, stored: dict[str, Features], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        raise torch.OutOfMemoryError
+        if on_a_gpu:
+            raise torch.OutOfMemoryError
+        return torch.empty(2**60)
 
     monkeypatch.setattr(training, "_forward", full)
     with pytest.raises(UserError, match=r"train\.batch: 32 pictures.*try 16"):
         fit_head(stored)
+    with pytest.raises(UserError, match=r"train\.batch: 1 pictures.*the fewest.*picture\.size"):
+        fit_head(stored, batch=1)
 
 
 def test_an_absent_device_is_named() -> None:
@@ -406,6 +428,78 @@ def test_an_absent_device_is_named() -> None:
         device.pick(absent)
     assert device.pick("cpu").type == "cpu"
     assert device.pick("auto").type in ("cpu", "cuda", "mps")
+
+
+# On a GPU
+
+# Rates so small that two ways of computing answer with the same weights.
+STILL = {"epochs": 1, "lr": 1e-9, "trunk_lr": 1e-9}
+
+
+@needs_gpu
+def test_a_gpu_learns_a_head_as_the_processor_does(stored: dict[str, Features]) -> None:
+    knobs: dict[str, object] = {"epochs": 5, "dropout": 0.0, "clip": 1.0}
+    here, there = (fit_head(stored, device=place, **knobs) for place in ("cpu", PLACE.type))
+    for one, other in zip(here.history, there.history, strict=True):
+        assert other == pytest.approx(one, rel=1e-3)
+    assert there.validation_logits == pytest.approx(here.validation_logits, rel=1e-2, abs=1e-2)
+    assert all(value.device.type == "cpu" for value in there.state.values())
+
+
+@needs_gpu
+def test_a_gpu_fine_tunes_as_the_processor_does(tmp_path: Path, trunk: State) -> None:
+    # Batch norms over many places do not magnify rounding, nor does SGD.
+    many = draw_set(tmp_path, {"train": {"A": 16, "B": 16}, "validation": {"A": 4, "B": 4}}, 96)
+    fit = functools.partial(
+        fit_network, many, trunk, 3, batch=16, optimizer="sgd", lr=1e-3, trunk_lr=1e-4,
+        dropout=0.0, standardize=False,
+    )  # fmt: skip
+    here, there = (fit(device=place) for place in ("cpu", PLACE.type))
+    for one, other in zip(here.history, there.history, strict=True):
+        assert other == pytest.approx(one, rel=1e-2)
+
+
+@needs_gpu
+@pytest.mark.parametrize(("precision", "near"), [("fp32", 0.02), ("bf16", 0.05), ("fp16", 0.02)])
+def test_a_gpu_of_any_precision_stays_near_the_processor(
+    precision: str, near: float, dataset: Dataset, trunk: State
+) -> None:
+    here = fit_network(dataset, trunk, 4, **STILL)
+    there = fit_network(dataset, trunk, 4, device=PLACE.type, precision=precision, **STILL)
+    assert there.validation_logits == pytest.approx(here.validation_logits, abs=near)
+    assert {value.dtype for value in there.state.values()} == {torch.float32, torch.int64}
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_gpu_gives_the_same_bytes_twice_and_after_a_kill(
+    precision: str, dataset: Dataset, trunk: State, tmp_path: Path
+) -> None:
+    fit = functools.partial(
+        fit_network, dataset, trunk, 3, device="cuda", precision=precision, epochs=3,
+        accumulate=2, clip=1.0, dropout=0.3, optimizer="adamw",
+    )  # fmt: skip
+    whole = fit()
+    kept = Checkpoint(tmp_path / "kept.pt", "key")
+    with pytest.raises(Cut):
+        fit(checkpoint=kept, on_epoch=interrupted(2, []))
+    resumed = fit(checkpoint=kept, say=lambda _: None)
+    assert whole.history == resumed.history
+    assert same_state(whole, resumed)
+
+
+@needs_cuda
+def test_a_full_gpu_names_a_batch_to_try(tmp_path: Path, trunk: State) -> None:
+    many = draw_set(tmp_path, {"train": {"A": 64, "B": 64}, "validation": {"A": 1, "B": 1}}, 160)
+    torch.cuda.empty_cache()
+    # The network and its gradients fit, what a step of so many pictures keeps does not.
+    held = torch.cuda.memory_reserved() + 400 * 2**20
+    torch.cuda.set_per_process_memory_fraction(held / torch.cuda.mem_get_info()[1])
+    try:
+        with pytest.raises(UserError, match=r"train\.batch: 128 pictures .* cuda:0; try 64 with"):
+            fit_network(many, trunk, "all", batch=128, device="cuda", standardize=False)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
 
 
 # Ways of learning
@@ -556,11 +650,9 @@ def test_everything_at_once_resumes_to_the_same_bytes(
 
 
 def test_sixteen_bit_fine_tuning_stays_near_thirty_two(dataset: Dataset, trunk: State) -> None:
-    # Rates so small that both answer with the same weights. (In training mode a batch norm over
-    # four pictures of one place enlarges any rounding.)
-    still = {"epochs": 1, "lr": 1e-9, "trunk_lr": 1e-9}
-    exact = fit_network(dataset, trunk, 4, **still)
-    rounded = fit_network(dataset, trunk, 4, precision="bf16", **still)
+    # In training mode a batch norm over four pictures of one place enlarges any rounding.
+    exact = fit_network(dataset, trunk, 4, **STILL)
+    rounded = fit_network(dataset, trunk, 4, precision="bf16", **STILL)
     assert rounded.history[0] != exact.history[0]
     assert rounded.validation_logits == pytest.approx(exact.validation_logits, abs=0.05)
     assert all(value.dtype != torch.bfloat16 for value in rounded.state.values())

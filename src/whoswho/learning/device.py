@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,11 +13,19 @@ import torch
 
 from whoswho.errors import UserError
 
-_M_TRIM_THRESHOLD, _NEVER = -1, 2**31 - 1  # of mallopt(3)
+# Of mallopt(3), with the largest numbers that it takes.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = (-1, 2**31 - 1), (-3, 32 * 2**20)
+
+# What torch says where memory does not suffice: the processor, MPS and CUDA, cuBLAS and cuDNN.
+_FULL = r"can't allocate memory|out of memory|ALLOC_FAILED"
+# What its loader says of a process that is gone: it raises so wherever the program stands.
+_LOST = (
+    r"DataLoader worker .*(killed by signal|exited unexpectedly)|unable to allocate shared memory"
+)
 
 
-def pick(wanted: str) -> torch.device:
-    """The device `wanted` names (auto, cpu, cuda, mps); auto takes the fastest there is."""
+def kind(wanted: str) -> str:
+    """cpu, cuda or mps, as `wanted` names it; auto takes the fastest there is."""
     there = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
@@ -26,9 +36,14 @@ def pick(wanted: str) -> torch.device:
     if not there[wanted]:
         here = ", ".join(name for name, present in there.items() if present)
         raise UserError(f"train.device: {wanted} is not there; this machine has {here}, or auto")
-    # By number: "cuda" alone is another GPU in another thread.
-    number = f":{torch.cuda.current_device()}" if wanted == "cuda" else ""
-    return torch.device(wanted + number)
+    return wanted
+
+
+def pick(wanted: str) -> torch.device:
+    """The device `wanted` names, see `kind`; of several GPUs this process's own."""
+    name = kind(wanted)
+    # By number: to another thread "cuda" alone is the first GPU.
+    return torch.device(f"cuda:{torch.cuda.current_device()}" if name == "cuda" else name)
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -41,6 +56,11 @@ def has_bf16(device: torch.device) -> bool:
     return bool(has.get("avx512_bf16") or has.get("amx_bf16"))
 
 
+def is_full(error: RuntimeError) -> bool:
+    """Whether it says that memory does not suffice; CUDA has a type for it, but not always."""
+    return isinstance(error, torch.OutOfMemoryError) or bool(re.search(_FULL, str(error)))
+
+
 def keep_memory() -> None:
     """Let this process keep the memory it frees, for what it asks for next.
 
@@ -48,16 +68,41 @@ def keep_memory() -> None:
     to the system and have them cleared each time, for a fiftieth of the pass. Other C libraries
     have no such knob, and nothing happens.
     """
-    if (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is not None:
-        mallopt(_M_TRIM_THRESHOLD, _NEVER)
+    if platform.libc_ver()[0] == "glibc":
+        for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
+            ctypes.CDLL(None).mallopt(*option)
 
 
 @contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Run a block so that the same inputs give the same bytes on the same machine.
+def using(device: torch.device) -> Iterator[None]:
+    """Compute in a block so that the same inputs give the same bytes on the same machine.
 
     A processor does so by itself with the same number of threads; a GPU has to be told.
+
+    Raises:
+        UserError: memory does not suffice, or a process that opens pictures was lost, and the
+            block did not say what to do.
     """
+    rather = "" if device.type == "cpu" else ", or set train.device: cpu"
+    try:
+        with _repeating(device):
+            yield
+    except RuntimeError as error:
+        if re.search(_LOST, str(error)):
+            raise UserError(
+                "artifacts/dataset: a process that opens its pictures was ended from outside, "
+                "likely for want of memory; a container needs more shared memory (docker's "
+                f"--shm-size){rather}"
+            ) from None
+        if not is_full(error):
+            raise
+        raise UserError(
+            f"{device}: its memory does not suffice; end what else uses it{rather}"
+        ) from None
+
+
+@contextmanager
+def _repeating(device: torch.device) -> Iterator[None]:
     if device.type == "cpu":
         yield
         return

@@ -45,7 +45,7 @@ def predict(model: Model, images: Sequence[Image]) -> Float64:
 def answer(model: Model, dataset: Dataset, split: str) -> Answers:
     """Ask `model` about all pictures of a split."""
     from whoswho.learning import calibration
-    from whoswho.learning.features import open_prepared
+    from whoswho.learning.pictures import open_prepared
 
     if model.labels != dataset.labels:
         raise UserError(
@@ -96,7 +96,7 @@ def attention(model: Model, dataset: Dataset, answers: Answers) -> dict[str, lis
     Of at most MOST_EXPLAINED labels; see `attention.heat_maps`.
     """
     from whoswho.learning import attention
-    from whoswho.learning.features import open_prepared
+    from whoswho.learning.pictures import open_prepared
     from whoswho.pictures import prepare
 
     first: dict[int, int] = {}

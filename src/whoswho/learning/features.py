@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Never
 
 import numpy as np
 import torch
-from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from whoswho import paths
-from whoswho.errors import UserError
-from whoswho.learning import feature_files, forward, views
-from whoswho.learning.dataset import Dataset, Example
+from whoswho.learning import feature_files, forward
+from whoswho.learning.dataset import Dataset
 from whoswho.learning.feature_files import Float32
+from whoswho.learning.pictures import Loader, Pictures, Wanted
 from whoswho.learning.team import Team
 from whoswho.params import Augment
+from whoswho.pictures import prepare
 
 
 def extract(
@@ -39,7 +38,8 @@ def extract(
     index; what a picture gives does not depend on who computed it.
     """
     crew = crew or Team()
-    ready = forward.prepare(trunk, device or torch.device("cpu"))
+    place = device or torch.device("cpu")
+    ready = forward.prepare(trunk, place)
     index: dict[str, Any] = {
         "frozen": True,
         "trunk": trunk_sha256,
@@ -55,9 +55,9 @@ def extract(
         for split in dataset.splits:
             path = feature_files.split_file(out, split)
             count = augment.views if split == "train" else 1
-            drawn = augment if split == "train" else None
             shard = _shard(path, (count, len(dataset.examples[split]), width), crew)
-            _extract_split(dataset.examples[split], drawn, ready, shard, crew, bar)
+            pictures = Pictures(dataset.examples[split], augment if split == "train" else None)
+            _extract_split(pictures, ready, place, shard, crew, bar)
             crew.wait()
             index["splits"][split] = {
                 "views": count,
@@ -79,22 +79,6 @@ def leave_empty(augment: Augment, out: Path) -> None:
     )
 
 
-def open_prepared(path: Path) -> Image.Image:
-    """A prepared picture.
-
-    Raises:
-        UserError: it is absent or damaged; only a hand in artifacts/ does that.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); run `dvc checkout`, or "
-            "`dvc repro -f -s preprocess`"
-        ) from None
-
-
 def _shard(path: Path, shape: tuple[int, int, int], crew: Team) -> Float32:
     """The file of a split, made by the leading process and open in all."""
     if crew.leads:
@@ -104,35 +88,34 @@ def _shard(path: Path, shape: tuple[int, int, int], crew: Team) -> Float32:
 
 
 def _extract_split(
-    examples: Sequence[Example],
-    augment: Augment | None,
+    pictures: Pictures,
     ready: forward.Pass,
+    place: torch.device,
     values: Float32,
     crew: Team,
     bar: tqdm[Never],
 ) -> None:
-    from whoswho.pictures import prepare
-
     count = len(values)
+    rows = count * len(pictures.examples)
+    chunks = islice(forward.chunks(rows, ready.batch), crew.rank, None, crew.size)
 
-    def work(numbers: range) -> None:
-        seen: list[Image.Image] = []
-        opened: dict[int, Image.Image] = {}
-        for number in numbers:
-            # Views of a picture lie side by side in a batch, so it is decoded once.
-            place, view = divmod(number, count)
-            if place not in opened:
-                opened = {place: open_prepared(examples[place].path)}
-            image = opened[place]
-            if augment is not None:
-                image = views.apply(image, views.draw(augment, examples[place].sha256, view))
-            seen.append(image)
-        features = ready.run(prepare.to_tensor(seen)).numpy()
-        for number, row in zip(numbers, features, strict=True):
-            place, view = divmod(number, count)
-            values[view, place] = row
+    def wanted(numbers: range) -> Wanted:
+        return [divmod(number, count) for number in numbers]  # views of a picture side by side
+
+    def keep(numbers: range, x: Tensor) -> None:
+        features = ready.run(x).numpy()
+        for (number, view), row in zip(wanted(numbers), features, strict=True):
+            values[view, number] = row
         bar.update(len(numbers))
 
-    chunks = forward.chunks(count * len(examples), ready.batch)
-    forward.each(islice(chunks, crew.rank, None, crew.size), work, ready.streams)
+    def see_and_keep(numbers: range) -> None:
+        keep(numbers, prepare.standardized(pictures.seen(wanted(numbers))))
+
+    if ready.streams > 1:
+        forward.each(chunks, see_and_keep, ready.streams)
+    else:
+        mine = list(chunks)
+        batches = Loader(pictures, place).batches(map(wanted, mine))
+        for numbers, x in zip(mine, batches, strict=True):
+            keep(numbers, x)
     values.flush()  # type: ignore[attr-defined]

@@ -8,10 +8,10 @@ of pictures, so that the same machine gives the same bytes each time:
   keeps a batch in the core's own cache;
 - everything else: folded, channels last, as torch runs it.
 
-In 16 bits where the processor or GPU has them, else in 32. torch.compile is never used: it is no
-faster than the first way once compiled (`python -m bench.trunk` prints all of them), and the
-compiling would come on top, whatever the size of the work. What a batch gives depends on nothing
-but the batch, so the number of streams changes the time and not the features.
+In 16-bit brain floats where the processor or GPU has them, else in 32 bits. torch.compile is
+never used: it is no faster than the first way once compiled (`python -m bench.trunk` prints all
+of them), and the compiling would come on top, whatever the size of the work. What a batch gives
+depends on nothing but the batch, so the number of streams changes the time and not the features.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Pass:
     Attributes:
         run: pictures (batch, 3, size, size) to features (batch, width), 32-bit on the processor.
         batch: the number of pictures `run` is fastest with.
-        streams: how many threads should call `run` at once; before a GPU they open pictures.
+        streams: how many threads should call `run` at once.
         precision: bf16 or fp32.
     """
 
@@ -55,11 +55,11 @@ def prepare(trunk: nn.Module, device: torch.device) -> Pass:
     folded = fold(trunk)
     dtype = torch.bfloat16 if devices.has_bf16(device) else torch.float32
     if device.type != "cpu":
-        return _eager(folded, device, dtype, batch=64)
+        return _eager(folded, device, dtype, batch=64, streams=1)
     devices.keep_memory()
     if fused.is_available(trunk):
         return _fused(folded, dtype)
-    return _eager(folded, device, dtype, batch=8)
+    return _eager(folded, device, dtype, batch=8, streams=torch.get_num_threads())
 
 
 def fold(trunk: nn.Module) -> nn.Module:
@@ -124,16 +124,18 @@ def _fused(folded: nn.Module, dtype: torch.dtype) -> Pass:
     return Pass(run, 8, torch.get_num_threads(), _name(dtype))
 
 
-def _eager(folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int) -> Pass:
+def _eager(
+    folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int, streams: int
+) -> Pass:
     placed = folded.to(device, dtype).to(memory_format=torch.channels_last)
 
     def run(pictures: Tensor) -> Tensor:
         with torch.inference_mode():
-            ready = pictures.to(device, dtype).contiguous(memory_format=torch.channels_last)
-            features: Tensor = placed(ready)
+            x = pictures.to(device).to(dtype, memory_format=torch.channels_last)
+            features: Tensor = placed(x)
             return features.float().cpu()
 
-    return Pass(run, batch, torch.get_num_threads(), _name(dtype))
+    return Pass(run, batch, streams, _name(dtype))
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -118,8 +118,8 @@ def load(folder: Path, device: torch.device | None = None) -> Model:
         head = network.build_head(width, len(labels), shape)
         head.load_state_dict(_below(state, "head."))
         net = Network(description["arch"], forward.fold(body), head).eval().requires_grad_(False)
-        return Model(
-            net.to(device or "cpu").to(memory_format=torch.channels_last),
+        model = Model(
+            net,
             labels,
             dict(description["picture"]),
             float(description["temperature"]),
@@ -133,6 +133,8 @@ def load(folder: Path, device: torch.device | None = None) -> Model:
             f"{path}: does not fit {DESCRIPTION} beside it, which has {count} labels and a "
             f"{arch} ({reason}); {AGAIN}"
         ) from None
+    model.network.to(device or "cpu").to(memory_format=torch.channels_last)
+    return model
 
 
 def repeated(description: Mapping[str, Any]) -> dict[str, float]:

@@ -27,7 +27,7 @@ def generator(*parts: object) -> np.random.Generator:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw from a generator of one's own: the block neither sees nor moves the global one."""
+    """Draw from generators of one's own; those of the processor and CUDA stay as they are."""
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

@@ -111,13 +111,15 @@ def whole(
     if crew.size > 1:
         team.join_norms(net)
     net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    examples, watched = dataset.examples["train"], dataset.examples["validation"]
+    known = pictures.Loader(pictures.Pictures(dataset.examples["train"], augment), place)
+    watched = pictures.Loader(pictures.Pictures(dataset.examples["validation"]), place)
 
     def inputs(chosen: Chosen, epoch: int) -> Iterator[Tensor]:
-        return pictures.batches(examples, chosen, place, augment, epoch % augment.views)
+        view = epoch % augment.views
+        return known.batches([(number, view) for number in batch.tolist()] for batch in chosen)
 
     def validation(chosen: Chosen) -> Iterator[Tensor]:
-        return pictures.batches(watched, chosen, place)
+        return watched.batches([(number, 0) for number in batch.tolist()] for batch in chosen)
 
     frozen = net.frozen_names()
     upper = {"params": list(answers.parameters()), "lr": train.lr}
@@ -176,8 +178,8 @@ def moments(
     deviation = np.sqrt(np.maximum(squares / rows - mean**2, 0))
     if not (np.isfinite(mean).all() and np.isfinite(deviation).all()):
         raise UserError(
-            "artifacts/features: hold numbers that are not finite, so the trunk's weights are not "
-            "sound; check backbone.weights, then `dvc repro -f -s backbone && dvc repro`"
+            "artifacts/features: the trunk gives numbers that are not finite, so its weights are "
+            "not sound; check backbone.weights, then `dvc repro -f -s backbone && dvc repro`"
         )
     # A feature that never varies tells nothing; dividing by its deviation would make noise of it.
     deviation = np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1), deviation, 1.0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -22,8 +23,12 @@ from torch import Tensor, distributed, nn
 
 from whoswho import paths
 from whoswho.errors import UserError
+from whoswho.learning import device as devices
+from whoswho.pictures import workers
 
 PROCESSES = "WHOSWHO_PROCESSES"
+# What gloo and NCCL say where a process waits for one that is gone.
+_LOST = r"Connection (closed|reset) by peer|Broken pipe|remote process exited"
 
 Item = TypeVar("Item")
 Items = TypeVar("Items", list[Any], NDArray[np.int64])
@@ -80,9 +85,7 @@ class Team:
         """The module with its gradients summed over the processes."""
         if self.size == 1:
             return module
-        return nn.parallel.DistributedDataParallel(
-            module, broadcast_buffers=False, gradient_as_bucket_view=True
-        )
+        return nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
 def inside() -> bool:
@@ -90,27 +93,36 @@ def inside() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def run(stage: Callable[[Team], None]) -> None:
+def run(stage: Callable[[Team], None], device: str) -> None:
     """Run a stage in this process alone, or in as many as WHOSWHO_PROCESSES asks for.
 
     The number is no knob of params.yaml: how many processors a machine has changes no result.
     Where torchrun started this process by hand (on several machines), its team is joined.
+
+    Args:
+        device: as train.device names it; each process has a GPU of its own, or none has.
     """
     wanted = os.environ.get(PROCESSES, "1")
     if not wanted.isdigit() or int(wanted) < 1:
         raise UserError(f"{PROCESSES}: {wanted!r} is not a number of processes; set 1, 2, …")
     if inside():
-        with _joined() as team:
+        with _joined(device) as team:
             stage(team)
     elif wanted == "1":
         stage(Team())
-    elif torch.cuda.is_available() and int(wanted) > torch.cuda.device_count():
-        raise UserError(
-            f"{PROCESSES}: {wanted} processes, but {torch.cuda.device_count()} GPUs; set at most "
-            "one a GPU"
-        )
     else:
+        _check_gpus(device, int(wanted))
         _launch(int(wanted))
+
+
+def _check_gpus(device: str, processes: int) -> None:
+    kind = devices.kind(device)
+    gpus = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind != "cpu" and processes > gpus:
+        raise UserError(
+            f"{PROCESSES}: {processes} processes here, but {gpus} GPU{'s' * (gpus > 1)}; set at "
+            "most one a GPU, or train.device: cpu"
+        )
 
 
 def is_first() -> bool:
@@ -119,9 +131,10 @@ def is_first() -> bool:
 
 
 @contextmanager
-def _joined() -> Iterator[Team]:
+def _joined(device: str) -> Iterator[Team]:
     """The team that torchrun started this process for."""
-    on_gpus = torch.cuda.is_available()
+    _check_gpus(device, int(os.environ["LOCAL_WORLD_SIZE"]))
+    on_gpus = devices.kind(device) == "cuda"
     if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
@@ -132,6 +145,10 @@ def _joined() -> Iterator[Team]:
             nullcontext() if team.leads else redirect_stdout(nowhere),
         ):
             yield team
+    except RuntimeError as error:
+        if not re.search(_LOST, str(error)):
+            raise
+        raise SystemExit(2) from None  # another process ended, and has said why
     finally:
         distributed.destroy_process_group()
 
@@ -142,8 +159,7 @@ def _launch(processes: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores or 1) // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, workers.cores() // processes)))
     # What a process has to say of its failure it says itself.
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     logging.getLogger("torch.distributed.run").setLevel(logging.CRITICAL)
@@ -166,29 +182,44 @@ def _launch(processes: int) -> None:
         raise SystemExit(128 + int(signal.sigval)) from None
 
 
+class _Total(torch.autograd.Function):
+    """A tensor summed over the processes; its gradient is what all of them make of it."""
+
+    @staticmethod
+    def forward(_ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: Any, gradient: Tensor) -> Tensor:
+        return _Total.forward(_ctx, gradient)
+
+
+def _total(values: Tensor) -> Tensor:
+    total: Tensor = _Total.apply(values)
+    return total
+
+
 class TeamBatchNorm(nn.BatchNorm2d):
     """A batch norm that learns from the whole batch, whichever processes hold its pictures.
 
     torch's SyncBatchNorm does so on GPUs alone. Mean and variance are those of all pictures
-    (Ioffe and Szegedy 2015, arXiv:1502.03167); the sums travel through functions that hand their
-    gradients back.
+    (Ioffe and Szegedy 2015, arXiv:1502.03167).
     """
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise maps (batch, channels, height, width)."""
         if not self.training:
             return super().forward(maps)
-        from torch.distributed.nn.functional import all_reduce
-
         wide = maps.float()
         count = wide.new_tensor([wide.numel() / wide.shape[1]])
-        sums = torch.cat([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3)), count])
-        sums = all_reduce(sums)  # type: ignore[no-untyped-call]
+        sums = _total(torch.cat([wide.sum((0, 2, 3)), count]))
         total = sums[-1]
-        channels = wide.shape[1]
-        mean = sums[:channels] / total
-        # Rounding may make it less than nothing where a channel hardly varies.
-        variance = (sums[channels:-1] / total - mean.square()).clamp(min=0)
+        mean = sums[:-1] / total
+        # In a second round: squares of what is far from 0 would hide how little it varies.
+        apart = (wide - mean[:, None, None]).square().sum((0, 2, 3))
+        variance = _total(apart) / total
         with torch.no_grad():
             momentum = self.momentum or 0.1
             unbiased = variance * total / (total - 1)

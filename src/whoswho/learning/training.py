@@ -126,7 +126,7 @@ def fit(
             return tasks.head(dataset, features, shape, train, place)
         return tasks.whole(dataset, arch, trunk, shape, train, augment, unfreeze, place, crew)
 
-    with devices.repeatable(place):
+    with devices.using(place):
         task = begin(train)
         loop = _Loop(task, train, place, len(dataset.labels), crew, say)
         history = loop.run(checkpoint, on_epoch)
@@ -288,11 +288,19 @@ class _Loop:
             loss = self.cost.of(logits.float(), y) / weight
             # Gradients are averaged over the processes, and are to be summed.
             self.scaler.scale(loss * self.crew.size).backward()  # type: ignore[no-untyped-call]
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not devices.is_full(error):
+                raise
+            batch = self.train.batch
+            advice = (
+                f"try {batch // 2} with train.accumulate doubled, for steps of as many pictures"
+                if batch // 2 >= self.task.least
+                else "it is the fewest there can be: set a smaller picture.size, let fewer blocks "
+                "learn (backbone.unfreeze), or set train.device: cpu"
+            )
             raise UserError(
-                f"train.batch: {len(targets)} pictures a step do not fit into the memory of "
-                f"{self.place}; try {max(len(targets) // 2, 1)} with train.accumulate doubled, "
-                "which gives the same steps"
+                f"train.batch: {batch} pictures at once do not fit into the memory of "
+                f"{self.place}; {advice}"
             ) from None
         return loss.item(), (logits.argmax(1) == y).sum().item()
 

@@ -124,16 +124,28 @@ class Preparer:
 
 
 def to_tensor(images: Sequence[Image.Image]) -> torch.Tensor:
-    """Prepared pictures as the network's input: batch x 3 x size x size, standardised.
+    """Prepared pictures as the network's input, see `standardized`."""
+    return standardized(pixels(images))
+
+
+def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
+    """Prepared pictures as they are: batch x size x size x 3 bytes."""
+    import torch
+
+    return torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))
+
+
+def standardized(pixels: torch.Tensor) -> torch.Tensor:
+    """Pixels as the network's input, where they are: batch x 3 x size x size, 32-bit.
 
     Its memory is channels last, as the pixels came: what a convolution is fastest with.
     """
     import torch
 
-    pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
     count, height, width, _ = pixels.shape
     # Whole rows at once: three numbers at a time would take ten times as long.
-    rows = torch.from_numpy(pixels).view(count, height, width * 3).to(torch.float32)
+    rows = pixels.view(count, height, width * 3).to(torch.float32)
     scale = torch.tensor([1 / (255 * deviation) for deviation in DEVIATION]).repeat(width)
     shift = torch.tensor([-m / d for m, d in zip(MEAN, DEVIATION, strict=True)]).repeat(width)
-    return rows.mul_(scale).add_(shift).view(count, height, width, 3).permute(0, 3, 1, 2)
+    rows.mul_(scale.to(rows.device)).add_(shift.to(rows.device))
+    return rows.view(count, height, width, 3).permute(0, 3, 1, 2)

@@ -18,14 +18,15 @@ def main() -> None:
     workspace = paths.workspace()
     pictures = dataset.load(workspace / paths.DATASET)
     place = device.pick(knobs.train.device)
-    model = model_folder.load(workspace / paths.MODEL, place)
+    with device.using(place):
+        model = model_folder.load(workspace / paths.MODEL, place)
     metrics = model_folder.repeated(model.description)
     header: list[str] = []
     rows: list[dict[str, object]] = []
     judged = "test" if "test" in pictures.splits else "validation"
     heat: dict[str, list[list[float]]] = {}
     for split in (split for split in pictures.splits if split != "train"):
-        with device.repeatable(place):
+        with device.using(place):
             answers = evaluation.answer(model, pictures, split)
         found = measures.measure(
             answers.actual, answers.shares, answers.shares_uncalibrated, model.labels,
@@ -36,7 +37,7 @@ def main() -> None:
         header, more = evaluation.table(answers, pictures, model.threshold)
         rows += more
         if split == judged:
-            with device.repeatable(place):
+            with device.using(place):
                 heat = evaluation.attention(model, pictures, answers)
     with paths.fresh_folder(workspace / paths.EVALUATION) as out:
         tables.write(out / "predictions.csv", header, rows)

@@ -29,18 +29,18 @@ def main() -> None:
         state, source = weights.load(workspace / paths.BACKBONE)
         network.check_size(source.arch, pictures.picture["size"])
         trunk, width = network.trunk_from(source.arch, state)
-        with crew.fresh_folder(workspace / paths.FEATURES) as out:
+        place = device.pick(knobs.train.device)
+        with device.using(place), crew.fresh_folder(workspace / paths.FEATURES) as out:
             index = features.extract(
-                pictures, trunk, width, source.sha256, knobs.augment, out,
-                device.pick(knobs.train.device), crew,
-            )  # fmt: skip
+                pictures, trunk, width, source.sha256, knobs.augment, out, place, crew
+            )
         splits = ", ".join(
             f"{split} {facts['pictures']} x {facts['views']}"
             for split, facts in index["splits"].items()
         )
         print(f"features: {width} numbers a view in {index['precision']}; {splits}")
 
-    team.run(extract)
+    team.run(extract, knobs.train.device)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def main() -> None:
         print(f"train: {training.sentence(fitted)}")
 
     if knobs.backbone.unfreeze != 0:
-        team.run(train)
+        team.run(train, knobs.train.device)
     elif team.is_first():  # a head alone learns in seconds: there is nothing to share
         train(Team())
 
