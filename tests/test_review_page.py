@@ -633,6 +633,7 @@ def test_filters_by_section_label_reason_and_word(tab: Tab, site: Site) -> None:
     assert tab.current == "tiny.jpg dropped"
     tab.keys(" ")
     settled(lambda: site.said(), [(f"{HANGUL}/tiny.jpg", "keep", "", "")])
+    settled(lambda: tab.current, "tiny.jpg kept")  # the page hears of it after the file has it
     tab.choose("open", "yes")
     assert names() == ["nobody.jpg"]
     tab.choose("open", "")
