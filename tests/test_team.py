@@ -107,6 +107,19 @@ def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None
     assert said.count(f"{broken.name}: cannot be read") == said.count("whoswho: ") == 1
 
 
+@pytest.mark.slow
+def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
+    space = prepared(tmp_path / "space", 0)
+    with (space.path / "src/whoswho/learning/pictures.py").open("a") as module:
+        module.write(
+            "\ndef seen(self, wanted):\n    if os.environ.get('RANK') == '1':\n"
+            "        os.kill(os.getpid(), 9)\n    return plain(self, wanted)\n"
+            "plain, Pictures.seen = Pictures.seen, seen\n"
+        )
+    said = stage(space, "features", 2, code=2)
+    assert "whoswho: WHOSWHO_PROCESSES: one of 2 processes was ended from outside" in said
+
+
 @pytest.mark.parametrize("wanted", ["two", "0", "-1", ""])
 def test_a_number_of_processes_that_is_none_is_an_error(
     wanted: str, monkeypatch: pytest.MonkeyPatch

@@ -8,6 +8,7 @@ import functools
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +267,16 @@ def interrupted(at: int, seen: list[Row]) -> object:
     return on_epoch
 
 
+def same_after_a_kill(fit: Callable[..., Fitted], whole: Fitted, folder: Path, at: int) -> None:
+    """Cut a training after epoch `at` and take it up again: it ends as the whole one did."""
+    kept = Checkpoint(folder / "kept.pt", "key")
+    with pytest.raises(Cut):
+        fit(checkpoint=kept, on_epoch=interrupted(at, []))
+    resumed = fit(checkpoint=kept, say=lambda _: None)
+    assert resumed.history == whole.history
+    assert same_state(resumed, whole)
+
+
 @pytest.mark.parametrize("way", ["head", "network"])
 def test_an_interrupted_training_ends_as_if_it_had_not_been(
     way: str, dataset: Dataset, trunk: State, stored: dict[str, Features], tmp_path: Path
@@ -300,12 +311,7 @@ def test_processes_that_open_pictures_change_nothing(
     whole = fit()
     monkeypatch.setattr(pictures, "openers", lambda place: 2)
     monkeypatch.setattr(pictures, "FEW", 1)
-    kept = Checkpoint(tmp_path / "kept.pt", "key")
-    with pytest.raises(Cut):
-        fit(checkpoint=kept, on_epoch=interrupted(1, []))
-    resumed = fit(checkpoint=kept, say=lambda _: None)
-    assert same_state(whole, resumed)
-    assert whole.history == resumed.history
+    same_after_a_kill(fit, whole, tmp_path, at=1)
 
 
 def test_an_epoch_cut_before_its_checkpoint_is_done_again_once(
@@ -480,12 +486,7 @@ def test_a_gpu_gives_the_same_bytes_twice_and_after_a_kill(
         accumulate=2, clip=1.0, dropout=0.3, optimizer="adamw",
     )  # fmt: skip
     whole = fit()
-    kept = Checkpoint(tmp_path / "kept.pt", "key")
-    with pytest.raises(Cut):
-        fit(checkpoint=kept, on_epoch=interrupted(2, []))
-    resumed = fit(checkpoint=kept, say=lambda _: None)
-    assert whole.history == resumed.history
-    assert same_state(whole, resumed)
+    same_after_a_kill(fit, whole, tmp_path, at=2)
 
 
 @needs_cuda
@@ -641,12 +642,7 @@ def test_everything_at_once_resumes_to_the_same_bytes(
         )  # fmt: skip
 
     whole = fit()
-    kept = Checkpoint(tmp_path / "training.pt", "key")
-    with pytest.raises(Cut):
-        fit(checkpoint=kept, on_epoch=interrupted(2, []))
-    resumed = fit(checkpoint=kept, say=lambda _: None)
-    assert resumed.history == whole.history
-    assert same_state(resumed, whole)
+    same_after_a_kill(fit, whole, tmp_path, at=2)
 
 
 def test_sixteen_bit_fine_tuning_stays_near_thirty_two(dataset: Dataset, trunk: State) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -148,7 +149,7 @@ def _joined(device: str) -> Iterator[Team]:
     except RuntimeError as error:
         if not re.search(_LOST, str(error)):
             raise
-        raise SystemExit(2) from None  # another process ended, and has said why
+        raise SystemExit(2) from None  # another process ended; it or the launcher says why
     finally:
         distributed.destroy_process_group()
 
@@ -176,10 +177,16 @@ def _launch(processes: int) -> None:
         # As this process was called, not as its module calls itself: src/stage.py finds the code.
         elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
     except ChildFailedError as error:
+        # What the system ends cannot say why, and what waits for it has nothing to say.
+        if any(failure.exitcode == -signal.SIGKILL for failure in error.failures.values()):
+            raise UserError(
+                f"{PROCESSES}: one of {processes} processes was ended from outside, likely for "
+                "want of memory; set fewer"
+            ) from None
         first = error.get_first_failure()[1]
         raise SystemExit(first.exitcode if first.exitcode > 0 else 1) from None
-    except SignalException as signal:
-        raise SystemExit(128 + int(signal.sigval)) from None
+    except SignalException as stopped:
+        raise SystemExit(128 + int(stopped.sigval)) from None
 
 
 class _Total(torch.autograd.Function):
