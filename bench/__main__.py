@@ -22,7 +22,7 @@ PARTS = (
     "commands",
     "cleaning",
     "duplicates",
-    "trunk",
+    "backbone",
     "learning",
     "quality",
     "sweep",

@@ -22,15 +22,15 @@ from PIL import Image
 from bench.processes import Measured, stage
 from bench.workspace import REPOSITORY, copy_of_the_repository, set_params
 from whoswho import params, paths
+from whoswho.artifacts.decisions import Decision
 from whoswho.cleaning import checks, identity, people
-from whoswho.cleaning.decisions import Decision
 from whoswho.params import Clean
 from whoswho.pictures import embedding
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import Face, count
 from whoswho.pictures.opening import open_picture
 from whoswho.pictures.prepare import face_square
-from whoswho.pictures.sample import scene
+from whoswho.sample import scene
 
 CASES = REPOSITORY.parent / "shared" / "cases" / "people"
 # By eye; nobody judged the rest of the raw crawl, so what else is wrong in it counts as right.
@@ -239,7 +239,7 @@ def speed(data: Path, scratch: Path) -> None:
 
 
 def main(scratch: Path) -> None:
-    """Print a line for each measure."""
+    """Fingerprint a line for each measure."""
     if not (CASES / "sports_celebrities_truth.csv").exists():
         print(
             "cleaning: not measured; the pictures judged by eye are not in ../shared/cases/people"
@@ -247,8 +247,8 @@ def main(scratch: Path) -> None:
         return
     scratch = scratch / "cleaning"
     scratch.mkdir()
-    knobs = params.load(REPOSITORY)
-    limits, truth, data = knobs.clean, truth_of(CASES), CASES / "sports_celebrities"
+    settings = params.load_params(REPOSITORY)
+    limits, truth, data = settings.clean, truth_of(CASES), CASES / "sports_celebrities"
     if not embedding.available():
         print("not_this_person: not measured; the extra `faces` is not installed")
     found = looked_at(data, limits, scratch / "faces")
@@ -271,7 +271,7 @@ def main(scratch: Path) -> None:
         print(
             f"left to a person, {name}: {judged} of {len(decisions)} dropped by a judgement "
             f"({', '.join(f'{n} {reason}' for reason, n in counts.most_common())}), and at most "
-            f"{round(knobs.suspects.most * kept)} suspects of the {kept} kept"
+            f"{round(settings.suspects.most * kept)} suspects of the {kept} kept"
         )
     speed(data, scratch)
 

@@ -22,10 +22,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from bench.processes import measure
 from bench.workspace import REPOSITORY
-from whoswho import params
+from whoswho import params, sample
 from whoswho.cleaning import duplicates
-from whoswho.cleaning.duplicates import Families, Print, Relation
-from whoswho.pictures import sample
+from whoswho.cleaning.duplicates import Families, Fingerprint, Relation
 from whoswho.pictures.opening import open_picture
 
 CASES = REPOSITORY.parent / "shared" / "cases" / "people"
@@ -111,9 +110,9 @@ ALTERATIONS: dict[str, Alteration] = {
 }
 
 
-def related(prints: Sequence[Print]) -> list[Relation]:
+def related(prints: Sequence[Fingerprint]) -> list[Relation]:
     """The relations by the project's own params."""
-    limits = params.load(REPOSITORY).clean
+    limits = params.load_params(REPOSITORY).clean
     return duplicates.relations(
         [one.without_copies() for one in prints],
         io.BytesIO(b"".join(one.copies for one in prints)),
@@ -130,8 +129,8 @@ def families(count: int, pairs: Sequence[tuple[int, int]]) -> Families:
     return joined
 
 
-def unlike(prints: Sequence[Print], pairs: Sequence[tuple[int, int]], name: str) -> None:
-    """Print what is found in a set as it is."""
+def unlike(prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]], name: str) -> None:
+    """Fingerprint what is found in a set as it is."""
     found = related(prints)
     same = [(one.a, one.b) for one in found if one.kind != duplicates.ALIKE]
     known = families(len(prints), pairs)
@@ -145,9 +144,9 @@ def unlike(prints: Sequence[Print], pairs: Sequence[tuple[int, int]], name: str)
 
 
 def altered(
-    images: Sequence[Image.Image], prints: Sequence[Print], pairs: Sequence[tuple[int, int]]
+    images: Sequence[Image.Image], prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]]
 ) -> None:
-    """Print recall and false pairs of each alteration; equal pictures are altered once."""
+    """Fingerprint recall and false pairs of each alteration; equal pictures are altered once."""
     firsts = {one.pixels: place for place, one in reversed(list(enumerate(prints)))}
     chosen = sorted(firsts.values())
     count = len(prints)
@@ -222,7 +221,7 @@ class OneRecord(io.BytesIO):
 
 
 def hashes() -> None:
-    """Print what relating made hashes costs; run in a process of its own."""
+    """Fingerprint what relating made hashes costs; run in a process of its own."""
     dice = np.random.default_rng(0)
     made = dice.integers(0, 2**63, (2, HASHES), dtype=np.uint64)
     near = HASHES // 5
@@ -235,7 +234,7 @@ def hashes() -> None:
     grey = Image.effect_noise((64, 64), 80).convert("RGB")
     one = duplicates.fingerprint(grey)
     prints = [
-        Print(f"{place:06}", 1, int(bits), int(mirrored), b"", b"")
+        Fingerprint(f"{place:06}", 1, int(bits), int(mirrored), b"", b"")
         for place, (bits, mirrored) in enumerate(made.T)
     ]
     start = time.perf_counter()
@@ -246,7 +245,7 @@ def hashes() -> None:
 
 
 def main(scratch: Path) -> None:
-    """Print a line for each."""
+    """Fingerprint a line for each."""
     measured = measure(sys.executable, "-m", "bench.duplicates", "hashes", cwd=REPOSITORY)
     print(
         f"{HASHES} hashes related in {measured.seconds:.1f} s, with all imports, and "

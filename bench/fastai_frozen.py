@@ -1,8 +1,8 @@
-"""fastai's frozen learner on the same folders, trunk and epochs: the peer most readers know.
+"""fastai's frozen learner on the same folders, backbone and epochs: the peer most readers know.
 
-usage: python bench/fastai_frozen.py FOLDER TRUNK.safetensors EPOCHS
+usage: python bench/fastai_frozen.py FOLDER BACKBONE.safetensors EPOCHS
   FOLDER has train/<label>/* and validation/<label>/*
-  TRUNK is artifacts/backbone/weights.safetensors
+  BACKBONE is artifacts/backbone/weights.safetensors
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from fastai.vision.all import (
 from safetensors.torch import load_file
 
 
-def main(folder: Path, trunk: Path, epochs: int) -> None:
-    """Train the head with the trunk frozen, as fastai's guide does."""
+def main(folder: Path, backbone: Path, epochs: int) -> None:
+    """Train the head with the backbone frozen, as fastai's guide does."""
     loaders = ImageDataLoaders.from_folder(
         folder, train="train", valid="validation", bs=32, num_workers=0, seed=0,
         item_tfms=Resize(224, method=ResizeMethod.Squish),
@@ -34,7 +34,7 @@ def main(folder: Path, trunk: Path, epochs: int) -> None:
     learner = vision_learner(loaders, resnet50, pretrained=False, metrics=accuracy)
     # fastai numbers the children of torchvision's network, relu and maxpool included.
     names = {"0": "conv1", "1": "bn1", "4": "layer1", "5": "layer2", "6": "layer3", "7": "layer4"}
-    state = load_file(trunk)
+    state = load_file(backbone)
     body = learner.model[0]
     body.load_state_dict(
         {

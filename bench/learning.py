@@ -1,6 +1,6 @@
 """`python -m bench.learning [--pictures 1000] [--epochs 3]`: the pipeline beside the notebook.
 
-The same pictures, trunk, epochs and threads for both, drawn portraits varied to the number asked
+The same pictures, backbone, epochs and threads for both, drawn portraits varied to the number asked
 for.
 """
 
@@ -48,11 +48,11 @@ def learning(scratch: Path, count: int, epochs: int) -> None:
     measure(PROGRAMS / "whoswho", "store", cwd=workspace)
     folders = scratch / "folders"
     notebook_folders(workspace, folders)
-    trunk = workspace / "artifacts" / "backbone" / "weights.safetensors"
+    backbone = workspace / "artifacts" / "backbone" / "weights.safetensors"
 
     def peer(script: str, epochs: int) -> float:
         path = REPOSITORY / "bench" / script
-        return measure(sys.executable, path, folders, trunk, str(epochs), cwd=workspace).seconds
+        return measure(sys.executable, path, folders, backbone, str(epochs), cwd=workspace).seconds
 
     def ours(views: int, epochs: int, *, features: bool = True) -> tuple[float, float]:
         set_params(workspace, augment={"views": views}, train={"epochs": epochs})

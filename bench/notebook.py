@@ -1,12 +1,12 @@
 """The blog's notebook restated: the yardstick that `python -m bench` measures against.
 
-Whole pictures squashed to 224x224, torchvision's ResNet-50 with its trunk's gradients off but left
+Whole pictures squashed to 224x224, torchvision's ResNet-50 with its backbone's gradients off but left
 in train mode as in the notebook, head 2048-128-labels, Adam at its defaults, cross-entropy, batch
-32, every picture decoded and passed through the trunk once an epoch.
+32, every picture decoded and passed through the backbone once an epoch.
 
-usage: python bench/notebook.py FOLDER TRUNK.safetensors EPOCHS
+usage: python bench/notebook.py FOLDER BACKBONE.safetensors EPOCHS
   FOLDER has train/<label>/* and validation/<label>/*
-  TRUNK is artifacts/backbone/weights.safetensors
+  BACKBONE is artifacts/backbone/weights.safetensors
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import nn
 from torchvision import datasets, models, transforms
 
 
-def main(folder: Path, trunk: Path, epochs: int) -> None:
+def main(folder: Path, backbone: Path, epochs: int) -> None:
     """Train as the notebook does and print each epoch's losses and accuracies."""
     torch.manual_seed(0)
     to_input = [
@@ -45,7 +45,7 @@ def main(folder: Path, trunk: Path, epochs: int) -> None:
         for split, data in sets.items()
     }
     network = models.resnet50()
-    network.load_state_dict(load_file(trunk), strict=False)  # the trunk has no classifier
+    network.load_state_dict(load_file(backbone), strict=False)  # the backbone has no classifier
     network.requires_grad_(False)
     network.fc = nn.Sequential(
         nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, len(sets["train"].classes))

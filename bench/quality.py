@@ -1,8 +1,8 @@
-"""`python -m bench.quality`: how well the trunk at hand tells people apart, beside two marks.
+"""`python -m bench.quality`: how well the backbone at hand tells people apart, beside two marks.
 
 On press pictures judged by eye to show one person well (../shared/cases/people beside a checkout),
-by models that saw neither the picture nor any of its look-alikes: the trunk's features, chance,
-and dlib's face embedding, which was trained on millions of faces. A trained trunk has to reach
+by models that saw neither the picture nor any of its look-alikes: the backbone's features, chance,
+and dlib's face embedding, which was trained on millions of faces. A trained backbone has to reach
 that one's mark.
 """
 
@@ -19,8 +19,10 @@ from bench.cleaning import CASES, looked_at, truth_of
 from bench.processes import stage
 from bench.workspace import copy_of_the_repository
 from whoswho import params, paths
-from whoswho.learning import dataset, feature_files, suspects
+from whoswho.artifacts.features import load_features
+from whoswho.artifacts.split import load_dataset
 from whoswho.pictures import embedding
+from whoswho.training import suspects
 
 FOLDS = 5
 SEEDS = range(5)  # of the folds
@@ -52,10 +54,10 @@ def told_apart(
 
 
 def measure(scratch: Path) -> None:
-    """Print a line for each."""
+    """Fingerprint a line for each."""
     workspace = judged_fit(scratch)
-    pictures = dataset.load(workspace / paths.DATASET)
-    stored = feature_files.load(workspace / paths.FEATURES, pictures)
+    pictures = load_dataset(workspace / paths.DATASET)
+    stored = load_features(workspace / paths.FEATURES, pictures)
     splits = pictures.splits
     examples = [one for split in splits for one in pictures.examples[split]]
     given = np.concatenate([pictures.targets(split) for split in splits])
@@ -64,13 +66,13 @@ def measure(scratch: Path) -> None:
     source = paths.read_json(workspace / paths.BACKBONE / "source.json")
     chance = np.bincount(given).max() / len(given)
     print(f"{len(given)} pictures of {labels} people; naming the most frequent: {chance:.3f}")
-    trunk = np.concatenate([stored[split].values.mean(axis=0) for split in splits])
-    mean, spread = told_apart(trunk, given, groups, labels)
+    backbone = np.concatenate([stored[split].values.mean(axis=0) for split in splits])
+    mean, spread = told_apart(backbone, given, groups, labels)
     print(f"{source['arch']}, {source['entry']} weights: {mean:.3f} ± {spread:.3f}")
     if not embedding.available():
         print("dlib's face embedding: not measured; the extra `faces` is not installed")
         return
-    limits = params.load(workspace).clean
+    limits = params.load_params(workspace).clean
     faces = looked_at(workspace / paths.DATA, limits, workspace / paths.FACES)
     vectors = [faces[one.file].vector for one in examples]
     known = [place for place, vector in enumerate(vectors) if vector is not None]

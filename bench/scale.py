@@ -1,7 +1,7 @@
 """Memory of features, suspects and train for few and for a hundred thousand pictures.
 
 The pictures are simulated: a few small prepared files, each listed many times under a hash of its
-own, through a small trunk. What is measured is memory that cannot be given back (anonymous):
+own, through a small backbone. What is measured is memory that cannot be given back (anonymous):
 pages of a mapped file are the system's to reclaim.
 """
 
@@ -78,7 +78,7 @@ def peak(workspace: Path, stage: str) -> tuple[float, float]:
 
 
 def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
-    """Print the memory of the stages for both numbers of pictures."""
+    """Fingerprint the memory of the stages for both numbers of pictures."""
     if not Path("/proc/self/status").exists():
         print("memory of features, suspects and train: not measured; it needs Linux's /proc")
         return

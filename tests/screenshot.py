@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import browser
 from PIL import Image
+from support import browser
+from support.repository import REPOSITORY
 
-from whoswho.pictures import sample
+from whoswho import sample
 from whoswho.reviewing import server
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 TARGET = REPOSITORY / "docs" / "review.png"
 PORTRAITS = 12  # a label
 

@@ -7,18 +7,19 @@ import pytest
 import torch
 from torch import nn
 
-from whoswho.learning import attention, forward
-from whoswho.learning.network import HeadShape, Network, build_head, random_trunk, trunk_from
+from whoswho.backbone import forward
+from whoswho.backbone.network import HeadShape, Network, backbone_from, build_head, random_backbone
+from whoswho.evaluation import attention
 
 
 def network(labels: int = 3) -> Network:
-    trunk, width = trunk_from("resnet18", random_trunk("resnet18", 0))
+    backbone, width = backbone_from("resnet18", random_backbone("resnet18", 0))
     head = build_head(width, labels, HeadShape((8,), 0.0, False))
-    return Network("resnet18", forward.fold(trunk), head).eval().requires_grad_(False)
+    return Network("resnet18", forward.fold(backbone), head).eval().requires_grad_(False)
 
 
 class Places(nn.Module):
-    """A trunk whose two features are the means of the left and the right half of its last maps."""
+    """A backbone whose two features are the means of the left and the right half of its last maps."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,18 +79,18 @@ def test_the_network_is_left_as_it_was_and_maps_do_not_depend_on_the_batch() -> 
     ("arch", "places"),
     [("mobilenet_v3_small", 2), ("swin_t", 2), ("vgg11", 4), ("densenet121", 2)],
 )
-def test_other_trunks_have_their_last_maps(arch: str, places: int) -> None:
-    trunk, width = trunk_from(arch, random_trunk(arch, 0))
-    net = Network(arch, trunk, build_head(width, 3, HeadShape((), 0.0, False))).eval()
+def test_other_backbones_have_their_last_maps(arch: str, places: int) -> None:
+    backbone, width = backbone_from(arch, random_backbone(arch, 0))
+    net = Network(arch, backbone, build_head(width, 3, HeadShape((), 0.0, False))).eval()
     pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     maps = attention.heat_maps(net, pictures, [0, 1])
     assert maps.shape == (2, places, places)
     assert 0 <= maps.min() <= maps.max() <= 1
 
 
-def test_a_trunk_without_maps_lights_nothing() -> None:
-    trunk, width = trunk_from("vit_b_32", random_trunk("vit_b_32", 0))
-    net = Network("vit_b_32", trunk, build_head(width, 3, HeadShape((), 0.0, False))).eval()
+def test_a_backbone_without_maps_lights_nothing() -> None:
+    backbone, width = backbone_from("vit_b_32", random_backbone("vit_b_32", 0))
+    net = Network("vit_b_32", backbone, build_head(width, 3, HeadShape((), 0.0, False))).eval()
     assert not attention.heat_maps(net, torch.rand(1, 3, 224, 224), [0]).any()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from pipeline import Workspace, set_params
+from support.pipeline import Workspace, set_params
 from test_real_sets import NOT_PEOPLE, draw
 
 

@@ -15,18 +15,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import psutil
 import pytest
-import search_sites
-from conftest import skip_or_fail
 from ruamel.yaml import YAML
-from search_sites import Play, Site, data_url, serving
+from support import search_sites
+from support.repository import skip_or_fail
+from support.search_sites import Play, Site, data_url, serving
 
 from whoswho import tables
-from whoswho.crawl import browser, crawl, manifest, markup, results_page
+from whoswho.crawl import browser, crawl, markup, results_page
 from whoswho.crawl.google import Google
 from whoswho.crawl.image_search import ImageSearch
 from whoswho.crawl.naver import Naver
 from whoswho.crawl.results_page import Patience
 from whoswho.crawl.site import Hit, Search, SiteError
+from whoswho.dataset import manifest
 from whoswho.errors import UserError, one_line_errors
 
 BOTH = pytest.mark.parametrize("kind", [Google, Naver])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reported import HOSTILE, MISSING, workspace
+from support.reported import HOSTILE, MISSING, workspace
 
 from whoswho import paths, tables
 from whoswho.reporting import card, facts

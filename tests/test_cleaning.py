@@ -16,16 +16,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.repository import REPOSITORY
 
 from whoswho import params, paths
-from whoswho.cleaning import checks, decisions, duplicates, listing
-from whoswho.cleaning.review import Review
+from whoswho.artifacts import decisions
+from whoswho.cleaning import checks, duplicates
+from whoswho.dataset import listing
+from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 from whoswho.stages import clean as clean_stage
 from whoswho.stages import preprocess as preprocess_stage
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-DEFAULTS = params.load(REPOSITORY).clean
+DEFAULTS = params.load_params(REPOSITORY).clean
 
 
 def photograph(seed: int, size: tuple[int, int] = (320, 240)) -> Image.Image:

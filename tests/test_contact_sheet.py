@@ -11,17 +11,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import browser
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
-from reported import HANGUL, HOSTILE, LONG
+from support import browser
+from support.reported import HANGUL, HOSTILE, LONG
+from support.repository import REPOSITORY
 
 from bench.workspace import set_params
 from whoswho import paths
-from whoswho.cleaning import checks, decisions, thumbnails
-from whoswho.cleaning.decisions import KEPT, Decision
+from whoswho.artifacts import decisions
+from whoswho.artifacts.decisions import KEPT, Decision
+from whoswho.cleaning import checks, thumbnails
 from whoswho.reporting import contact_sheet
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from loopback import (
+from support.loopback import (
     QUICK,
     Reply,
     Request,
@@ -30,14 +30,14 @@ from loopback import (
 )
 
 from whoswho import cli, paths, tables
-from whoswho.cleaning import listing
-from whoswho.crawl import collection, command, crawl, forgotten, manifest
+from whoswho.crawl import collection, command, crawl
 from whoswho.crawl.collection import PUT_IN, TAKEN_OUT, Collection, alone
 from whoswho.crawl.commons import Commons
 from whoswho.crawl.crawl import Options, Source
 from whoswho.crawl.folder import Folder
 from whoswho.crawl.site import Hit, Search, SiteError
 from whoswho.crawl.transport import Transport
+from whoswho.dataset import forgotten, listing, manifest
 from whoswho.errors import UserError
 from whoswho.tables import Row
 
@@ -670,7 +670,7 @@ CRAWLER = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[3])
-from loopback import QUICK
+from support.loopback import QUICK
 from dataclasses import replace
 from whoswho.crawl import crawl
 from whoswho.crawl.site import Hit, Search

@@ -16,7 +16,8 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes
 
 import pytest
-from loopback import (
+from PIL import Image
+from support.loopback import (
     QUICK,
     Reply,
     Request,
@@ -26,12 +27,11 @@ from loopback import (
     picture,
     serving,
 )
-from PIL import Image
 
 from whoswho.crawl import addresses, download
 from whoswho.crawl.politeness import Hosts
 from whoswho.crawl.site import Hit
-from whoswho.crawl.transport import GivenUp, Limits, Transport
+from whoswho.crawl.transport import DownloadError, Limits, Transport
 from whoswho.pictures import opening
 
 
@@ -43,7 +43,7 @@ def transport() -> Iterator[Transport]:
 
 
 def why(transport: Transport, url: str, **options: str) -> str:
-    with pytest.raises(GivenUp) as caught:
+    with pytest.raises(DownloadError) as caught:
         transport.get(url, **options)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -151,7 +151,7 @@ def test_a_real_bomb_is_refused_or_known_harmless_by_its_header(cases: Path, nam
     data = (cases / "awkward" / name).read_bytes()
     try:
         found = download.picture(data)
-    except GivenUp:
+    except DownloadError:
         return
     assert found.width * found.height <= opening.MOST_PIXELS
 
@@ -164,7 +164,7 @@ def test_too_many_pixels_are_refused_without_decoding_them(
     monkeypatch.setattr(
         Image.Image, "load", lambda *_: pytest.fail("a pixel was asked for"), raising=True
     )
-    with pytest.raises(GivenUp, match="megapixels"):
+    with pytest.raises(DownloadError, match="megapixels"):
         download.picture(file.getvalue())
 
 
@@ -516,7 +516,7 @@ def test_what_is_no_picture_is_refused_with_what_it_is(
     server: Server, transport: Transport, body: bytes, said: str
 ) -> None:
     server.answers["/p.jpg"] = Reply(body, headers={"Content-Type": "image/jpeg"})
-    with pytest.raises(GivenUp) as caught:
+    with pytest.raises(DownloadError) as caught:
         download.download(Hit(1, server["/p.jpg"]), transport)
     assert said in str(caught.value)
 
@@ -546,7 +546,7 @@ def test_data_addresses_carry_their_picture(kind: str, form: str) -> None:
     ],
 )
 def test_a_bad_data_address_is_refused(url: str, said: str) -> None:
-    with pytest.raises(GivenUp, match=said):
+    with pytest.raises(DownloadError, match=said):
         download.download(Hit(1, url), Transport(QUICK))
 
 
@@ -564,7 +564,7 @@ def test_the_thumbnail_stands_in_only_where_the_picture_cannot_be_had(
     assert (small.data, small.note) == (picture(2), "thumbnail: full picture HTTP 403")
     only = download.download(Hit(1, "", server["/small"]), transport)
     assert only.note == "thumbnail: the site shows no full picture"
-    with pytest.raises(GivenUp, match="HTTP 403"):
+    with pytest.raises(DownloadError, match="HTTP 403"):
         download.download(Hit(1, server["/no"], server["/missing"]), transport)
-    with pytest.raises(GivenUp, match="no full picture"):
+    with pytest.raises(DownloadError, match="no full picture"):
         download.download(Hit(1, ""), transport)

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageOps
+from support.repository import REPOSITORY
 
 from whoswho import params
+from whoswho.artifacts.decisions import Decision
 from whoswho.cleaning import checks, duplicates, hamming, people
-from whoswho.cleaning.decisions import Decision
-from whoswho.cleaning.duplicates import Print, Relation
+from whoswho.cleaning.duplicates import Fingerprint, Relation
 from whoswho.pictures.faces import Face
 from whoswho.pictures.opening import open_picture
 
-DEFAULTS = params.load(Path(__file__).resolve().parents[1]).clean
+DEFAULTS = params.load_params(REPOSITORY).clean
 SIZE = (360, 280)
 
 
@@ -88,7 +89,7 @@ ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
 
 
 def related(
-    prints: Sequence[Print | None], bits: int = 10, least_correlation: float = 0.95
+    prints: Sequence[Fingerprint | None], bits: int = 10, least_correlation: float = 0.95
 ) -> list[Relation]:
     nothing = bytes(duplicates.RECORD.itemsize)
     store = io.BytesIO(b"".join(one.copies if one else nothing for one in prints))
@@ -106,7 +107,7 @@ def scenes() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def prints(scenes: list[Image.Image]) -> list[Print]:
+def prints(scenes: list[Image.Image]) -> list[Fingerprint]:
     return [duplicates.fingerprint(image) for image in scenes]
 
 
@@ -115,7 +116,7 @@ def prints(scenes: list[Image.Image]) -> list[Print]:
 
 @pytest.mark.parametrize("name", ALTERED)
 def test_an_altered_copy_is_the_same_photograph(
-    name: str, scenes: list[Image.Image], prints: list[Print]
+    name: str, scenes: list[Image.Image], prints: list[Fingerprint]
 ) -> None:
     copies = [duplicates.fingerprint(encoded(ALTERED[name](image))) for image in scenes]
     found = [one for one in related([*prints, *copies]) if one.kind == "near_duplicate"]
@@ -127,7 +128,7 @@ def test_an_altered_copy_is_the_same_photograph(
     assert all(("mirrored" in one.measure) == name.startswith("mirrored") for one in right)
 
 
-def test_different_pictures_are_no_copies(prints: list[Print]) -> None:
+def test_different_pictures_are_no_copies(prints: list[Fingerprint]) -> None:
     assert related(prints) == []
 
 
@@ -180,7 +181,7 @@ def test_a_chain_of_near_copies_does_not_swallow_its_ends() -> None:
     assert found.get((0, 24)) is None
 
 
-def test_of_equal_pixels_the_first_stands_for_all(prints: list[Print]) -> None:
+def test_of_equal_pixels_the_first_stands_for_all(prints: list[Fingerprint]) -> None:
     first, second = prints[:2]
     copy = duplicates.fingerprint(encoded(scene(0)))
     found = related([first, second, None, first, copy, first])
@@ -198,7 +199,9 @@ def test_nothing_to_compare() -> None:
     assert related([flat, thin, dot]) == []
 
 
-def test_order_and_names_change_nothing(scenes: list[Image.Image], prints: list[Print]) -> None:
+def test_order_and_names_change_nothing(
+    scenes: list[Image.Image], prints: list[Fingerprint]
+) -> None:
     altered = [
         duplicates.fingerprint(encoded(change(scenes[number])))
         for number, change in enumerate(ALTERED.values())
@@ -219,18 +222,22 @@ def test_order_and_names_change_nothing(scenes: list[Image.Image], prints: list[
         }
 
 
-def test_the_limits_are_the_users(scenes: list[Image.Image], prints: list[Print]) -> None:
+def test_the_limits_are_the_users(scenes: list[Image.Image], prints: list[Fingerprint]) -> None:
     pair = [prints[0], duplicates.fingerprint(marked(scenes[0]))]
     assert kinds(related(pair, 10, 0.9)) == {(0, 1): "near_duplicate"}
     assert kinds(related(pair, 0, 1.0)) == {(0, 1): "alike"}
     assert kinds(related(prints[:4], 64, 0.95)) == {}
 
 
-def test_thousands_of_copies_cost_what_thousands_of_pictures_cost(prints: list[Print]) -> None:
+def test_thousands_of_copies_cost_what_thousands_of_pictures_cost(
+    prints: list[Fingerprint],
+) -> None:
     """A site's sign for a missing picture, encoded afresh each time, in many sizes."""
     sign, other = prints[:2]
     family = [
-        Print(f"{number:05}", number, sign.bits ^ number % 3, sign.mirrored, b"", sign.copies)
+        Fingerprint(
+            f"{number:05}", number, sign.bits ^ number % 3, sign.mirrored, b"", sign.copies
+        )
         for number in range(1500)
     ]
     found = related([*family, other])
@@ -343,7 +350,7 @@ def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_picture(
         assert (there.bits, there.mirrored) == (back.mirrored, back.bits)
 
 
-def test_unrelated_scenes_have_unrelated_hashes(prints: list[Print]) -> None:
+def test_unrelated_scenes_have_unrelated_hashes(prints: list[Fingerprint]) -> None:
     distances = [(a.bits ^ b.bits).bit_count() for a, b in combinations(prints, 2)]
     assert np.mean(distances) > 25
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from support.repository import REPOSITORY
 
 from whoswho.params import Params
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SOURCE = REPOSITORY / "src"
 # What every stage stands on; a change there is a change of the language, not of a stage.
 GROUND_FLOOR = {"params", "paths", "errors", "tables", "labels"}
@@ -60,20 +60,37 @@ def closure(stage: str) -> set[str]:
     }
 
 
+def expected_deps(stage: str) -> list[str]:
+    """The modules a stage uses as dvc.yaml lists them: a folder where it uses all of it."""
+    used = closure(stage)
+    listed = set()
+    for module in used:
+        folder = module.rpartition("/")[0]
+        beside = {
+            path.relative_to(REPOSITORY).as_posix() for path in (REPOSITORY / folder).rglob("*.py")
+        }
+        whole = {path for path in beside if not path.endswith("__init__.py")} <= used
+        listed.add(folder if whole and len(beside) > 2 else module)
+    return sorted(listed)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_lists_the_modules_it_uses(stage: str) -> None:
-    listed = {dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("src/")}
-    assert listed == closure(stage)
+    listed = [dep for dep in PIPELINE["stages"][stage]["deps"] if dep.startswith("src/")]
+    expected = expected_deps(stage)
+    lines = "\n".join(f"      - {dep}" for dep in expected)
+    assert listed == expected, f"dvc.yaml should list under {stage}:\n{lines}"
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_only_the_params_it_lists(stage: str) -> None:
     listed = set(PIPELINE["stages"][stage].get("params", []))
     script = (SOURCE / "whoswho" / "stages" / f"{stage}.py").read_text(encoding="utf-8")
-    assert "knobs = params.load()\n" in script or stage == "report"  # which only validates them
+    code = script.split('"""', 2)[2]  # the docstring names params.yaml
+    assert "params = load_params()\n" in script or stage == "report"  # which only validates them
     used = {
         name if section == "backbone" or name in listed else section.rstrip("_")
-        for section, key in re.findall(r"\bknobs\.(\w+)(?:\.(\w+))?", script)
+        for section, key in re.findall(r"(?<![.\w])params\.(\w+)(?:\.(\w+))?", code)
         for name in [f"{section}.{key}"]
     }
     assert used == listed
@@ -121,14 +138,14 @@ def test_only_tracking_and_registry_import_mlflow() -> None:
     assert importing <= {
         "lifecycle/tracking.py",
         "lifecycle/registry.py",
-        "lifecycle/registered_model.py",
+        "inference/registered_model.py",
     }
 
 
 @pytest.mark.parametrize("command", ["--help", "check --help"])
 def test_help_and_params_load_neither_torch_nor_mlflow(command: str) -> None:
     code = (
-        "import sys\nfrom whoswho import cli, params\nparams.load()\n"
+        "import sys\nfrom whoswho import cli, params\nparams.load_params()\n"
         f"try:\n    cli.main({command.split()!r})\nexcept SystemExit:\n    pass\n"
         "print(sorted({'torch', 'mlflow', 'dvc', 'sklearn', 'pandas'} & set(sys.modules)))"
     )

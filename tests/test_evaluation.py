@@ -9,43 +9,44 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
-from drawn_sets import draw_set, pattern
 from PIL import Image
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
+from support.drawn_sets import draw_set, pattern
+from support.repository import REPOSITORY
 from test_features import workspace
 
 from whoswho import params, paths, tables
+from whoswho.artifacts.features import load_features
+from whoswho.artifacts.split import Dataset
+from whoswho.backbone import extraction, network, weights
 from whoswho.errors import UserError
-from whoswho.learning import (
-    calibration,
-    evaluation,
-    feature_files,
-    features,
-    measures,
-    model_folder,
-    network,
-    training,
-    weights,
-)
-from whoswho.learning.dataset import Dataset
-from whoswho.learning.model_folder import Model
+from whoswho.evaluation import judging, measures
+from whoswho.inference import model_folder
+from whoswho.inference.model_folder import Model
+from whoswho.training import calibration, training
 
 LABELS = ("None", "007", "C++", "다")
 
 
 def shares_for(predicted: list[int], certainty: float = 0.7, labels: int = 4) -> np.ndarray:
     """Probabilities with `certainty` on the predicted label and the rest spread evenly."""
-    shares = np.full((len(predicted), labels), (1 - certainty) / (labels - 1))
-    shares[np.arange(len(predicted)), predicted] = certainty
-    return shares
+    probabilities = np.full((len(predicted), labels), (1 - certainty) / (labels - 1))
+    probabilities[np.arange(len(predicted)), predicted] = certainty
+    return probabilities
 
 
-def measure(actual: list[int], shares: np.ndarray, **more: object) -> dict[str, float]:
-    knobs: dict[str, object] = {"bootstrap": 500, "bins": 10, "seed": 0, "threshold": 0.5} | more
-    threshold = knobs.pop("threshold")
-    return measures.measure(np.array(actual), shares, shares, LABELS, threshold, **knobs)  # type: ignore[arg-type]
+def measure(actual: list[int], probabilities: np.ndarray, **more: object) -> dict[str, float]:
+    settings: dict[str, object] = {
+        "bootstrap": 500,
+        "bins": 10,
+        "seed": 0,
+        "threshold": 0.5,
+    } | more
+    threshold = settings.pop("threshold")
+    return measures.measure(
+        np.array(actual), probabilities, probabilities, LABELS, threshold, **settings
+    )  # type: ignore[arg-type]
 
 
 # F2: labels that a split lacks
@@ -57,13 +58,13 @@ def test_the_measures_are_scikit_learns(seed: int) -> None:
 
     dice = np.random.default_rng(seed)
     actual = dice.integers(0, 4, 50)
-    shares = dice.dirichlet(np.ones(4) / 2, 50)
-    shares[0] = [0, 1, 0, 0]  # a certainty may be wrong
-    predicted = shares.argmax(axis=1)
-    found = measure(list(actual), shares)
+    probabilities = dice.dirichlet(np.ones(4) / 2, 50)
+    probabilities[0] = [0, 1, 0, 0]  # a certainty may be wrong
+    predicted = probabilities.argmax(axis=1)
+    found = measure(list(actual), probabilities)
     assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(actual, predicted))
     assert found["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"))
-    assert found["log_loss"] == pytest.approx(log_loss(actual, shares, labels=range(4)))
+    assert found["log_loss"] == pytest.approx(log_loss(actual, probabilities, labels=range(4)))
 
 
 def test_macro_means_say_over_how_many_labels_they_go() -> None:
@@ -83,8 +84,8 @@ def test_a_label_missing_from_the_predictions_only_still_counts() -> None:
 
 
 def test_the_numbers_of_a_split_by_hand() -> None:
-    shares = np.array([[0.6, 0.2, 0.1, 0.1], [0.3, 0.4, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
-    found = measure([0, 0, 3], shares)
+    probabilities = np.array([[0.6, 0.2, 0.1, 0.1], [0.3, 0.4, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
+    found = measure([0, 0, 3], probabilities)
     assert found["pictures"] == 3
     assert found["accuracy"] == pytest.approx(2 / 3)
     assert found["chance"] == pytest.approx(2 / 3)
@@ -92,7 +93,7 @@ def test_the_numbers_of_a_split_by_hand() -> None:
     assert found["log_loss"] == pytest.approx(-(math.log(0.6) + math.log(0.3) + math.log(0.4)) / 3)
     # Bins .6 (one right) and .4 (one right, one wrong: mean probability .4, right .5).
     assert found["ece"] == pytest.approx((abs(1 - 0.6) + abs(1 - 0.8)) / 3)
-    assert found["known_turned_away"] == pytest.approx(2 / 3)
+    assert found["false_reject_rate"] == pytest.approx(2 / 3)
     assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
 
 
@@ -112,8 +113,8 @@ def test_the_interval_is_the_percentile_bootstrap() -> None:
 
 def test_the_calibration_error_is_none_where_certainty_is_right() -> None:
     actual = [0] * 7 + [1] * 3
-    shares = shares_for([0] * 10, 0.7)
-    assert measure(actual, shares)["ece"] == pytest.approx(0, abs=1e-12)
+    probabilities = shares_for([0] * 10, 0.7)
+    assert measure(actual, probabilities)["ece"] == pytest.approx(0, abs=1e-12)
     assert measure(actual, shares_for([0] * 10, 1.0))["ece"] == pytest.approx(0.3)
 
 
@@ -139,8 +140,8 @@ def test_the_temperature_is_the_one_with_the_lowest_log_loss(sharpness: float) -
     logits, actual = made_logits(sharpness)
 
     def loss(temperature: float) -> float:
-        shares = calibration.probabilities(logits, temperature)
-        return float(-np.log(shares[np.arange(len(actual)), actual]).mean())
+        probabilities = calibration.probabilities(logits, temperature)
+        return float(-np.log(probabilities[np.arange(len(actual)), actual]).mean())
 
     best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x
     assert calibration.fit_temperature(logits, actual) == pytest.approx(best, rel=1e-3)
@@ -153,18 +154,20 @@ def test_the_temperature_stays_in_its_range() -> None:
 
 
 def test_probabilities_survive_huge_logits() -> None:
-    shares = calibration.probabilities(np.array([[1e4, -1e4]], np.float32), 0.05)
-    assert shares.tolist() == [[1.0, 0.0]]
+    probabilities = calibration.probabilities(np.array([[1e4, -1e4]], np.float32), 0.05)
+    assert probabilities.tolist() == [[1.0, 0.0]]
 
 
 @pytest.mark.parametrize("count", [1, 7, 40, 300])
-@pytest.mark.parametrize("turn_away", [0.0, 0.05, 0.3, 1.0])
-def test_the_threshold_turns_away_at_most_its_share(turn_away: float, count: int) -> None:
+@pytest.mark.parametrize("false_reject_rate", [0.0, 0.05, 0.3, 1.0])
+def test_the_threshold_turns_away_at_most_its_share(false_reject_rate: float, count: int) -> None:
     logits, _ = made_logits(1.0, count)
     surest = calibration.probabilities(logits, 1.0).max(axis=1)
-    threshold = calibration.fit_threshold(calibration.probabilities(logits, 1.0), turn_away)
+    threshold = calibration.fit_threshold(
+        calibration.probabilities(logits, 1.0), false_reject_rate
+    )
     away = int((surest < threshold).sum())
-    assert away == math.floor(turn_away * count)
+    assert away == math.floor(false_reject_rate * count)
     assert 0 < threshold <= 1
 
 
@@ -180,16 +183,16 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
         "test": {"A": 6, "C": 5},
     }  # fmt: skip
     dataset = draw_set(folder / "dataset", counts)
-    trunk = network.random_trunk("resnet18", 0)
-    body, width = network.trunk_from("resnet18", trunk)
+    backbone = network.random_backbone("resnet18", 0)
+    body, width = network.backbone_from("resnet18", backbone)
     (folder / "features").mkdir()
     augment = params.Augment(views=2, shear=2.0, scale=[0.95, 1.05], flip=0.0, seed=0)
-    features.extract(dataset, body, width, "0" * 64, augment, folder / "features")
-    recipe = params.load(REPOSITORY).train.model_copy(
+    extraction.extract(dataset, body, width, "0" * 64, augment, folder / "features")
+    recipe = params.load_params(REPOSITORY).train.model_copy(
         update={"epochs": 12, "batch": 8, "head": [32], "device": "cpu"}
     )
-    stored = feature_files.load(folder / "features", dataset, "0" * 64)
-    fitted = training.fit(dataset, "resnet18", trunk, stored, recipe, augment, 0)
+    stored = load_features(folder / "features", dataset, "0" * 64)
+    fitted = training.fit(dataset, "resnet18", backbone, stored, recipe, augment, 0)
     logits, actual = fitted.validation_logits, fitted.validation_targets
     temperature = calibration.fit_temperature(logits, actual)
     threshold = calibration.fit_threshold(calibration.probabilities(logits, temperature), 0.05)
@@ -210,20 +213,20 @@ def test_a_model_is_judged_from_pictures_by_what_is_served(
     judged: tuple[Dataset, Path], model: Model
 ) -> None:
     dataset, _ = judged
-    answers = evaluation.answer(model, dataset, "test")
+    answers = judging.answer(model, dataset, "test")
     images = [Image.open(e.path).convert("RGB") for e in dataset.examples["test"]]
-    singly = np.concatenate([evaluation.predict(model, [image]) for image in images])
-    assert answers.shares == pytest.approx(singly, abs=1e-4)
-    assert answers.shares.sum(axis=1) == pytest.approx(1)
-    assert (answers.shares.argmax(axis=1) == answers.actual).mean() > 0.9
-    assert not np.allclose(answers.shares, answers.shares_uncalibrated)
+    singly = np.concatenate([judging.predict(model, [image]) for image in images])
+    assert answers.probabilities == pytest.approx(singly, abs=1e-4)
+    assert answers.probabilities.sum(axis=1) == pytest.approx(1)
+    assert (answers.probabilities.argmax(axis=1) == answers.actual).mean() > 0.9
+    assert not np.allclose(answers.probabilities, answers.probabilities_uncalibrated)
 
 
 def test_a_stranger_gets_no_name(model: Model) -> None:
     """Field report C4: someone the model never saw, beside people it knows.
 
     The stranger looks a little like two of them. What looks like nobody may still get a sure
-    name, the more so from an untrained trunk: no threshold on a probability is proof of identity.
+    name, the more so from an untrained backbone: no threshold on a probability is proof of identity.
     """
 
     def turned_away(*kinds: float) -> float:
@@ -238,16 +241,16 @@ def test_the_table_has_a_row_a_picture_with_every_labels_probability(
     judged: tuple[Dataset, Path], model: Model
 ) -> None:
     dataset, _ = judged
-    answers = evaluation.answer(model, dataset, "test")
-    header, rows = evaluation.table(answers, dataset, 0.999)
+    answers = judging.answer(model, dataset, "test")
+    header, rows = judging.table(answers, dataset, 0.999)
     assert header == [
         "file", "split", "actual", "predicted", "unknown",
         "probability/A", "probability/B", "probability/C",
     ]  # fmt: skip
     assert [row["file"] for row in rows] == [e.file for e in dataset.examples["test"]]
-    for row, shares in zip(rows, answers.shares, strict=True):
+    for row, probabilities in zip(rows, answers.probabilities, strict=True):
         found = [row[f"probability/{label}"] for label in "ABC"]
-        assert found == shares.tolist()
+        assert found == probabilities.tolist()
         assert row["predicted"] == "ABC"[int(np.argmax(found))]
         assert row["unknown"] == int(max(found) < 0.999)
 
@@ -257,7 +260,7 @@ def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path], model:
     with pytest.raises(
         UserError, match=r"labels \(A, C, B\) are not those of the model \(A, B, C\)"
     ):
-        evaluation.answer(model, other, "test")
+        judging.answer(model, other, "test")
 
 
 @pytest.mark.parametrize("splits", [("validation", "test"), ("validation",)])
@@ -277,14 +280,14 @@ def test_the_stage_writes_numbers_for_the_splits_there_are(
     metrics = paths.read_json(root / paths.EVALUATION / "metrics.json")
     names = {
         "accuracy", "accuracy_low", "accuracy_high", "chance", "balanced_accuracy", "macro_f1",
-        "macro_f1_labels", "log_loss", "top_2", "ece", "ece_uncalibrated", "known_turned_away",
+        "macro_f1_labels", "log_loss", "top_2", "ece", "ece_uncalibrated", "false_reject_rate",
         "pictures",
     }  # fmt: skip
     assert set(metrics) == {f"{split}/{name}" for split in splits for name in names}
     assert all(type(value) in (int, float) for value in metrics.values())
     if "test" in splits:
         assert metrics["test/macro_f1_labels"] == 2  # the test split lacks label B
-        assert metrics["validation/known_turned_away"] <= 0.05
+        assert metrics["validation/false_reject_rate"] <= 0.05
     rows = tables.read(root / paths.EVALUATION / "predictions.csv")
     assert len(rows) == sum(len(dataset.examples[split]) for split in splits)
     for split in splits:
@@ -304,7 +307,7 @@ def test_measuring_needs_no_torch_at_import() -> None:
     import sys
 
     code = (
-        "import sys, whoswho.learning.measures, whoswho.learning.evaluation; "
+        "import sys, whoswho.evaluation.measures, whoswho.evaluation.judging; "
         "sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
     )
     source = str(Path(params.__file__).parents[1])
@@ -316,9 +319,11 @@ def test_torch_threads_do_not_change_the_judgement(
     judged: tuple[Dataset, Path], model: Model
 ) -> None:
     threads = torch.get_num_threads()
-    first = evaluation.answer(model, judged[0], "test").shares
+    first = judging.answer(model, judged[0], "test").probabilities
     try:
         torch.set_num_threads(threads % 2 + 1)
-        assert evaluation.answer(model, judged[0], "test").shares == pytest.approx(first, abs=1e-4)
+        assert judging.answer(model, judged[0], "test").probabilities == pytest.approx(
+            first, abs=1e-4
+        )
     finally:
         torch.set_num_threads(threads)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.repository import REPOSITORY
 
 from whoswho import params, paths
 from whoswho.cleaning import people
@@ -23,8 +24,7 @@ from whoswho.pictures.face_cache import FILE, FaceCache
 from whoswho.pictures.faces import Face
 from whoswho.stages import clean as clean_stage
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-CLEAN = params.load(REPOSITORY).clean
+CLEAN = params.load_params(REPOSITORY).clean
 HASH, OTHER = "a" * 64, "b" * 64
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from support.repository import REPOSITORY
 
-from whoswho.params import load
+from whoswho.params import load_params
 from whoswho.pictures import workers
 from whoswho.pictures.faces import (
     Face,
@@ -28,8 +29,7 @@ from whoswho.pictures.faces import (
 )
 from whoswho.pictures.opening import open_picture
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-CLEAN = load(REPOSITORY).clean
+CLEAN = load_params(REPOSITORY).clean
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def faces_counted(path: Path) -> int:
 
 @pytest.mark.slow
 def test_how_well_the_defaults_tell_portraits_from_groups(people: Path) -> None:
-    """Against 196 press pictures judged by eye; the numbers beside the knobs in params.yaml."""
+    """Against 196 press pictures judged by eye; the numbers beside the settings in params.yaml."""
     with (people.parent / "sports_celebrities_truth.csv").open(encoding="utf-8") as file:
         truth = list(csv.DictReader(file))
     found = list(workers.each(faces_counted, [people / row["file"] for row in truth], "faces"))

@@ -12,23 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from drawn_sets import draw_set
-from gpu import PLACE, needs_gpu
 from PIL import Image, ImageChops
+from support.drawn_sets import draw_set
+from support.gpu import PLACE, needs_gpu
 from torch import nn
 
 from whoswho import params, paths
+from whoswho.artifacts.features import feature_file, load_features
+from whoswho.artifacts.split import Dataset
+from whoswho.backbone import device, extraction, forward, loader, network, views
 from whoswho.errors import UserError
-from whoswho.learning import (
-    device,
-    feature_files,
-    features,
-    forward,
-    network,
-    pictures,
-    views,
-)
-from whoswho.learning.dataset import Dataset
 from whoswho.params import Augment
 from whoswho.pictures import prepare
 
@@ -49,19 +42,19 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def trunk() -> nn.Module:
-    return network.trunk_from(ARCH, network.random_trunk(ARCH, 0))[0]
+def backbone() -> nn.Module:
+    return network.backbone_from(ARCH, network.random_backbone(ARCH, 0))[0]
 
 
-def extract(dataset: Dataset, trunk: nn.Module, out: Path, augment: Augment = AUGMENT) -> None:
+def extract(dataset: Dataset, backbone: nn.Module, out: Path, augment: Augment = AUGMENT) -> None:
     place = torch.device("cpu")
     with device.using(place), paths.fresh_folder(out) as folder:
-        features.extract(dataset, trunk, WIDTH, SHA, augment, folder, place)
+        extraction.extract(dataset, backbone, WIDTH, SHA, augment, folder, place)
 
 
 @pytest.fixture
-def stored(dataset: Dataset, trunk: nn.Module, tmp_path: Path) -> Path:
-    extract(dataset, trunk, tmp_path / "features")
+def stored(dataset: Dataset, backbone: nn.Module, tmp_path: Path) -> Path:
+    extract(dataset, backbone, tmp_path / "features")
     return tmp_path / "features"
 
 
@@ -69,12 +62,12 @@ def before_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pictures be opened as they are for a GPU: in other processes, for one stream."""
     prepared = forward.prepare
 
-    def one_stream(trunk: nn.Module, place: torch.device) -> forward.Pass:
-        return dataclasses.replace(prepared(trunk, place), streams=1)
+    def one_stream(backbone: nn.Module, place: torch.device) -> forward.Pass:
+        return dataclasses.replace(prepared(backbone, place), streams=1)
 
     monkeypatch.setattr(forward, "prepare", one_stream)
-    monkeypatch.setattr(pictures, "openers", lambda place: 2)
-    monkeypatch.setattr(pictures, "FEW", 1)
+    monkeypatch.setattr(loader, "openers", lambda place: 2)
+    monkeypatch.setattr(loader, "FEW", 1)
 
 
 def same_bytes(folder: Path, other: Path) -> None:
@@ -129,7 +122,7 @@ def test_a_view_is_the_blogs_affine_map_and_mirror() -> None:
 def test_features_have_a_view_an_epoch_for_training_and_one_elsewhere(
     stored: Path, dataset: Dataset
 ) -> None:
-    loaded = feature_files.load(stored, dataset, SHA)
+    loaded = load_features(stored, dataset, SHA)
     assert {split: found.values.shape for split, found in loaded.items()} == {
         "train": (3, 11, WIDTH),
         "validation": (1, 3, WIDTH),
@@ -142,10 +135,10 @@ def test_features_have_a_view_an_epoch_for_training_and_one_elsewhere(
 
 
 def test_every_row_is_its_picture_seen_through_its_view(
-    stored: Path, dataset: Dataset, trunk: nn.Module
+    stored: Path, dataset: Dataset, backbone: nn.Module
 ) -> None:
-    values = feature_files.load(stored, dataset, SHA)
-    trunk.eval()
+    values = load_features(stored, dataset, SHA)
+    backbone.eval()
     for split, number, view in (
         ("train", 7, 0),
         ("train", 7, 2),
@@ -157,7 +150,7 @@ def test_every_row_is_its_picture_seen_through_its_view(
         if view is not None:
             image = views.apply(image, views.draw(AUGMENT, example.sha256, view))
         with torch.inference_mode():
-            expected = trunk(prepare.to_tensor([image])).numpy()[0]
+            expected = backbone(prepare.to_tensor([image])).numpy()[0]
         row = values[split].values[view or 0, number]
         assert nearness(row, expected) > 0.9995
         others = np.delete(values[split].values[view or 0], number, axis=0)
@@ -166,19 +159,19 @@ def test_every_row_is_its_picture_seen_through_its_view(
 
 
 def test_views_of_a_picture_differ(stored: Path, dataset: Dataset) -> None:
-    values = feature_files.load(stored, dataset, SHA)["train"].values
+    values = load_features(stored, dataset, SHA)["train"].values
     for first, second in ((0, 1), (1, 2), (0, 2)):
         assert (np.abs(values[first] - values[second]).mean(axis=1) > 0).all()
 
 
 def test_a_second_run_gives_the_same_bytes_with_any_number_of_streams(
-    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path
+    stored: Path, dataset: Dataset, backbone: nn.Module, tmp_path: Path
 ) -> None:
     threads = torch.get_num_threads()
     try:
         for count in (1, 3):
             torch.set_num_threads(count)
-            extract(dataset, trunk, tmp_path / "again")
+            extract(dataset, backbone, tmp_path / "again")
             same_bytes(tmp_path / "again", stored)
             assert torch.get_num_threads() == count
     finally:
@@ -186,47 +179,46 @@ def test_a_second_run_gives_the_same_bytes_with_any_number_of_streams(
 
 
 def test_processes_that_open_pictures_change_no_byte(
-    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path,
+    stored: Path, dataset: Dataset, backbone: nn.Module, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     before_a_gpu(monkeypatch)
-    extract(dataset, trunk, tmp_path / "again")
+    extract(dataset, backbone, tmp_path / "again")
     same_bytes(tmp_path / "again", stored)
 
 
 def test_a_pictures_features_do_not_depend_on_its_company(
-    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path
+    stored: Path, dataset: Dataset, backbone: nn.Module, tmp_path: Path
 ) -> None:
     chosen = dataset.examples["train"][9:2:-1]
     fewer = dataclasses.replace(dataset, examples={**dataset.examples, "train": chosen})
-    extract(fewer, trunk, tmp_path / "fewer")
-    expected = feature_files.load(stored, dataset, SHA)["train"].values[:, 9:2:-1]
+    extract(fewer, backbone, tmp_path / "fewer")
+    expected = load_features(stored, dataset, SHA)["train"].values[:, 9:2:-1]
     assert (
-        nearness(feature_files.load(tmp_path / "fewer", fewer, SHA)["train"].values, expected)
-        > 0.99999
+        nearness(load_features(tmp_path / "fewer", fewer, SHA)["train"].values, expected) > 0.99999
     )
 
 
 def test_other_seeds_draw_other_views(
-    stored: Path, dataset: Dataset, trunk: nn.Module, tmp_path: Path
+    stored: Path, dataset: Dataset, backbone: nn.Module, tmp_path: Path
 ) -> None:
-    extract(dataset, trunk, tmp_path / "other", AUGMENT.model_copy(update={"seed": 1}))
-    first, other = (feature_files.load(f, dataset, SHA) for f in (stored, tmp_path / "other"))
+    extract(dataset, backbone, tmp_path / "other", AUGMENT.model_copy(update={"seed": 1}))
+    first, other = (load_features(f, dataset, SHA) for f in (stored, tmp_path / "other"))
     assert not np.array_equal(first["train"].values, other["train"].values)
     assert np.array_equal(first["test"].values, other["test"].values)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_the_fast_pass_agrees_with_the_plain_one(
-    dtype: torch.dtype, dataset: Dataset, trunk: nn.Module
+    dtype: torch.dtype, dataset: Dataset, backbone: nn.Module
 ) -> None:
     images = [Image.open(e.path) for e in dataset.examples["train"]]
     batch = prepare.to_tensor(images)
-    ways = [forward._eager(forward.fold(trunk), torch.device("cpu"), dtype, 32, 1)]
+    ways = [forward._eager(forward.fold(backbone), torch.device("cpu"), dtype, 32, 1)]
     if torch.backends.mkldnn.is_available():
-        ways.append(forward._fused(forward.fold(trunk), dtype))
+        ways.append(forward._fused(forward.fold(backbone), dtype))
     with torch.inference_mode():
-        expected = trunk.eval()(batch).numpy()
+        expected = backbone.eval()(batch).numpy()
     for way in ways:
         found = way.run(batch)
         assert found.dtype == torch.float32
@@ -239,24 +231,24 @@ def test_the_fast_pass_agrees_on_real_pictures(cases: Path) -> None:
     files = sorted((cases / "people").rglob("*.jpg"))[::30][:6]
     images = [Image.open(file).convert("RGB").resize((224, 224)) for file in files]
     batch = prepare.to_tensor(images)
-    trunk, _ = network.trunk_from("resnet50", network.random_trunk("resnet50", 0))
+    backbone, _ = network.backbone_from("resnet50", network.random_backbone("resnet50", 0))
     with torch.inference_mode():
-        expected = trunk.eval()(batch).numpy()
-    ready = forward.prepare(trunk, torch.device("cpu"))
+        expected = backbone.eval()(batch).numpy()
+    ready = forward.prepare(backbone, torch.device("cpu"))
     assert len(files) == 6
     assert nearness(ready.run(batch).numpy(), expected) >= 0.999
 
 
 @needs_gpu
 def test_a_gpu_gives_the_processors_features_and_the_same_twice(
-    trunk: nn.Module, tmp_path: Path
+    backbone: nn.Module, tmp_path: Path
 ) -> None:
     many = draw_set(tmp_path / "set", {**COUNTS, "train": {"A": 70, "B": 80}})
     found = []
     for name, place in (("cpu", torch.device("cpu")), ("one", PLACE), ("two", PLACE)):
         with paths.fresh_folder(tmp_path / name) as folder:
-            features.extract(many, trunk, WIDTH, SHA, AUGMENT, folder, place)
-        found.append(np.load(feature_files.split_file(tmp_path / name, "train")))
+            extraction.extract(many, backbone, WIDTH, SHA, AUGMENT, folder, place)
+        found.append(np.load(feature_file(tmp_path / name, "train")))
     assert nearness(found[1], found[0]) >= 0.999
     assert np.array_equal(found[1], found[2])
 
@@ -278,21 +270,21 @@ def spoil_middle(path: Path) -> None:
 def test_a_damaged_file_is_named(spoil, stored: Path, dataset: Dataset) -> None:
     spoil(stored / "train.npy")
     with pytest.raises(UserError, match=r"train\.npy: absent or damaged; run `dvc checkout`"):
-        feature_files.load(stored, dataset, SHA)
+        load_features(stored, dataset, SHA)
 
 
-def test_features_of_other_pictures_or_another_trunk_are_refused(
+def test_features_of_other_pictures_or_another_backbone_are_refused(
     stored: Path, dataset: Dataset
 ) -> None:
-    with pytest.raises(UserError, match="another trunk"):
-        feature_files.load(stored, dataset, "1" * 64)
+    with pytest.raises(UserError, match="another backbone"):
+        load_features(stored, dataset, "1" * 64)
     shorter = {**dataset.examples, "train": dataset.examples["train"][1:]}
     with pytest.raises(UserError, match="other pictures"):
-        feature_files.load(stored, dataclasses.replace(dataset, examples=shorter), SHA)
+        load_features(stored, dataclasses.replace(dataset, examples=shorter), SHA)
 
 
 def test_a_damaged_picture_is_named_whoever_meets_it(
-    trunk: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    backbone: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset = draw_set(tmp_path / "set", {"train": {"A": 9, "B": 9}, "validation": {"A": 1}})
     broken = dataset.examples["train"][16].path
@@ -301,19 +293,19 @@ def test_a_damaged_picture_is_named_whoever_meets_it(
         if elsewhere:
             before_a_gpu(monkeypatch)
         with pytest.raises(UserError) as caught:
-            extract(dataset, trunk, tmp_path / "features")
+            extract(dataset, backbone, tmp_path / "features")
         assert re.fullmatch(rf".*{broken.name}: cannot be read .*; run `dvc .*", str(caught.value))
         assert not (tmp_path / "features").exists()
 
 
 def test_too_little_memory_is_told_in_one_line(
-    dataset: Dataset, trunk: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, backbone: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ready = forward.prepare(trunk, torch.device("cpu"))
+    ready = forward.prepare(backbone, torch.device("cpu"))
     full = dataclasses.replace(ready, run=lambda x: torch.empty(2**60))
-    monkeypatch.setattr(forward, "prepare", lambda trunk, place: full)
+    monkeypatch.setattr(forward, "prepare", lambda backbone, place: full)
     with pytest.raises(UserError, match="cpu: its memory does not suffice; end what else uses it"):
-        extract(dataset, trunk, tmp_path / "features")
+        extract(dataset, backbone, tmp_path / "features")
 
 
 def end(_self: object, _wanted: object) -> None:
@@ -333,32 +325,36 @@ def kill_an_opener(x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("way", ["ended", "no room", "killed meanwhile"])
 def test_a_process_that_is_lost_is_told_in_one_line(
-    way: str, dataset: Dataset, trunk: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str,
+    dataset: Dataset,
+    backbone: nn.Module,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before_a_gpu(monkeypatch)
     if way == "ended":
-        monkeypatch.setattr(pictures.Pictures, "seen", end)
+        monkeypatch.setattr(loader.Pictures, "seen", end)
     elif way == "no room":
         monkeypatch.setattr(torch.Tensor, "share_memory_", find_no_room)
     else:
         ready = dataclasses.replace(
-            forward.prepare(trunk, torch.device("cpu")), run=kill_an_opener, batch=2
+            forward.prepare(backbone, torch.device("cpu")), run=kill_an_opener, batch=2
         )
-        monkeypatch.setattr(forward, "prepare", lambda trunk, place: ready)
+        monkeypatch.setattr(forward, "prepare", lambda backbone, place: ready)
     with pytest.raises(UserError, match=r"artifacts/dataset: a process .* --shm-size"):
-        extract(dataset, trunk, tmp_path / "features")
+        extract(dataset, backbone, tmp_path / "features")
     assert not (tmp_path / "features").exists()
 
 
-def test_a_fine_tuned_trunk_keeps_no_features(tmp_path: Path, dataset: Dataset) -> None:
-    features.leave_empty(AUGMENT, tmp_path)
+def test_a_fine_tuned_backbone_keeps_no_features(tmp_path: Path, dataset: Dataset) -> None:
+    extraction.leave_empty(AUGMENT, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
     # Train reads the augmentation from params then; the index changes with it, so train runs.
     before = (tmp_path / "index.json").read_bytes()
-    features.leave_empty(AUGMENT.model_copy(update={"shear": 5.0}), tmp_path)
+    extraction.leave_empty(AUGMENT.model_copy(update={"shear": 5.0}), tmp_path)
     assert (tmp_path / "index.json").read_bytes() != before
     with pytest.raises(UserError, match="fine-tuned"):
-        feature_files.load(tmp_path, dataset, SHA)
+        load_features(tmp_path, dataset, SHA)
 
 
 def test_an_iterator_is_drawn_batch_by_batch_and_all_of_it() -> None:
@@ -383,7 +379,7 @@ def test_a_stage_run_writes_the_folder(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from whoswho.learning import weights
+    from whoswho.backbone import weights
     from whoswho.stages import features as stage
 
     root = workspace(tmp_path, dataset, monkeypatch)
@@ -391,7 +387,7 @@ def test_a_stage_run_writes_the_folder(
     (root / paths.BACKBONE).mkdir(parents=True)
     weights.save(root / paths.BACKBONE, state, source)
     stage.main()
-    loaded = feature_files.load(root / paths.FEATURES, dataset, source.sha256)
+    loaded = load_features(root / paths.FEATURES, dataset, source.sha256)
     assert len(loaded["train"].targets) == 11
     out = capsys.readouterr().out
     assert out.count("\n") == 1

@@ -19,17 +19,18 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
-import lifecycle_outputs as small
 import pytest
-from conftest import REPOSITORY
-from lifecycle_store import fixture_made, fixture_root  # noqa: F401
 from PIL import Image
-from pipeline import FAST, Workspace, commit
+from support import lifecycle_outputs as small
+from support.lifecycle_store import fixture_made, fixture_root  # noqa: F401
+from support.pipeline import FAST, Workspace, commit
+from support.repository import REPOSITORY
 
 from bench.workspace import environment
 from whoswho import cli, paths, tables
-from whoswho.crawl import collection, finished, forgotten, manifest
+from whoswho.crawl import collection, finished
 from whoswho.crawl.site import Search
+from whoswho.dataset import forgotten, manifest
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, holders, tracking
 from whoswho.pictures.face_cache import FaceCache

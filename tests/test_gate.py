@@ -16,7 +16,7 @@ TEST = {f"t{n}": True for n in range(100)}
 def facts(name: str = "version 2", right: int = 90, **changed: object) -> Facts:
     test = {picture: number < right for number, picture in enumerate(TEST)}
     made = Facts(
-        name=name, format=1, labels=("a", "b"), random_trunk=False,
+        name=name, format=1, labels=("a", "b"), random_backbone=False,
         train=frozenset({"p", "q"}), test=test, recall={"a": 0.9, "b": 0.8},
     )  # fmt: skip
     return replace(made, **changed)  # type: ignore[arg-type]
@@ -48,7 +48,7 @@ def test_pictures_that_only_one_of_them_was_tested_on_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"random_trunk": True}, "its trunk is random"),
+        ({"random_backbone": True}, "its backbone is random"),
         ({"test": {}}, "it has no test pictures"),
         ({"recall": {"a": 0.9, "b": 0.29}}, "recall below 0.3 of b (0.29)"),
         ({"recall": {"a": 0.9, "b": None}}, "no test picture of b"),
@@ -73,7 +73,7 @@ def test_a_champion_of_an_unknown_format_is_refused() -> None:
 
 
 def test_all_reasons_come_at_once() -> None:
-    decision = decide(facts(random_trunk=True, recall={"a": 0.1, "b": 0.2}), None, POLICY)
+    decision = decide(facts(random_backbone=True, recall={"a": 0.1, "b": 0.2}), None, POLICY)
     assert len(decision.reasons) == 2
     assert "a (0.10), b (0.20)" in decision.reasons[1]
 

@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.repository import REPOSITORY
 
-from whoswho import params, paths
+from whoswho import params, paths, sample
 from whoswho.cleaning import checks, identity, people
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.people import Looked
-from whoswho.cleaning.review import Review
-from whoswho.pictures import embedding, sample
+from whoswho.dataset.review import Review
+from whoswho.pictures import embedding
 from whoswho.pictures.faces import Face, FaceFinder
 from whoswho.pictures.opening import open_picture
 from whoswho.stages import clean as clean_stage
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-CLEAN = params.load(REPOSITORY).clean
+CLEAN = params.load_params(REPOSITORY).clean
 RATE = 0.01
 Vectors = NDArray[np.float64]
 

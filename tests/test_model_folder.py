@@ -12,11 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from whoswho import paths, tables
+from whoswho.artifacts.model import FORMAT, describe, model_digest
+from whoswho.backbone import network, weights
+from whoswho.backbone.network import HeadShape, Network
 from whoswho.errors import UserError
-from whoswho.learning import model_files, model_folder, network, weights
-from whoswho.learning.network import HeadShape, Network
-from whoswho.learning.training import Fitted
+from whoswho.inference import model_folder
 from whoswho.pictures import prepare
+from whoswho.training.training import Fitted
 
 ARCH = "resnet18"
 LABELS = ("None", "아이유", "C++")
@@ -27,14 +29,14 @@ SHAPE = HeadShape((16,), 0.2, standardize=True)
 
 
 def trained() -> Network:
-    trunk, width = network.trunk_from(ARCH, network.random_trunk(ARCH, 0))
-    for module in trunk.modules():
+    backbone, width = network.backbone_from(ARCH, network.random_backbone(ARCH, 0))
+    for module in backbone.modules():
         if isinstance(module, torch.nn.BatchNorm2d):  # as after training
             module.running_mean.uniform_(-0.1, 0.1)  # type: ignore[union-attr]
             module.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
     head = network.build_head(width, len(LABELS), SHAPE)
     head.standardize.deviation.fill_(3)  # type: ignore[union-attr, operator]
-    return Network(ARCH, trunk, head).eval()
+    return Network(ARCH, backbone, head).eval()
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,8 @@ def test_a_model_answers_as_the_network_it_was_saved_from(folder: Path, net: Net
     with torch.inference_mode():
         expected = net(prepare.to_tensor(images))
     assert model.logits(images) == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-4)
-    shares = torch.softmax(expected.double() / 1.5, dim=1).numpy()
-    assert model.probabilities(images) == pytest.approx(shares, abs=1e-5)
+    probabilities = torch.softmax(expected.double() / 1.5, dim=1).numpy()
+    assert model.probabilities(images) == pytest.approx(probabilities, abs=1e-5)
 
 
 def test_everything_about_a_model_comes_back(folder: Path) -> None:
@@ -83,7 +85,7 @@ def test_everything_about_a_model_comes_back(folder: Path) -> None:
     assert model.description["params"] == {"train.lr": 0.001}
     assert model.description["inputs"] == {"dataset": "12"}
     assert model.description["backbone"]["random"] is True
-    assert model.description["format"] == model_files.FORMAT == 1
+    assert model.description["format"] == FORMAT == 1
     assert "아이유" in (folder / "model.json").read_text(encoding="utf-8")
     rows = tables.read(folder / "history.csv", model_folder.HISTORY_COLUMNS)
     assert [row["epoch"] for row in rows] == ["1", "2"]
@@ -97,18 +99,18 @@ def test_a_model_is_three_files_of_which_none_runs(folder: Path) -> None:
 
 
 def test_the_digest_names_weights_and_description(folder: Path) -> None:
-    first = model_files.digest(folder)
-    assert first == model_files.digest(folder)
+    first = model_digest(folder)
+    assert first == model_digest(folder)
     (folder / "history.csv").write_text("other")
-    assert model_files.digest(folder) == first
+    assert model_digest(folder) == first
     described = (folder / "model.json").read_text(encoding="utf-8")
     (folder / "model.json").write_text(described.replace("0.4", "0.5"), encoding="utf-8")
-    second = model_files.digest(folder)
+    second = model_digest(folder)
     spoil(folder / "weights.safetensors")
-    assert len({first, second, model_files.digest(folder)}) == 3
+    assert len({first, second, model_digest(folder)}) == 3
     (folder / "model.json").unlink()
     with pytest.raises(UserError, match=r"model\.json: not there"):
-        model_files.digest(folder)
+        model_digest(folder)
 
 
 def spoil(path: Path) -> None:
@@ -121,7 +123,7 @@ def test_another_format_is_refused(found: object, folder: Path) -> None:
     with pytest.raises(UserError, match=rf"its format is {found}, this version reads format 1"):
         model_folder.load(folder)
     with pytest.raises(UserError, match="format"):
-        model_files.describe(folder)
+        describe(folder)
 
 
 def edit(folder: Path, **changes: object) -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from whoswho.backbone import forward, network
+from whoswho.backbone.network import HeadShape, Network, Unfreeze
 from whoswho.errors import UserError
-from whoswho.learning import forward, network
-from whoswho.learning.network import HeadShape, Network, Unfreeze
 
 ARCH = "resnet18"
 UNFREEZE: tuple[Unfreeze, ...] = (0, 1, 2, 3, 4, "all")
@@ -18,8 +18,8 @@ BLOG = HeadShape((128,), 0.0, standardize=False)
 
 
 def small_network(labels: int = 3, shape: HeadShape = BLOG) -> Network:
-    trunk, width = network.trunk_from(ARCH, network.random_trunk(ARCH, 0))
-    return Network(ARCH, trunk, network.build_head(width, labels, shape))
+    backbone, width = network.backbone_from(ARCH, network.random_backbone(ARCH, 0))
+    return Network(ARCH, backbone, network.build_head(width, labels, shape))
 
 
 def test_the_architectures_are_torchvisions_classifiers() -> None:
@@ -32,16 +32,16 @@ def test_the_architectures_are_torchvisions_classifiers() -> None:
 @pytest.mark.parametrize("arch", ["resnet-50", "wgg16", "Resnet50"])
 def test_an_unknown_architecture_is_an_error_with_names(arch: str) -> None:
     with pytest.raises(UserError, match=r"nearest: .*(resn|vgg)"):
-        network.trunk_outline(arch)
+        network.backbone_outline(arch)
 
 
 @pytest.mark.parametrize(("arch", "width"), [("resnet18", 512), ("resnext50_32x4d", 2048)])
-def test_a_trunk_gives_features_of_its_width(arch: str, width: int) -> None:
-    outline, told = network.trunk_outline(arch)
+def test_a_backbone_gives_features_of_its_width(arch: str, width: int) -> None:
+    outline, told = network.backbone_outline(arch)
     assert told == width
     assert not any(name.startswith("fc.") for name in outline)
-    trunk, _ = network.trunk_from(arch, network.random_trunk(arch, 0))
-    assert trunk.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, width)
+    backbone, _ = network.backbone_from(arch, network.random_backbone(arch, 0))
+    assert backbone.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, width)
 
 
 def test_without_standardisation_the_head_is_the_blogs() -> None:
@@ -78,9 +78,9 @@ def test_the_head_is_drawn_from_its_seed_alone() -> None:
 
 WAKING: dict[str, Callable[[Network], object]] = {
     "network": lambda net: net.train(),
-    "trunk": lambda net: net.trunk.train(),
-    "each block": lambda net: [block.train() for block in net.trunk.children()],
-    "each module": lambda net: [module.train() for module in net.trunk.modules()],
+    "backbone": lambda net: net.backbone.train(),
+    "each block": lambda net: [block.train() for block in net.backbone.children()],
+    "each module": lambda net: [module.train() for module in net.backbone.modules()],
 }
 
 
@@ -97,18 +97,20 @@ def test_frozen_blocks_hold_every_tensor_still_whatever_train_is_called(
     optimizer = torch.optim.SGD(learning, lr=0.1, weight_decay=0.1)
     net(torch.randn(4, 3, 64, 64)).square().sum().backward()
     optimizer.step()
-    learns = {name for block in network.learning_blocks(net.trunk, unfreeze) for name, _ in block}
+    learns = {
+        name for block in network.learning_blocks(net.backbone, unfreeze) for name, _ in block
+    }
     frozen = net.frozen_names()
     for name, value in net.state_dict().items():
-        block = name.split(".")[1] if name.startswith("trunk.") else "head"
+        block = name.split(".")[1] if name.startswith("backbone.") else "head"
         held = block != "head" and block not in learns
         assert (name in frozen) == held, name
         assert torch.equal(value, before[name]) == held, name
 
 
 def names_of(arch: str, unfreeze: Unfreeze) -> list[list[str]]:
-    trunk, _ = network.trunk_from(arch, network.random_trunk(arch, 0))
-    return [[name for name, _ in block] for block in network.learning_blocks(trunk, unfreeze)]
+    backbone, _ = network.backbone_from(arch, network.random_backbone(arch, 0))
+    return [[name for name, _ in block] for block in network.learning_blocks(backbone, unfreeze)]
 
 
 def test_learning_blocks_go_from_the_named_one_up() -> None:
@@ -127,7 +129,7 @@ def test_learning_blocks_go_from_the_named_one_up() -> None:
             [["features.transition3"], ["features.denseblock4", "features.norm5"]],
         ),
         ("shufflenet_v2_x0_5", 1024, [["stage4"], ["conv5"]]),
-        ("regnet_x_400mf", 400, [["trunk_output.block3"], ["trunk_output.block4"]]),
+        ("regnet_x_400mf", 400, [["backbone_output.block3"], ["backbone_output.block4"]]),
         ("efficientnet_b0", 1280, [["features.7"], ["features.8"]]),
         ("googlenet", 1024, [["inception5a"], ["inception5b"]]),
         ("swin_t", 768, [["features.6"], ["features.7", "norm"]]),
@@ -136,12 +138,14 @@ def test_learning_blocks_go_from_the_named_one_up() -> None:
 def test_other_classifiers_lose_their_head_and_learn_from_a_block_up(
     arch: str, width: int, blocks: list[list[str]]
 ) -> None:
-    state = network.random_trunk(arch, 0)
-    trunk, told = network.trunk_from(arch, {name: value.clone() for name, value in state.items()})
+    state = network.random_backbone(arch, 0)
+    backbone, told = network.backbone_from(
+        arch, {name: value.clone() for name, value in state.items()}
+    )
     assert told == width
-    net = Network(arch, trunk, network.build_head(width, 3, BLOG))
+    net = Network(arch, backbone, network.build_head(width, 3, BLOG))
     net.freeze(3)
-    learning = network.learning_blocks(net.trunk, 3)
+    learning = network.learning_blocks(net.backbone, 3)
     assert [[name for name, _ in block] for block in learning] == blocks
     net.train()
     optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
@@ -149,9 +153,9 @@ def test_other_classifiers_lose_their_head_and_learn_from_a_block_up(
     optimizer.step()
     upper = tuple(f"{name}." for block in blocks for name in block)
     frozen = net.frozen_names()
-    for name, value in net.trunk.state_dict().items():
+    for name, value in net.backbone.state_dict().items():
         held = not name.startswith(upper)
-        assert (f"trunk.{name}" in frozen) == held, name
+        assert (f"backbone.{name}" in frozen) == held, name
         if held:
             assert torch.equal(value, state[name]), name
     assert not torch.equal(net.head[-1].weight, network.build_head(width, 3, BLOG)[-1].weight)
@@ -159,10 +163,10 @@ def test_other_classifiers_lose_their_head_and_learn_from_a_block_up(
 
 def test_a_classifier_without_a_linear_head_is_an_error() -> None:
     with pytest.raises(UserError, match=r"squeezenet1_0 has no linear layer .* resnet50"):
-        network.trunk_outline("squeezenet1_0")
+        network.backbone_outline("squeezenet1_0")
 
 
-def test_a_size_that_a_trunk_cannot_take_is_an_error() -> None:
+def test_a_size_that_a_backbone_cannot_take_is_an_error() -> None:
     network.check_size("resnet18", 64)
     network.check_size("vit_b_16", 224)
     with pytest.raises(UserError, match=r"picture\.size: 64 does not fit vit_b_16 .*224"):
@@ -181,15 +185,15 @@ def test_freezing_can_be_taken_back() -> None:
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50", "resnext50_32x4d"])
 def test_folding_batch_norms_changes_nothing_but_rounding(arch: str) -> None:
-    trunk, _ = network.trunk_from(arch, network.random_trunk(arch, 0))
-    for module in trunk.modules():
+    backbone, _ = network.backbone_from(arch, network.random_backbone(arch, 0))
+    for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):  # as after training
             nn.init.uniform_(module.running_mean, -0.1, 0.1)
             nn.init.uniform_(module.running_var, 0.5, 2)
             nn.init.uniform_(module.weight, 0.5, 1)
             nn.init.uniform_(module.bias, -0.1, 0.1)
     pictures = torch.randn(2, 3, 64, 64)
-    expected = trunk.eval()(pictures).detach()
-    folded = forward.fold(trunk)
+    expected = backbone.eval()(pictures).detach()
+    folded = forward.fold(backbone)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
     assert torch.allclose(folded(pictures), expected, rtol=1e-3, atol=1e-4 * float(expected.max()))

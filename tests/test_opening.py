@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from whoswho.pictures import opening
-from whoswho.pictures.opening import Unfit, open_picture, open_with_facts
+from whoswho.pictures.opening import ImageOpenError, open_picture, open_with_facts
 
 
 def picture(width: int = 120, height: int = 80, seed: int = 0) -> Image.Image:
@@ -32,7 +32,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def reason(source: Path | bytes) -> str:
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(ImageOpenError) as caught:
         open_picture(source)
     assert caught.value.detail
     assert "\n" not in caught.value.detail
@@ -399,7 +399,7 @@ def test_the_bytes_tell_the_format(tmp_path: Path, name: str, kind: str) -> None
 def test_what_is_no_picture_says_what_it_is(tmp_path: Path, data: bytes, detail: str) -> None:
     file = tmp_path / "google_0001.jpg"
     file.write_bytes(data)
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(ImageOpenError) as caught:
         open_picture(file)
     assert (caught.value.reason, caught.value.detail) == ("not_a_picture", detail)
 
@@ -451,7 +451,7 @@ def test_bombs_are_refused_before_they_are_decoded(side: int, said: str) -> None
     bomb = bytearray(saved(Image.new("1", (8, 8)), "PNG"))
     bomb[16:24] = struct.pack(">II", side, side)
     bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
-    with pytest.raises(Unfit) as caught:
+    with pytest.raises(ImageOpenError) as caught:
         open_picture(bytes(bomb))
     assert caught.value.reason == "unreadable"
     assert f"{said} megapixels" in caught.value.detail
@@ -504,5 +504,5 @@ def test_other_modes(tmp_path: Path) -> None:
 
 
 def test_unfit_travels_between_processes() -> None:
-    unfit = pickle.loads(pickle.dumps(Unfit("truncated", "ends\nearly")))
+    unfit = pickle.loads(pickle.dumps(ImageOpenError("truncated", "ends\nearly")))
     assert (unfit.reason, unfit.detail) == ("truncated", "ends early")

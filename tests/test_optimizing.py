@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
 from sklearn.utils.class_weight import compute_class_weight
+from support.repository import REPOSITORY
 
 from whoswho import params
-from whoswho.learning import optimizing
+from whoswho.training import optimizing
 
-RECIPE = params.load(REPOSITORY).train
+RECIPE = params.load_params(REPOSITORY).train
 UNEVEN = np.array([0] * 30 + [1] * 10 + [2] * 2)
 
 
@@ -42,7 +42,7 @@ def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
 
 
 def test_a_rare_labels_mistakes_weigh_as_much_as_a_common_ones() -> None:
-    cost = optimizing.Cost(recipe(balance="weights"), UNEVEN, 4)
+    cost = optimizing.Loss(recipe(balance="weights"), UNEVEN, 4)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=UNEVEN)
     assert cost.weights[:3].numpy() == pytest.approx(expected)
     per_label = [cost.weight(UNEVEN[label == UNEVEN]) for label in range(3)]
@@ -51,7 +51,7 @@ def test_a_rare_labels_mistakes_weigh_as_much_as_a_common_ones() -> None:
 
 @pytest.mark.parametrize("balance", ["none", "weights"])
 def test_the_cost_is_torchs_mean(balance: str) -> None:
-    cost = optimizing.Cost(recipe(balance=balance, label_smoothing=0.1), UNEVEN, 3)
+    cost = optimizing.Loss(recipe(balance=balance, label_smoothing=0.1), UNEVEN, 3)
     logits = torch.randn(42, 3, generator=torch.Generator().manual_seed(0))
     targets = torch.from_numpy(UNEVEN)
     expected = torch.nn.functional.cross_entropy(
@@ -83,7 +83,7 @@ def test_without_a_sampler_an_epoch_is_every_picture_once() -> None:
         ({"patience": 3}, "patience needs a metric to watch"),
         ({"warmup": 3, "epochs": 3}, "warmup must end before the last epoch"),
         ({"balance": "weight"}, "balance"),
-        ({"trunk_decay": 0.0}, "trunk_decay"),
+        ({"backbone_decay": 0.0}, "backbone_decay"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import browser
 import pytest
-from reported import HANGUL, HOSTILE, MISSING, workspace
+from support import browser
+from support.reported import HANGUL, HOSTILE, MISSING, workspace
 
 from whoswho.reporting import facts, page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from support.repository import REPOSITORY
 
 from whoswho import params
 from whoswho.errors import UserError
@@ -15,11 +15,11 @@ GOOD = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")
 
 def load(folder: Path, text: str) -> params.Params:
     (folder / "params.yaml").write_text(text, encoding="utf-8")
-    return params.load(folder)
+    return params.load_params(folder)
 
 
 def test_the_committed_params_are_the_blogs_recipe() -> None:
-    read = params.load(REPOSITORY)
+    read = params.load_params(REPOSITORY)
     assert (read.train.epochs, read.train.batch, read.train.lr) == (3, 32, 1e-3)
     assert (read.train.head, read.picture.size, read.backbone.unfreeze) == ([128], 224, 0)
     assert read.backbone.weights == ["IMAGENET1K_V2", "random"]
@@ -60,7 +60,7 @@ def test_one_line_names_the_key_and_what_is_allowed(
 
 def test_an_absent_file_says_how_to_restore_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"not there; restore it with `git checkout params.yaml`"):
-        params.load(tmp_path)
+        params.load_params(tmp_path)
 
 
 def test_an_empty_file_and_another_encoding_are_named(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_an_empty_file_and_another_encoding_are_named(tmp_path: Path) -> None:
         load(tmp_path, "# nothing\n")
     (tmp_path / "params.yaml").write_bytes("a: 가나".encode("cp949"))
     with pytest.raises(UserError, match="not UTF-8"):
-        params.load(tmp_path)
+        params.load_params(tmp_path)
 
 
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
 
 
 def test_flatten_names_every_knob_as_in_the_file() -> None:
-    flat = params.flatten(params.load(REPOSITORY))
+    flat = params.flatten(params.load_params(REPOSITORY))
     assert flat["train.lr"] == 1e-3
     assert flat["register.when"] == "always"
     for name in flat:

@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
-from pipeline import FAST, Workspace, commit, set_params
+from support.pipeline import FAST, Workspace, commit, set_params
+from support.repository import REPOSITORY
 
 from whoswho import paths
-from whoswho.pictures import sample as drawing
+from whoswho import sample as drawing
 
 pytestmark = pytest.mark.slow
 
@@ -153,7 +153,7 @@ def test_the_summary_has_ten_lines_and_its_commands_work(sample: Workspace) -> N
     assert inactive.count(". .venv/bin/activate && ") == 3  # look, promote, yours
     (promote,) = [line for line in lines if "whoswho promote" in line]
     command = promote[promote.index("whoswho promote") :]
-    assert "--force --why" in command  # the trunk is random
+    assert "--force --why" in command  # the backbone is random
     refused = sample.run("whoswho", "promote", code=2)
     assert "random" in refused.stderr
     sample.run("sh", "-c", command)

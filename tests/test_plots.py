@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from reported import HOSTILE, LONG
+from support.reported import HOSTILE, LONG
 
 from whoswho.reporting import fonts, plots
 

@@ -12,13 +12,13 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from lifecycle_models import PICTURE, make_model
-from lifecycle_store import environment
 from PIL import Image
+from support.lifecycle_models import PICTURE, make_model
+from support.lifecycle_store import environment
 
 from whoswho.errors import UserError
-from whoswho.lifecycle import payload, predictor
-from whoswho.lifecycle.predictor import Predictor
+from whoswho.inference import payload, predictor
+from whoswho.inference.predictor import Predictor
 
 NAMES = ("장원영", "O'Neil", "None")
 
@@ -82,14 +82,14 @@ def test_many_pictures_keep_their_order_and_answer_as_alone(model: Predictor) ->
 
 def test_it_answers_what_evaluate_wrote(model: Predictor, tmp_path: Path) -> None:
     """The stored, prepared picture through evaluate; the original through predict."""
-    from whoswho.learning import evaluation
+    from whoswho.evaluation import judging
     from whoswho.pictures.prepare import PictureSettings, Preparer
 
     preparer = Preparer(PictureSettings.from_json(PICTURE))
     for seed in range(5):
         stored = tmp_path / f"{seed}.png"
         preparer.from_source(picture(seed)).image.save(stored)
-        (row,) = evaluation.predict(model.model, [Image.open(stored)])
+        (row,) = judging.predict(model.model, [Image.open(stored)])
         (answer,) = model.predict([picture(seed)])
         assert list(answer.probabilities.values()) == pytest.approx(list(row), abs=1e-6)
 

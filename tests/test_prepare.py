@@ -13,7 +13,7 @@ from torchvision.transforms import functional
 
 from whoswho.pictures import preparing
 from whoswho.pictures.faces import Face, FaceFinder, main_face
-from whoswho.pictures.opening import Unfit, open_picture
+from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import (
     DEVIATION,
     MEAN,
@@ -129,7 +129,7 @@ def test_preprocess_and_predict_see_the_same_pixels(cases: Path, tmp_path: Path)
 def test_predicting_on_a_cut_file_says_why(tmp_path: Path) -> None:
     ramp().save(tmp_path / "a.jpg")
     (tmp_path / "b.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:-2])
-    with pytest.raises(Unfit, match="truncated"):
+    with pytest.raises(ImageOpenError, match="truncated"):
         Preparer(SETTINGS).from_source(tmp_path / "b.jpg")
 
 

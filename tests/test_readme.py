@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import REPOSITORY
+from support.repository import REPOSITORY
 
 from whoswho import cli, params
 
@@ -41,7 +41,7 @@ def test_every_command_shown_is_one_the_program_takes(line: str) -> None:
 
 
 def test_every_knob_named_is_one_of_params() -> None:
-    known = set(params.flatten(params.load(REPOSITORY)))
+    known = set(params.flatten(params.load_params(REPOSITORY)))
     sections = {name.partition(".")[0] for name in known}
     for text in (ENGLISH, KOREAN):
         named = re.findall(r"(?:`|-S )(\w+\.\w+)", text)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
-from pipeline import FAST, Workspace
+from support.pipeline import FAST, Workspace
 from test_pipeline import ALL, store
 
 from whoswho import labels

@@ -8,10 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import lifecycle_outputs as small
 import pytest
-from lifecycle_models import make_model
-from lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root  # noqa: F401
+from support import lifecycle_outputs as small
+from support.lifecycle_models import make_model
+from support.lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root  # noqa: F401
+from support.repository import REPOSITORY
 
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, promotion, registry, tracking
@@ -73,7 +74,7 @@ def test_registering_is_idempotent(
     assert version.tags["model.sha256"] == small.digest(outputs)
     assert version.tags["split.sha256"] == outputs.split_digest
     assert version.tags["commit"] == "c0ffee"
-    assert version.tags["random_trunk"] == "false"
+    assert version.tags["random_backbone"] == "false"
     assert capfd.readouterr() == ("", ""), "a library's line got through"
 
 
@@ -151,14 +152,14 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
 
 def test_the_gate_stands_before_promotion(root: Path, weights: Path) -> None:
     register(root, outputs_of(root, weights, 0.1, entry="random"))
-    with pytest.raises(UserError, match="its trunk is random") as refused:
+    with pytest.raises(UserError, match="its backbone is random") as refused:
         promotion.promote("challenger", POLICY)
     assert "whoswho promote challenger --force --why" in str(refused.value)
     assert registry.versions()[0].aliases == ("challenger",)
     with pytest.raises(UserError, match="--force needs --why"):
         promotion.promote("challenger", POLICY, force=True, why=" ")
     lines = promotion.promote("challenger", POLICY, force=True, why="a first try")
-    assert lines[1].startswith("overruled: its trunk is random")
+    assert lines[1].startswith("overruled: its backbone is random")
     assert registry.log()[-1].forced
     assert "(forced): a first try" in promotion.table()[-1]
     register(root, outputs_of(root, weights, 0.2, wrong=[1, 2]))
@@ -187,7 +188,7 @@ def test_the_standing_names_a_promote_command_that_works(
 ) -> None:
     import shlex
 
-    shutil.copy(Path(__file__).parents[1] / "params.yaml", root)
+    shutil.copy(REPOSITORY / "params.yaml", root)
     for threshold, entry in ((0.1, "random"), (0.2, "IMAGENET1K_V2"), (0.3, "random")):
         outputs = outputs_of(root, weights, threshold, entry=entry)
         result = register(root, outputs)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
-from reported import workspace
+from support.reported import workspace
+from support.repository import REPOSITORY
 
 from whoswho import paths
 

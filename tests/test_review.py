@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from test_cleaning import Clean, clean, noisy, photograph, write
 
-from whoswho.cleaning import review
-from whoswho.cleaning.review import Word
+from whoswho.dataset import review
+from whoswho.dataset.review import Word
 from whoswho.errors import UserError
 from whoswho.paths import sha256 as file_hash
 

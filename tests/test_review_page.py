@@ -18,18 +18,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import browser
 import psutil
 import pytest
-from conftest import REPOSITORY
 from PIL import Image
-from reported import HANGUL, HOSTILE, LONG
+from support import browser
+from support.reported import HANGUL, HOSTILE, LONG
+from support.repository import REPOSITORY
 from test_contact_sheet import picture
 
 from bench.workspace import set_params
 from whoswho import paths, tables
-from whoswho.cleaning import decisions, review
-from whoswho.cleaning.decisions import KEPT, Decision
+from whoswho.artifacts import decisions
+from whoswho.artifacts.decisions import KEPT, Decision
+from whoswho.dataset import review
 from whoswho.errors import UserError
 from whoswho.reviewing import gallery, server, thumbnails
 
@@ -417,8 +418,8 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     finish(tmp_path, table)
     assert "come with the stage suspects" in gallery.load(tmp_path).no_suspects
     tables.write(tmp_path / gallery.SUSPECTS_TABLE, SUSPECTS, [])
-    paths.write_json(tmp_path / gallery.SUSPECTS_FACTS, {"why_none": "the trunk is random"})
-    assert gallery.load(tmp_path).no_suspects == "None listed: the trunk is random."
+    paths.write_json(tmp_path / gallery.SUSPECTS_FACTS, {"why_none": "the backbone is random"})
+    assert gallery.load(tmp_path).no_suspects == "None listed: the backbone is random."
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from whoswho import sample
 from whoswho.errors import UserError
-from whoswho.pictures import sample
-from whoswho.pictures.sample import LABELS, SampleFile, dirt, draw, plan
+from whoswho.sample import LABELS, SampleFile, dirt, draw, plan
 
 FEW = sample.FEWEST_PORTRAITS
 DIRT = {

@@ -17,14 +17,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import lifecycle_outputs as small
 import psutil
 import pytest
-from lifecycle_models import make_model
-from lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root, free_port  # noqa: F401
+from support import lifecycle_outputs as small
+from support.lifecycle_models import make_model
+from support.lifecycle_store import (  # noqa: F401
+    HANGUL,
+    environment,
+    everything,
+    fixture_made,
+    fixture_root,
+    free_port,
+)
 from test_predictor import NAMES, picture
 
-from whoswho.lifecycle import completion, predictor, promotion, registry, tracking
+from whoswho.inference import predictor
+from whoswho.lifecycle import completion, promotion, registry, tracking
 from whoswho.params import Promote
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from reported import workspace
+from support.reported import workspace
 
 from whoswho import paths, tables
 from whoswho.reporting import summary
@@ -44,14 +44,14 @@ def test_ten_aligned_lines(tmp_path: Path) -> None:
 
 
 def test_a_fallback_is_said_and_how_to_try_again(tmp_path: Path) -> None:
-    taken = said(summary.lines(workspace(tmp_path), Standing()))["trunk"]
+    taken = said(summary.lines(workspace(tmp_path), Standing()))["backbone"]
     assert "random weights" in taken
     assert "IMAGENET1K_V2 could not be had" in taken
     assert "dvc repro -f -s backbone && dvc repro" in taken
 
 
 def test_trained_weights_need_no_second_try(tmp_path: Path) -> None:
-    taken = said(summary.lines(workspace(tmp_path, fallback=False), Standing()))["trunk"]
+    taken = said(summary.lines(workspace(tmp_path, fallback=False), Standing()))["backbone"]
     assert taken == "resnet18, IMAGENET1K_V2"
 
 
@@ -88,7 +88,7 @@ def test_where_the_model_stands(
         (2, False, "whoswho ui; 2 suspect labels: whoswho review"),
         (1, False, "whoswho ui; 1 suspect label: whoswho review"),
         (0, False, "whoswho ui"),
-        (2, True, "whoswho ui"),  # a random trunk's suspicions are worth no look
+        (2, True, "whoswho ui"),  # a random backbone's suspicions are worth no look
     ],
 )
 def test_suspect_labels_are_counted(

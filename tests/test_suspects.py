@@ -11,20 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
-from drawn_sets import draw_set
 from numpy.typing import NDArray
-from reported import HOSTILE
 from ruamel.yaml import YAML
+from support.drawn_sets import draw_set
+from support.reported import HOSTILE
+from support.repository import REPOSITORY
 
 from whoswho import params, paths, tables
-from whoswho.learning import dataset, feature_files, suspects
-from whoswho.learning.dataset import Dataset, Example
-from whoswho.learning.feature_files import Features
+from whoswho.artifacts.features import Features, feature_file, write_feature_index
+from whoswho.artifacts.split import Dataset, Example, load_dataset
 from whoswho.params import Augment
+from whoswho.training import suspects
 
 WIDTH = 64
-KNOBS = params.Suspects(folds=5, most=1.0, seed=0)
+SETTINGS = params.Suspects(folds=5, most=1.0, seed=0)
 SPLITS = ("train", "validation", "test")
 
 
@@ -50,8 +50,8 @@ class Made:
     def file(self, place: int) -> str:
         return f"{self.labels[self.given[place]]}/google_{place:04}.jpg"
 
-    def find(self, knobs: params.Suspects = KNOBS) -> suspects.Found:
-        return suspects.find(*self.stored(), knobs)
+    def find(self, settings: params.Suspects = SETTINGS) -> suspects.Found:
+        return suspects.find(*self.stored(), settings)
 
     def stored(self) -> tuple[Dataset, Mapping[str, Features]]:
         examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
@@ -252,7 +252,7 @@ def workspace(tmp_path: Path) -> Path:
     pictures = draw_set(tmp_path / paths.DATASET, counts, 32)
     dice = np.random.default_rng(0)
     folder = tmp_path / paths.FEATURES
-    index: dict[str, object] = {"frozen": True, "trunk": "0" * 64, "width": 8}
+    index: dict[str, object] = {"frozen": True, "backbone": "0" * 64, "width": 8}
     facts = {}
     folder.mkdir()
     for split in pictures.splits:
@@ -260,10 +260,10 @@ def workspace(tmp_path: Path) -> Path:
         values = targets[:, None] * 3.0 + dice.normal(0, 1, (2, len(targets), 8))
         if split == "validation":
             values[:, 0] += 3.0
-        path = feature_files.split_file(folder, split)
+        path = feature_file(folder, split)
         np.save(path, values.astype(np.float32))
         facts[split] = {"views": 2, "pictures": len(targets), "sha256": paths.sha256(path)}
-    feature_files.write_index(folder, index | {"splits": facts}, pictures)
+    write_feature_index(folder, index | {"splits": facts}, pictures)
     return tmp_path
 
 
@@ -290,16 +290,16 @@ def test_the_stage_lists_it_and_writes_the_same_bytes_again(workspace: Path) -> 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
-def test_of_a_fine_tuned_trunk_it_says_that_nothing_is_kept(workspace: Path) -> None:
+def test_of_a_fine_tuned_backbone_it_says_that_nothing_is_kept(workspace: Path) -> None:
     features = workspace / paths.FEATURES
     shutil.rmtree(features)
     features.mkdir()
     augment = Augment(views=1, shear=0.0, scale=[1.0, 1.0], flip=0.0, seed=0)
-    feature_files.write_index(features, {"frozen": False, "augment": augment.model_dump()})
+    write_feature_index(features, {"frozen": False, "augment": augment.model_dump()})
     done = run(workspace)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        "suspects: none listed: the trunk is fine-tuned and no features are kept; "
+        "suspects: none listed: the backbone is fine-tuned and no features are kept; "
         "backbone.unfreeze: 0 keeps them\n"
     )
     table = workspace / paths.SUSPECTS / suspects.TABLE
@@ -336,7 +336,7 @@ def test_no_stage_learns_from_it() -> None:
 
 
 def test_the_dataset_knows_its_groups(workspace: Path) -> None:
-    loaded = dataset.load(workspace / paths.DATASET)
+    loaded = load_dataset(workspace / paths.DATASET)
     rows = {row["file"]: row["group"] for row in tables.read(loaded.folder / "split.csv")}
     assert all(
         rows[one.file] == one.group for split in loaded.splits for one in loaded.examples[split]

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from drawn_sets import draw_set
-from pipeline import FAST, Workspace
+from support.drawn_sets import draw_set
+from support.pipeline import FAST, Workspace
 
 from whoswho import tables
+from whoswho.backbone import device, process_group
 from whoswho.errors import UserError
-from whoswho.learning import device, team
 
 COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
 # Adam divides by the size of a gradient, and would make much of rounding where that is near 0.
 LEARNING = {
-    "optimizer": "sgd", "lr": 1e-3, "trunk_lr": 1e-4, "epochs": 2, "batch": 8, "accumulate": 2,
+    "optimizer": "sgd", "lr": 1e-3, "backbone_lr": 1e-4, "epochs": 2, "batch": 8, "accumulate": 2,
     "balance": "weights", "schedule": "cosine", "precision": "fp32", "device": "cpu",
 }  # fmt: skip
 
 
 def prepared(folder: Path, unfreeze: int) -> Workspace:
-    """A workspace with a drawn set and a random trunk, ready for features and train."""
+    """A workspace with a drawn set and a random backbone, ready for features and train."""
     space = Workspace(
         folder,
         backbone={**FAST["backbone"], "unfreeze": unfreeze},
@@ -74,7 +74,7 @@ def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_processes_run_the_code_of_their_own_copy(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
-    with (space.path / "src/whoswho/learning/features.py").open("a") as module:
+    with (space.path / "src/whoswho/backbone/extraction.py").open("a") as module:
         module.write(
             '\nimport os\nif "RANK" in os.environ:\n    raise SystemExit("of this copy")\n'
         )
@@ -110,7 +110,7 @@ def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
-    with (space.path / "src/whoswho/learning/pictures.py").open("a") as module:
+    with (space.path / "src/whoswho/backbone/loader.py").open("a") as module:
         module.write(
             "\ndef seen(self, wanted):\n    if os.environ.get('RANK') == '1':\n"
             "        os.kill(os.getpid(), 9)\n    return plain(self, wanted)\n"
@@ -124,9 +124,9 @@ def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
 def test_a_number_of_processes_that_is_none_is_an_error(
     wanted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(team.PROCESSES, wanted)
+    monkeypatch.setenv(process_group.PROCESSES, wanted)
     with pytest.raises(UserError, match="WHOSWHO_PROCESSES"):
-        team.run(lambda crew: None, "auto")
+        process_group.run(lambda process_group: None, "auto")
 
 
 @pytest.mark.parametrize(("kind", "gpus"), [("cuda", 2), ("mps", 1)])
@@ -141,7 +141,7 @@ def test_more_processes_than_gpus_are_an_error(
             monkeypatch.setenv(name, "3")
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     else:
-        monkeypatch.setenv(team.PROCESSES, "3")
+        monkeypatch.setenv(process_group.PROCESSES, "3")
     said = rf"WHOSWHO_PROCESSES: 3 processes here, but {gpus} GPU.*train\.device: cpu"
     with pytest.raises(UserError, match=said):
-        team.run(lambda crew: None, "auto")
+        process_group.run(lambda process_group: None, "auto")

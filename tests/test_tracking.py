@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-import lifecycle_outputs as small
 import pytest
-from lifecycle_store import (  # noqa: F401
+from support import lifecycle_outputs as small
+from support.lifecycle_store import (  # noqa: F401
     HANGUL,
     everything,
     fixture_made,

@@ -10,14 +10,15 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
-from drawn_sets import draw_set
-from lifecycle_store import environment, fixture_made, fixture_root, points  # noqa: F401
+from support.drawn_sets import draw_set
+from support.lifecycle_store import environment, fixture_made, fixture_root, points  # noqa: F401
+from support.repository import REPOSITORY
 
 from bench.workspace import set_params
 from whoswho import tables
-from whoswho.learning import model_files
-from whoswho.lifecycle import predictor, registry, tracking
+from whoswho.artifacts.model import model_digest
+from whoswho.inference import predictor
+from whoswho.lifecycle import registry, tracking
 
 pytestmark = pytest.mark.slow
 LABELS = ("C++", "None", "장원영")
@@ -76,7 +77,7 @@ def test_from_training_to_a_registered_version(workspace: Path) -> None:
     store = tracking.open_store(workspace)
     (found,) = store.client.search_runs([store.experiment_id])
     assert found.info.status == "FINISHED"
-    digest = model_files.digest(workspace / "artifacts" / "model")
+    digest = model_digest(workspace / "artifacts" / "model")
     tags = found.data.tags
     assert tags["model.sha256"] == digest
     assert tags["backbone"] == "random"
@@ -98,7 +99,7 @@ def test_from_training_to_a_registered_version(workspace: Path) -> None:
     assert (workspace / "artifacts" / "registered.json").read_bytes() == written
     (version,) = registry.versions(store)
     assert version.run_id == found.info.run_id
-    assert version.tags["random_trunk"] == "true"
+    assert version.tags["random_backbone"] == "true"
 
 
 def test_the_registered_version_answers_as_evaluate_did(workspace: Path) -> None:

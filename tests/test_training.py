@@ -14,36 +14,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY
-from drawn_sets import draw_set
-from gpu import PLACE, needs_cuda, needs_gpu
 from safetensors.torch import save
+from support.drawn_sets import draw_set
+from support.gpu import PLACE, needs_cuda, needs_gpu
+from support.repository import REPOSITORY
 from torch import nn
 
 from whoswho import params
+from whoswho.artifacts.features import Features, load_features
+from whoswho.artifacts.split import Dataset
+from whoswho.backbone import device, extraction, loader, network
+from whoswho.backbone.network import State, Unfreeze
+from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import UserError
-from whoswho.learning import (
-    device,
-    feature_files,
-    features,
-    network,
-    optimizers,
-    optimizing,
-    pictures,
-    tasks,
-    training,
-)
-from whoswho.learning.checkpoint import Checkpoint
-from whoswho.learning.dataset import Dataset
-from whoswho.learning.feature_files import Features
-from whoswho.learning.network import State, Unfreeze
-from whoswho.learning.optimizers import Kind, Optimizer
-from whoswho.learning.team import Team
-from whoswho.learning.training import Fitted, Row
+from whoswho.training import optimizers, optimizing, tasks, training
+from whoswho.training.checkpoint import Checkpoint
+from whoswho.training.optimizers import Kind, Optimizer
+from whoswho.training.training import Fitted, Row
 
 ARCH = "resnet18"
 AUGMENT = params.Augment(views=2, shear=10.0, scale=[0.8, 1.2], flip=0.5, seed=0)
-RECIPE = params.load(REPOSITORY).train.model_copy(update={"device": "cpu", "precision": "fp32"})
+RECIPE = params.load_params(REPOSITORY).train.model_copy(
+    update={"device": "cpu", "precision": "fp32"}
+)
 UNFREEZE: tuple[Unfreeze, ...] = (0, 1, 2, 3, 4, "all")
 K_BATCHES_AND_ONE = {"train": {"A": 5, "B": 4}, "validation": {"A": 2, "B": 2}}
 
@@ -55,13 +48,13 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def trunk() -> State:
-    return network.random_trunk(ARCH, 0)
+def backbone() -> State:
+    return network.random_backbone(ARCH, 0)
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Features]:
-    """Features as a trunk gives them, 65 pictures of three labels seen twice."""
+    """Features as a backbone gives them, 65 pictures of three labels seen twice."""
     dice = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("features")
     found = {}
@@ -78,21 +71,23 @@ def three_labels() -> Dataset:
     return Dataset(Path("artifacts/dataset"), ("A", "B", "C"), {}, {})
 
 
-def fit_head(stored: dict[str, Features], **knobs: object) -> Fitted:
-    recipe = RECIPE.model_copy(update={k: v for k, v in knobs.items() if k in RECIPE.model_fields})
-    more = {k: v for k, v in knobs.items() if k not in RECIPE.model_fields}
+def fit_head(stored: dict[str, Features], **settings: object) -> Fitted:
+    recipe = RECIPE.model_copy(
+        update={k: v for k, v in settings.items() if k in RECIPE.model_fields}
+    )
+    more = {k: v for k, v in settings.items() if k not in RECIPE.model_fields}
     return training.fit(three_labels(), ARCH, {}, stored, recipe, AUGMENT, 0, **more)  # type: ignore[arg-type]
 
 
 def fit_network(
-    dataset: Dataset, trunk: State, unfreeze: Unfreeze, batch: int = 4, **knobs: object
+    dataset: Dataset, backbone: State, unfreeze: Unfreeze, batch: int = 4, **settings: object
 ) -> Fitted:
     recipe = RECIPE.model_copy(
-        update={"batch": batch, "epochs": 2, "trunk_lr": 0.01}
-        | {k: v for k, v in knobs.items() if k in RECIPE.model_fields}
+        update={"batch": batch, "epochs": 2, "backbone_lr": 0.01}
+        | {k: v for k, v in settings.items() if k in RECIPE.model_fields}
     )
-    more = {k: v for k, v in knobs.items() if k not in RECIPE.model_fields}
-    return training.fit(dataset, ARCH, trunk, None, recipe, AUGMENT, unfreeze, **more)  # type: ignore[arg-type]
+    more = {k: v for k, v in settings.items() if k not in RECIPE.model_fields}
+    return training.fit(dataset, ARCH, backbone, None, recipe, AUGMENT, unfreeze, **more)  # type: ignore[arg-type]
 
 
 def same_state(first: Fitted, second: Fitted) -> bool:
@@ -100,7 +95,7 @@ def same_state(first: Fitted, second: Fitted) -> bool:
 
 
 def learning_names(unfreeze: Unfreeze) -> tuple[str, ...]:
-    """Starts of the names, in a ResNet's trunk, of what learns."""
+    """Starts of the names, in a ResNet's backbone, of what learns."""
     if unfreeze == "all":
         return ("",)
     return tuple(f"layer{n}." for n in range(int(unfreeze), 5)) if unfreeze else ()
@@ -161,20 +156,20 @@ def test_standardised_features_learn_where_the_blogs_head_hardly_does(
 def test_moments_are_those_of_all_rows_and_a_constant_stays_finite() -> None:
     rows = np.random.default_rng(0).normal(5, 2, (5000, 3)).astype(np.float32)
     rows[:, 1] = 7
-    mean, deviation = tasks.moments(iter([rows[:4500], rows[4500:]]))
+    mean, deviation = tasks.mean_and_std(iter([rows[:4500], rows[4500:]]))
     assert mean.numpy() == pytest.approx(rows.mean(axis=0), rel=1e-5)
     assert deviation.numpy() == pytest.approx([rows[:, 0].std(), 1, rows[:, 2].std()], rel=1e-4)
 
 
-def test_the_fitted_network_is_trunk_and_head_and_says_what_it_said_of_validation(
-    dataset: Dataset, trunk: State, tmp_path: Path
+def test_the_fitted_network_is_backbone_and_head_and_says_what_it_said_of_validation(
+    dataset: Dataset, backbone: State, tmp_path: Path
 ) -> None:
-    body, width = network.trunk_from(ARCH, trunk)
-    features.extract(dataset, body, width, "0" * 64, AUGMENT, tmp_path)
-    stored = feature_files.load(tmp_path, dataset, "0" * 64)
-    fitted = training.fit(dataset, ARCH, trunk, stored, RECIPE, AUGMENT, 0)
-    assert {name for name in fitted.state if name.startswith("trunk.")} == {
-        f"trunk.{name}" for name in trunk
+    body, width = network.backbone_from(ARCH, backbone)
+    extraction.extract(dataset, body, width, "0" * 64, AUGMENT, tmp_path)
+    stored = load_features(tmp_path, dataset, "0" * 64)
+    fitted = training.fit(dataset, ARCH, backbone, stored, RECIPE, AUGMENT, 0)
+    assert {name for name in fitted.state if name.startswith("backbone.")} == {
+        f"backbone.{name}" for name in backbone
     }
     head = network.build_head(width, 2, fitted.shape)
     head.load_state_dict(
@@ -191,23 +186,25 @@ def test_the_fitted_network_is_trunk_and_head_and_says_what_it_said_of_validatio
 
 @pytest.mark.parametrize("unfreeze", UNFREEZE)
 def test_frozen_tensors_equal_the_backbone_file_after_training(
-    unfreeze: Unfreeze, dataset: Dataset, trunk: State, stored: dict[str, Features]
+    unfreeze: Unfreeze, dataset: Dataset, backbone: State, stored: dict[str, Features]
 ) -> None:
-    before = {name: value.clone() for name, value in trunk.items()}
+    before = {name: value.clone() for name, value in backbone.items()}
     if unfreeze == 0:
-        fitted = training.fit(three_labels(), ARCH, trunk, stored, RECIPE, AUGMENT, 0)
+        fitted = training.fit(three_labels(), ARCH, backbone, stored, RECIPE, AUGMENT, 0)
     else:
-        fitted = fit_network(dataset, trunk, unfreeze)
+        fitted = fit_network(dataset, backbone, unfreeze)
     learns = learning_names(unfreeze)
     for name, value in before.items():
-        assert torch.equal(trunk[name], value), f"{name}: training changed the caller's trunk"
-        same = torch.equal(fitted.state[f"trunk.{name}"], value)
+        assert torch.equal(backbone[name], value), (
+            f"{name}: training changed the caller's backbone"
+        )
+        same = torch.equal(fitted.state[f"backbone.{name}"], value)
         assert same == (not name.startswith(learns)), name
 
 
 @pytest.mark.parametrize("batch", [1, 4, 8, 9, 32])
 def test_every_picture_is_learned_from_whatever_the_batch(
-    batch: int, dataset: Dataset, trunk: State, monkeypatch: pytest.MonkeyPatch
+    batch: int, dataset: Dataset, backbone: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The last block of a ResNet sees one place of a picture of 32 pixels: a batch norm that learns
     # there raises on a single picture.
@@ -219,7 +216,7 @@ def test_every_picture_is_learned_from_whatever_the_batch(
         return plain(module, x)
 
     monkeypatch.setattr(training, "_forward", counting)
-    fitted = fit_network(dataset, trunk, 4, batch, epochs=1)
+    fitted = fit_network(dataset, backbone, 4, batch, epochs=1)
     assert sum(sizes) == 9
     assert (1 in sizes) == (batch == 1)
     assert math.isfinite(fitted.history[0]["train/loss"])
@@ -250,8 +247,8 @@ def test_training_twice_gives_the_same_bytes_and_another_seed_does_not(
     assert not same_state(first, fit_head(stored, dropout=0.3, seed=1))
 
 
-def test_fine_tuning_twice_gives_the_same_bytes(dataset: Dataset, trunk: State) -> None:
-    assert same_state(fit_network(dataset, trunk, 3), fit_network(dataset, trunk, 3))
+def test_fine_tuning_twice_gives_the_same_bytes(dataset: Dataset, backbone: State) -> None:
+    assert same_state(fit_network(dataset, backbone, 3), fit_network(dataset, backbone, 3))
 
 
 class Cut(BaseException):
@@ -279,12 +276,12 @@ def same_after_a_kill(fit: Callable[..., Fitted], whole: Fitted, folder: Path, a
 
 @pytest.mark.parametrize("way", ["head", "network"])
 def test_an_interrupted_training_ends_as_if_it_had_not_been(
-    way: str, dataset: Dataset, trunk: State, stored: dict[str, Features], tmp_path: Path
+    way: str, dataset: Dataset, backbone: State, stored: dict[str, Features], tmp_path: Path
 ) -> None:
     def fit(**more: object) -> Fitted:
         if way == "head":
             return fit_head(stored, epochs=4, dropout=0.3, **more)
-        return fit_network(dataset, trunk, 4, epochs=4, dropout=0.3, **more)
+        return fit_network(dataset, backbone, 4, epochs=4, dropout=0.3, **more)
 
     whole = fit()
     kept = Checkpoint(tmp_path / "kept" / "training.pt", "key")
@@ -305,12 +302,12 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
 
 
 def test_processes_that_open_pictures_change_nothing(
-    dataset: Dataset, trunk: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Dataset, backbone: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fit = functools.partial(fit_network, dataset, trunk, 4, epochs=3, dropout=0.3)
+    fit = functools.partial(fit_network, dataset, backbone, 4, epochs=3, dropout=0.3)
     whole = fit()
-    monkeypatch.setattr(pictures, "openers", lambda place: 2)
-    monkeypatch.setattr(pictures, "FEW", 1)
+    monkeypatch.setattr(loader, "openers", lambda place: 2)
+    monkeypatch.setattr(loader, "FEW", 1)
     same_after_a_kill(fit, whole, tmp_path, at=1)
 
 
@@ -439,13 +436,13 @@ def test_an_absent_device_is_named() -> None:
 # On a GPU
 
 # Rates so small that two ways of computing answer with the same weights.
-STILL = {"epochs": 1, "lr": 1e-9, "trunk_lr": 1e-9}
+STILL = {"epochs": 1, "lr": 1e-9, "backbone_lr": 1e-9}
 
 
 @needs_gpu
 def test_a_gpu_learns_a_head_as_the_processor_does(stored: dict[str, Features]) -> None:
-    knobs: dict[str, object] = {"epochs": 5, "dropout": 0.0, "clip": 1.0}
-    here, there = (fit_head(stored, device=place, **knobs) for place in ("cpu", PLACE.type))
+    settings: dict[str, object] = {"epochs": 5, "dropout": 0.0, "clip": 1.0}
+    here, there = (fit_head(stored, device=place, **settings) for place in ("cpu", PLACE.type))
     for one, other in zip(here.history, there.history, strict=True):
         assert other == pytest.approx(one, rel=1e-3)
     assert there.validation_logits == pytest.approx(here.validation_logits, rel=1e-2, abs=1e-2)
@@ -453,11 +450,11 @@ def test_a_gpu_learns_a_head_as_the_processor_does(stored: dict[str, Features]) 
 
 
 @needs_gpu
-def test_a_gpu_fine_tunes_as_the_processor_does(tmp_path: Path, trunk: State) -> None:
+def test_a_gpu_fine_tunes_as_the_processor_does(tmp_path: Path, backbone: State) -> None:
     # Batch norms over many places do not magnify rounding, nor does SGD.
     many = draw_set(tmp_path, {"train": {"A": 16, "B": 16}, "validation": {"A": 4, "B": 4}}, 96)
     fit = functools.partial(
-        fit_network, many, trunk, 3, batch=16, optimizer="sgd", lr=1e-3, trunk_lr=1e-4,
+        fit_network, many, backbone, 3, batch=16, optimizer="sgd", lr=1e-3, backbone_lr=1e-4,
         dropout=0.0, standardize=False,
     )  # fmt: skip
     here, there = (fit(device=place) for place in ("cpu", PLACE.type))
@@ -468,10 +465,10 @@ def test_a_gpu_fine_tunes_as_the_processor_does(tmp_path: Path, trunk: State) ->
 @needs_gpu
 @pytest.mark.parametrize(("precision", "near"), [("fp32", 0.02), ("bf16", 0.05), ("fp16", 0.02)])
 def test_a_gpu_of_any_precision_stays_near_the_processor(
-    precision: str, near: float, dataset: Dataset, trunk: State
+    precision: str, near: float, dataset: Dataset, backbone: State
 ) -> None:
-    here = fit_network(dataset, trunk, 4, **STILL)
-    there = fit_network(dataset, trunk, 4, device=PLACE.type, precision=precision, **STILL)
+    here = fit_network(dataset, backbone, 4, **STILL)
+    there = fit_network(dataset, backbone, 4, device=PLACE.type, precision=precision, **STILL)
     assert there.validation_logits == pytest.approx(here.validation_logits, abs=near)
     assert {value.dtype for value in there.state.values()} == {torch.float32, torch.int64}
 
@@ -479,10 +476,10 @@ def test_a_gpu_of_any_precision_stays_near_the_processor(
 @needs_cuda
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_a_gpu_gives_the_same_bytes_twice_and_after_a_kill(
-    precision: str, dataset: Dataset, trunk: State, tmp_path: Path
+    precision: str, dataset: Dataset, backbone: State, tmp_path: Path
 ) -> None:
     fit = functools.partial(
-        fit_network, dataset, trunk, 3, device="cuda", precision=precision, epochs=3,
+        fit_network, dataset, backbone, 3, device="cuda", precision=precision, epochs=3,
         accumulate=2, clip=1.0, dropout=0.3, optimizer="adamw",
     )  # fmt: skip
     whole = fit()
@@ -490,7 +487,7 @@ def test_a_gpu_gives_the_same_bytes_twice_and_after_a_kill(
 
 
 @needs_cuda
-def test_a_full_gpu_names_a_batch_to_try(tmp_path: Path, trunk: State) -> None:
+def test_a_full_gpu_names_a_batch_to_try(tmp_path: Path, backbone: State) -> None:
     many = draw_set(tmp_path, {"train": {"A": 64, "B": 64}, "validation": {"A": 1, "B": 1}}, 160)
     torch.cuda.empty_cache()
     # The network and its gradients fit, what a step of so many pictures keeps does not.
@@ -498,7 +495,7 @@ def test_a_full_gpu_names_a_batch_to_try(tmp_path: Path, trunk: State) -> None:
     torch.cuda.set_per_process_memory_fraction(held / torch.cuda.mem_get_info()[1])
     try:
         with pytest.raises(UserError, match=r"train\.batch: 128 pictures .* cuda:0; try 64 with"):
-            fit_network(many, trunk, "all", batch=128, device="cuda", standardize=False)
+            fit_network(many, backbone, "all", batch=128, device="cuda", standardize=False)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
 
@@ -506,11 +503,11 @@ def test_a_full_gpu_names_a_batch_to_try(tmp_path: Path, trunk: State) -> None:
 # Ways of learning
 
 
-def test_lower_blocks_learn_more_slowly(dataset: Dataset, trunk: State) -> None:
-    recipe = RECIPE.model_copy(update={"trunk_lr": 0.01, "trunk_decay": 0.1, "lr": 0.003})
+def test_lower_blocks_learn_more_slowly(dataset: Dataset, backbone: State) -> None:
+    recipe = RECIPE.model_copy(update={"backbone_lr": 0.01, "backbone_decay": 0.1, "lr": 0.003})
     shape = network.HeadShape((128,), 0.0, True)
     task = tasks.whole(
-        dataset, ARCH, trunk, shape, recipe, AUGMENT, "all", torch.device("cpu"), Team()
+        dataset, ARCH, backbone, shape, recipe, AUGMENT, "all", torch.device("cpu"), ProcessGroup()
     )
     rates = [group["lr"] for group in task.groups]
     assert rates == pytest.approx([1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-3])
@@ -562,7 +559,7 @@ def test_training_a_head_does_not_wait_for_torch_compile() -> None:
     script = """
 import sys, torch
 from torch import nn
-from whoswho.learning.optimizers import Optimizer
+from whoswho.training.optimizers import Optimizer
 layer = nn.Linear(2, 2)
 for kind in ("adam", "adamw", "sgd"):
     layer(torch.ones(1, 2)).sum().backward()
@@ -632,11 +629,11 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_rest(
 
 
 def test_everything_at_once_resumes_to_the_same_bytes(
-    dataset: Dataset, trunk: State, tmp_path: Path
+    dataset: Dataset, backbone: State, tmp_path: Path
 ) -> None:
     def fit(**more: object) -> Fitted:
         return fit_network(
-            dataset, trunk, 3, epochs=4, optimizer="sgd", schedule="cosine", warmup=1.5,
+            dataset, backbone, 3, epochs=4, optimizer="sgd", schedule="cosine", warmup=1.5,
             clip=1.0, label_smoothing=0.1, balance="sampler", accumulate=2, dropout=0.2,
             keep="validation/loss", precision="bf16", weight_decay=0.01, **more,
         )  # fmt: skip
@@ -645,10 +642,10 @@ def test_everything_at_once_resumes_to_the_same_bytes(
     same_after_a_kill(fit, whole, tmp_path, at=2)
 
 
-def test_sixteen_bit_fine_tuning_stays_near_thirty_two(dataset: Dataset, trunk: State) -> None:
+def test_sixteen_bit_fine_tuning_stays_near_thirty_two(dataset: Dataset, backbone: State) -> None:
     # In training mode a batch norm over four pictures of one place enlarges any rounding.
-    exact = fit_network(dataset, trunk, 4, **STILL)
-    rounded = fit_network(dataset, trunk, 4, precision="bf16", **STILL)
+    exact = fit_network(dataset, backbone, 4, **STILL)
+    rounded = fit_network(dataset, backbone, 4, precision="bf16", **STILL)
     assert rounded.history[0] != exact.history[0]
     assert rounded.validation_logits == pytest.approx(exact.validation_logits, abs=0.05)
     assert all(value.dtype != torch.bfloat16 for value in rounded.state.values())
@@ -676,9 +673,9 @@ def without_epoch(row: Row) -> Row:
     return {name: value for name, value in row.items() if name != "epoch"}
 
 
-def test_repeats_of_a_fine_tuned_trunk_are_an_error(dataset: Dataset, trunk: State) -> None:
-    with pytest.raises(UserError, match=r"train\.repeats: 2 repeats need a frozen trunk"):
-        fit_network(dataset, trunk, 4, repeats=2)
+def test_repeats_of_a_fine_tuned_backbone_are_an_error(dataset: Dataset, backbone: State) -> None:
+    with pytest.raises(UserError, match=r"train\.repeats: 2 repeats need a frozen backbone"):
+        fit_network(dataset, backbone, 4, repeats=2)
 
 
 def test_a_set_without_validation_pictures_is_an_error(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Where a trunk comes from: files of others, broken caches, bad servers, and nothing at all."""
+"""Where a backbone comes from: files of others, broken caches, bad servers, and nothing at all."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from torchvision import models
 from torchvision.models import ResNet18_Weights
 
 from whoswho import paths
+from whoswho.backbone import network, weight_downloads, weights
 from whoswho.errors import UserError
-from whoswho.learning import network, weight_downloads, weights
 
 ARCH = "resnet18"
 
@@ -44,7 +44,7 @@ def fetch(
     return weights.fetch(choices, arch, 0, [folder], cache=folder / "cache")
 
 
-def assert_same_trunk(found: network.State, state: network.State) -> None:
+def assert_same_backbone(found: network.State, state: network.State) -> None:
     assert set(found) == {name for name in state if not name.startswith("fc.")}
     assert all(torch.equal(value, state[name]) for name, value in found.items())
 
@@ -80,17 +80,17 @@ def test_weights_load_however_they_were_saved(
     found, source = fetch(["mine.pth"], tmp_path)
     if way == "in half precision":
         state = {k: v.half().float() if v.is_floating_point() else v for k, v in state.items()}
-    assert_same_trunk(found, state)
+    assert_same_backbone(found, state)
     assert all(value.dtype in (torch.float32, torch.int64) for value in found.values())
     assert (source.entry, source.origin, source.random) == ("mine.pth", "mine.pth", False)
 
 
 def test_safetensors_and_a_model_of_ours_load(tmp_path: Path, state: network.State) -> None:
     save_file(state, tmp_path / "plain.safetensors")
-    assert_same_trunk(fetch(["plain.safetensors"], tmp_path)[0], state)
-    ours = {f"trunk.{k}": v for k, v in state.items() if not k.startswith("fc.")}
+    assert_same_backbone(fetch(["plain.safetensors"], tmp_path)[0], state)
+    ours = {f"backbone.{k}": v for k, v in state.items() if not k.startswith("fc.")}
     save_file({**ours, "head.labels.weight": torch.ones(2, 2)}, tmp_path / "ours.safetensors")
-    assert_same_trunk(
+    assert_same_backbone(
         fetch([str(tmp_path / "ours.safetensors")], tmp_path / "elsewhere")[0], state
     )
 
@@ -206,7 +206,7 @@ def test_a_path_is_found_in_the_first_folder_that_has_it(
     (tmp_path / "copy").mkdir()
     torch.save(state, tmp_path / "mine.pth")
     found, _ = weights.fetch(["mine.pth"], ARCH, 0, [tmp_path / "copy", tmp_path])
-    assert_same_trunk(found, state)
+    assert_same_backbone(found, state)
 
 
 def test_a_misspelt_name_stops_also_where_a_later_entry_could_be_had(tmp_path: Path) -> None:
@@ -338,14 +338,14 @@ def test_published_weights_are_fetched_once_then_taken_from_the_cache(
     name: str, site: Site, tmp_path: Path, state: network.State, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found, source = fetch([name, "random"], tmp_path)
-    assert_same_trunk(found, state)
+    assert_same_backbone(found, state)
     assert source.entry == name
     assert source.origin == site.url
     assert source.passed_over == ()
     assert files(tmp_path / "cache") == [site.name]
     asked = site.asked
     again, _ = fetch([name, "random"], tmp_path)
-    assert_same_trunk(again, state)
+    assert_same_backbone(again, state)
     assert site.asked == asked
     assert capfd.readouterr() == ("", "")
 
@@ -415,7 +415,7 @@ def test_a_damaged_cached_file_is_never_used(
     # With the network back the file is replaced.
     site.manner = "whole"
     found, source = fetch([NAME, "random"], tmp_path)
-    assert_same_trunk(found, state)
+    assert_same_backbone(found, state)
     assert cached.read_bytes() == site.content
     assert files(tmp_path / "cache") == [site.name]
 
@@ -425,7 +425,7 @@ def test_a_slow_download_goes_on_while_bytes_arrive(
 ) -> None:
     site.manner = "slow"  # in all longer than the silence that would end it
     monkeypatch.setattr(weight_downloads, "SILENCE", 1.0)
-    assert_same_trunk(fetch([NAME], tmp_path)[0], state)
+    assert_same_backbone(fetch([NAME], tmp_path)[0], state)
     assert socket.getdefaulttimeout() is None
 
 

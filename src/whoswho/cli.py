@@ -31,10 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def check(options: argparse.Namespace) -> None:
     """Say whether `dvc repro` can start: the params, the pictures, the review, the remote."""
-    from whoswho.cleaning import checks, review
+    from whoswho.cleaning import checks
+    from whoswho.dataset import review
 
     workspace = paths.workspace()
-    params.load(workspace)
+    params.load_params(workspace)
     pictures = checks.survey(workspace / paths.DATA)
     review.read(workspace / paths.REVIEW)
     _warn_of_a_remote_inside(workspace)
@@ -56,7 +57,7 @@ def crawl(options: argparse.Namespace) -> None:
 
 def forget(options: argparse.Namespace) -> None:
     """Take pictures down with every trace, bar them from later crawls, name what holds them."""
-    from whoswho.cleaning import listing
+    from whoswho.dataset import listing
     from whoswho.takedown import forget as removal
     from whoswho.takedown import traces, versioned, words
 
@@ -86,14 +87,14 @@ def forget(options: argparse.Namespace) -> None:
 
 def sample(options: argparse.Namespace) -> None:
     """Draw the invented people that the repository carries as its first set."""
-    from whoswho.pictures import sample as drawing
+    from whoswho import sample as drawing
 
     drawn = drawing.draw(options.out, options.seed)
     print(f"sample: {drawn} in {options.out}")
 
 
 def summary(options: argparse.Namespace) -> None:
-    """Print the ten lines that close `make repro`."""
+    """Fingerprint the ten lines that close `make repro`."""
     from whoswho.lifecycle import promotion
     from whoswho.reporting import summary as closing
 
@@ -104,7 +105,7 @@ def summary(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Name the person on each picture; an unfit picture gets its reason and the rest go on."""
-    from whoswho.lifecycle import predictor
+    from whoswho.inference import predictor
 
     answers = predictor.load(options.model).predict(
         options.pictures, keep_images=options.figure is not None
@@ -138,7 +139,7 @@ def promote(options: argparse.Namespace) -> None:
     from whoswho.lifecycle import promotion
 
     for line in promotion.promote(
-        options.version, params.load().promote, why=options.why, force=options.force
+        options.version, params.load_params().promote, why=options.why, force=options.force
     ):
         print(line)
 
@@ -152,7 +153,7 @@ def rollback(options: argparse.Namespace) -> None:
 
 
 def store(options: argparse.Namespace) -> None:
-    """Print the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
+    """Fingerprint the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
     from whoswho.lifecycle import tracking
 
     print(tracking.open_store().uri)

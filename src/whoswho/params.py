@@ -69,7 +69,7 @@ class Picture(Section):
 
 
 class Backbone(Section):
-    """The trunk: its architecture, where its weights come from, what of it learns."""
+    """The backbone: its architecture, where its weights come from, what of it learns."""
 
     arch: Annotated[str, Field(min_length=1)]
     weights: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
@@ -102,15 +102,15 @@ class Suspects(Section):
 
 
 class Train(Section):
-    """The head, the part of the trunk that learns, and how."""
+    """The head, the part of the backbone that learns, and how."""
 
     epochs: Count
     batch: Count
     accumulate: Count
     optimizer: Literal["adam", "adamw", "sgd"]
     lr: Positive
-    trunk_lr: Positive
-    trunk_decay: Annotated[float, Field(gt=0, le=1)]
+    backbone_lr: Positive
+    backbone_decay: Annotated[float, Field(gt=0, le=1)]
     schedule: Literal["constant", "cosine"]
     warmup: Annotated[float, Field(ge=0)]
     weight_decay: Annotated[float, Field(ge=0)]
@@ -123,7 +123,7 @@ class Train(Section):
     head: list[Count]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     standardize: bool
-    turn_away: Share
+    false_reject_rate: Share
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -183,7 +183,7 @@ class Params(Section):
     promote: Promote
 
 
-def load(folder: Path | None = None) -> Params:
+def load_params(folder: Path | None = None) -> Params:
     """Read and validate the params.yaml of `folder` (default: the workspace).
 
     Raises:

@@ -11,22 +11,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from whoswho.cleaning import decisions as table
-from whoswho.cleaning import duplicates, people, quality, review
-from whoswho.cleaning.decisions import (
-    COLUMNS,
-    DROPPED,
-    KEPT,
-    OVERLAP_COLUMNS,
-    Decision,
-    sentence,
-)
+from whoswho.artifacts import decisions as table
+from whoswho.artifacts.decisions import COLUMNS, DROPPED, KEPT, OVERLAP_COLUMNS, Decision, sentence
+from whoswho.cleaning import duplicates, people, quality
 from whoswho.cleaning.duplicates import ALIKE, DUPLICATE, NEAR_DUPLICATE, Families, Relation
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
-from whoswho.cleaning.listing import Listing, Source, scan
 from whoswho.cleaning.people import NO_FACE, SEVERAL_FACES
 from whoswho.cleaning.quality import Quality
-from whoswho.cleaning.review import Review
+from whoswho.dataset import review
+from whoswho.dataset.listing import Listing, Source, scan
+from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 from whoswho.params import Clean
 from whoswho.paths import write_json
@@ -72,7 +66,7 @@ class Facts:
     width: int = 0
     height: int = 0
     quality: Quality | None = None
-    print: duplicates.Print | None = None
+    fingerprint: duplicates.Fingerprint | None = None
 
 
 @dataclass
@@ -201,12 +195,12 @@ def examine(source: Source) -> Facts:
         return Facts(reason=opening.UNREADABLE, detail=source.problem)
     try:
         data = opening.read_bytes(source.path)
-    except opening.Unfit as unfit:
+    except opening.ImageOpenError as unfit:
         return Facts(_hash_of(source.path), unfit.reason, unfit.detail)
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         opened = opening.open_with_facts(data)
-    except opening.Unfit as unfit:
+    except opening.ImageOpenError as unfit:
         return Facts(sha256, unfit.reason, unfit.detail)
     return Facts(
         sha256,
@@ -214,7 +208,7 @@ def examine(source: Source) -> Facts:
         width=opened.width,
         height=opened.height,
         quality=quality.measure(opened.image),
-        print=duplicates.fingerprint(opened.image),
+        fingerprint=duplicates.fingerprint(opened.image),
     )
 
 
@@ -234,9 +228,9 @@ def _look(sources: Sequence[Source], store: IO[bytes], worker_count: int | None)
     for source, facts in zip(
         sources, workers.each(examine, sources, "clean", worker_count), strict=True
     ):
-        store.write(facts.print.copies if facts.print else nothing)
-        if facts.print:
-            facts = replace(facts, print=facts.print.without_copies())
+        store.write(facts.fingerprint.copies if facts.fingerprint else nothing)
+        if facts.fingerprint:
+            facts = replace(facts, fingerprint=facts.fingerprint.without_copies())
         pictures.append(_Picture(source, facts, source.label, None))
     return pictures
 
@@ -274,8 +268,8 @@ class _Related:
         self.members: dict[int, list[int]] = defaultdict(list)
         self.node: dict[int, int] = {}
         for place, picture in enumerate(pictures):
-            if picture.facts.print is not None and picture.decoded:
-                node = first.setdefault(picture.facts.print.pixels, place)
+            if picture.facts.fingerprint is not None and picture.decoded:
+                node = first.setdefault(picture.facts.fingerprint.pixels, place)
                 self.node[place] = node
                 self.members[node].append(place)
         self.near: dict[int, list[Relation]] = defaultdict(list)
@@ -299,7 +293,7 @@ class _Related:
 
 def _relate(pictures: Sequence[_Picture], store: IO[bytes], limits: Clean) -> _Related:
     found = duplicates.relations(
-        [picture.facts.print if picture.compares else None for picture in pictures],
+        [picture.facts.fingerprint if picture.compares else None for picture in pictures],
         store,
         limits.near_duplicate_bits,
         limits.near_duplicate_correlation,

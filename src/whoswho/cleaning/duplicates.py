@@ -73,7 +73,7 @@ Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Print:
+class Fingerprint:
     """What is kept of a picture to compare it by.
 
     Attributes:
@@ -91,7 +91,7 @@ class Print:
     landmarks: bytes
     copies: bytes
 
-    def without_copies(self) -> Print:
+    def without_copies(self) -> Fingerprint:
         """The same without what `relations` reads from its store."""
         return replace(self, copies=b"")
 
@@ -110,13 +110,13 @@ class Relation:
     share: float = 1.0
 
 
-def fingerprint(image: Image.Image) -> Print:
+def fingerprint(image: Image.Image) -> Fingerprint:
     """The print of an upright RGB picture."""
     with _one_thread():
         return _fingerprint(image)
 
 
-def _fingerprint(image: Image.Image) -> Print:
+def _fingerprint(image: Image.Image) -> Fingerprint:
     digest = hashlib.sha256(f"{image.width}x{image.height}\n".encode())
     digest.update(image.tobytes())
     grey = image.convert("L")
@@ -127,7 +127,7 @@ def _fingerprint(image: Image.Image) -> Print:
     record["height"], record["width"] = shrunk.shape
     record["grey"][: shrunk.shape[0], : shrunk.shape[1]] = shrunk
     bits, mirrored = hashes(np.stack([small, small[:, ::-1]]))
-    return Print(
+    return Fingerprint(
         digest.hexdigest(),
         image.width * image.height,
         int(bits),
@@ -149,7 +149,7 @@ def _thread_pools() -> ThreadpoolController:
 
 
 def relations(
-    prints: Sequence[Print | None],
+    prints: Sequence[Fingerprint | None],
     store: IO[bytes],
     bits: int,
     least_correlation: float,
@@ -202,7 +202,7 @@ def _closest(found: Iterable[Relation]) -> Iterator[Relation]:
 class _Pictures:
     """Pictures of different pixels in order of preference: `places` says which is which."""
 
-    def __init__(self, places: list[int], prints: list[Print], store: IO[bytes]) -> None:
+    def __init__(self, places: list[int], prints: list[Fingerprint], store: IO[bytes]) -> None:
         self.places = places
         self.bits = np.array([one.bits for one in prints], dtype=np.uint64)
         self.mirrored = np.array([one.mirrored for one in prints], dtype=np.uint64)

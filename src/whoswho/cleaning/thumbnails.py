@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from whoswho.cleaning.decisions import Decision
+from whoswho.artifacts.decisions import Decision
 from whoswho.pictures import opening, thumbnail, workers
 
 FOLDER = "thumbnails"
@@ -79,6 +79,6 @@ def _draw(job: tuple[str, Path], folder: Path) -> None:
     sha256, source = job
     try:
         image = opening.open_picture(source)
-    except opening.Unfit:
+    except opening.ImageOpenError:
         return
     (folder / f"{sha256}.jpg").write_bytes(thumbnail.jpeg(image, SIDE, QUALITY))

@@ -19,11 +19,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from whoswho import paths
-from whoswho.cleaning import listing
-from whoswho.crawl import download, manifest
+from whoswho.crawl import download
 from whoswho.crawl.download import THUMBNAIL, Picture
 from whoswho.crawl.site import Hit, Search
-from whoswho.crawl.transport import GivenUp
+from whoswho.crawl.transport import DownloadError
+from whoswho.dataset import listing, manifest
 from whoswho.errors import UserError
 from whoswho.labels import check_distinct, folder_problem, from_folder, is_litter
 from whoswho.pictures import opening
@@ -104,7 +104,7 @@ class Collection:
                 return row and self._pictures[label, row["sha256"]]
             try:
                 picture = download.picture(download.data_of(url))
-            except GivenUp:
+            except DownloadError:
                 return None
             return self._pictures.get((label, picture.sha256))
 
@@ -273,7 +273,7 @@ class Collection:
         }  # fmt: skip
         try:
             picture = download.picture(opening.read_bytes(path))
-        except (GivenUp, opening.Unfit):
+        except (DownloadError, opening.ImageOpenError):
             return row
         return row | {
             "width": str(picture.width), "height": str(picture.height),

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from whoswho.crawl.site import Hit, Search, SiteError
-from whoswho.crawl.transport import GivenUp, Transport
+from whoswho.crawl.transport import DownloadError, Transport
 
 ADDRESS = "https://commons.wikimedia.org/w/api.php"
 BATCH = 50  # what the API gives at once to anybody
@@ -90,7 +90,7 @@ class Commons:
     def _ask(self, question: dict[str, str]) -> dict[str, Any]:
         try:
             body = self._transport.get(f"{self._address}?{urlencode(question)}", proxy=self._proxy)
-        except GivenUp as error:
+        except DownloadError as error:
             raise SiteError(
                 f"Wikimedia Commons cannot be asked ({error}); run it again later"
             ) from None

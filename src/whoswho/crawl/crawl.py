@@ -18,12 +18,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from whoswho.crawl import collection, download, forgotten, progress, sites
+from whoswho.crawl import collection, download, progress, sites
 from whoswho.crawl.collection import Collection, is_thumbnail
 from whoswho.crawl.download import THUMBNAIL, Picture
 from whoswho.crawl.finished import Asked, Finished
 from whoswho.crawl.site import Hit, Search, Site, SiteError
-from whoswho.crawl.transport import GivenUp, Limits, Transport
+from whoswho.crawl.transport import DownloadError, Limits, Transport
+from whoswho.dataset import forgotten
 from whoswho.errors import UserError
 
 DOWNLOADS = 16  # pictures fetched side by side
@@ -351,7 +352,7 @@ class _Crawl:
         site = task.source.site
         try:
             picture = future.result()
-        except GivenUp as reason:
+        except DownloadError as reason:
             if not self._stop.is_set():
                 outcome.given_up[str(reason)] += 1
                 name = f"{hit.file.name}: " if hit.file is not None else ""
@@ -480,7 +481,7 @@ def check(sources: Sequence[Source], options: Options) -> None:
                 with closing(source.make(transport, proxy)) as site:
                     said = _tried(site, search, transport, proxy)
                     works += 1
-            except (SiteError, GivenUp) as error:
+            except (SiteError, DownloadError) as error:
                 said = str(error)
             progress.say(f"check: {source.site}, “{search.text}”: {said}")
     if not works:
@@ -492,7 +493,7 @@ def _tried(site: Site, search: Search, transport: Transport, proxy: str | None) 
 
     Raises:
         SiteError: no hit.
-        GivenUp: hits, but none of their first pictures can be had.
+        DownloadError: hits, but none of their first pictures can be had.
     """
     with closing(_closable(site.hits(search, TRIED))) as found:
         hits: list[Hit] = []
@@ -508,7 +509,7 @@ def _tried(site: Site, search: Search, transport: Transport, proxy: str | None) 
     for hit in hits:
         try:
             picture = download.download(hit, transport, proxy)
-        except GivenUp as error:
+        except DownloadError as error:
             reason = reason or f"{len(hits)} hits, but no picture of them: {error}"
             continue
         note = f", {picture.note}" if picture.note else ""
@@ -516,4 +517,4 @@ def _tried(site: Site, search: Search, transport: Transport, proxy: str | None) 
             f"works ({len(hits)} hits tried; first picture: {picture.content_type}, "
             f"{picture.width}x{picture.height}, {len(picture.data)} bytes{note})"
         )
-    raise GivenUp(reason)
+    raise DownloadError(reason)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote_to_bytes
 
 from whoswho.crawl.site import Hit
-from whoswho.crawl.transport import GivenUp, Transport
+from whoswho.crawl.transport import DownloadError, Transport
 from whoswho.pictures import opening
 
 THUMBNAIL = "thumbnail"  # starts the note of a picture that is one
@@ -52,13 +52,13 @@ def picture(data: bytes) -> Picture:
     """What `data` is, told by its content, nothing decoded.
 
     Raises:
-        GivenUp: it is no picture (a web page, an SVG drawing …) or has too many pixels.
+        DownloadError: it is no picture (a web page, an SVG drawing …) or has too many pixels.
     """
     try:
         header = opening.read_header(data)
-    except opening.Unfit as unfit:
+    except opening.ImageOpenError as unfit:
         no = "not a picture: " if unfit.reason == opening.NOT_A_PICTURE else ""
-        raise GivenUp(f"{no}{unfit.detail}") from None
+        raise DownloadError(f"{no}{unfit.detail}") from None
     ending, content_type = _KINDS[header.format]
     sha256 = hashlib.sha256(data).hexdigest()
     return Picture(data, sha256, ending, content_type, header.width, header.height)
@@ -68,24 +68,24 @@ def download(hit: Hit, transport: Transport, proxy: str | None = None) -> Pictur
     """The picture of a hit, or its thumbnail where the picture cannot be had; the note says so.
 
     Raises:
-        GivenUp: neither can be had; the reason is the picture's own.
+        DownloadError: neither can be had; the reason is the picture's own.
     """
     if hit.file is not None:
         return picture(_read(hit))
     if not hit.image:
         why = "the site shows no full picture"
         if not hit.thumbnail:
-            raise GivenUp(why)
+            raise DownloadError(why)
     else:
         try:
             return fetch(hit.image, transport, hit.page, proxy)
-        except GivenUp as first:
+        except DownloadError as first:
             if not hit.thumbnail or hit.thumbnail == hit.image:
                 raise
             why = f"full picture {first}"
             try:
                 found = fetch(hit.thumbnail, transport, hit.page, proxy)
-            except GivenUp:
+            except DownloadError:
                 raise first from None
             return found.noted(f"{THUMBNAIL}: {why}")
     return fetch(hit.thumbnail, transport, hit.page, proxy).noted(f"{THUMBNAIL}: {why}")
@@ -95,7 +95,7 @@ def fetch(url: str, transport: Transport, page: str, proxy: str | None) -> Pictu
     """The picture at an http, https or data: address.
 
     Raises:
-        GivenUp: it cannot be had, or is none.
+        DownloadError: it cannot be had, or is none.
     """
     if is_data(url):
         return picture(data_of(url))
@@ -111,11 +111,11 @@ def data_of(url: str) -> bytes:
     """What a data: address carries (RFC 2397), in base64 or percent-encoded.
 
     Raises:
-        GivenUp: it is malformed.
+        DownloadError: it is malformed.
     """
     head, comma, body = url[5:].partition(",")
     if not comma:
-        raise GivenUp("a data: address without data")
+        raise DownloadError("a data: address without data")
     data = unquote_to_bytes(body.encode(errors="surrogatepass"))
     if not re.search(r";\s*base64\s*$", head, re.IGNORECASE):
         return data
@@ -123,12 +123,12 @@ def data_of(url: str) -> bytes:
     try:
         return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
     except binascii.Error:
-        raise GivenUp("a data: address with broken base64") from None
+        raise DownloadError("a data: address with broken base64") from None
 
 
 def _read(hit: Hit) -> bytes:
     assert hit.file is not None
     try:
         return opening.read_bytes(hit.file)
-    except opening.Unfit as unfit:
-        raise GivenUp(unfit.detail) from None
+    except opening.ImageOpenError as unfit:
+        raise DownloadError(unfit.detail) from None

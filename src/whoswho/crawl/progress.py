@@ -14,7 +14,7 @@ _LOCK = threading.Lock()
 
 
 def say(text: str, *, trouble: bool = False) -> None:
-    """Print a line between the bars; trouble goes to stderr."""
+    """Fingerprint a line between the bars; trouble goes to stderr."""
     with _LOCK:
         tqdm.write(text, file=sys.stderr if trouble else sys.stdout)
         (sys.stderr if trouble else sys.stdout).flush()

@@ -73,7 +73,7 @@ class Limits:
     gap: float = 0.05
 
 
-class GivenUp(Exception):  # noqa: N818 - a verdict on an address, written down
+class DownloadError(Exception):
     """Why nothing was had from an address, in a few words."""
 
 
@@ -148,7 +148,7 @@ class Transport:
             proxy: http, https, socks4 or socks5 address; see `addresses.check`.
 
         Raises:
-            GivenUp: what stood in the way, after all tries.
+            DownloadError: what stood in the way, after all tries.
         """
         with self._clock() as clock:
             for number in range(self.limits.tries):
@@ -159,9 +159,9 @@ class Transport:
                     if again.wait is not None:
                         self._hosts.rest(again.host, wait)
                     if number + 1 == self.limits.tries:
-                        raise GivenUp(str(again)) from None
+                        raise DownloadError(str(again)) from None
                     if wait > clock.left:
-                        raise GivenUp(f"{again}, asks to wait {wait:.0f} s") from None
+                        raise DownloadError(f"{again}, asks to wait {wait:.0f} s") from None
                     self._stopped.wait(wait)
         raise AssertionError("at least one try")
 
@@ -201,16 +201,16 @@ class Transport:
                     clock.start()
                     body, location = self._ask(url, host, page, proxy, clock)
             except Refused as refusal:
-                raise GivenUp(str(refusal)) from None
+                raise DownloadError(str(refusal)) from None
             except TimeoutError as error:
-                raise GivenUp(f"{host} {error}") from None
+                raise DownloadError(f"{host} {error}") from None
             if location is None:
                 return body
             try:
                 url = urljoin(url, location)
             except ValueError:  # brackets that are no IPv6 address
-                raise GivenUp("redirects to what is not an address") from None
-        raise GivenUp(f"more than {self.limits.redirects} redirects")
+                raise DownloadError("redirects to what is not an address") from None
+        raise DownloadError(f"more than {self.limits.redirects} redirects")
 
     def _ask(
         self, url: str, host: str, page: str, proxy: str | None, clock: _Clock
@@ -238,7 +238,7 @@ class Transport:
                 response.close()  # whatever it sends beside the redirect is not read
             return body, location
         except (LocationValueError, UnicodeError) as error:  # found only by those who connect
-            raise GivenUp(f"not an address: {_words(error)}") from None
+            raise DownloadError(f"not an address: {_words(error)}") from None
         except (HTTPError, HTTPException, OSError) as error:
             if clock.over or self._stopped.is_set():
                 raise self._over() from None
@@ -249,27 +249,27 @@ class Transport:
         if response.status in AGAIN:
             raise _Again(f"HTTP {response.status}", host, _retry_after(response))
         if response.status != 200:
-            raise GivenUp(f"HTTP {response.status}")
+            raise DownloadError(f"HTTP {response.status}")
         too_large = f"larger than {limits.bytes / 2**20:g} MiB"
         announced = response.headers.get("Content-Length", "")
         with suppress(ValueError):  # no number, or more digits than Python reads
             if int(announced) > limits.bytes:
-                raise GivenUp(too_large)
+                raise DownloadError(too_large)
         body = bytearray()
         while chunk := response.read1(CHUNK):
             body += chunk
             if len(body) > limits.bytes:
-                raise GivenUp(too_large)
+                raise DownloadError(too_large)
             if clock.over:
                 break
         if clock.over:  # a cut socket looks like the end of the body
             raise self._over()
         return bytes(body)
 
-    def _over(self) -> GivenUp:
+    def _over(self) -> DownloadError:
         if self._stopped.is_set():
-            return GivenUp("interrupted")
-        return GivenUp(f"took longer than {self.limits.seconds:g} s")
+            return DownloadError("interrupted")
+        return DownloadError(f"took longer than {self.limits.seconds:g} s")
 
     def _manager(self, proxy: str | None) -> PoolManager:
         with self._lock:
@@ -351,12 +351,12 @@ def _retry_after(response: BaseHTTPResponse) -> float | None:
         return None
 
 
-def _verdict(error: Exception, host: str, limits: Limits) -> GivenUp | _Again:
+def _verdict(error: Exception, host: str, limits: Limits) -> DownloadError | _Again:
     """What an error of the network means, and whether another try may mend it."""
     if isinstance(error, NameResolutionError):
         return _Again(f"{host} does not resolve", host)
     if isinstance(error, (SSLError, ssl.SSLError)):
-        return GivenUp(f"TLS with {host}: {_words(error)}")
+        return DownloadError(f"TLS with {host}: {_words(error)}")
     if isinstance(error, DecodeError):
         return _Again("its compression is broken", host)
     if isinstance(error, (NoAnswer, TimeoutError)) and not isinstance(error, NewConnectionError):

@@ -29,7 +29,7 @@ def completed_run(
 ) -> Run:  # fmt: skip
     """The newest finished run of this model, restored where there is none, with all it lacks.
 
-    `digest` names the model (`model_files.digest`); `params` and `tags` are what a training would
+    `digest` names the model (`model_digest`); `params` and `tags` are what a training would
     have logged.
     """
     found = tracking.finished_run(opened, digest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from whoswho.learning.measures import mcnemar
+from whoswho.evaluation.measures import mcnemar
 from whoswho.params import Promote
 
 FORMATS = (1,)  # the model formats that today's code can judge
@@ -21,7 +21,7 @@ class Facts:
     name: str
     format: int
     labels: tuple[str, ...]
-    random_trunk: bool
+    random_backbone: bool
     train: frozenset[str]
     test: Mapping[str, bool]
     recall: Mapping[str, float | None]
@@ -63,8 +63,8 @@ def decide(candidate: Facts, champion: Facts | None, policy: Promote) -> Decisio
 
 def _alone(candidate: Facts, policy: Promote) -> list[str]:
     reasons = []
-    if candidate.random_trunk:
-        reasons.append("its trunk is random: a stand-in that never saw a picture")
+    if candidate.random_backbone:
+        reasons.append("its backbone is random: a stand-in that never saw a picture")
     if not candidate.test:
         return [*reasons, "it has no test pictures: nothing judges it"]
     taught = set(candidate.test) & candidate.train
@@ -86,7 +86,7 @@ def _alone(candidate: Facts, policy: Promote) -> list[str]:
 def _against(candidate: Facts, champion: Facts, policy: Promote) -> tuple[list[str], list[str]]:
     common = sorted(set(candidate.test) & set(champion.test))
     if not common:
-        return [f"it shares no test picture with {champion.name}"], []
+        return [f"it probabilities no test picture with {champion.name}"], []
     ours = sum(candidate.test[picture] for picture in common)
     theirs = sum(champion.test[picture] for picture in common)
     better = sum(candidate.test[p] and not champion.test[p] for p in common)

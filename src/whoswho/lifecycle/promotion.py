@@ -103,7 +103,7 @@ def standing(workspace: Path, opened: Store | None = None) -> Standing:
     own = tuple(sorted(alias for alias, at in aliases.items() if at == number))
     command = None
     if CHAMPION not in own:
-        allowed = judge(number, params.load(workspace).promote, opened).allowed
+        allowed = judge(number, params.load_params(workspace).promote, opened).allowed
         which = "" if CHALLENGER in own else f" {number}"
         command = f"whoswho promote{which}" + ("" if allowed else ' --force --why "a first try"')
     return Standing(name, number, own, aliases.get(CHAMPION), command)
@@ -115,7 +115,7 @@ def table(opened: Store | None = None) -> list[str]:
     found = registry.versions(opened)
     if not found:
         return ["no version is registered yet; `dvc repro` registers one"]
-    head = ("version", "aliases", *SHOWN, "trunk", "registered")
+    head = ("version", "aliases", *SHOWN, "backbone", "registered")
     rows: list[tuple[str, ...]] = [head]
     for version in found:
         values = [version.metric(name) for name in SHOWN]
@@ -147,7 +147,7 @@ def facts(outputs: Outputs, name: str) -> Facts:
         name=name,
         format=int(outputs.model.get("format", 0)),
         labels=tuple(outputs.labels),
-        random_trunk=bool(outputs.model.get("backbone", {}).get("random", False)),
+        random_backbone=bool(outputs.model.get("backbone", {}).get("random", False)),
         train=frozenset(row["sha256"] for row in outputs.split if row["split"] == "train"),
         test={
             sha256[row["file"]]: row["actual"] == row["predicted"]

@@ -33,8 +33,8 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Map
 
 from whoswho import paths
+from whoswho.artifacts.model import model_digest
 from whoswho.errors import UserError
-from whoswho.learning import model_files
 from whoswho.lifecycle import store, tracking
 from whoswho.lifecycle.outputs import KEPT, Outputs
 from whoswho.lifecycle.tracking import DIGEST, Run, Store, answering
@@ -200,7 +200,7 @@ def model_folder(reference: str, opened: Store | None = None) -> Path:
                 raise UserError(f"{lost} ({tracking.one_line(error)})") from None
             for file in Path(got).iterdir():
                 shutil.move(file, folder / file.name)
-            if digest and model_files.digest(folder) != digest:
+            if digest and model_digest(folder) != digest:
                 raise UserError(f"models:/{NAME}/{number}: arrived damaged; run it again")
     return kept
 
@@ -314,7 +314,7 @@ def _version_tags(
         "format": str(outputs.model["format"]),
         "commit": run.data.tags.get("commit", "none"),
         "backbone": str(backbone.get("entry", "unknown")),
-        "random_trunk": str(bool(backbone.get("random", False))).lower(),
+        "random_backbone": str(bool(backbone.get("random", False))).lower(),
         **{key: repr(float(value)) for key, value in outputs.metrics.items()},
     }
 

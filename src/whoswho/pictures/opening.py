@@ -61,7 +61,7 @@ _HEADERS = threading.Lock()  # what `_quiet` switches belongs to the whole proce
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
-class Unfit(Exception):  # noqa: N818 - a verdict on a file, caught and written down
+class ImageOpenError(Exception):
     """Why a file gives no picture: a reason of the cleaning table and one line of detail."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -69,8 +69,8 @@ class Unfit(Exception):  # noqa: N818 - a verdict on a file, caught and written 
         self.reason = reason
         self.detail = " ".join(detail.split())
 
-    def __reduce__(self) -> tuple[type[Unfit], tuple[str, str]]:
-        return Unfit, (self.reason, self.detail)
+    def __reduce__(self) -> tuple[type[ImageOpenError], tuple[str, str]]:
+        return ImageOpenError, (self.reason, self.detail)
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def open_picture(source: Path | bytes) -> Image.Image:
     """The picture in a file or in bytes: decoded to its end, upright, RGB, 8 bits a channel.
 
     Raises:
-        Unfit: with `reason` unreadable, truncated, not_a_picture or animated.
+        ImageOpenError: with `reason` unreadable, truncated, not_a_picture or animated.
     """
     return open_with_facts(source).image
 
@@ -104,14 +104,14 @@ def open_with_facts(source: Path | bytes) -> Opened:
     """`open_picture`, with the true format of the file (JPEG, PNG, WEBP …)."""
     data = source if isinstance(source, bytes) else read_bytes(source)
     if not data:
-        raise Unfit(UNREADABLE, "the file is empty")
+        raise ImageOpenError(UNREADABLE, "the file is empty")
     with _quiet():
         try:
             return _decode(data)
-        except Unfit:
+        except ImageOpenError:
             raise
         except MemoryError:
-            raise Unfit(UNREADABLE, "does not fit into memory") from None
+            raise ImageOpenError(UNREADABLE, "does not fit into memory") from None
         except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
             # Malformed metadata makes some decoders refuse sound pixels: try without it.
             bare = _without_exif(data)
@@ -136,11 +136,11 @@ def read_header(data: bytes) -> Header:
     """What a picture's first bytes say, without decoding a pixel; the rest may be broken.
 
     Raises:
-        Unfit: it is no picture, its header is broken, or it has more pixels than MOST_PIXELS.
+        ImageOpenError: it is no picture, its header is broken, or it has more pixels than MOST_PIXELS.
     """
     kind = _signature(data)
     if kind is None:
-        raise Unfit(NOT_A_PICTURE, _describe(data) if data else "nothing at all")
+        raise ImageOpenError(NOT_A_PICTURE, _describe(data) if data else "nothing at all")
     try:
         with _HEADERS, _quiet():
             if "HEIF" not in Image.OPEN:
@@ -150,7 +150,7 @@ def read_header(data: bytes) -> Header:
     except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
         raise _why(data, error) from None
     if width * height > MOST_PIXELS:
-        raise Unfit(UNREADABLE, _too_many(width, height))
+        raise ImageOpenError(UNREADABLE, _too_many(width, height))
     return Header(kind, width, height)
 
 
@@ -158,7 +158,7 @@ def read_bytes(path: Path) -> bytes:
     """The bytes of a file that may hold a picture.
 
     Raises:
-        Unfit: the file cannot be read, or is larger than any picture.
+        ImageOpenError: the file cannot be read, or is larger than any picture.
     """
     try:
         size = path.stat().st_size
@@ -167,10 +167,12 @@ def read_bytes(path: Path) -> bytes:
                 return file.read()
             head = file.read(4096)
     except OSError as error:
-        raise Unfit(UNREADABLE, error.strerror or str(error)) from None
+        raise ImageOpenError(UNREADABLE, error.strerror or str(error)) from None
     if _signature(head) is None:
-        raise Unfit(NOT_A_PICTURE, _describe(head))
-    raise Unfit(UNREADABLE, f"{size / 2**20:.0f} MiB, more than {MOST_BYTES // 2**20} MiB")
+        raise ImageOpenError(NOT_A_PICTURE, _describe(head))
+    raise ImageOpenError(
+        UNREADABLE, f"{size / 2**20:.0f} MiB, more than {MOST_BYTES // 2**20} MiB"
+    )
 
 
 @contextmanager
@@ -193,10 +195,10 @@ def _decode(data: bytes, orientation: int | None = None) -> Opened:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         kind = str(image.format)
         if image.width * image.height > MOST_PIXELS:
-            raise Unfit(UNREADABLE, _too_many(image.width, image.height))
+            raise ImageOpenError(UNREADABLE, _too_many(image.width, image.height))
         frames = getattr(image, "n_frames", 1) if kind in _FILMS else 1
         if frames > 1:
-            raise Unfit(ANIMATED, f"{kind} with {frames} frames")
+            raise ImageOpenError(ANIMATED, f"{kind} with {frames} frames")
         if kind == "TIFF":
             _plant_orientation(image)
         image.load()
@@ -388,20 +390,20 @@ def _by_range(values: NDArray[np.float64], fractions: bool) -> NDArray[np.float6
 # --- Why not ------------------------------------------------------------------------------------
 
 
-def _why(data: bytes, error: Exception) -> Unfit:
+def _why(data: bytes, error: Exception) -> ImageOpenError:
     """The reason behind a decoder's error."""
     if isinstance(error, Image.DecompressionBombError):
         match = re.search(r"\((\d+) pixels\)", str(error))
         size = f"{int(match[1]) / 1e6:.0f} megapixels, " if match else ""
-        return Unfit(UNREADABLE, f"{size}more than {MOST_PIXELS / 1e6:.0f} megapixels")
+        return ImageOpenError(UNREADABLE, f"{size}more than {MOST_PIXELS / 1e6:.0f} megapixels")
     kind = _signature(data)
     if kind is None and isinstance(error, UnidentifiedImageError):
-        return Unfit(NOT_A_PICTURE, _describe(data))
+        return ImageOpenError(NOT_A_PICTURE, _describe(data))
     if _ends_early(data, kind) or re.search(r"truncat|not enough", str(error), re.IGNORECASE):
-        return Unfit(TRUNCATED, f"{kind or 'the'} data ends early ({len(data)} bytes)")
+        return ImageOpenError(TRUNCATED, f"{kind or 'the'} data ends early ({len(data)} bytes)")
     if isinstance(error, UnidentifiedImageError):
-        return Unfit(UNREADABLE, f"starts like {kind}, but is none")
-    return Unfit(UNREADABLE, f"{kind or 'picture'}: {error or type(error).__name__}")
+        return ImageOpenError(UNREADABLE, f"starts like {kind}, but is none")
+    return ImageOpenError(UNREADABLE, f"{kind or 'picture'}: {error or type(error).__name__}")
 
 
 def _signature(head: bytes) -> str | None:

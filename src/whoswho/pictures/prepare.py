@@ -16,7 +16,7 @@ from whoswho.pictures.faces import Face
 if TYPE_CHECKING:
     import torch
 
-# Mean and deviation of ImageNet's red, green and blue, which every pretrained trunk expects.
+# Mean and deviation of ImageNet's red, green and blue, which every pretrained backbone expects.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 
@@ -105,7 +105,7 @@ class Preparer:
         """Open, find the main face, prepare.
 
         Raises:
-            opening.Unfit: why there is no picture.
+            opening.ImageOpenError: why there is no picture.
         """
         return self.from_image(opening.open_picture(source))
 

@@ -24,7 +24,7 @@ def markdown(facts: Facts) -> str:
         ["## Label by label", *_labels(facts)],
         ["## The pictures", *_pictures(facts)],
         *([["## Overlaps", *_overlaps(facts)]] if facts.ready_split else []),
-        ["## The trunk", *trunk(facts)],
+        ["## The backbone", *backbone(facts)],
         ["## How it was made", *_params(facts)],
     ]
     return "\n\n".join("\n\n".join(_blocks(part)) for part in parts) + "\n"
@@ -53,8 +53,8 @@ def not_for(facts: Facts) -> list[str]:
     ]
 
 
-def trunk(facts: Facts) -> list[str]:
-    """Where the trunk comes from, and what was passed over."""
+def backbone(facts: Facts) -> list[str]:
+    """Where the backbone comes from, and what was passed over."""
     source = facts.source
     lines = [
         f"{facts.model['arch']}, weights `{source['entry']}`"
@@ -116,7 +116,7 @@ def _warning(facts: Facts) -> list[str]:
     lines = []
     if facts.random:
         lines.append(
-            "> **A stand-in, not a model to use.** Its trunk has random weights: it has learnt "
+            "> **A stand-in, not a model to use.** Its backbone has random weights: it has learnt "
             "nothing from any picture, and only the head was trained. The numbers show that the "
             "pipeline runs. Where the network is reachable, "
             "`dvc repro -f -s backbone && dvc repro` fetches trained weights."

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import paths
-from whoswho.cleaning import decisions, thumbnails
-from whoswho.cleaning.decisions import Decision
+from whoswho.artifacts import decisions
+from whoswho.artifacts.decisions import Decision
+from whoswho.cleaning import thumbnails
 from whoswho.reporting import document, facts
 
 

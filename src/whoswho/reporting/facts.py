@@ -67,7 +67,7 @@ class Facts:
     ready_split: bool  # the set came split in folders
     overlaps: Sequence[tables.Row]
     model: Mapping[str, Any]  # model.json
-    source: Mapping[str, Any]  # where the trunk comes from
+    source: Mapping[str, Any]  # where the backbone comes from
     attention: Mapping[str, Sequence[Sequence[float]]]  # file -> heat map, 0 to 1
 
     @property
@@ -121,7 +121,7 @@ class Facts:
 
     @property
     def random(self) -> bool:
-        """Whether the trunk has learnt nothing: a stand-in, good for trying the pipeline only."""
+        """Whether the backbone has learnt nothing: a stand-in, good for trying the pipeline only."""
         return bool(self.source.get("random"))
 
     def metric(self, name: str) -> float | None:

@@ -127,7 +127,7 @@ img { max-width: 100%; height: auto; display: block; }
 <h1>Who's Who</h1>
 <p>{{ card.purpose(facts) }}</p>
 {% if facts.random %}
-<p class="warning"><strong>A stand-in, not a model to use.</strong> Its trunk has random weights: \
+<p class="warning"><strong>A stand-in, not a model to use.</strong> Its backbone has random weights: \
 it has learnt nothing from any picture, and only the head was trained. The numbers show that the \
 pipeline runs. Where the network is reachable, \
 <code>dvc repro -f -s backbone &amp;&amp; dvc repro</code> fetches trained weights.</p>
@@ -255,15 +255,15 @@ threshold: unknown)</span>{% endif %}</td>\
 <section id="looked">
 <h2>Where it looked</h2>
 <p>Grad-CAM: the places whose features counted for the answer given, at the coarseness of the \
-trunk's last maps. Of each of at most 24 labels it is the {{ facts.judged }} picture first by \
-file name, right or wrong.{% if facts.random %} With a random trunk these places mean nothing.\
+backbone's last maps. Of each of at most 24 labels it is the {{ facts.judged }} picture first by \
+file name, right or wrong.{% if facts.random %} With a random backbone these places mean nothing.\
 {% endif %}</p>
 {{ figure('attention', 'Label, the answer given, its probability.') }}
 </section>
 
 <section id="made">
 <h2>How it was made</h2>
-<p>Trunk: {{ facts.model.arch }}, weights <code>{{ facts.source.entry }}</code>\
+<p>Backbone: {{ facts.model.arch }}, weights <code>{{ facts.source.entry }}</code>\
 {% if facts.source.get('from') %} from <code>{{ facts.source['from'] }}</code>{% endif %}, sha256 \
 <code>{{ facts.source.sha256 }}</code>.</p>
 {% for entry in facts.source.get('passed_over', ()) %}

@@ -167,8 +167,8 @@ def calibration(
         if uncalibrated is not None:
             series.append(("without", uncalibrated, ORANGE, "s:"))
         for name, values, colour, mark in series:
-            centres, shares, _ = _bins(values, right, bins)
-            above.plot(centres, shares, mark, color=colour, label=name, markersize=5)
+            centres, probabilities, _ = _bins(values, right, bins)
+            above.plot(centres, probabilities, mark, color=colour, label=name, markersize=5)
         above.set_title(f"{split}: {len(confidence)} pictures", loc="left", fontsize=11)
         above.set_ylabel("share right")
         above.set_xlim(0, 1)

@@ -49,7 +49,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
     said = [
         ("data", _data(tables.read(workspace / paths.CLEAN / "decisions.csv"))),
         ("split", _split(tables.read(workspace / paths.DATASET / "split.csv", ("split",)))),
-        ("trunk", _trunk(source, first)),
+        ("backbone", _backbone(source, first)),
         ("accuracy", _accuracy(paths.read_json(workspace / paths.EVALUATION / "metrics.json"))),
         ("run", standing.run or "not tracked: the tracking server could not be reached"),
         ("version", _version(standing)),
@@ -81,7 +81,7 @@ def _split(rows: Sequence[tables.Row]) -> str:
     return ", ".join(f"{counts[split]} {split}" for split in paths.SPLITS if counts[split])
 
 
-def _trunk(source: Mapping[str, Any], first: str) -> str:
+def _backbone(source: Mapping[str, Any], first: str) -> str:
     named = f"{source['arch']}, {source['entry']}"
     if source.get("random"):
         named = f"{source['arch']}, random weights: a stand-in that has seen no picture"
@@ -103,7 +103,7 @@ def _accuracy(metrics: Mapping[str, float]) -> str:
 
 
 def _suspects(workspace: Path, source: Mapping[str, Any], first: str) -> str:
-    """How many labels a person should look at; what a random trunk suspects is worth no look."""
+    """How many labels a person should look at; what a random backbone suspects is worth no look."""
     path = workspace / paths.SUSPECTS / "suspects.csv"
     found = tables.read(path, ("file",)) if path.is_file() else []
     if not found or source.get("random"):

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from whoswho import paths, tables
-from whoswho.cleaning import checks, decisions, review
-from whoswho.cleaning.decisions import Decision
+from whoswho.artifacts import decisions
+from whoswho.artifacts.decisions import Decision
+from whoswho.cleaning import checks
+from whoswho.dataset import review
 from whoswho.errors import UserError
 from whoswho.labels import from_folder
 from whoswho.pictures import opening

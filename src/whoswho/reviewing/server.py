@@ -27,8 +27,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from whoswho import paths
-from whoswho.cleaning import review
-from whoswho.cleaning.review import Word
+from whoswho.dataset import review
+from whoswho.dataset.review import Word
 from whoswho.errors import UserError
 from whoswho.pictures import opening
 from whoswho.reporting import document, fonts
@@ -124,7 +124,7 @@ class Page:
         for picture in self.gallery.by_sha256.get(sha256, ()):
             try:
                 return thumbnails.jpeg(self.data / picture.file, sha256, self.data)
-            except (thumbnails.Gone, opening.Unfit, OSError):
+            except (thumbnails.Gone, opening.ImageOpenError, OSError):
                 continue
         return None
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from whoswho import paths
-from whoswho.cleaning import listing
+from whoswho.dataset import listing
 from whoswho.pictures import opening, thumbnail
 
 SIDE = 480  # pixels, the longest: twice what a card shows, for dense screens
@@ -31,7 +31,7 @@ def jpeg(path: Path, sha256: str, data: Path) -> bytes:
 
     Raises:
         Gone: the file is not there, leads out of `data`, or its bytes are others by now.
-        opening.Unfit: it gives no picture.
+        opening.ImageOpenError: it gives no picture.
     """
     if listing.problem(path, data.resolve()):
         raise Gone

@@ -1,23 +1,24 @@
-"""Fetch the trunk: the first entry of `backbone.weights` that can be had.
+"""Fetch the backbone: the first entry of `backbone.weights` that can be had.
 
 Consumes: the network, or torchvision's cache, or a file named in params.yaml.
 Produces: artifacts/backbone/: weights.safetensors (no classifier head) and source.json.
 Command: python src/stage.py backbone
 """
 
-from whoswho import params, paths
+from whoswho import paths
+from whoswho.backbone import weights
 from whoswho.errors import one_line_errors
-from whoswho.learning import weights
+from whoswho.params import load_params
 
 
 def main() -> None:
     """Run the stage in the workspace."""
-    knobs = params.load()
+    params = load_params()
     workspace = paths.workspace()
     # A queued experiment runs in a copy of the tracked files; other files lie at the root.
     folders = list(dict.fromkeys((workspace, paths.root())))
     state, source = weights.fetch(
-        knobs.backbone.weights, knobs.backbone.arch, knobs.backbone.seed, folders
+        params.backbone.weights, params.backbone.arch, params.backbone.seed, folders
     )
     with paths.fresh_folder(workspace / paths.BACKBONE) as out:
         weights.save(out, state, source)

@@ -11,19 +11,21 @@ Command: python src/stage.py clean
 
 from __future__ import annotations
 
-from whoswho import params, paths
-from whoswho.cleaning import checks, review, thumbnails
+from whoswho import paths
+from whoswho.cleaning import checks, thumbnails
+from whoswho.dataset import review
 from whoswho.errors import one_line_errors
+from whoswho.params import load_params
 
 
 def main() -> None:
     """Run all checks over data/."""
-    knobs = params.load()
+    params = load_params()
     folder = paths.workspace()
     reviews = review.read(folder / paths.REVIEW)
     with paths.fresh_folder(folder / paths.CLEAN) as out:
         outcome = checks.run(
-            folder / paths.DATA, knobs.clean, reviews, out,
+            folder / paths.DATA, params.clean, reviews, out,
             review_path=folder / paths.REVIEW, faces=paths.root() / paths.FACES,
         )  # fmt: skip
         thumbnails.write(outcome.decisions, folder / paths.DATA, out)

@@ -7,17 +7,21 @@ Produces: artifacts/evaluation/: predictions.csv (a row a picture), metrics.json
 Command: python src/stage.py evaluate
 """
 
-from whoswho import params, paths, tables
+from whoswho import paths, tables
+from whoswho.artifacts.split import load_dataset
+from whoswho.backbone import device
 from whoswho.errors import one_line_errors
-from whoswho.learning import dataset, device, evaluation, measures, model_folder
+from whoswho.evaluation import judging, measures
+from whoswho.inference import model_folder
+from whoswho.params import load_params
 
 
 def main() -> None:
     """Run the stage in the workspace."""
-    knobs = params.load()
+    params = load_params()
     workspace = paths.workspace()
-    pictures = dataset.load(workspace / paths.DATASET)
-    place = device.pick(knobs.train.device)
+    pictures = load_dataset(workspace / paths.DATASET)
+    place = device.pick(params.train.device)
     with device.using(place):
         model = model_folder.load(workspace / paths.MODEL, place)
     metrics = model_folder.repeated(model.description)
@@ -27,22 +31,22 @@ def main() -> None:
     heat: dict[str, list[list[float]]] = {}
     for split in (split for split in pictures.splits if split != "train"):
         with device.using(place):
-            answers = evaluation.answer(model, pictures, split)
+            answers = judging.answer(model, pictures, split)
         found = measures.measure(
-            answers.actual, answers.shares, answers.shares_uncalibrated, model.labels,
-            model.threshold, bootstrap=knobs.evaluate.bootstrap,
-            bins=knobs.evaluate.bins, seed=knobs.evaluate.seed,
+            answers.actual, answers.probabilities, answers.probabilities_uncalibrated, model.labels,
+            model.threshold, bootstrap=params.evaluate.bootstrap,
+            bins=params.evaluate.bins, seed=params.evaluate.seed,
         )  # fmt: skip
         metrics.update((f"{split}/{name}", value) for name, value in found.items())
-        header, more = evaluation.table(answers, pictures, model.threshold)
+        header, more = judging.table(answers, pictures, model.threshold)
         rows += more
         if split == judged:
             with device.using(place):
-                heat = evaluation.attention(model, pictures, answers)
+                heat = judging.attention(model, pictures, answers)
     with paths.fresh_folder(workspace / paths.EVALUATION) as out:
         tables.write(out / "predictions.csv", header, rows)
         paths.write_json(out / "metrics.json", metrics)
-        paths.write_json(out / evaluation.ATTENTION, heat)
+        paths.write_json(out / judging.ATTENTION, heat)
     print(
         f"evaluate: {judged} accuracy {metrics[f'{judged}/accuracy']:.3f} "
         f"({metrics[f'{judged}/accuracy_low']:.3f} to {metrics[f'{judged}/accuracy_high']:.3f}), "

@@ -11,9 +11,10 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 
-from whoswho import params, paths, tables
-from whoswho.cleaning import decisions
+from whoswho import paths, tables
+from whoswho.artifacts import decisions
 from whoswho.errors import one_line_errors
+from whoswho.params import load_params
 from whoswho.pictures import preparing, splitting
 from whoswho.pictures.prepare import PictureSettings
 
@@ -22,22 +23,22 @@ COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
 
 def main() -> None:
     """Write the dataset. A set that is split already keeps its split."""
-    knobs = params.load()
+    params = load_params()
     clean = paths.workspace() / paths.CLEAN
     kept = [row for row in decisions.read(clean / "decisions.csv") if row.kept]
     detector = paths.read_json(clean / "faces.json")
     settings = PictureSettings(
         # Where cleaning looked for no faces there is nobody to crop.
-        crop=knobs.picture.crop if detector["faces"] == "one" else "whole",
-        margin=knobs.picture.margin,
-        size=knobs.picture.size,
+        crop=params.picture.crop if detector["faces"] == "one" else "whole",
+        margin=params.picture.margin,
+        size=params.picture.size,
         face_probability=detector["probability"],
         face_smallest=detector["smallest"],
     )
     ready_split = any(row.split for row in kept)
     if not ready_split:
         pictures = [(row.sha256, row.label, row.group) for row in kept]
-        assigned = splitting.assign(pictures, knobs.split.model_dump(), knobs.split.seed)
+        assigned = splitting.assign(pictures, params.split.model_dump(), params.split.seed)
     splits = [row.split if ready_split else assigned[row.sha256] for row in kept]
     jobs = [
         preparing.Job(

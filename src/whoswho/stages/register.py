@@ -6,28 +6,29 @@ Produces: artifacts/registered.json: the model's digest and nothing else, so tha
 Command: python src/stage.py register
 """
 
-from whoswho import params, paths
+from whoswho import paths
+from whoswho.artifacts.model import model_digest
 from whoswho.errors import one_line_errors
-from whoswho.learning import model_files
 from whoswho.lifecycle import completion, lineage, registry, tracking
 from whoswho.lifecycle.outputs import Outputs
+from whoswho.params import flatten, load_params
 
 
 def main() -> None:
     """Run the stage in the workspace."""
-    knobs = params.load()
+    params = load_params()
     workspace = paths.workspace()
     outputs = Outputs((workspace / paths.MODEL).parent)
-    digest = model_files.digest(workspace / paths.MODEL)
+    digest = model_digest(workspace / paths.MODEL)
     model = outputs.model
-    flat = {**lineage.training_params(params.flatten(knobs)), **model["params"]}
+    flat = {**lineage.training_params(flatten(params)), **model["params"]}
     tags = {
         **lineage.tags(workspace, flat, model["inputs"]),
         "backbone": model["backbone"]["entry"],
     }
     opened = tracking.open_store()
     run = completion.completed_run(opened, outputs, digest, workspace / paths.REPORTS, flat, tags)
-    result = registry.register(opened, run.info.run_id, outputs, digest, knobs.register_.when)
+    result = registry.register(opened, run.info.run_id, outputs, digest, params.register_.when)
     paths.write_json(workspace / paths.REGISTERED, {tracking.DIGEST: digest})
     print(f"register: run {run.info.run_name}; {result.said}")
 

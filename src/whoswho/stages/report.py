@@ -10,14 +10,15 @@ Command: python src/stage.py report
 
 from __future__ import annotations
 
-from whoswho import params, paths
+from whoswho import paths
 from whoswho.errors import one_line_errors
+from whoswho.params import load_params
 from whoswho.reporting import card, contact_sheet, facts, page
 
 
 def main() -> None:
     """Run the stage in the workspace."""
-    params.load()
+    load_params()
     workspace = paths.workspace()
     found = facts.gather(workspace)
     reports = workspace / paths.REPORTS

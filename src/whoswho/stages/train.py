@@ -1,4 +1,4 @@
-"""Train the head (and upper trunk), calibrate it on validation, and stream the run to MLflow.
+"""Train the head (and upper backbone), calibrate it on validation, and stream the run to MLflow.
 
 Consumes: artifacts/dataset, artifacts/backbone, artifacts/features.
 Produces: artifacts/model/: weights.safetensors, model.json, history.csv; an MLflow run, unless its
@@ -8,72 +8,68 @@ Command: python src/stage.py train
 
 from contextlib import nullcontext
 
-from whoswho import params, paths
+from whoswho import paths
+from whoswho.artifacts.features import load_features
+from whoswho.artifacts.model import model_digest
+from whoswho.artifacts.split import load_dataset
+from whoswho.backbone import process_group, weights
+from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
-from whoswho.learning import (
-    calibration,
-    checkpoint,
-    dataset,
-    feature_files,
-    model_files,
-    model_folder,
-    team,
-    training,
-    weights,
-)  # fmt: skip
-from whoswho.learning.team import Team
+from whoswho.inference import model_folder
 from whoswho.lifecycle import lineage, tracking
+from whoswho.params import flatten, load_params
+from whoswho.training import calibration, checkpoint, training
 
 
 def main() -> None:
     """Run the stage in the workspace."""
-    knobs = params.load()
+    params = load_params()
     workspace, root = paths.workspace(), paths.root()
 
-    def train(crew: Team) -> None:
-        pictures = dataset.load(workspace / paths.DATASET)
-        trunk, source = weights.load(workspace / paths.BACKBONE)
+    def train(process_group: ProcessGroup) -> None:
+        pictures = load_dataset(workspace / paths.DATASET)
+        backbone, source = weights.load(workspace / paths.BACKBONE)
         stored = None
-        if knobs.backbone.unfreeze == 0:
-            stored = feature_files.load(workspace / paths.FEATURES, pictures, source.sha256)
+        if params.backbone.unfreeze == 0:
+            stored = load_features(workspace / paths.FEATURES, pictures, source.sha256)
         inputs = training.inputs(
             *(workspace / p for p in (paths.DATASET, paths.BACKBONE, paths.FEATURES))
         )
-        key = training.key(inputs, knobs.train, knobs.augment, knobs.backbone.unfreeze)
+        key = training.key(inputs, params.train, params.augment, params.backbone.unfreeze)
         kept = checkpoint.Checkpoint(root / paths.CHECKPOINTS / f"{key}.pt", key)
 
-        flat = lineage.training_params(params.flatten(knobs))
+        flat = lineage.training_params(flatten(params))
         tags = {**lineage.tags(workspace, flat, inputs), "backbone": source.entry}
         # One run, however many processes train.
         opened = (
             tracking.training_run(root, flat, tags, pictures.labels)
-            if crew.leads
+            if process_group.is_main_process
             else nullcontext(tracking.TrainingRun(None))
         )
         with opened as run:
             fitted = training.fit(
-                pictures, source.arch, trunk, stored, knobs.train, knobs.augment,
-                knobs.backbone.unfreeze, checkpoint=kept, on_epoch=run.epoch, team=crew,
+                pictures, source.arch, backbone, stored, params.train, params.augment,
+                params.backbone.unfreeze, checkpoint=kept, on_epoch=run.epoch, process_group=process_group,
             )  # fmt: skip
-            if not crew.leads:
+            if not process_group.is_main_process:
                 return
             logits, actual = fitted.validation_logits, fitted.validation_targets
             temperature = calibration.fit_temperature(logits, actual)
-            shares = calibration.probabilities(logits, temperature)
+            probabilities = calibration.probabilities(logits, temperature)
             with paths.fresh_folder(workspace / paths.MODEL) as out:
                 model_folder.save(
                     out, fitted, picture=pictures.picture, temperature=temperature,
-                    threshold=calibration.fit_threshold(shares, knobs.train.turn_away),
+                    threshold=calibration.fit_threshold(probabilities, params.train.false_reject_rate),
                     params=training_only(flat), inputs=inputs, source=source,
                 )  # fmt: skip
-            run.finished(model_files.digest(workspace / paths.MODEL))
+            run.finished(model_digest(workspace / paths.MODEL))
         kept.remove()
         print(f"train: {training.sentence(fitted)}")
 
-    if knobs.backbone.unfreeze != 0:
-        team.run(train, knobs.train.device)
-    elif team.is_first():  # a head alone learns in seconds: there is nothing to share
-        train(Team())
+    if params.backbone.unfreeze != 0:
+        process_group.run(train, params.train.device)
+    elif process_group.is_first():  # a head alone learns in seconds: there is nothing to share
+        train(ProcessGroup())
 
 
 def training_only(flat: dict[str, object]) -> dict[str, object]:

@@ -16,8 +16,9 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from whoswho import paths, tables
-from whoswho.cleaning import review, thumbnails
-from whoswho.crawl import collection, finished, forgotten, manifest
+from whoswho.cleaning import thumbnails
+from whoswho.crawl import collection, finished
+from whoswho.dataset import forgotten, manifest, review
 from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.tables import Row

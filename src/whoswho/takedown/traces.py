@@ -16,8 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from whoswho import paths, tables
-from whoswho.cleaning import listing
-from whoswho.crawl import forgotten, manifest
+from whoswho.dataset import forgotten, listing, manifest
 from whoswho.errors import UserError
 from whoswho.labels import from_folder, is_litter
 from whoswho.tables import Row

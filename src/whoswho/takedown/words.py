@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from whoswho import paths
-from whoswho.crawl import forgotten
+from whoswho.dataset import forgotten
 from whoswho.labels import from_folder
 from whoswho.takedown.traces import Traces
 from whoswho.takedown.versioned import Place

@@ -1,0 +1,142 @@
+"""The forward pass of a backbone that does not learn, as fast as the machine at hand can run it.
+
+The way is chosen by what the processor and the backbone are, never by timing and never by the number
+of pictures, so that the same machine gives the same bytes each time:
+
+- a ResNet on a processor with oneDNN: each convolution folded with its batch norm and fused with
+  what follows it (see `fused`), one single-threaded stream a core over batches of eight, which
+  keeps a batch in the core's own cache;
+- everything else: folded, channels last, as torch runs it.
+
+In 16-bit brain floats where the processor or GPU has them, else in 32 bits. torch.compile is
+never used: it is no faster than the first way once compiled (`python -m bench.backbone` prints all
+of them), and the compiling would come on top, whatever the size of the work. What a batch gives
+depends on nothing but the batch, so the number of streams changes the time and not the features.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from whoswho.backbone import device as devices
+from whoswho.backbone import fused
+
+Batch = TypeVar("Batch")
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A backbone ready to run.
+
+    Attributes:
+        run: pictures (batch, 3, size, size) to features (batch, width), 32-bit on the processor.
+        batch: the number of pictures `run` is fastest with.
+        streams: how many threads should call `run` at once.
+        precision: bf16 or fp32.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    batch: int
+    streams: int
+    precision: str
+
+
+def prepare(backbone: nn.Module, device: torch.device) -> Pass:
+    """Ready a copy of `backbone` for `device`."""
+    folded = fold(backbone)
+    dtype = torch.bfloat16 if devices.has_bf16(device) else torch.float32
+    if device.type != "cpu":
+        return _eager(folded, device, dtype, batch=64, streams=1)
+    devices.keep_memory()
+    if fused.is_available(backbone):
+        return _fused(folded, dtype)
+    return _eager(folded, device, dtype, batch=8, streams=torch.get_num_threads())
+
+
+def fold(backbone: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with each batch norm folded into the convolution before it."""
+    copied = copy.deepcopy(backbone).eval().requires_grad_(False)
+    for parent in list(copied.modules()):
+        before: tuple[str, nn.Module] | None = None
+        for name, child in list(parent.named_children()):
+            if before and isinstance(before[1], nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+                setattr(parent, before[0], fuse_conv_bn_eval(before[1], child))
+                setattr(parent, name, nn.Identity())
+            before = (name, child)
+    return copied.requires_grad_(False)
+
+
+def each(batches: Iterable[Batch], work: Callable[[Batch], None], streams: int) -> None:
+    """Call `work` for every batch, `streams` at a time, each of them on one core.
+
+    Batches are drawn one by one, so that no list of them is ever held.
+    """
+    if streams == 1:
+        for batch in batches:
+            work(batch)
+        return
+    source, lock, failed = iter(batches), threading.Lock(), threading.Event()
+
+    def drain() -> None:
+        torch.set_num_threads(1)
+        while not failed.is_set():
+            with lock:
+                batch = next(source, None)
+            if batch is None:
+                return
+            try:
+                work(batch)
+            except BaseException:
+                failed.set()
+                raise
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(streams) as pool:
+            for done in [pool.submit(drain) for _ in range(streams)]:
+                try:
+                    done.result()
+                except BaseException:
+                    failed.set()
+                    raise
+    finally:
+        torch.set_num_threads(threads)
+
+
+def chunks(rows: int, size: int) -> Iterator[range]:
+    """The numbers below `rows` in ranges of at most `size`."""
+    for start in range(0, rows, size):
+        yield range(start, min(start + size, rows))
+
+
+def _fused(folded: nn.Module, dtype: torch.dtype) -> Pass:
+    run = fused.FusedResNet(folded, dtype)
+    return Pass(run, 8, torch.get_num_threads(), _name(dtype))
+
+
+def _eager(
+    folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int, streams: int
+) -> Pass:
+    placed = folded.to(device, dtype).to(memory_format=torch.channels_last)
+
+    def run(pictures: Tensor) -> Tensor:
+        with torch.inference_mode():
+            x = pictures.to(device).to(dtype, memory_format=torch.channels_last)
+            features: Tensor = placed(x)
+            return features.float().cpu()
+
+    return Pass(run, batch, streams, _name(dtype))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return "bf16" if dtype == torch.bfloat16 else "fp32"

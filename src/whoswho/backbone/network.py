@@ -1,0 +1,311 @@
+"""The network: a torchvision classifier as backbone, and a small head that tells the labels apart."""
+
+from __future__ import annotations
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from whoswho.backbone.seeds import seeded
+from whoswho.errors import UserError
+
+# torchvision is imported where a backbone is built: a head that learns from stored features needs
+# none, and importing it costs as long as importing torch.
+
+State = dict[str, Tensor]
+Unfreeze = int | str  # 0: frozen | 1..4: that block and the ones above learn | "all"
+Block = list[tuple[str, nn.Module]]  # modules of the backbone, by their names in it
+
+BLOCKS = 4  # what `unfreeze` can name; below them lies the stem
+_CLASSES = 1000  # what torchvision's classifiers tell apart
+# Heads that two old architectures carry for training alone.
+_SIDE_HEADS = ("AuxLogits", "aux1", "aux2")
+_NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """What the head looks like; stored in the model."""
+
+    widths: tuple[int, ...]  # of the hidden layers
+    dropout: float  # before the last layer
+    standardize: bool  # begin by scaling features by their training mean and deviation
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape as model.json holds it."""
+        return {**asdict(self), "widths": list(self.widths)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> HeadShape:
+        """The shape model.json holds."""
+        return cls(tuple(value["widths"]), float(value["dropout"]), bool(value["standardize"]))
+
+
+class Standardize(nn.Module):
+    """Features minus their training mean, divided by their training deviation.
+
+    An untrained backbone gives features far from zero (mean 18, deviation 19 was measured), on which
+    the blog's head hardly learns in three epochs.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scale features (batch, width)."""
+        return (features - self.mean) / self.deviation
+
+
+class StillBatchNorm(nn.BatchNorm2d):
+    """The batch norm of a frozen block: its statistics are weights, so no train() wakes it."""
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode, whoever asks and from however far above."""
+        return super().train(False)
+
+
+class Network(nn.Module):
+    """Pictures (batch, 3, size, size) in, one logit a label (batch, labels) out."""
+
+    def __init__(self, arch: str, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.arch = arch
+        self.backbone = backbone
+        self.head = head
+        self._frozen: list[nn.Module] = []
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Logits of prepared pictures."""
+        logits: Tensor = self.head(self.backbone(pictures))
+        return logits
+
+    def freeze(self, unfreeze: Unfreeze) -> None:
+        """Let the head and the backbone's blocks from `unfreeze` up learn; hold all others still.
+
+        Held means every tensor, the running statistics of batch norms included, and nothing
+        drawn by chance: a frozen block stays in evaluation mode.
+        """
+        self.backbone.requires_grad_(unfreeze == "all")
+        for block in learning_blocks(self.backbone, unfreeze):
+            for _, part in block:
+                part.requires_grad_(True)
+        learning = {id(m) for module in self._learning(unfreeze) for m in module.modules()}
+        self._frozen = [module for module in self.backbone.modules() if id(module) not in learning]
+        for module in self.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                held = id(module) not in learning
+                module.__class__ = StillBatchNorm if held else nn.BatchNorm2d
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode for all but what is frozen."""
+        super().train(mode)
+        for module in self._frozen:
+            module.training = False
+        return self
+
+    def frozen_names(self) -> set[str]:
+        """The names, in the state, of all tensors that `freeze` holds still."""
+        learning = {id(value) for value in self.parameters() if value.requires_grad}
+        learning |= {
+            id(value)
+            for module in self.backbone.modules()
+            if module not in self._frozen
+            for value in module.buffers(recurse=False)
+        }
+        return {
+            f"backbone.{name}"
+            for name, value in self.backbone.state_dict(keep_vars=True).items()
+            if id(value) not in learning
+        }
+
+    def _learning(self, unfreeze: Unfreeze) -> list[nn.Module]:
+        if unfreeze == "all":
+            return [self.backbone]
+        return [part for block in learning_blocks(self.backbone, unfreeze) for _, part in block]
+
+
+def blocks(backbone: nn.Module) -> list[Block]:
+    """The backbone's parts that have parameters, from the stem up; the last four are the blocks.
+
+    Of a ResNet these are its stem and layer1 to layer4. Where a backbone has fewer parts than that,
+    the largest is opened until it has; a norm belongs to the part before it.
+    """
+    parts = _with_parameters("", backbone)
+    while len(_norms_joined(parts)) <= BLOCKS:
+        sizes = [
+            (sum(p.numel() for p in part.parameters()), place)
+            for place, (name, part) in enumerate(parts)
+            if len(_with_parameters(name, part)) > 0
+        ]
+        if not sizes:
+            break
+        _, place = max(sizes)
+        name, part = parts[place]
+        parts[place : place + 1] = _with_parameters(f"{name}.", part)
+    return _norms_joined(parts)
+
+
+def learning_blocks(backbone: nn.Module, unfreeze: Unfreeze) -> list[Block]:
+    """The blocks that learn, from the lowest up: 0 none, 3 the upper two, all every part."""
+    found = blocks(backbone)
+    if unfreeze == "all":
+        return found
+    return found[-BLOCKS:][int(unfreeze) - 1 :] if unfreeze else []
+
+
+def _with_parameters(prefix: str, module: nn.Module) -> Block:
+    return [
+        (f"{prefix}{name}", child)
+        for name, child in module.named_children()
+        if next(child.parameters(), None) is not None
+    ]
+
+
+def _norms_joined(parts: Block) -> list[Block]:
+    joined: list[Block] = []
+    for name, part in parts:
+        if joined and _is_norm(part):
+            joined[-1].append((name, part))
+        else:
+            joined.append([(name, part)])
+    return joined
+
+
+def _is_norm(part: nn.Module) -> bool:
+    owners = [m for m in part.modules() if next(m.parameters(recurse=False), None) is not None]
+    return all(isinstance(module, _NORMS) for module in owners)
+
+
+def architectures() -> tuple[str, ...]:
+    """The names of torchvision's classifiers."""
+    from torchvision import models
+
+    return tuple(models.list_models(module=models))
+
+
+def check_arch(arch: str) -> None:
+    """Raise UserError where torchvision has no classifier of this name."""
+    known = architectures()
+    if arch not in known:
+        near = difflib.get_close_matches(arch, known, 3, 0.4) or ("resnet50",)
+        raise UserError(
+            f"backbone.arch: {arch!r} is not a classifier of torchvision; nearest: "
+            f"{', '.join(near)}"
+        )
+
+
+def check_size(arch: str, size: int) -> None:
+    """Raise UserError where pictures of `size` pixels a side are none for the backbone."""
+    backbone, _ = _without_memory(arch)
+    try:
+        with torch.inference_mode():
+            backbone.eval()(torch.empty(1, 3, size, size, device="meta"))
+    except (RuntimeError, AssertionError, ValueError) as error:
+        why = " ".join(str(error).split())[:100]
+        raise UserError(
+            f"picture.size: {size} does not fit {arch} ({why}); set picture.size to 224, or take "
+            "a backbone.arch that any size fits, such as resnet50"
+        ) from None
+
+
+def backbone_outline(arch: str) -> tuple[State, int]:
+    """The backbone's tensors without their memory, in the network's order, and its feature width."""
+    net, width = _without_memory(arch)
+    return dict(net.state_dict()), width
+
+
+def backbone_from(arch: str, state: State) -> tuple[nn.Module, int]:
+    """A backbone holding the tensors of `state` itself (not copies), and its feature width."""
+    net, width = _without_memory(arch)
+    net.load_state_dict(state, assign=True)
+    return net, width
+
+
+def random_backbone(arch: str, seed: int) -> State:
+    """A backbone's state as torchvision draws it, the same bytes for the same seed."""
+    check_arch(arch)
+    with seeded(seed):
+        backbone, _ = _without_head(arch, _classifier(arch))
+    return dict(backbone.state_dict())
+
+
+def head_names(arch: str) -> tuple[str, ...]:
+    """Where torchvision's own heads stand among a network's tensors: starts of their names."""
+    name, _ = _head_of(arch, _classifier_without_memory(arch))
+    return (f"{name}.", *(f"{side}." for side in _SIDE_HEADS))
+
+
+def build_head(width: int, labels: int, shape: HeadShape, seed: int = 0) -> nn.Sequential:
+    """The head: [standardize], a Linear and ReLU for each hidden width, [dropout], Linear."""
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    if shape.standardize:
+        layers["standardize"] = Standardize(width)
+    with seeded(seed):
+        for number, hidden in enumerate(shape.widths, start=1):
+            layers[f"hidden{number}"] = nn.Linear(width, hidden)
+            layers[f"relu{number}"] = nn.ReLU()
+            width = hidden
+        if shape.dropout:
+            layers["dropout"] = nn.Dropout(shape.dropout)
+        layers["labels"] = nn.Linear(width, labels)
+    return nn.Sequential(layers)
+
+
+def _without_memory(arch: str) -> tuple[nn.Module, int]:
+    return _without_head(arch, _classifier_without_memory(arch))
+
+
+def _classifier_without_memory(arch: str) -> nn.Module:
+    check_arch(arch)
+    try:
+        with torch.device("meta"):
+            return _classifier(arch)
+    except NotImplementedError:  # a few compute with tensors while they are built
+        return _classifier(arch).to("meta")
+
+
+def _without_head(arch: str, net: nn.Module) -> tuple[nn.Module, int]:
+    """torchvision's network without its head, and the width of what the head was given."""
+    name, head = _head_of(arch, net)
+    parent, _, own = name.rpartition(".")
+    setattr(net.get_submodule(parent), own, nn.Identity())
+    return net, head.in_features
+
+
+def _classifier(arch: str) -> nn.Module:
+    from torchvision import models
+
+    # Two old networks warn that their drawing is slow; it is the one their papers state.
+    extra = {"init_weights": True} if arch in ("googlenet", "inception_v3") else {}
+    net: nn.Module = models.get_model(arch, weights=None, **extra)
+    for side in _SIDE_HEADS:
+        if hasattr(net, side):
+            setattr(net, side, None)
+            net.aux_logits = False  # type: ignore[assignment]
+    return net
+
+
+def _head_of(arch: str, net: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer, which gives a number a class."""
+    heads = [
+        (name, module)
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == _CLASSES
+    ]
+    if not heads:
+        raise UserError(
+            f"backbone.arch: {arch} has no linear layer as its head that could be replaced; take "
+            "another, such as resnet50"
+        )
+    return heads[-1]

@@ -1,0 +1,114 @@
+"""The files of a crawl that are no sound portrait: what they hold, byte for byte.
+
+Copies are made from the files already written, as the web makes them: decoded, changed, encoded
+again.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from whoswho.sample import scene
+
+ERROR_PAGE = (
+    b"<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head>\n"
+    b"<body><h1>403 Forbidden</h1><p>Hotlinking of pictures is not allowed.</p></body></html>\n"
+)
+DS_STORE = b"\x00\x00\x00\x01Bud1" + bytes(6140)  # the head of the macOS file manager's notes
+ORIENTATION = 0x0112  # the EXIF tag
+TURN_RIGHT = 6  # its value for "turn clockwise by a quarter to show"
+TRUNCATED_SHARE = 0.6  # of the bytes
+
+
+def encode(picture: Image.Image, suffix: str, quality: int) -> bytes:
+    """The bytes of a picture as .jpg, .png, .webp; quality: of the lossy formats."""
+    memory = io.BytesIO()
+    if suffix == ".jpg":
+        picture.save(memory, "JPEG", quality=quality)
+    elif suffix == ".webp":
+        picture.save(memory, "WEBP", quality=quality)
+    else:
+        picture.save(memory, "PNG", optimize=True)
+    return memory.getvalue()
+
+
+def odd_format(picture: Image.Image, how: str, quality: int) -> bytes:
+    """A sound picture in one of the ways that trip programs up; how: a key of ODD_FORMATS."""
+    memory = io.BytesIO()
+    if how == "webp named jpg":
+        return encode(picture, ".webp", quality)
+    if how == "exif turned":
+        exif = Image.Exif()
+        exif[ORIENTATION] = TURN_RIGHT
+        picture.transpose(Image.Transpose.ROTATE_90).save(
+            memory, "JPEG", quality=quality, exif=exif
+        )
+    elif how == "cmyk":
+        picture.convert("CMYK").save(memory, "JPEG", quality=quality)
+    elif how == "palette":
+        few = picture.quantize(96, dither=Image.Dither.NONE)
+        corner = few.getpixel((0, 0))
+        few.save(memory, "PNG", transparency=corner, optimize=True)
+    elif how == "grey":
+        picture.convert("L").save(memory, "JPEG", quality=quality)
+    return memory.getvalue()
+
+
+# how a sound portrait is stored oddly -> its suffix
+ODD_FORMATS = {
+    "webp named jpg": ".jpg",
+    "exif turned": ".jpg",
+    "cmyk": ".jpg",
+    "palette": ".png",
+    "grey": ".jpg",
+}
+
+
+def copy(original: Path, how: str) -> bytes:
+    """The bytes of a copy of a JPEG file; how: one of COPIES, or "" for the same bytes."""
+    if not how:
+        return original.read_bytes()
+    with Image.open(original) as opened:
+        picture = opened.convert("RGB")
+    width, height = picture.size
+    quality = 80
+    if how == "resized":
+        picture = picture.resize((int(width * 0.7), int(height * 0.7)), Image.Resampling.LANCZOS)
+    elif how == "mirrored":
+        picture = ImageOps.mirror(picture)
+    elif how == "cropped":
+        picture = picture.crop((3, 4, width - 5, height - 3))
+    elif how == "encoded again":
+        quality = 45
+    return encode(picture, ".jpg", quality)
+
+
+COPIES = ("cropped", "encoded again", "mirrored", "resized")
+
+
+def animation(frames: list[Image.Image]) -> bytes:
+    """An animated GIF of the frames."""
+    memory = io.BytesIO()
+    first, *others = (frame.quantize(64, dither=Image.Dither.NONE) for frame in frames)
+    first.save(memory, "GIF", save_all=True, append_images=others, duration=400, loop=0)
+    return memory.getvalue()
+
+
+def empty_place(how: str, random: np.random.Generator) -> Image.Image:
+    """A picture with nobody in it; how: "landscape" or "podium"."""
+    height, width = 280, 400
+    if how == "landscape":
+        picture = scene.landscape(random, height, width)
+    else:
+        picture = scene.PLACES["curtain"](random, height, width)
+        colour = np.asarray(scene.any_colour(random, 0.4, 0.7), np.float32)
+        for left, top in ((0.15, 0.6), (0.4, 0.45), (0.65, 0.7)):
+            step = picture[int(top * height) :, int(left * width) : int((left + 0.24) * width)]
+            step[:] = colour * np.linspace(1, 0.6, len(step), dtype=np.float32)[:, None, None]
+            step[:6] = colour * 1.25
+    grain = 0.01 * random.standard_normal(picture.shape)
+    return Image.fromarray((np.clip(picture + grain, 0, 1) * 255).astype(np.uint8))

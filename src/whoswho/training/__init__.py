@@ -1,0 +1,1 @@
+"""Training: the head and fine-tuning, calibration, suspects."""

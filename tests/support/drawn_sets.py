@@ -1,0 +1,60 @@
+"""Small prepared sets as preprocess leaves them, drawn on the spot: each label its own pattern."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from whoswho import paths, tables
+from whoswho.artifacts.split import Dataset, load_dataset
+from whoswho.pictures import preparing
+
+SIZE = 64
+COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
+
+
+def draw_set(folder: Path, counts: dict[str, dict[str, int]], size: int = SIZE) -> Dataset:
+    """Write a set with `counts[split][label]` pictures; labels in the order of their names."""
+    labels = sorted({label for split in counts.values() for label in split})
+    rows = []
+    for split, numbers in counts.items():
+        for label, count in numbers.items():
+            for number in range(count):
+                digest = hashlib.sha256(f"{split}/{label}/{number}".encode()).hexdigest()
+                name = f"{split}/{labels.index(label)}/google_{number:04}_{digest[:8]}.webp"
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                pattern(labels.index(label), digest, size).save(folder / name, **preparing.WEBP)
+                file = f"{label}/google_{split}_{number:04}.jpg"
+                rows.append(
+                    {
+                        "file": file, "sha256": digest, "label": label, "split": split,
+                        "group": digest, "crop": "whole", "path": name,
+                    }
+                )  # fmt: skip
+    tables.write(folder / "split.csv", COLUMNS, rows)
+    present = [split for split in paths.SPLITS if sum(counts.get(split, {}).values())]
+    picture = {
+        "crop": "whole", "margin": 0.3, "size": size,
+        "face_probability": 0.9, "face_smallest": 0.06,
+    }  # fmt: skip
+    paths.write_json(
+        folder / "dataset.json",
+        {"labels": labels, "splits": present, "ready_split": False, "picture": picture},
+    )
+    return load_dataset(folder)
+
+
+def pattern(kind: float, digest: str, size: int) -> Image.Image:
+    """Stripes of a label's own direction and pitch, in noise of the picture's own.
+
+    A fraction is someone between two labels.
+    """
+    dice = np.random.default_rng(int(digest[:8], 16))
+    y, x = np.mgrid[:size, :size] / size
+    turn = 0.3 + 0.8 * kind
+    wave = np.sin((x * np.cos(turn) + y * np.sin(turn)) * 20 * (1 + kind) + dice.uniform(0, 6))
+    grey = 128 + 60 * wave[..., None] + dice.normal(0, 25, (size, size, 3))
+    return Image.fromarray(grey.clip(0, 255).astype(np.uint8))

@@ -1,0 +1,41 @@
+"""A real model folder of a small network, made by the code that training uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+PICTURE = {
+    "crop": "whole", "margin": 0.3, "size": 64, "face_probability": 0.9, "face_smallest": 0.06,
+}  # fmt: skip
+
+
+def make_model(
+    folder: Path, labels: Sequence[str], *, threshold: float = 0.0, seed: int = 0
+) -> Path:
+    """resnet18 with a random backbone and head; every label has its chance."""
+    from whoswho.backbone import network
+    from whoswho.backbone.network import HeadShape
+    from whoswho.backbone.weights import Source
+    from whoswho.inference import model_folder
+    from whoswho.training.training import Fitted
+
+    backbone = network.random_backbone("resnet18", seed)
+    shape = HeadShape((8,), 0.0, True)
+    head = network.build_head(512, len(labels), shape, seed)
+    state = {f"backbone.{name}": value for name, value in backbone.items()}
+    state |= {f"head.{name}": value for name, value in head.state_dict().items()}
+    fitted = Fitted(
+        "resnet18", tuple(labels), shape, state,
+        [{"epoch": 1, "train/loss": 1.0, "train/accuracy": 0.5,
+          "validation/loss": 1.0, "validation/accuracy": 0.5}],
+        1, [], np.zeros((1, len(labels)), np.float32), np.zeros(1, np.int64),
+    )  # fmt: skip
+    model_folder.save(
+        folder, fitted, picture=PICTURE, temperature=1.0, threshold=threshold,
+        params={"train.lr": 0.001}, inputs={"dataset": "x"},
+        source=Source("resnet18", "random", "0" * 64, f"seed {seed}"),
+    )  # fmt: skip
+    return folder

@@ -1,0 +1,87 @@
+"""Runs the real pipeline, through real DVC, in a scratch copy of the repository."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from bench.workspace import commit, copy_of_the_repository, environment, set_params
+from whoswho import tables
+
+__all__ = ["FAST", "Workspace", "commit", "set_params"]
+
+# A small backbone and few epochs: the same stages, in seconds.
+FAST: dict[str, dict[str, object]] = {
+    # Among a dozen drawn faces one more clears another or not; test_identity has sets to tell by.
+    "clean": {"identity_false_alarm": 0.0},
+    "picture": {"size": 64},
+    "backbone": {"arch": "resnet18", "weights": ["random"]},
+    "augment": {"views": 1},
+    "train": {"epochs": 2},
+    "evaluate": {"bootstrap": 200},
+}
+
+
+class Workspace:
+    """A copy of the repository, in Git, without data until something is put there."""
+
+    def __init__(self, folder: Path, **changes: dict[str, object]) -> None:
+        self.path = copy_of_the_repository(folder, **changes)
+        for name in ("data.dvc", "dvc.lock"):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "sample", ignore_errors=True)
+
+    def draw_sample(self, folder: str = "data", *, seed: int = 0, portraits: int = 16) -> None:
+        """The sample with fewer portraits, and all of its dirt."""
+        self.python(
+            "from pathlib import Path\nfrom whoswho.pictures import sample\n"
+            f"sample.draw(Path({folder!r}), {seed}, {portraits})"
+        )
+
+    def track_data(self) -> None:
+        """`dvc add data` and commit, as README tells a user to."""
+        commit(self.path, "code")  # DVC works inside a Git repository
+        self.run("dvc", "add", "-q", "data")
+        commit(self.path, "data")
+
+    def run(
+        self, *command: str | Path, code: int | None = 0, cwd: Path | None = None, **more: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the workspace; `code` is the exit code it must have (None: any)."""
+        done = subprocess.run(
+            [str(part) for part in command],
+            cwd=cwd or self.path,
+            env=environment(self.path, OMP_NUM_THREADS="1", **more),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if code is not None:
+            assert done.returncode == code, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def repro(self, *arguments: str, code: int | None = 0, **more: str) -> str:
+        """`dvc repro`; its whole output."""
+        done = self.run("dvc", "repro", *arguments, code=code, **more)
+        return done.stdout + done.stderr
+
+    def ran(self, output: str) -> list[str]:
+        """The stages that `output` of a repro says were run or restored, in order."""
+        return [
+            line.split("'")[1]
+            for line in output.splitlines()
+            if line.startswith("Running stage") or "is cached" in line
+        ]
+
+    def rows(self, file: str) -> list[tables.Row]:
+        return tables.read(self.path / file)
+
+    def json(self, file: str) -> Any:
+        return json.loads((self.path / file).read_text(encoding="utf-8"))
+
+    def python(self, code: str, **more: str) -> str:
+        """Run Python code in the workspace's own code and store; what it printed."""
+        return self.run("python", "-c", code, **more).stdout

@@ -1,0 +1,124 @@
+"""The artifacts of a finished run, small and hostile, as the reporting modules read them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from whoswho import paths, tables
+from whoswho.artifacts.decisions import KEPT, Decision
+from whoswho.artifacts.decisions import write as write_decisions
+
+HANGUL = "장원영"
+LONG = "가" * 80
+HOSTILE = (
+    HANGUL, "O'Neil", "A (actor)", "C++", "None", "007", "..a", "\U0001f469\u200d\U0001f680", LONG,
+    "Кириллица", "かな", "$x$", "<b>x</b>", "\U0001f9d1", "\ue000", "<script>alert(1)</script>",
+    "张伟 | *a* `b` [c](d)", "مرحبا", 'a"b&amp;',
+)  # fmt: skip
+MISSING = "C++"  # has no test picture in `workspace`
+
+
+def workspace(
+    folder: Path, labels: Sequence[str] = HOSTILE, *, test: bool = True, fallback: bool = True,
+    ready_split: bool = False, missing: str | None = MISSING, pictures: int = 6, wrong: int = 3,
+) -> Path:  # fmt: skip
+    """A workspace with everything that stage report reads, but the weights.
+
+    Of each label three pictures in four go to train; of the judged every `wrong`th is answered
+    with the next label's name.
+    """
+    draw = random.Random(0)
+    splits = ["train", "validation"] + (["test"] if test else [])
+    decisions, split_rows, predictions = [], [], []
+    judged = 0
+    for place, label in enumerate(labels):
+        for number in range(pictures):
+            split = splits[number % len(splits)]
+            if split == "test" and label == missing:
+                continue
+            file = f"{label}/google_{number:04}.jpg"
+            path = f"{split}/{place}/google_{number:04}_0.png"
+            (folder / paths.DATASET / path).parent.mkdir(parents=True, exist_ok=True)
+            colour = tuple(draw.randrange(256) for _ in range(3))
+            Image.new("RGB", (64, 64), colour).save(folder / paths.DATASET / path)
+            decisions.append(Decision(file, label, decision=KEPT))
+            crop = "whole" if number == 0 else "face"
+            split_rows.append(
+                {"file": file, "label": label, "split": split, "crop": crop, "path": path}
+            )
+            if split != "train":
+                judged += 1
+                answer = labels[(place + (judged % wrong == 0)) % len(labels)]
+                sure = 0.5 + 0.4 * draw.random()
+                rest = (1 - sure) / (len(labels) - 1)
+                predictions.append(
+                    {
+                        "file": file, "split": split, "actual": label, "predicted": answer,
+                        "unknown": int(sure < 0.6),
+                        **{f"probability/{n}": sure if n == answer else rest for n in labels},
+                    }
+                )  # fmt: skip
+        reasons = "blank;too_small" if place % 2 else "no_face"
+        decisions.append(Decision(f"{label}/b.jpg", label, reasons=reasons))
+    write_decisions(folder / paths.CLEAN / "decisions.csv", decisions)
+    _csv(folder / paths.DATASET / "split.csv", split_rows)
+    _csv(folder / paths.EVALUATION / "predictions.csv", predictions)
+    overlap = {
+        "file_a": "train/a.jpg",
+        "split_a": "train",
+        "file_b": "t*/a.jpg",
+        "split_b": "test",
+    }
+    tables.write(
+        folder / paths.DATASET / "overlaps.csv", list(overlap), [overlap] if ready_split else []
+    )
+    paths.write_json(
+        folder / paths.DATASET / "dataset.json",
+        {"labels": list(labels), "splits": splits, "ready_split": ready_split},
+    )
+    source = {
+        "arch": "resnet18", "entry": "random" if fallback else "IMAGENET1K_V2",
+        "sha256": "ab" * 32,
+        "from": "", "random": fallback,
+        "passed_over": [{"entry": "IMAGENET1K_V2", "why": "no network"}] if fallback else [],
+    }  # fmt: skip
+    paths.write_json(folder / paths.BACKBONE / "source.json", source)
+    model: dict[str, Any] = {
+        "format": 1, "arch": "resnet18", "labels": list(labels),
+        "picture": {"crop": "face", "margin": 0.3, "size": 64}, "temperature": 1.5,
+        "threshold": 0.6, "params": {"train.lr": 0.001, "train.head": [128]}, "backbone": source,
+    }  # fmt: skip
+    paths.write_json(folder / paths.MODEL / "model.json", model)
+    _csv(
+        folder / paths.MODEL / "history.csv",
+        [
+            {"epoch": e, "train/loss": 1 / e, "train/accuracy": 1 - 0.5 / e,
+             "validation/loss": 1.2 / e, "validation/accuracy": 1 - 0.6 / e}
+            for e in (1, 2, 3)
+        ],
+    )  # fmt: skip
+    measures = ("accuracy", "accuracy_low", "accuracy_high", "chance", "balanced_accuracy",
+                "macro_f1", "log_loss", "top_2", "ece", "ece_uncalibrated")  # fmt: skip
+    paths.write_json(
+        folder / paths.EVALUATION / "metrics.json",
+        {f"{s}/{name}": 0.123 + i / 100 for s in splits[1:] for i, name in enumerate(measures)},
+    )
+    first: dict[str, str] = {}
+    for row in sorted(predictions, key=lambda row: str(row["file"])):
+        if row["split"] == splits[-1]:
+            first.setdefault(str(row["actual"]), str(row["file"]))
+    heat = [[(6 * y + x) / 42 for x in range(7)] for y in range(7)]
+    paths.write_json(
+        folder / paths.EVALUATION / "attention.json",
+        {first[label]: heat for label in labels if label in first},
+    )
+    return folder
+
+
+def _csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    tables.write(path, list(rows[0]), rows)
