@@ -16,7 +16,16 @@ from whoswho.params import Params
 
 SOURCE = REPOSITORY / "src"
 # What every stage stands on; a change there is a change of the language, not of a stage.
-GROUND_FLOOR = {"params", "paths", "errors", "tables", "labels"}
+GROUND_FLOOR = {
+    "params",
+    "paths",
+    "errors",
+    "tables",
+    "labels",
+    "wording",
+    "timeouts",
+    "data_urls",
+}
 PIPELINE = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())
 STAGES = list(PIPELINE["stages"])
 

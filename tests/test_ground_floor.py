@@ -5,18 +5,40 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import unicodedata
 from pathlib import Path
 
 import pytest
 
 from whoswho import labels, paths, tables
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
+from whoswho.timeouts import call_within
+from whoswho.wording import plural
 
 HOSTILE = [
     "장원영", "a b", "O'Neil", 'say "hi"', "None", "NA", "007", "C++", "A (actor)", "A, B", "..a",
     "👩‍🚀", "가" * 80, "50%", "a:b", "x=y;z", "e" * 250, "#1", "true", "1e5", " ", "-",
 ]  # fmt: skip
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    assert [plural(0, "file"), plural(1, "search", "es")] == ["0 files", "1 search"]
+    assert plural(2, "search", "es") == "2 searches"
+
+
+def test_an_error_is_told_in_one_short_line() -> None:
+    assert one_line(OSError("a\n  b")) == "a b"
+    assert one_line(ValueError()) == "ValueError"
+    assert one_line("abcdef", 4) == "abc…"
+
+
+def test_a_call_that_hangs_is_left_behind_and_an_error_comes_through() -> None:
+    with pytest.raises(TimeoutError, match=r"no answer within 0.01 s"):
+        call_within(0.01, threading.Event().wait)
+    assert call_within(60, lambda: 1) == 1
+    with pytest.raises(ZeroDivisionError):
+        call_within(None, lambda: 1 // 0)
 
 
 def test_tables_bring_every_cell_back(tmp_path: Path) -> None:

@@ -16,6 +16,12 @@ class UserError(Exception):
     """Something the user can mend; the message is one line saying what, where and how."""
 
 
+def one_line(problem: object, longest: int = 200) -> str:
+    """An error's text in one line of at most `longest` letters; its type where it has none."""
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """End the process with one line and exit code 2 where the block meets a mendable error.

@@ -23,6 +23,7 @@ from whoswho.crawl import download
 from whoswho.crawl.download import THUMBNAIL, Picture
 from whoswho.crawl.site import Hit, Search
 from whoswho.crawl.transport import DownloadError
+from whoswho.data_urls import is_data_url
 from whoswho.dataset import listing, manifest
 from whoswho.errors import UserError
 from whoswho.labels import check_distinct, folder_problem, from_folder, is_litter
@@ -99,11 +100,11 @@ class Collection:
         with self._lock:
             if not url:
                 return None
-            if not download.is_data(url):
+            if not is_data_url(url):
                 row = self._addresses.get((label, url))
                 return row and self._pictures[label, row["sha256"]]
             try:
-                picture = download.picture(download.data_of(url))
+                picture = download.data_picture(url)
             except DownloadError:
                 return None
             return self._pictures.get((label, picture.sha256))
@@ -201,7 +202,7 @@ class Collection:
 
     def _row(self, search: Search, site: str, hit: Hit) -> Row:
         address = hit.image or hit.thumbnail
-        if download.is_data(address):  # its bytes are the picture's: the type is enough
+        if is_data_url(address):  # its bytes are the picture's: the type is enough
             address = re.split("[;,]", address, maxsplit=1)[0]
         row = dict.fromkeys(self._columns, "")
         return row | {

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import re
 from dataclasses import dataclass, replace
-from urllib.parse import unquote_to_bytes
 
 from whoswho.crawl.site import Hit
 from whoswho.crawl.transport import DownloadError, Transport
+from whoswho.data_urls import decode_data_url, is_data_url
 from whoswho.pictures import opening
 
 THUMBNAIL = "thumbnail"  # starts the note of a picture that is one
@@ -97,33 +94,21 @@ def fetch(url: str, transport: Transport, page: str, proxy: str | None) -> Pictu
     Raises:
         DownloadError: it cannot be had, or is none.
     """
-    if is_data(url):
-        return picture(data_of(url))
+    if is_data_url(url):
+        return data_picture(url)
     return picture(transport.get(url, page=page, proxy=proxy))
 
 
-def is_data(url: str) -> bool:
-    """Whether an address carries its picture in itself."""
-    return url[:5].lower() == "data:"
-
-
-def data_of(url: str) -> bytes:
-    """What a data: address carries (RFC 2397), in base64 or percent-encoded.
+def data_picture(url: str) -> Picture:
+    """The picture that a data: URL carries.
 
     Raises:
-        DownloadError: it is malformed.
+        DownloadError: the URL is malformed, or carries no picture.
     """
-    head, comma, body = url[5:].partition(",")
-    if not comma:
-        raise DownloadError("a data: address without data")
-    data = unquote_to_bytes(body.encode(errors="surrogatepass"))
-    if not re.search(r";\s*base64\s*$", head, re.IGNORECASE):
-        return data
-    packed = b"".join(data.split()).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     try:
-        return base64.b64decode(packed + b"=" * (-len(packed) % 4), validate=True)
-    except binascii.Error:
-        raise DownloadError("a data: address with broken base64") from None
+        return picture(decode_data_url(url))
+    except ValueError as error:
+        raise DownloadError(str(error)) from None
 
 
 def _read(hit: Hit) -> bytes:

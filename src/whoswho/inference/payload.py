@@ -6,10 +6,7 @@ text is never taken for the path of a file here: a server that opens paths reads
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
-from urllib.parse import unquote_to_bytes
+from whoswho.data_urls import decode_base64, decode_data_url, is_data_url
 
 HOW = (
     "send the picture's bytes as base64 (line breaks and URL-safe letters are fine) or as a data: "
@@ -28,18 +25,10 @@ def to_bytes(value: object) -> bytes:
     if not isinstance(value, str):
         raise ValueError(f"a picture sent as {type(value).__name__}; {HOW}")
     text = value.strip()
-    if text[:5].lower() == "data:":
-        header, comma, body = text[5:].partition(",")
-        if not comma:
-            raise ValueError(f"a data: URL without a comma; {HOW}")
-        if not header.lower().rstrip().endswith(";base64"):
-            return unquote_to_bytes(body)
-        text = unquote_to_bytes(body).decode("latin-1")
-    letters = re.sub(r"\s+", "", text).translate(str.maketrans("-_", "+/")).rstrip("=")
     try:
-        decoded = base64.b64decode(letters + "=" * (-len(letters) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"not base64; {HOW}") from None
+        decoded = decode_data_url(text) if is_data_url(text) else decode_base64(text)
+    except ValueError as error:
+        raise ValueError(f"{error}; {HOW}") from None
     if not decoded:
         raise ValueError(f"an empty picture; {HOW}")
     return decoded
