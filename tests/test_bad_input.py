@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.pipeline import Workspace, set_params
-from test_real_sets import NOT_PEOPLE, draw
+from support.pictures import draw_stripes
+from support.pipeline import NOT_PEOPLE, Workspace, set_params
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = Workspace(tmp_path_factory.mktemp("sound") / "clone", **NOT_PEOPLE)
     for label, name in enumerate(("down", "up")):
         for number in range(10):
-            draw(workspace.path / "data" / name / f"{number}.png", label, number)
+            draw_stripes(workspace.path / "data" / name / f"{number}.png", label, number)
     return workspace
 
 
@@ -79,7 +79,7 @@ def empty(data: Path) -> None:
 
 def loose_files(data: Path) -> None:
     empty(data)
-    draw(data / "a.png", 0, 0)
+    draw_stripes(data / "a.png", 0, 0)
 
 
 def one_label(data: Path) -> None:

@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 from support import browser
+from support.pictures import blocks
 from support.reported import HANGUL, HOSTILE, LONG
 from support.repository import REPOSITORY
 
@@ -24,13 +24,6 @@ from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import KEPT, Decision
 from whoswho.cleaning import checks, thumbnails
 from whoswho.reporting import contact_sheet
-
-
-def picture(number: int, size: tuple[int, int] = (320, 240)) -> Image.Image:
-    """Noise in blocks: as many bytes as a photograph."""
-    dice = np.random.default_rng(number)
-    blocks = dice.integers(0, 256, (size[1] // 20, size[0] // 20, 3), np.uint8)
-    return Image.fromarray(blocks).resize(size, Image.Resampling.BICUBIC)
 
 
 def put(data: Path, file: str, content: bytes | Image.Image, **cells: str) -> Decision:
@@ -57,10 +50,10 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = []
     for number, label in enumerate(HOSTILE):
         kept, gone = f"{folder(number)}/google_0001.jpg", f"{folder(number)}/google_0002.jpg"
-        table.append(put(data, kept, picture(number), label=label, decision=KEPT))
+        table.append(put(data, kept, blocks(number), label=label, decision=KEPT))
         table.append(
             put(
-                data, gone, picture(number, (300, 220)), label=label, reasons="near_duplicate",
+                data, gone, blocks(number, (300, 220)), label=label, reasons="near_duplicate",
                 measure="near_duplicate: 2 bits, correlation 0.991", twin=kept,
             )
         )  # fmt: skip
@@ -69,14 +62,14 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     odd = f"{folder(0)}/<img src=x onerror=alert(1)>.jpg"
     table += [
         put(
-            data, f"{folder(0)}/a.jpg", picture(50, (60, 40)), label=HANGUL,
+            data, f"{folder(0)}/a.jpg", blocks(50, (60, 40)), label=HANGUL,
             reasons="too_small;no_face", measure=both,
         ),
-        put(data, f"{folder(0)}/b.jpg", picture(51, (240, 320)), label=HANGUL, reasons="no_face",
+        put(data, f"{folder(0)}/b.jpg", blocks(51, (240, 320)), label=HANGUL, reasons="no_face",
             measure="no_face: none from probability 0.95"),
-        put(data, first, picture(52), label=HANGUL, reasons="cross_label", twin=second,
+        put(data, first, blocks(52), label=HANGUL, reasons="cross_label", twin=second,
             measure="cross_label: also under 'O'Neil', same pixels"),
-        put(data, second, picture(52), label=HOSTILE[1], reasons="cross_label", twin=first,
+        put(data, second, blocks(52), label=HOSTILE[1], reasons="cross_label", twin=first,
             measure=f"cross_label: also under '{HANGUL}', same pixels"),
         put(data, odd, b"<html>not a picture", label=HANGUL, reasons="not_a_picture",
             measure="not_a_picture: a web page (HTML)"),
@@ -119,7 +112,7 @@ def cards(driver: Any, reason: str) -> list[str]:
 
 
 def test_a_thumbnail_is_small_and_upright(tmp_path: Path) -> None:
-    tall = picture(1, (600, 400))
+    tall = blocks(1, (600, 400))
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera lay on its side
     target = io.BytesIO()
@@ -172,7 +165,7 @@ def test_the_stage_writes_them(tmp_path: Path, cases: Path) -> None:
     set_params(tmp_path, clean={"faces": "any"})
     for label in "ab":
         for number in range(2):
-            put(tmp_path / "data", f"{label}/{number}.jpg", picture(ord(label) + number))
+            put(tmp_path / "data", f"{label}/{number}.jpg", blocks(ord(label) + number))
     for path in sorted((cases / "awkward").iterdir())[:8]:
         shutil.copy(path, tmp_path / "data" / "a")
     subprocess.run(
@@ -307,12 +300,12 @@ def test_a_phone_need_not_scroll_sideways(workspace: Path) -> None:
 def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> None:
     data = tmp_path / paths.DATA
     files = [f"{label}/{n:04}.jpg" for label in "ab" for n in range(500)]
-    one = put(data, files[0], picture(1))
+    one = put(data, files[0], blocks(1))
     shown = {row.file for row in thumbnails.chosen(_thousand(files)).get("no_face", ())}
     table = _thousand(files)
     for number, row in enumerate(table):
         if row.file in shown:
-            written = put(data, row.file, picture(number))
+            written = put(data, row.file, blocks(number))
             row.sha256 = written.sha256
         else:
             row.sha256 = one.sha256[:-4] + f"{number:04}"
@@ -333,7 +326,7 @@ def test_every_reason_has_its_words() -> None:
 
 
 def test_nothing_dropped_is_said(tmp_path: Path) -> None:
-    row = put(tmp_path / paths.DATA, "a/x.jpg", picture(1), decision=KEPT)
+    row = put(tmp_path / paths.DATA, "a/x.jpg", blocks(1), decision=KEPT)
     finish(tmp_path, [row])
     text = page(tmp_path).read_text(encoding="utf-8")
     assert "Nothing was dropped." in text

@@ -12,9 +12,8 @@ import torch
 from PIL import Image
 from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
-from support.drawn_sets import draw_set, pattern
+from support.drawn_sets import draw_set, pattern, workspace
 from support.repository import REPOSITORY
-from test_features import workspace
 
 from whoswho import params, paths, tables
 from whoswho.artifacts.features import load_features

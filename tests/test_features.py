@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageChops
-from support.drawn_sets import draw_set
+from support.drawn_sets import draw_set, workspace
 from support.gpu import PLACE, needs_gpu
 from torch import nn
 
-from whoswho import params, paths
+from whoswho import paths
 from whoswho.artifacts.features import feature_file, load_features
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import device, extraction, forward, loader, network, views
@@ -392,15 +392,3 @@ def test_a_stage_run_writes_the_folder(
     out = capsys.readouterr().out
     assert out.count("\n") == 1
     assert "train 11 x 3, validation 3 x 1, test 3 x 1" in out
-
-
-def workspace(folder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace whose artifacts/dataset is `dataset`."""
-    own = Path(params.__file__).parents[2] / "params.yaml"
-    (folder / "params.yaml").write_bytes(own.read_bytes())
-    (folder / "dvc.yaml").touch()
-    (folder / paths.DATASET).parent.mkdir()
-    (folder / paths.DATASET).symlink_to(dataset.folder, target_is_directory=True)
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    return folder

@@ -8,48 +8,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.pipeline import FAST, Workspace, commit, set_params
+from support.pipeline import ALL, FAST, Workspace, commit, set_params, store
 from support.repository import REPOSITORY
 
 from whoswho import paths
 from whoswho import sample as drawing
 
 pytestmark = pytest.mark.slow
-
-ALL = [
-    "clean", "preprocess", "backbone", "features", "suspects", "train", "evaluate", "report",
-    "register",
-]  # fmt: skip
-
-RUNS = """
-import json
-from whoswho import paths
-from whoswho.lifecycle import tracking
-import mlflow
-tracking.open_store(paths.root())
-client = mlflow.MlflowClient()
-experiment = client.get_experiment_by_name("whoswho")
-out = []
-for run in client.search_runs([experiment.experiment_id] if experiment else []):
-    history = {
-        key: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key)]
-        for key in run.data.metrics
-    }
-    out.append({"id": run.info.run_id, "status": run.info.status, "params": run.data.params,
-                "tags": run.data.tags, "history": history,
-                "inputs": [d.dataset.name for d in run.inputs.dataset_inputs],
-                "artifacts": sorted(a.path for a in client.list_artifacts(run.info.run_id))})
-versions = [
-    {"version": v.version, "run": v.run_id, "tags": v.tags}
-    for v in client.search_model_versions("name='whoswho'")
-]
-aliases = client.get_registered_model("whoswho").aliases if versions else {}
-print(json.dumps({"runs": out, "versions": versions, "aliases": aliases}))
-"""
-
-
-def store(workspace: Workspace) -> dict:
-    return json.loads(workspace.python(RUNS).splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

@@ -10,17 +10,15 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
 import pytest
 from PIL import Image
-from support.lifecycle_models import PICTURE, make_model
+from support.lifecycle_models import NAMES, PICTURE, make_model
 from support.lifecycle_store import environment
+from support.pictures import png
 
 from whoswho.errors import UserError
 from whoswho.inference import payload, predictor
 from whoswho.inference.predictor import Predictor
-
-NAMES = ("장원영", "O'Neil", "None")
 
 
 @pytest.fixture(scope="session")
@@ -33,17 +31,10 @@ def model(folder: Path) -> Predictor:
     return predictor.load(folder)
 
 
-def picture(seed: int = 0, side: int = 90) -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 255, (side, side + 7, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def test_paths_and_bytes_get_the_same_answer(model: Predictor, tmp_path: Path) -> None:
     file = tmp_path / "한글 사진.png"
-    file.write_bytes(picture())
-    answers = model.predict([file, str(file), picture()])
+    file.write_bytes(png())
+    answers = model.predict([file, str(file), png()])
     assert [a.name for a in answers] == [str(file), str(file), "picture 3"]
     assert len({(a.label, a.probability) for a in answers}) == 1
     first = answers[0]
@@ -57,9 +48,9 @@ def test_paths_and_bytes_get_the_same_answer(model: Predictor, tmp_path: Path) -
 
 def test_what_cannot_be_read_says_why_and_the_rest_go_on(model: Predictor, tmp_path: Path) -> None:
     good = tmp_path / "good.png"
-    good.write_bytes(picture())
+    good.write_bytes(png())
     (tmp_path / "page.jpg").write_text("<html></html>", encoding="utf-8")
-    (tmp_path / "cut.png").write_bytes(picture()[:400])
+    (tmp_path / "cut.png").write_bytes(png()[:400])
     sources = [tmp_path / n for n in ("page.jpg", "good.png", "absent.jpg", "cut.png", ".")]
     answers = model.predict([*sources, good])
     assert [a.problem is None for a in answers] == [False, True, False, False, False, True]
@@ -71,7 +62,7 @@ def test_what_cannot_be_read_says_why_and_the_rest_go_on(model: Predictor, tmp_p
 
 
 def test_many_pictures_keep_their_order_and_answer_as_alone(model: Predictor) -> None:
-    pictures = [picture(seed) for seed in range(70)]
+    pictures = [png(seed) for seed in range(70)]
     pictures[33] = b"nothing"
     together = model.predict(pictures)
     assert [a.problem is not None for a in together] == [n == 33 for n in range(70)]
@@ -88,15 +79,15 @@ def test_it_answers_what_evaluate_wrote(model: Predictor, tmp_path: Path) -> Non
     preparer = Preparer(PictureSettings.from_json(PICTURE))
     for seed in range(5):
         stored = tmp_path / f"{seed}.png"
-        preparer.from_source(picture(seed)).image.save(stored)
+        preparer.from_source(png(seed)).image.save(stored)
         (row,) = judging.predict(model.model, [Image.open(stored)])
-        (answer,) = model.predict([picture(seed)])
+        (answer,) = model.predict([png(seed)])
         assert list(answer.probabilities.values()) == pytest.approx(list(row), abs=1e-6)
 
 
 def test_below_the_threshold_it_is_nobody(tmp_path: Path) -> None:
     strict = Predictor(make_model(tmp_path, NAMES, threshold=0.999))
-    (answer,) = strict.predict([picture()])
+    (answer,) = strict.predict([png()])
     assert answer.unknown
     assert answer.title == "unknown"
     assert answer.label in NAMES
@@ -129,9 +120,9 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path, folder: Path) -> Non
 
 
 def test_predicting_from_a_folder_needs_no_mlflow(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "p.png").write_bytes(picture())
+    (tmp_path / "p.png").write_bytes(png())
     code = (
-        "import sys\nfrom whoswho.lifecycle import predictor\n"
+        "import sys\nfrom whoswho.inference import predictor\n"
         f"predictor.load({str(folder)!r}).predict(['p.png'])\nprint('mlflow' in sys.modules)"
     )
     done = subprocess.run(

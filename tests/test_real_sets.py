@@ -8,9 +8,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageDraw
-from support.pipeline import FAST, Workspace
-from test_pipeline import ALL, store
+from PIL import Image
+from support.pictures import draw_stripes
+from support.pipeline import ALL, FAST, NOT_PEOPLE, Workspace, store
 
 from whoswho import labels
 
@@ -20,28 +20,6 @@ HOSTILE = [
     "장원영", "a b", "O'Neil", 'say "hi"', "None", "007", "C++", "A (actor)", "..a", "👩‍🚀",
     "가" * 80,
 ]  # fmt: skip
-NOT_PEOPLE: dict[str, dict[str, object]] = {
-    **FAST,
-    "clean": {"faces": "any"},
-    "picture": {"size": 64, "crop": "whole"},
-}
-
-
-def draw(path: Path, label: int, number: int, size: int = 160) -> None:
-    """A picture of label number `label`: its own stripes, anywhere, in any colour."""
-    import random
-
-    dice = random.Random(f"{label}/{number}")
-    image = Image.new("RGB", (size, size), tuple(dice.randrange(256) for _ in range(3)))
-    pen = ImageDraw.Draw(image)
-    for _ in range(12):
-        x, y = dice.randrange(size), dice.randrange(size)
-        across, down = ((90, 8), (8, 90), (30, 30))[label % 3]
-        pen.rectangle(
-            (x, y, x + across, y + down), fill=tuple(dice.randrange(256) for _ in range(3))
-        )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)
 
 
 def real(tmp_path: Path, cases: Path, name: str, **changes: dict[str, object]) -> Workspace:
@@ -129,7 +107,7 @@ def test_a_set_already_split_keeps_its_split(tmp_path: Path, splits: tuple[str, 
         for label, name in enumerate(("down", "up")):
             for number in range(12 if split == "train" else 4):
                 file = workspace.path / "data" / split / name / f"{number}.png"
-                draw(file, label, 100 * place + number)
+                draw_stripes(file, label, 100 * place + number)
     twin = workspace.path / "data" / splits[-1] / "up" / "twin.jpg"
     Image.open(workspace.path / "data" / "train" / "up" / "3.png").save(twin, quality=70)
     workspace.track_data()
@@ -162,7 +140,9 @@ def test_a_label_missing_from_one_split_keeps_its_row_and_its_neighbours(tmp_pat
             if (split, name) != ("test", "b"):
                 for number in range(count):
                     file = workspace.path / "data" / split / name / f"{number}.png"
-                    draw(file, label, hash((split == "train", split == "test")) % 1000 + number)
+                    draw_stripes(
+                        file, label, hash((split == "train", split == "test")) % 1000 + number
+                    )
     (workspace.path / "data" / "test" / "b").mkdir()
     workspace.track_data()
     workspace.repro()
@@ -179,7 +159,7 @@ def test_hostile_labels_go_through_everything(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "clone", **NOT_PEOPLE)
     for label, name in enumerate(HOSTILE):
         for number in range(8):
-            draw(workspace.path / "data" / name / f"{number}.png", label, number)
+            draw_stripes(workspace.path / "data" / name / f"{number}.png", label, number)
     workspace.track_data()
     assert sorted(set(workspace.ran(workspace.repro()))) == sorted(ALL)
     assert set(workspace.json("artifacts/model/model.json")["labels"]) == set(HOSTILE)
@@ -210,8 +190,8 @@ def test_review_decides(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "clone", **NOT_PEOPLE)
     for label, name in enumerate(("down", "up")):
         for number in range(10):
-            draw(workspace.path / "data" / name / f"{number}.png", label, number)
-    draw(workspace.path / "data" / "up" / "small.png", 1, 99, size=30)
+            draw_stripes(workspace.path / "data" / name / f"{number}.png", label, number)
+    draw_stripes(workspace.path / "data" / "up" / "small.png", 1, 99, size=30)
     workspace.track_data()
     workspace.repro("preprocess")
     before = {r["file"]: r for r in workspace.rows("artifacts/clean/decisions.csv")}

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from test_cleaning import Clean, clean, noisy, photograph, write
+from support.cleaning import Clean, noisy, photograph, write
 
 from whoswho.dataset import review
 from whoswho.dataset.review import Word
@@ -19,8 +19,6 @@ from whoswho.paths import sha256 as file_hash
 
 HEADER = "sha256,label,decision,other_label,why,when\n"
 SOME = "a" * 64
-
-__all__ = ["clean"]  # a fixture of its neighbour
 
 
 def rows(tmp_path: Path, *lines: str, header: str = HEADER) -> Path:
@@ -203,7 +201,7 @@ def test_a_lock_that_is_never_let_go_is_an_error(
 def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> None:
     path = tmp_path / "review.csv"
     code = (
-        "import sys\nfrom pathlib import Path\nfrom whoswho.cleaning import review\n"
+        "import sys\nfrom pathlib import Path\nfrom whoswho.dataset import review\n"
         "for number in range(25):\n"
         "    sha256 = f'{int(sys.argv[2]) * 100 + number:064x}'\n"
         "    review.record(Path(sys.argv[1]), (sha256, 'a'), review.Word('drop'), seen=None)\n"

@@ -22,9 +22,9 @@ import psutil
 import pytest
 from PIL import Image
 from support import browser
+from support.pictures import blocks
 from support.reported import HANGUL, HOSTILE, LONG
 from support.repository import REPOSITORY
-from test_contact_sheet import picture
 
 from bench.workspace import set_params
 from whoswho import paths, tables
@@ -72,32 +72,32 @@ def finish(workspace: Path, table: list[Decision]) -> None:
 def build(workspace: Path) -> None:
     """Every section, every odd kind: look at the names."""
     table = [
-        put(workspace, f"{HANGUL}/best.jpg", picture(1), decision=KEPT),
-        put(workspace, f"{HANGUL}/copy.jpg", picture(1, (200, 150)), reasons="near_duplicate",
+        put(workspace, f"{HANGUL}/best.jpg", blocks(1), decision=KEPT),
+        put(workspace, f"{HANGUL}/copy.jpg", blocks(1, (200, 150)), reasons="near_duplicate",
             measure="near_duplicate: 2 bits, correlation 0.991", twin=f"{HANGUL}/best.jpg"),
-        put(workspace, f"{HANGUL}/nobody.jpg", picture(2), reasons="no_face",
+        put(workspace, f"{HANGUL}/nobody.jpg", blocks(2), reasons="no_face",
             measure="no_face: none from probability 0.95"),
-        put(workspace, f"{HANGUL}/tiny.jpg", picture(3, (60, 40)), reasons="too_small;no_face",
+        put(workspace, f"{HANGUL}/tiny.jpg", blocks(3, (60, 40)), reasons="too_small;no_face",
             measure="too_small: 60x40, short side below 80; no_face: none"),
-        put(workspace, f"{IRISH}/nobody.jpg", picture(4), reasons="no_face",
+        put(workspace, f"{IRISH}/nobody.jpg", blocks(4), reasons="no_face",
             measure="no_face: none from probability 0.95"),
         put(workspace, f"{IRISH}/cut.jpg", b"\xff\xd8\xff cut", reasons="truncated",
             measure="truncated: JPEG data ends early (7 bytes)"),
-        put(workspace, f"{IRISH}/same_1.png", picture(5), decision=KEPT),
-        put(workspace, f"{IRISH}/same_2.png", picture(5), reasons="duplicate",
+        put(workspace, f"{IRISH}/same_1.png", blocks(5), decision=KEPT),
+        put(workspace, f"{IRISH}/same_2.png", blocks(5), reasons="duplicate",
             measure="duplicate: same pixels", twin=f"{IRISH}/same_1.png"),
-        put(workspace, f"{IRISH}/looks_wrong.jpg", picture(6), decision=KEPT,
+        put(workspace, f"{IRISH}/looks_wrong.jpg", blocks(6), decision=KEPT,
             faces="1", face_left="100", face_top="50", face_right="200", face_bottom="180",
             face_probability="0.99"),
-        put(workspace, f"{IRISH}/looks_wrong_too.jpg", picture(7), decision=KEPT),
-        put(workspace, f"A (actor)/{HOSTILE_FILE}", picture(8), decision=KEPT),
-        put(workspace, "loose.jpg", picture(9), label="", reasons="no_label",
+        put(workspace, f"{IRISH}/looks_wrong_too.jpg", blocks(7), decision=KEPT),
+        put(workspace, f"A (actor)/{HOSTILE_FILE}", blocks(8), decision=KEPT),
+        put(workspace, "loose.jpg", blocks(9), label="", reasons="no_label",
             measure="no_label: lies in no label's folder"),
         Decision(f"{IRISH}/leads_out.jpg", IRISH, reasons="unreadable",
                  measure="unreadable: a link that leads out of data/ or to no file; not followed"),
     ]  # fmt: skip
     table += [
-        put(workspace, f"{label}/google_0001.jpg", picture(20 + number), decision=KEPT)
+        put(workspace, f"{label}/google_0001.jpg", blocks(20 + number), decision=KEPT)
         for number, label in enumerate(LABELS)
     ]
     suspects = [
@@ -392,7 +392,7 @@ def test_a_thumbnail_is_upright_small_and_not_written_to_disk(site: Site, tmp_pa
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera lay on its side
     target = io.BytesIO()
-    picture(99, (1200, 800)).save(target, "JPEG", exif=exif)
+    blocks(99, (1200, 800)).save(target, "JPEG", exif=exif)
     data = tmp_path / "data"
     data.mkdir()
     (data / "x.jpg").write_bytes(target.getvalue())
@@ -414,7 +414,7 @@ def test_any_kind_of_picture_has_a_thumbnail(cases: Path, name: str) -> None:
 
 
 def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
-    table = [put(tmp_path, f"{label}/1.jpg", picture(1), decision=KEPT) for label in "ab"]
+    table = [put(tmp_path, f"{label}/1.jpg", blocks(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
     assert "come with the stage suspects" in gallery.load(tmp_path).no_suspects
     tables.write(tmp_path / gallery.SUSPECTS_TABLE, SUSPECTS, [])
@@ -727,12 +727,12 @@ def test_a_file_spoilt_in_an_editor_is_said_and_left_alone(
 
 
 def test_a_picture_that_is_gone_or_another_is_not_decided(tmp_path: Path) -> None:
-    table = [put(tmp_path, f"{label}/1.jpg", picture(1), decision=KEPT) for label in "ab"]
+    table = [put(tmp_path, f"{label}/1.jpg", blocks(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
     with serving(tmp_path) as site:
         assert site.ask(f"/thumbnail/{table[0].sha256}")[0] == 200
         (tmp_path / "data" / "a" / "1.jpg").unlink()
-        picture(2).save(tmp_path / "data" / "b" / "1.jpg")
+        blocks(2).save(tmp_path / "data" / "b" / "1.jpg")
         for file in ("a/1.jpg", "b/1.jpg"):
             status, said = site.decide(file, "drop")
             assert status == 422
@@ -740,7 +740,7 @@ def test_a_picture_that_is_gone_or_another_is_not_decided(tmp_path: Path) -> Non
         assert site.ask(f"/thumbnail/{table[0].sha256}")[0] == 404
         assert site.rows == []
         stale = site.sha256("a/1.jpg")
-        finish(tmp_path, [put(tmp_path, f"{label}/2.jpg", picture(3)) for label in "ab"])
+        finish(tmp_path, [put(tmp_path, f"{label}/2.jpg", blocks(3)) for label in "ab"])
         site.sha256 = lambda _: stale  # type: ignore[method-assign]
         status, said = site.decide("a/1.jpg", "drop")
         assert (status, "decisions.csv any more" in said["error"]) == (422, True)
@@ -749,14 +749,14 @@ def test_a_picture_that_is_gone_or_another_is_not_decided(tmp_path: Path) -> Non
 def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
     tmp_path: Path, driver: Any
 ) -> None:
-    table = [put(tmp_path, f"{label}/1.jpg", picture(1), decision=KEPT) for label in "ab"]
+    table = [put(tmp_path, f"{label}/1.jpg", blocks(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
     with serving(tmp_path) as site:
         tab = Tab(driver, site.address).open()
         (tmp_path / gallery.DECISIONS).rename(tmp_path / "aside.csv")
         tab.keys(" ")
         settled(lambda: "is cleaning" in tab.message, True)
-        finish(tmp_path, [*table, put(tmp_path, "b/2.jpg", picture(2), decision=KEPT)])
+        finish(tmp_path, [*table, put(tmp_path, "b/2.jpg", blocks(2), decision=KEPT)])
         tab.keys(" ")
         settled(lambda: "cleaned anew since this page was loaded" in tab.message, True)
         assert site.rows == []
@@ -805,7 +805,7 @@ def test_five_thousand_pictures(tmp_path: Path, driver: Any) -> None:
     for number in range(5000):
         file = f"{'ab'[number % 2]}/google_{number:04}.jpg"
         if number % 250 == 0:
-            table.append(put(tmp_path, file, picture(number, (120, 90)), decision=KEPT))
+            table.append(put(tmp_path, file, blocks(number, (120, 90)), decision=KEPT))
         else:
             table.append(
                 Decision(file, file[0], decision=KEPT, sha256=f"{number:064x}", width="9",
@@ -969,7 +969,7 @@ def test_no_file_outside_the_set_is_served(site: Site) -> None:
 
 
 def test_a_link_out_of_the_set_is_not_followed(tmp_path: Path) -> None:
-    table = [put(tmp_path, f"{label}/1.jpg", picture(1), decision=KEPT) for label in "ab"]
+    table = [put(tmp_path, f"{label}/1.jpg", blocks(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
     outside = tmp_path / "outside.jpg"
     (tmp_path / "data" / "a" / "1.jpg").rename(outside)
@@ -1053,8 +1053,8 @@ def test_the_pipeline_takes_the_decision(tmp_path: Path, driver: Any) -> None:
     set_params(tmp_path, clean={"faces": "any"})
     for place, label in enumerate((HANGUL, IRISH)):
         for number in range(3):
-            put(tmp_path, f"{label}/{number}.jpg", picture(10 * place + number))
-    put(tmp_path, f"{HANGUL}/small.jpg", picture(50, (60, 40)))
+            put(tmp_path, f"{label}/{number}.jpg", blocks(10 * place + number))
+    put(tmp_path, f"{HANGUL}/small.jpg", blocks(50, (60, 40)))
 
     def clean() -> dict[str, Decision]:
         subprocess.run(

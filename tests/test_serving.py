@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from support import lifecycle_outputs as small
-from support.lifecycle_models import make_model
+from support.lifecycle_models import NAMES, make_model
 from support.lifecycle_store import (  # noqa: F401
     HANGUL,
     environment,
@@ -29,7 +29,7 @@ from support.lifecycle_store import (  # noqa: F401
     fixture_root,
     free_port,
 )
-from test_predictor import NAMES, picture
+from support.pictures import png
 
 from whoswho.inference import predictor
 from whoswho.lifecycle import completion, promotion, registry, tracking
@@ -107,7 +107,7 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
     root.rename(moved)
     os.chdir(moved)
     model = registered(moved)
-    (expected,) = predictor.load(model).predict([picture()])
+    (expected,) = predictor.load(model).predict([png()])
     shutil.rmtree(moved / "artifacts")
     port = free_port()
     command = [
@@ -117,11 +117,11 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
     uri = tracking.open_store(moved).uri
     with serving(command, port, root.parent, MLFLOW_TRACKING_URI=uri, PYTHONPATH="") as address:
         assert listening(port) == {"127.0.0.1"}
-        plain = base64.b64encode(picture()).decode()
+        plain = base64.b64encode(png()).decode()
         texts = [
             plain,
-            base64.encodebytes(picture()).decode(),
-            base64.urlsafe_b64encode(picture()).decode().rstrip("="),
+            base64.encodebytes(png()).decode(),
+            base64.urlsafe_b64encode(png()).decode().rstrip("="),
             f"data:image/png;base64,{plain}",
         ]
         for body in (
@@ -140,7 +140,7 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
                 assert answer["unknown"] is False
                 assert answer["problem"] is None
         secret = moved / "secret.png"
-        secret.write_bytes(picture())
+        secret.write_bytes(png())
         bad = [str(secret), secret.as_uri(), "/etc/passwd", base64.b64encode(b"x").decode(), plain]
         code, said = ask(address, {"dataframe_records": [{"image": value} for value in bad]})
         assert code == 200, said
@@ -201,7 +201,7 @@ def test_the_same_code_works_against_a_server(
         assert everything(store, registry.versions(store)[0].run_id)["files"]
         shutil.rmtree(root / "artifacts")
         loaded = predictor.load("models:/whoswho@champion")
-        (answer,) = loaded.predict([picture()])
+        (answer,) = loaded.predict([png()])
         assert answer.label in NAMES
         tracking.serve_ui(root)
         assert f"{address} shows the runs" in capfd.readouterr().out

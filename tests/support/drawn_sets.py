@@ -6,8 +6,10 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from support.repository import REPOSITORY
 from whoswho import paths, tables
 from whoswho.artifacts.split import Dataset, load_dataset
 from whoswho.pictures import preparing
@@ -58,3 +60,14 @@ def pattern(kind: float, digest: str, size: int) -> Image.Image:
     wave = np.sin((x * np.cos(turn) + y * np.sin(turn)) * 20 * (1 + kind) + dice.uniform(0, 6))
     grey = 128 + 60 * wave[..., None] + dice.normal(0, 25, (size, size, 3))
     return Image.fromarray(grey.clip(0, 255).astype(np.uint8))
+
+
+def workspace(folder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace whose artifacts/dataset is `dataset`."""
+    (folder / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
+    (folder / "dvc.yaml").touch()
+    (folder / paths.DATASET).parent.mkdir()
+    (folder / paths.DATASET).symlink_to(dataset.folder, target_is_directory=True)
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return folder

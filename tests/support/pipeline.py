@@ -37,7 +37,7 @@ class Workspace:
     def draw_sample(self, folder: str = "data", *, seed: int = 0, portraits: int = 16) -> None:
         """The sample with fewer portraits, and all of its dirt."""
         self.python(
-            "from pathlib import Path\nfrom whoswho.pictures import sample\n"
+            "from pathlib import Path\nfrom whoswho import sample\n"
             f"sample.draw(Path({folder!r}), {seed}, {portraits})"
         )
 
@@ -85,3 +85,52 @@ class Workspace:
     def python(self, code: str, **more: str) -> str:
         """Run Python code in the workspace's own code and store; what it printed."""
         return self.run("python", "-c", code, **more).stdout
+
+
+NOT_PEOPLE: dict[str, dict[str, object]] = {
+    **FAST,
+    "clean": {"faces": "any"},
+    "picture": {"size": 64, "crop": "whole"},
+}
+
+ALL = [
+    "clean",
+    "preprocess",
+    "backbone",
+    "features",
+    "suspects",
+    "train",
+    "evaluate",
+    "report",
+    "register",
+]
+
+RUNS = """
+import json
+from whoswho import paths
+from whoswho.lifecycle import tracking
+import mlflow
+tracking.open_store(paths.root())
+client = mlflow.MlflowClient()
+experiment = client.get_experiment_by_name("whoswho")
+out = []
+for run in client.search_runs([experiment.experiment_id] if experiment else []):
+    history = {
+        key: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key)]
+        for key in run.data.metrics
+    }
+    out.append({"id": run.info.run_id, "status": run.info.status, "params": run.data.params,
+                "tags": run.data.tags, "history": history,
+                "inputs": [d.dataset.name for d in run.inputs.dataset_inputs],
+                "artifacts": sorted(a.path for a in client.list_artifacts(run.info.run_id))})
+versions = [
+    {"version": v.version, "run": v.run_id, "tags": v.tags}
+    for v in client.search_model_versions("name='whoswho'")
+]
+aliases = client.get_registered_model("whoswho").aliases if versions else {}
+print(json.dumps({"runs": out, "versions": versions, "aliases": aliases}))
+"""
+
+
+def store(workspace: Workspace) -> dict:
+    return json.loads(workspace.python(RUNS).splitlines()[-1])
