@@ -27,18 +27,15 @@ from support.reported import HANGUL, HOSTILE, LONG
 from support.repository import REPOSITORY
 
 from bench.workspace import set_params
-from whoswho import paths, tables
+from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import KEPT, Decision
+from whoswho.artifacts.suspects import BY_CHANCE, TABLE, Suspect, SuspectList, write_suspects
 from whoswho.dataset import review
 from whoswho.errors import UserError
 from whoswho.reviewing import gallery, server, thumbnails
 
 HEADER = ",".join(review.COLUMNS) + "\n"
-SUSPECTS = (
-    "file", "sha256", "label", "split", "suggested", "probability_label",
-    "probability_suggested", "score", "rank",
-)  # fmt: skip
 HOSTILE_FILE = "<img src=x onerror=alert(1)>.jpg"
 IRISH = "O'Neil"
 # A folder cannot be called so.
@@ -100,16 +97,14 @@ def build(workspace: Path) -> None:
         put(workspace, f"{label}/google_0001.jpg", blocks(20 + number), decision=KEPT)
         for number, label in enumerate(LABELS)
     ]
-    suspects = [
-        (f"{IRISH}/looks_wrong.jpg", IRISH, "test", HANGUL, "0.1000", "0.8000", "0.7000", "2"),
-        (f"{IRISH}/looks_wrong_too.jpg", IRISH, "train", "007", "0.0500", "0.9100", "0.8600", "1"),
-    ]
     hashes = {one.file: one.sha256 for one in table}
-    tables.write(
-        workspace / gallery.SUSPECTS_TABLE,
-        SUSPECTS,
-        [dict(zip(SUSPECTS, (row[0], hashes[row[0]], *row[1:]), strict=True)) for row in suspects],
+    first, second = f"{IRISH}/looks_wrong_too.jpg", f"{IRISH}/looks_wrong.jpg"
+    suspects = (
+        Suspect(first, hashes[first], IRISH, "train", "007", 0.05, 0.91, 0.86, 1),
+        Suspect(second, hashes[second], IRISH, "test", HANGUL, 0.1, 0.8, 0.7, 2),
     )
+    (workspace / paths.SUSPECTS).mkdir(parents=True)
+    write_suspects(workspace / paths.SUSPECTS, SuspectList(suspects))
     finish(workspace, table)
 
 
@@ -417,16 +412,21 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     table = [put(tmp_path, f"{label}/1.jpg", blocks(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
     assert "come with the stage suspects" in gallery.load(tmp_path).no_suspects
-    tables.write(tmp_path / gallery.SUSPECTS_TABLE, SUSPECTS, [])
-    paths.write_json(tmp_path / gallery.SUSPECTS_FACTS, {"why_none": "the backbone is random"})
-    assert gallery.load(tmp_path).no_suspects == "None listed: the backbone is random."
+    (tmp_path / paths.SUSPECTS).mkdir(parents=True)
+    write_suspects(tmp_path / paths.SUSPECTS, SuspectList())
+    assert gallery.load(tmp_path).no_suspects == "No label looks wrong."
+    by_chance = SuspectList(none_because=BY_CHANCE, accuracy=0.25, chance=0.3)
+    write_suspects(tmp_path / paths.SUSPECTS, by_chance)
+    none_listed = gallery.load(tmp_path).no_suspects
+    assert none_listed.startswith("None listed: out-of-fold accuracy 0.250")
+    assert none_listed.endswith("cannot tell the labels apart.")
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "said"),
     [
         (gallery.DECISIONS, ",100,50,", ",hundred,50,", "looks_wrong.jpg was changed by hand"),
-        (gallery.SUSPECTS_TABLE, ",2\n", ",second\n", "a rank is no number"),
+        (TABLE, ",2\n", ",second\n", "changed by hand .*'second'"),
     ],
 )
 def test_a_table_changed_by_hand_is_said(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from support.reported import workspace
 
-from whoswho import paths, tables
+from whoswho import paths
+from whoswho.artifacts.suspects import Suspect, SuspectList, write_suspects
 from whoswho.reporting import summary
 
 
@@ -19,6 +20,15 @@ class Standing:
     aliases: tuple[str, ...] = ("challenger",)
     champion: int | None = None
     promote: str | None = 'whoswho promote --force --why "a first try"'
+
+
+def suspect_files(folder: Path, count: int) -> None:
+    suspects = [
+        Suspect(f"a/{rank}.jpg", "0" * 64, "a", "test", "b", 0.1, 0.9, 0.8, rank)
+        for rank in range(1, count + 1)
+    ]
+    (folder / paths.SUSPECTS).mkdir(parents=True)
+    write_suspects(folder / paths.SUSPECTS, SuspectList(suspects))
 
 
 def said(lines: list[str]) -> dict[str, str]:
@@ -95,15 +105,14 @@ def test_suspect_labels_are_counted(
     tmp_path: Path, suspects: int, fallback: bool, look: str
 ) -> None:
     folder = workspace(tmp_path, fallback=fallback)
-    rows = [{"file": f"a/{number}.jpg"} for number in range(suspects)]
-    tables.write(folder / paths.SUSPECTS / "suspects.csv", ("file",), rows)
+    suspect_files(folder, suspects)
     assert said(summary.lines(folder, Standing()))["look"] == look
 
 
 def test_an_environment_to_activate_is_said(tmp_path: Path) -> None:
     activate = ". .venv/bin/activate"
     folder = workspace(tmp_path, fallback=False)
-    tables.write(folder / paths.SUSPECTS / "suspects.csv", ("file",), [{"file": "a/1.jpg"}])
+    suspect_files(folder, 1)
     facts = said(summary.lines(folder, Standing(), activate=activate))
     assert facts["look"].startswith(". .venv/bin/activate && whoswho ui; 1 suspect label: . .venv")
     assert facts["promote"].startswith(". .venv/bin/activate && whoswho promote")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from whoswho import paths, tables
+from whoswho.artifacts.suspects import read_suspects
 
 RETRY = "dvc repro -f -s backbone && dvc repro"
 _NAME_WIDTH = 10
@@ -104,11 +105,10 @@ def _accuracy(metrics: Mapping[str, float]) -> str:
 
 def _suspects(workspace: Path, source: Mapping[str, Any], first: str) -> str:
     """How many labels a person should look at; what a random backbone suspects is worth no look."""
-    path = workspace / paths.SUSPECTS / "suspects.csv"
-    found = tables.read(path, ("file",)) if path.is_file() else []
-    if not found or source.get("random"):
+    listed = read_suspects(workspace / paths.SUSPECTS)
+    if listed is None or not listed.suspects or source.get("random"):
         return ""
-    return f"; {_count(len(found), 'suspect label')}: {first}whoswho review"
+    return f"; {_count(len(listed.suspects), 'suspect label')}: {first}whoswho review"
 
 
 def _version(standing: Standing) -> str:

@@ -15,33 +15,20 @@ from typing import Any
 from whoswho import paths, tables
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import Decision
+from whoswho.artifacts.suspects import SUMMARY, TABLE, Suspect, read_suspects
 from whoswho.cleaning import checks
 from whoswho.dataset import review
-from whoswho.errors import UserError
 from whoswho.labels import from_folder
 from whoswho.pictures import opening
 from whoswho.reporting import fonts
-from whoswho.tables import Row
 
 DROPPED, SUSPECTS, KEPT = "dropped", "suspects", "kept"
 
 DECISIONS = paths.CLEAN / "decisions.csv"
 SPLIT = paths.DATASET / "split.csv"
-SUSPECTS_TABLE = paths.SUSPECTS / "suspects.csv"
-SUSPECTS_FACTS = paths.SUSPECTS / "suspects.json"
-SOURCES = (DECISIONS, SPLIT, SUSPECTS_TABLE, SUSPECTS_FACTS)
+SOURCES = (DECISIONS, SPLIT, TABLE, SUMMARY)
 
 _NO_PIXELS = {opening.UNREADABLE, opening.TRUNCATED, opening.NOT_A_PICTURE, opening.ANIMATED}
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """The label a picture looks like, and the probabilities behind that, 0 to 1, as text."""
-
-    suggested: str
-    probability_label: str
-    probability_suggested: str
-    rank: int
 
 
 @dataclass(frozen=True)
@@ -130,10 +117,10 @@ def load(workspace: Path) -> Gallery:
     leading = _leading(table)
     pictures = [_picture(one, split, leading) for one in table]
     for place, one in enumerate(pictures):
-        row = suspects.get((one.file, one.sha256))
-        if row is not None and one.section == KEPT and row["label"] == one.counts_under:
+        suspect = suspects.get((one.file, one.sha256))
+        if suspect and one.section == KEPT and suspect.label == one.counts_under:
             pictures[place] = replace(
-                one, section=SUSPECTS, split=one.split or row["split"], suspect=_suspect(row)
+                one, section=SUSPECTS, split=one.split or suspect.split, suspect=suspect
             )
     counts = Counter(one.reason for one in pictures if one.section == DROPPED)
     reasons = sorted(counts, key=lambda reason: (-counts[reason], reason))
@@ -287,31 +274,15 @@ def _splits(path: Path) -> dict[str, str]:
     return {row["file"]: row["split"] for row in tables.read(path, ("file", "split"))}
 
 
-def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Row], str]:
-    """(file, sha256) -> row, and why there is none."""
-    table = workspace / SUSPECTS_TABLE
-    if not table.exists():
+def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Suspect], str]:
+    """(file, sha256) -> suspect, and why there is none."""
+    listed = read_suspects(workspace / paths.SUSPECTS)
+    if listed is None:
         return {}, "Suspect labels come with the stage suspects; run `dvc repro`, then reload."
-    rows = tables.read(
-        table,
-        (
-            "file", "sha256", "label", "split", "suggested", "probability_label",
-            "probability_suggested", "rank",
-        ),
-    )  # fmt: skip
-    facts = workspace / SUSPECTS_FACTS
-    why = paths.read_json(facts).get("why_none", "") if facts.exists() else ""
-    if not rows:
+    if not listed.suspects:
+        why = listed.why_none
         return {}, f"None listed: {why}." if why else "No label looks wrong."
-    if any(not row["rank"].isdecimal() for row in rows):
-        raise UserError(f"{table}: a rank is no number; delete the file, then run `dvc repro`")
-    return {(row["file"], row["sha256"]): row for row in rows}, ""
-
-
-def _suspect(row: Row) -> Suspect:
-    return Suspect(
-        row["suggested"], row["probability_label"], row["probability_suggested"], int(row["rank"])
-    )
+    return {(suspect.file, suspect.sha256): suspect for suspect in listed.suspects}, ""
 
 
 def _order(one: Picture, reasons: Sequence[str]) -> tuple[int, int, str, str]:

@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,251 +23,188 @@ from scipy.stats import binomtest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from whoswho import paths, tables
+from whoswho import params
 from whoswho.artifacts.features import Features
 from whoswho.artifacts.split import Dataset, Example
-from whoswho.params import Suspects
+from whoswho.artifacts.suspects import BY_CHANCE, FEW_LABELS, Suspect, SuspectList
 
-TABLE = "suspects.csv"
-FACTS = "suspects.json"
-
-# Few hundred directions hold what few thousand pictures can teach; the model learns in a tenth of
+# Few hundred components hold what few thousand pictures can teach; the model learns in a tenth of
 # the time.
-MOST_DIRECTIONS = 256
-# The directions are found on at most so many pictures, so that memory does not grow with the set.
-MOST_ROWS = 10_000
+MAX_COMPONENTS = 256
+# The components are found on at most so many pictures, so that memory does not grow with the set.
+MAX_ROWS = 10_000
 BLOCK = 4096  # rows
-# Inverse of the penalty. Of 0.01 to 1, tried with planted errors on face embeddings and on a
-# random backbone's features: 1 is too sure of itself and lists more that are right, 0.1 finds fewer.
-STRENGTH = 0.3
+# scikit-learn's C, the inverse of the penalty. Of 0.01 to 1, tried with planted errors on face
+# embeddings and on a random backbone's features: 1 is too sure of itself and lists more that are
+# right, 0.1 finds fewer.
+INVERSE_PENALTY = 0.3
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """One row of the table; probabilities and score with four digits.
-
-    Attributes:
-        file: posix path below data/.
-        suggested: the label it confidently looks like.
-        score: margin of the suggested label over its own, 0 to 1.
-        rank: 1 is the surest.
-    """
-
-    file: str
-    sha256: str
-    label: str
-    split: str
-    suggested: str
-    probability_label: str
-    probability_suggested: str
-    score: str
-    rank: int
-
-
-@dataclass(frozen=True)
-class Found:
-    """What was looked at, and the suspects.
-
-    Attributes:
-        why_none: why nothing is listed whatever the pictures look like; empty otherwise.
-        judged: pictures with an out-of-fold probability; a label with a single look-alike group
-            has nothing to be judged by.
-        accuracy: share of them that the models name as labelled; accuracy_low is the lower end
-            of its 95 % interval (Wilson), chance the largest label's share.
-        found: confident off-diagonal pictures, of which `most` are listed.
-    """
-
-    suspects: Sequence[Suspect] = ()
-    why_none: str = ""
-    pictures: int = 0
-    judged: int = 0
-    accuracy: float | None = None
-    accuracy_low: float | None = None
-    chance: float | None = None
-    found: int = 0
-
-    @property
-    def sentence(self) -> str:
-        """One line for a person."""
-        if self.why_none:
-            return f"none listed: {self.why_none}"
-        text = f"{len(self.suspects)} of {self.judged} pictures look as if under a wrong label"
-        counts = Counter(suspect.split for suspect in self.suspects)
-        where = ", ".join(f"{counts[split]} {split}" for split in paths.SPLITS if counts[split])
-        if where:
-            text += f" ({where})"
-        if self.found > len(self.suspects):
-            text += f", the surest of {self.found} (suspects.most)"
-        text += f"; out-of-fold accuracy {self.accuracy:.3f}, chance {self.chance:.3f}"
-        if self.judged < self.pictures:
-            text += f"; {self.pictures - self.judged} not judged, alone under their label"
-        return text
-
-
-class Averaged:
-    """Features of several splits in a row; the views of a picture are averaged when asked for."""
+class MeanOfViews:
+    """The features of several splits one after the other, each picture's mean over its views."""
 
     def __init__(self, splits: Sequence[Features]) -> None:
-        self._splits = [one.values for one in splits]
+        self._splits = [features.values for features in splits]
         self._ends = np.cumsum([values.shape[1] for values in self._splits])
 
     def __getitem__(self, rows: Int) -> NDArray[np.float32]:
-        """(rows, width)."""
-        found = np.empty((len(rows), self._splits[0].shape[2]), np.float32)
+        """(rows, width); computed when asked for, so that memory does not grow with the set."""
+        means = np.empty((len(rows), self._splits[0].shape[2]), np.float32)
         split = np.searchsorted(self._ends, rows, side="right")
         for number, values in enumerate(self._splits):
             start = self._ends[number] - values.shape[1]
             here = split == number
-            found[here] = values[:, rows[here] - start].mean(axis=0)
-        return found
+            means[here] = values[:, rows[here] - start].mean(axis=0)
+        return means
 
 
-def find(dataset: Dataset, features: Mapping[str, Features], settings: Suspects) -> Found:
-    """The suspects of all splits together.
+Values = NDArray[np.float32] | MeanOfViews  # (pictures, width)
 
-    Features of a training picture's views are averaged, so every picture counts once.
-    """
-    pictures = [(split, one) for split in dataset.splits for one in dataset.examples[split]]
-    given = np.concatenate([dataset.targets(split) for split in dataset.splits])
-    values = Averaged([features[split] for split in dataset.splits])
-    groups = [example.group for _, example in pictures]
-    probabilities = out_of_fold(
-        values, given, groups, len(dataset.labels), settings.folds, settings.seed
-    )
+
+def find_suspects(
+    dataset: Dataset, features: Mapping[str, Features], settings: params.Suspects
+) -> SuspectList:
+    """The suspects of all splits together; every picture counts once, by its views' mean."""
+    examples = [
+        (split, example) for split in dataset.splits for example in dataset.examples[split]
+    ]
+    targets = np.concatenate([dataset.targets(split) for split in dataset.splits])
+    values = MeanOfViews([features[split] for split in dataset.splits])
+    groups = [example.group for _, example in examples]
+    labels = len(dataset.labels)
+    probabilities = out_of_fold(values, targets, groups, labels, settings.folds, settings.seed)
     judged = np.flatnonzero(~np.isnan(probabilities[:, 0]))
-    if len(set(given[judged])) < 2:
-        why = "fewer than two labels have pictures that are not look-alikes"
-        return Found(why_none=why, pictures=len(pictures))
-    given, probabilities = given[judged], probabilities[judged]
-    measured = _measured(probabilities, given, len(pictures))
-    if measured.why_none:
+    if len(set(targets[judged])) < 2:
+        return SuspectList(none_because=FEW_LABELS, pictures=len(examples))
+    targets, probabilities = targets[judged], probabilities[judged]
+    measured = _measure(probabilities, targets, len(examples))
+    if measured.none_because:
         return measured
-    rows = _off_diagonal(probabilities, given, [pictures[i] for i in judged], dataset.labels)
-    listed = rows[: math.ceil(settings.most * len(judged))]
-    return replace(measured, suspects=listed, found=len(rows))
-
-
-def write(found: Found, folder: Path) -> None:
-    """Write suspects.csv, and suspects.json with what the table stands on."""
-    tables.write(
-        folder / TABLE, [field.name for field in fields(Suspect)], map(vars, found.suspects)
-    )
-    facts = {name: value for name, value in asdict(found).items() if name != "suspects"}
-    paths.write_json(folder / FACTS, facts | {"listed": len(found.suspects)})
+    found = _off_diagonal(probabilities, targets, [examples[i] for i in judged], dataset.labels)
+    listed = found[: math.ceil(settings.most * len(judged))]
+    return replace(measured, suspects=listed, confident=len(found))
 
 
 def out_of_fold(
-    values: NDArray[np.float32] | Averaged, given: Int, groups: Sequence[str], labels: int,
-    folds: int, seed: int,
-) -> Float:  # fmt: skip
+    values: Values, targets: Int, groups: Sequence[str], labels: int, folds: int, seed: int
+) -> Float:
     """Probabilities (pictures, labels) by models that saw no picture of the same group.
 
     Args:
         values: (pictures, width), of which no more than a block is asked for at a time.
-        given: (pictures,), the label each lies under.
+        targets: (pictures,), the label each lies under.
         groups: look-alikes share one; they are held out together.
 
     Returns:
         rows of NaN for pictures whose label lies in one group alone: held out, nothing is left
         to know it by.
     """
-    probabilities = np.full((len(given), labels), np.nan)
+    probabilities = np.full((len(targets), labels), np.nan)
     # Another number of threads adds in another order: one keeps the bytes the same everywhere.
     with threadpool_limits(1), warnings.catch_warnings():
         # That labels are smaller than the folds, and features constant, is dealt with here.
         warnings.simplefilter("ignore")
-        for learnt, held in _folds(given, groups, folds, seed):
-            known = np.unique(given[learnt])
-            held = held[np.isin(given[held], known)]
-            if len(known) < 2 or not len(held):
+        for train, held_out in _folds(targets, groups, folds, seed):
+            known = np.unique(targets[train])
+            held_out = held_out[np.isin(targets[held_out], known)]
+            if len(known) < 2 or not len(held_out):
                 continue
-            directions = _directions(values, learnt, seed)
-            model = LogisticRegression(C=STRENGTH, max_iter=1000)
-            model.fit(_along(directions, values, learnt), given[learnt])
-            probabilities[held] = 0
-            probabilities[np.ix_(held, known)] = model.predict_proba(
-                _along(directions, values, held)
-            )
+            components = _fit_components(values, train, seed)
+            model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
+            model.fit(_transform(components, values, train), targets[train])
+            probabilities[held_out] = 0
+            answers = model.predict_proba(_transform(components, values, held_out))
+            probabilities[np.ix_(held_out, known)] = answers
     return probabilities
 
 
-def thresholds(probabilities: Float, given: Int) -> Float:
+def thresholds(probabilities: Float, targets: Int) -> Float:
     """For each label the mean probability its own pictures have of it; infinite without any."""
-    own = probabilities[np.arange(len(given)), given]
+    own = probabilities[np.arange(len(targets)), targets]
     labels = range(probabilities.shape[1])
-    return np.array([own[given == j].mean() if (given == j).any() else np.inf for j in labels])
+    return np.array([own[targets == j].mean() if (targets == j).any() else np.inf for j in labels])
 
 
-def confident(probabilities: Float, given: Int) -> Int:
+def confident(probabilities: Float, targets: Int) -> Int:
     """The label each picture is confidently of: the likeliest over its threshold; -1 for none."""
-    over = np.where(probabilities >= thresholds(probabilities, given), probabilities, -1.0)
+    over = np.where(probabilities >= thresholds(probabilities, targets), probabilities, -1.0)
     return np.where(over.max(axis=1) < 0, -1, over.argmax(axis=1))
 
 
-def _folds(given: Int, groups: Sequence[str], folds: int, seed: int) -> Iterator[tuple[Int, Int]]:
-    """Places to learn from and places held out, a group always on one side."""
-    count = min(folds, len(set(groups)), int(np.bincount(given).max()))
+def _folds(
+    targets: Int, groups: Sequence[str], folds: int, seed: int
+) -> Iterator[tuple[Int, Int]]:
+    """Rows to learn from and rows held out, a group always on one side."""
+    count = min(folds, len(set(groups)), int(np.bincount(targets).max()))
     if count > 1:
-        cut = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        yield from cut.split(given, given, groups)
+        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        yield from splitter.split(targets, targets, groups)
 
 
-def _directions(values: NDArray[np.float32] | Averaged, learnt: Int, seed: int) -> Any:
-    """The main directions of the standardised features, of a sample where there are many."""
-    rows = learnt
-    if len(rows) > MOST_ROWS:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, MOST_ROWS, replace=False))
+def _fit_components(values: Values, rows: Int, seed: int) -> Pipeline:
+    """The principal components of the standardised features, of a sample where there are many."""
+    if len(rows) > MAX_ROWS:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, MAX_ROWS, replace=False))
     sample = values[rows]
-    count = min(MOST_DIRECTIONS, len(sample) - 1, sample.shape[1])
+    count = min(MAX_COMPONENTS, len(sample) - 1, sample.shape[1])
     return make_pipeline(StandardScaler(), PCA(count, random_state=seed)).fit(sample)
 
 
-def _along(directions: Any, values: NDArray[np.float32] | Averaged, rows: Int) -> Float:
-    """Rows of the features in these directions, (rows, directions)."""
+def _transform(components: Pipeline, values: Values, rows: Int) -> Float:
+    """Rows of the features along the components, (rows, components)."""
     starts = range(0, len(rows), BLOCK)
-    return np.concatenate([directions.transform(values[rows[s : s + BLOCK]]) for s in starts])
+    return np.concatenate([components.transform(values[rows[s : s + BLOCK]]) for s in starts])
 
 
-def _measured(probabilities: Float, given: Int, pictures: int) -> Found:
+def _measure(probabilities: Float, targets: Int, pictures: int) -> SuspectList:
     """How well the labels are told apart; with the reason to list none where that is by chance."""
-    judged = len(given)
-    right = int((probabilities.argmax(axis=1) == given).sum())
-    accuracy, chance = right / judged, float(np.bincount(given).max() / judged)
-    low = float(binomtest(right, judged).proportion_ci(method="wilson").low)
-    why = ""
-    if low <= chance:
-        why = (
-            f"out-of-fold accuracy {accuracy:.3f} (95% interval from {low:.3f}) is not above "
-            f"chance {chance:.3f}; these features cannot tell the labels apart"
-        )
-    return Found((), why, pictures, judged, round(accuracy, 4), round(low, 4), round(chance, 4))
+    judged = len(targets)
+    correct = int((probabilities.argmax(axis=1) == targets).sum())
+    low = float(binomtest(correct, judged).proportion_ci(method="wilson").low)
+    chance = float(np.bincount(targets).max() / judged)
+    return SuspectList(
+        none_because=BY_CHANCE if low <= chance else "",
+        pictures=pictures,
+        judged=judged,
+        accuracy=round(correct / judged, 4),
+        accuracy_low=round(low, 4),
+        chance=round(chance, 4),
+    )
 
 
 def _off_diagonal(
-    probabilities: Float, given: Int, pictures: Sequence[tuple[str, Example]],
+    probabilities: Float,
+    targets: Int,
+    examples: Sequence[tuple[str, Example]],
     labels: Sequence[str],
-) -> list[Suspect]:  # fmt: skip
+) -> list[Suspect]:
     """The confident of another label, the widest margin first.
 
     Where a picture's own label, below its threshold, still is the likelier, nobody is asked.
     """
-    rows = []
-    for place, suggested in enumerate(confident(probabilities, given)):
-        own, other = probabilities[place, given[place]], probabilities[place, suggested]
+    suspects = []
+    for row, suggested in enumerate(confident(probabilities, targets)):
+        own, other = probabilities[row, targets[row]], probabilities[row, suggested]
         if suggested >= 0 and other > own:
-            split, one = pictures[place]
-            rows.append(
-                Suspect(
-                    one.file, one.sha256, labels[one.label], split, labels[suggested],
-                    f"{own:.4f}", f"{other:.4f}", f"{other - own:.4f}", 0,
-                )
-            )  # fmt: skip
-    rows.sort(key=lambda row: (-float(row.score), row.file))
-    return [replace(row, rank=rank) for rank, row in enumerate(rows, start=1)]
+            split, example = examples[row]
+            suspect = Suspect(
+                file=example.file,
+                sha256=example.sha256,
+                label=labels[example.label],
+                split=split,
+                suggested=labels[suggested],
+                probability_label=round(float(own), 4),
+                probability_suggested=round(float(other), 4),
+                score=round(float(other - own), 4),
+                rank=0,
+            )
+            suspects.append(suspect)
+    suspects.sort(key=lambda suspect: (-suspect.score, suspect.file))
+    return [replace(suspect, rank=rank) for rank, suspect in enumerate(suspects, start=1)]

@@ -1,0 +1,133 @@
+"""The pictures whose label looks wrong: suspects.csv, and suspects.json, what the list rests on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from whoswho import paths, tables
+from whoswho.errors import UserError
+
+TABLE = paths.SUSPECTS / "suspects.csv"
+SUMMARY = paths.SUSPECTS / "suspects.json"
+
+# Why nothing is listed, whatever the pictures look like.
+NO_FEATURES, FEW_LABELS, BY_CHANCE = "no_features", "few_labels", "not_above_chance"
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A picture that looks as if it lay under a wrong label; probabilities in 0..1, four digits.
+
+    Attributes:
+        file: posix path below data/.
+        suggested: the label it confidently looks like.
+        score: the probability of that label less the one of its own.
+        rank: 1 is the surest.
+    """
+
+    file: str
+    sha256: str
+    label: str
+    split: str
+    suggested: str
+    probability_label: float
+    probability_suggested: float
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True)
+class SuspectList:
+    """The suspects, the surest first, and how well the labels can be told apart at all.
+
+    Attributes:
+        none_because: NO_FEATURES, FEW_LABELS or BY_CHANCE; empty where suspects could be listed.
+        judged: pictures with an out-of-fold probability; a label with a single look-alike group
+            has nothing to be judged by.
+        accuracy: fraction of them that the models name as labelled; accuracy_low is the lower end
+            of its 95 % interval (Wilson), chance the largest label's fraction.
+        confident: pictures confidently of another label, of which suspects.most are listed.
+    """
+
+    suspects: Sequence[Suspect] = ()
+    none_because: str = ""
+    pictures: int = 0
+    judged: int = 0
+    accuracy: float = 0.0
+    accuracy_low: float = 0.0
+    chance: float = 0.0
+    confident: int = 0
+
+    @property
+    def why_none(self) -> str:
+        """`none_because` in words."""
+        return {
+            "": "",
+            NO_FEATURES: "the backbone is fine-tuned and no features are kept; "
+            "backbone.unfreeze: 0 keeps them",
+            FEW_LABELS: "fewer than two labels have pictures that are not look-alikes",
+            BY_CHANCE: f"out-of-fold accuracy {self.accuracy:.3f} (95% interval from "
+            f"{self.accuracy_low:.3f}) is not above chance {self.chance:.3f}; these features "
+            "cannot tell the labels apart",
+        }[self.none_because]
+
+    @property
+    def sentence(self) -> str:
+        """One line for a person."""
+        if self.none_because:
+            return f"none listed: {self.why_none}"
+        text = f"{len(self.suspects)} of {self.judged} pictures look as if under a wrong label"
+        counts = Counter(suspect.split for suspect in self.suspects)
+        by_split = ", ".join(f"{counts[name]} {name}" for name in paths.SPLITS if counts[name])
+        if by_split:
+            text += f" ({by_split})"
+        if self.confident > len(self.suspects):
+            text += f", the surest of {self.confident} (suspects.most)"
+        text += f"; out-of-fold accuracy {self.accuracy:.3f}, chance {self.chance:.3f}"
+        if self.judged < self.pictures:
+            text += f"; {self.pictures - self.judged} not judged, alone under their label"
+        return text
+
+
+_COLUMNS = tuple(field.name for field in fields(Suspect))
+
+
+def write_suspects(folder: Path, listed: SuspectList) -> None:
+    """Write suspects.csv and suspects.json into `folder`."""
+    tables.write(folder / TABLE.name, _COLUMNS, map(asdict, listed.suspects))
+    paths.write_json(folder / SUMMARY.name, asdict(listed) | {"suspects": len(listed.suspects)})
+
+
+def read_suspects(folder: Path) -> SuspectList | None:
+    """What `write_suspects` wrote into `folder`; None before the stage suspects has run.
+
+    Raises:
+        UserError: a file was changed by hand.
+    """
+    table, summary = folder / TABLE.name, folder / SUMMARY.name
+    if not table.exists():
+        return None
+    try:
+        suspects = [
+            Suspect(
+                **{name: row[name] for name in ("file", "sha256", "label", "split", "suggested")},
+                probability_label=float(row["probability_label"]),
+                probability_suggested=float(row["probability_suggested"]),
+                score=float(row["score"]),
+                rank=int(row["rank"]),
+            )
+            for row in tables.read(table, _COLUMNS)
+        ]
+    except ValueError as error:
+        raise UserError(
+            f"{table}: was changed by hand ({error}); delete the file, then run `dvc repro`"
+        ) from None
+    try:
+        return SuspectList(**{**paths.read_json(summary), "suspects": suspects})
+    except TypeError as error:
+        raise UserError(
+            f"{summary}: was changed by hand ({error}); delete the file, then run `dvc repro`"
+        ) from None
