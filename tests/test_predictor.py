@@ -113,7 +113,7 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path, folder: Path) -> Non
     (other / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
     text = (folder / "model.json").read_text(encoding="utf-8")
     (other / "model.json").write_text(
-        text.replace('"format": 1', '"format": 99'), encoding="utf-8"
+        text.replace('"format": 2', '"format": 99'), encoding="utf-8"
     )
     with pytest.raises(UserError, match="format is 99"):
         predictor.load(other)

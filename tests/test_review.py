@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from support.cleaning import Clean, noisy, photograph, write
+from support.cleaning import Clean, fixture_clean, noisy, photograph, write  # noqa: F401
 
 from whoswho.dataset import review
 from whoswho.dataset.review import Word
