@@ -33,7 +33,7 @@ def write(
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "model" / "weights.safetensors").write_bytes(seed.encode())
     write_json(folder / "model" / "model.json", {
-        "format": 1, "arch": "resnet18", "labels": list(labels), "params": PARAMS,
+        "format": 2, "arch": "resnet18", "labels": list(labels), "params": PARAMS,
         "inputs": {"dataset": "x"}, "temperature": 1.0, "threshold": 0.3,
         "backbone": {"entry": entry, "random": entry == "random"},
     })  # fmt: skip

@@ -89,7 +89,7 @@ def workspace(
     }  # fmt: skip
     paths.write_json(folder / paths.BACKBONE / "source.json", source)
     model: dict[str, Any] = {
-        "format": 1, "arch": "resnet18", "labels": list(labels),
+        "format": 2, "arch": "resnet18", "labels": list(labels),
         "picture": {"crop": "face", "margin": 0.3, "size": 64}, "temperature": 1.5,
         "threshold": 0.6, "params": {"train.lr": 0.001, "train.head": [128]}, "backbone": source,
     }  # fmt: skip
