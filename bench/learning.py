@@ -1,7 +1,7 @@
 """`python -m bench.learning [--pictures 1000] [--epochs 3]`: the pipeline beside the notebook.
 
-The same pictures, backbone, epochs and threads for both, drawn portraits varied to the number asked
-for.
+The same pictures, backbone, epochs and threads for both; drawn portraits, varied to the number
+asked for.
 """
 
 from __future__ import annotations

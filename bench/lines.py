@@ -93,7 +93,9 @@ def main() -> None:
     counts = {path: code_lines(path) for path in sources(folder)}
     rooms: dict[str, int] = {}
     for path, lines in counts.items():
-        below = path.relative_to(folder / "src" / "whoswho").parts if "whoswho" in str(path) else ()
+        below = (
+            path.relative_to(folder / "src" / "whoswho").parts if "whoswho" in str(path) else ()
+        )
         room = below[0] if len(below) > 1 else "ground floor"
         rooms[room] = rooms.get(room, 0) + lines
     print(f"lines of code: {sum(counts.values())}")

@@ -19,7 +19,7 @@ def network(labels: int = 3) -> Network:
 
 
 class Places(nn.Module):
-    """A backbone whose two features are the means of the left and the right half of its last maps."""
+    """A backbone whose two features are the means of its last maps' left and right half."""
 
     def __init__(self) -> None:
         super().__init__()

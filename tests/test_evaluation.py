@@ -224,8 +224,8 @@ def test_a_model_is_judged_from_pictures_by_what_is_served(
 def test_a_stranger_gets_no_name(model: Model) -> None:
     """Field report C4: someone the model never saw, beside people it knows.
 
-    The stranger looks a little like two of them. What looks like nobody may still get a sure
-    name, the more so from an untrained backbone: no threshold on a probability is proof of identity.
+    The stranger looks a little like two of them. What looks like nobody may still get a sure name,
+    the more so from an untrained backbone: no threshold on a probability is proof of identity.
     """
 
     def turned_away(*kinds: float) -> float:
