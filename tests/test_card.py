@@ -12,28 +12,29 @@ import pytest
 from support.reported import HOSTILE, MISSING, workspace
 
 from whoswho import paths, tables
-from whoswho.reporting import card, facts
+from whoswho.reporting import card, run_report
+from whoswho.reporting.run_report import RunReport
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> facts.Facts:
-    return facts.gather(workspace(tmp_path_factory.mktemp("full"), ready_split=True))
+def report(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
+    return run_report.gather(workspace(tmp_path_factory.mktemp("full"), ready_split=True))
 
 
 @pytest.fixture(scope="module")
-def without_test(tmp_path_factory: pytest.TempPathFactory) -> facts.Facts:
+def without_test(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
     folder = workspace(tmp_path_factory.mktemp("notest"), test=False, fallback=False)
-    return facts.gather(folder)
+    return run_report.gather(folder)
 
 
-def test_it_says_what_it_is_for_and_what_not(found: facts.Facts) -> None:
-    text = card.markdown(found)
+def test_it_says_what_it_is_for_and_what_not(report: RunReport) -> None:
+    text = card.model_card(report)
     assert "no proof of identity" in text
     assert "Under a probability of 0.600 the answer is `unknown`" in text
-    away = sum(answer.unknown for answer in found.judgement)
-    assert 0 < away < len(found.judgement)
-    assert f"{away} of {len(found.judgement)} test pictures are answered `unknown`" in text
-    assert "A stand-in, not a model to use" in text
+    away = sum(answer.unknown for answer in report.predictions)
+    assert 0 < away < len(report.predictions)
+    assert f"{away} of {len(report.predictions)} test pictures are answered `unknown`" in text
+    assert "Untrained (random weights): not a model to use" in text
     assert "Passed over: `IMAGENET1K_V2`, because no network." in text
     assert "0.123 (95% interval 0.133 to 0.143; chance 0.153)" in text
     assert "1 pair of look-alikes lies on two sides" in text
@@ -42,21 +43,21 @@ def test_it_says_what_it_is_for_and_what_not(found: facts.Facts) -> None:
     assert "`train.lr`" in text
 
 
-def test_it_is_the_same_each_time(found: facts.Facts) -> None:
-    assert card.markdown(found) == card.markdown(found)
+def test_it_is_the_same_each_time(report: RunReport) -> None:
+    assert card.model_card(report) == card.model_card(report)
 
 
-def test_without_a_test_split_it_says_validation(without_test: facts.Facts) -> None:
-    text = card.markdown(without_test)
+def test_without_a_test_split_it_says_validation(without_test: RunReport) -> None:
+    text = card.model_card(without_test)
     assert "There is no test split" in text
     assert "On the validation pictures:" in text
-    assert "stand-in" not in text
+    assert "random weights" not in text
     assert "test pictures" not in text
     assert "Overlaps" not in text
 
 
-def test_every_label_has_its_row_and_none_breaks_the_table(found: facts.Facts) -> None:
-    rows = [line for line in card.markdown(found).splitlines() if line.startswith("|")]
+def test_every_label_has_its_row_and_none_breaks_the_table(report: RunReport) -> None:
+    rows = [line for line in card.model_card(report).splitlines() if line.startswith("|")]
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in rows]
     start = next(i for i, row in enumerate(cells) if row[0].strip() == "label (test)")
     table = cells[start + 2 : start + 2 + len(HOSTILE)]
@@ -67,23 +68,23 @@ def test_every_label_has_its_row_and_none_breaks_the_table(found: facts.Facts) -
     assert not re.search(r"<(?!/?$)", "".join(row[0] for row in table))
 
 
-def test_an_absent_label_keeps_its_row_and_is_not_defined(found: facts.Facts) -> None:
-    (row,) = [s for s in found.scores if s.label == MISSING and s.split == "test"]
+def test_an_absent_label_keeps_its_row_and_is_not_defined(report: RunReport) -> None:
+    (row,) = [s for s in report.scores if s.label == MISSING and s.split == "test"]
     assert (row.recall, row.f1, row.support) == (None, None, 0)
-    assert "| C++ | 0.000 | not defined | not defined | 0 |" in card.markdown(found)
+    assert "| C++ | 0.000 | not defined | not defined | 0 |" in card.model_card(report)
 
 
-def test_per_label_is_scikit_learns(found: facts.Facts) -> None:
+def test_per_label_is_scikit_learns(report: RunReport) -> None:
     from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
     place = {label: i for i, label in enumerate(HOSTILE)}
-    actual = np.array([place[answer.actual] for answer in found.judgement])
-    predicted = np.array([place[answer.predicted] for answer in found.judgement])
+    actual = np.array([place[answer.actual] for answer in report.predictions])
+    predicted = np.array([place[answer.predicted] for answer in report.predictions])
     places = range(len(HOSTILE))
     theirs = precision_recall_fscore_support(
         actual, predicted, labels=places, zero_division=np.nan
     )
-    ours = [score for score in found.scores if score.split == "test"]
+    ours = [score for score in report.scores if score.split == "test"]
     for one, label, *other, support in zip(ours, HOSTILE, *theirs, strict=True):
         assert (one.label, one.support) == (label, support)
         for name, value in zip(("precision", "recall", "f1"), other, strict=True):
@@ -91,52 +92,53 @@ def test_per_label_is_scikit_learns(found: facts.Facts) -> None:
                 assert math.isnan(value) or (name, support) == ("f1", 0)
             else:
                 assert getattr(one, name) == pytest.approx(value), (label, name)
-    assert (found.matrix == confusion_matrix(actual, predicted, labels=places)).all()
+    assert (report.confusion == confusion_matrix(actual, predicted, labels=places)).all()
 
 
 def test_a_label_never_predicted_has_no_precision() -> None:
     answers = [answer("a", "a"), answer("b", "a")]
-    a, b = facts.per_label(["a", "b"], "test", answers)
+    a, b = run_report.per_label(["a", "b"], "test", answers)
     assert (a.precision, a.recall, a.f1) == (0.5, 1.0, pytest.approx(2 / 3))
     assert (b.precision, b.recall, b.f1) == (None, 0.0, 0.0)
 
 
-def answer(actual: str, predicted: str) -> facts.Answer:
-    return facts.Answer("f", "test", actual, predicted, 0.5, 0.5, False, Path("p"))
+def answer(actual: str, predicted: str) -> run_report.Prediction:
+    return run_report.Prediction("f", "test", actual, predicted, 0.5, 0.5, False, Path("p"))
 
 
-def test_the_tables(found: facts.Facts, tmp_path: Path) -> None:
-    facts.write_tables(found, tmp_path)
-    rows = tables.read(tmp_path / "per_label.csv", facts.PER_LABEL)
+def test_the_tables(report: RunReport, tmp_path: Path) -> None:
+    run_report.write_tables(report, tmp_path)
+    rows = tables.read(tmp_path / "per_label.csv", run_report.PER_LABEL)
     assert len(rows) == 2 * len(HOSTILE)
     assert [row["label"] for row in rows[: len(HOSTILE)]] == list(HOSTILE)
     (absent,) = [r for r in rows if r["label"] == MISSING and r["split"] == "test"]
     assert (absent["recall"], absent["f1"], absent["support"]) == ("", "", "0")
-    answers = tables.read(tmp_path / "predictions.csv", facts.PREDICTIONS)
+    answers = tables.read(tmp_path / "predictions.csv", run_report.PREDICTIONS)
     assert {row["split"] for row in answers} == {"test"}
     assert len(answers) == 2 * (len(HOSTILE) - 1)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == found.metrics
+    assert json.loads((tmp_path / "metrics.json").read_text()) == report.metrics
     assert len(tables.read(tmp_path / "history.csv", ("epoch", "train/loss"))) == 3
     assert b"\r" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
 
 def test_without_a_test_split_the_table_of_predictions_says_so(
-    without_test: facts.Facts, tmp_path: Path
+    without_test: RunReport, tmp_path: Path
 ) -> None:
-    facts.write_tables(without_test, tmp_path)
-    answers = tables.read(tmp_path / "predictions.csv", facts.PREDICTIONS)
+    run_report.write_tables(without_test, tmp_path)
+    answers = tables.read(tmp_path / "predictions.csv", run_report.PREDICTIONS)
     assert {row["split"] for row in answers} == {"validation"}
 
 
 def test_cleaning_counts_a_picture_under_each_of_its_reasons(
-    found: facts.Facts, tmp_path: Path
+    report: RunReport, tmp_path: Path
 ) -> None:
-    facts.write_tables(found, tmp_path)
-    rows = tables.read(tmp_path / "cleaning.csv", facts.CLEANING)
+    run_report.write_tables(report, tmp_path)
+    rows = tables.read(tmp_path / "cleaning.csv", run_report.CLEANING)
     own = {row["reason"]: row["count"] for row in rows if row["label"] == HOSTILE[1]}
     assert own == {"kept": "6", "dropped": "1", "blank": "1", "too_small": "1"}
-    assert found.total("kept") == 6 * len(HOSTILE) - 2
-    assert found.reasons[0] == ("no_face", 10)
+    assert report.cleaning.totals["kept"] == 6 * len(HOSTILE) - 2
+    assert report.cleaning.reasons[0] == "no_face"
+    assert report.cleaning.totals["no_face"] == 10
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
@@ -146,7 +148,7 @@ def test_the_temperature_can_be_taken_back(temperature: float) -> None:
     def softmax(z: np.ndarray) -> np.ndarray:
         return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
 
-    back = facts.without_temperature(softmax(logits / temperature), temperature)
+    back = run_report.without_temperature(softmax(logits / temperature), temperature)
     assert np.allclose(back, softmax(logits))
 
 
@@ -157,4 +159,4 @@ def test_predictions_of_another_dataset_are_refused(tmp_path: Path) -> None:
     path = folder / paths.EVALUATION / "predictions.csv"
     path.write_text(path.read_text().replace("a/google_0001.jpg", "a/gone.jpg"))
     with pytest.raises(UserError, match=r"a/gone.jpg is not in the dataset"):
-        facts.gather(folder)
+        run_report.gather(folder)

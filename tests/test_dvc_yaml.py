@@ -80,6 +80,8 @@ def expected_deps(stage: str) -> list[str]:
         }
         whole = {path for path in beside if not path.endswith("__init__.py")} <= used
         listed.add(folder if whole and len(beside) > 2 else module)
+        if (REPOSITORY / folder / "templates").is_dir():
+            listed.add(f"{folder}/templates")
     return sorted(listed)
 
 

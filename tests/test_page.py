@@ -11,11 +11,11 @@ import pytest
 from support import browser
 from support.reported import HANGUL, HOSTILE, MISSING, workspace
 
-from whoswho.reporting import facts, page
+from whoswho.reporting import page, run_report
 
 
 def write(folder: Path) -> Path:
-    page.write(facts.gather(folder), folder / "reports")
+    page.write(run_report.gather(folder), folder / "reports")
     return folder / "reports" / "report.html"
 
 
@@ -54,14 +54,14 @@ def test_every_label_is_shown_as_it_is(full: Path, driver: Any) -> None:
         assert set(names) == {label.replace("\ue000", "U+E000") for label in HOSTILE}
     text = driver.execute_script("return document.body.innerText")
     assert "<script>alert(1)</script>" in text
-    assert "A stand-in, not a model to use" in text
+    assert "Untrained (random weights): not a model to use" in text
     assert f"No picture of {MISSING} in test" in text
     assert "1 pair of look-alikes lies on two sides" in text
     assert "not defined" in text
     rows = driver.execute_script(
         "return document.querySelectorAll('#mistakes table tr').length - 1"
     )
-    assert rows == len(facts.gather(full.parents[1]).mistakes) == 12
+    assert rows == len(run_report.gather(full.parents[1]).mistakes) == 12
 
 
 def test_every_picture_is_loaded_and_told_in_words(full: Path, driver: Any) -> None:
@@ -135,7 +135,7 @@ def test_without_a_test_split_it_says_validation(plain: Path, driver: Any) -> No
     assert "There is no test split" in text
     assert "accuracy on 6 validation pictures" in text
     assert "None: all 6 validation pictures were named rightly" in text
-    assert "stand-in" not in text
+    assert "random weights" not in text
     assert "look-alikes" not in text
 
 

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 from support.reported import HOSTILE, LONG
 
-from whoswho.reporting import fonts, plots
+from whoswho.reporting import fonts
+from whoswho.reporting.plots import canvas, confusion, curves, fitting, sheets
 
 SCRIPTS = ("Ελλάδα", "हिन्दी", "ไทย", "עברית", "العربية", "Việt Nam", "ქართული", "汉字漢字", "한글")
 
@@ -40,19 +41,21 @@ def draw_all(folder: Path, labels: tuple[str, ...]) -> dict[str, bytes]:
     """Every figure there is, with these labels."""
     n = len(labels)
     turned = labels[1:] + labels[:1]
-    titled = [
-        plots.Titled(picture(i), a, b, 0.5)
+    judged = [
+        sheets.JudgedPicture(picture(i), a, b, 0.5)
         for i, (a, b) in enumerate(zip(labels, turned, strict=True))
     ]
     heat = np.linspace(0, 1, 49).reshape(7, 7)
-    plots.confusion_matrix(labels, matrix(n), folder / "matrix.png")
-    plots.mistakes(titled, folder / "mistakes.png", total=99)
-    plots.attention([plots.Seen(*item, heat) for item in titled], folder / "attention.png")
-    plots.strip([(picture(i), label) for i, label in enumerate(labels)], folder / "strip.png")
+    confusion.confusion_matrix(labels, matrix(n), folder / "matrix.png")
+    sheets.mistakes(judged, folder / "mistakes.png", wrong=n, total=99)
+    sheets.attention([(item, heat) for item in judged], folder / "attention.png")
+    sheets.strip(
+        [(picture(i), label, 0.5) for i, label in enumerate(labels)], folder / "strip.png"
+    )
     rows = [{"epoch": "1", "train/loss": "2.5", "train/accuracy": 0.5, "validation/loss": ""}]
-    plots.history(rows, folder / "history.png")
-    plots.calibration([0.3, 0.9, 1.0], [False, True, True], folder / "calibration.png",
-                      uncalibrated=[0.4, 0.99, 1.0])  # fmt: skip
+    curves.history(rows, folder / "history.png")
+    right = [False, True, True]
+    curves.calibration([0.3, 0.9, 1.0], [0.4, 0.99, 1.0], right, folder / "calibration.png")
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -102,7 +105,7 @@ def test_fonts_come_from_packages_and_no_font_of_the_machine_is_asked() -> None:
     for family, path in zip(fonts.families(), fonts.files(), strict=True):
         assert Path(sys.prefix) in path.parents or "site-packages" in path.parts
         assert font_manager.findfont(family, fallback_to_default=False) == str(path)
-    with plots._style():
+    with canvas.style():
         import matplotlib
 
         assert matplotlib.rcParams["font.family"] == list(fonts.families())
@@ -111,10 +114,10 @@ def test_fonts_come_from_packages_and_no_font_of_the_machine_is_asked() -> None:
 def test_a_style_of_the_users_changes_nothing_and_is_left_as_it_was(tmp_path: Path) -> None:
     import matplotlib
 
-    plots.strip([(picture(), "a")], tmp_path / "a.png")
+    sheets.strip([(picture(), "a", 0.5)], tmp_path / "a.png")
     mine = {"font.size": 30.0, "text.color": "red", "savefig.dpi": 30, "figure.dpi": 31}
     with matplotlib.rc_context(mine):
-        plots.strip([(picture(), "a")], tmp_path / "b.png")
+        sheets.strip([(picture(), "a", 0.5)], tmp_path / "b.png")
         assert matplotlib.rcParams["font.size"] == 30
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -123,8 +126,8 @@ def test_a_hangul_name_leaves_ink_that_no_box_would(tmp_path: Path) -> None:
     """Different letters give different pictures: a box would be the same for all."""
     seen = set()
     for letter in "장원영가か漢汉\U0001f680ไा":
-        plots.strip([(picture(), letter)], tmp_path / "a.png")
-        title = np.asarray(Image.open(tmp_path / "a.png").convert("L"))[:36]
+        sheets.strip([(picture(), letter, 0.5)], tmp_path / "a.png")
+        title = np.asarray(Image.open(tmp_path / "a.png").convert("L"))[190:212]
         assert (title < 128).sum() > 5
         seen.add(title.tobytes())
     assert len(seen) == 10
@@ -138,9 +141,9 @@ def test_a_long_label_fits_and_keeps_both_its_ends(width: float, lines: int) -> 
         "W" * 90,
         "A name of many words that goes on and on " * 3 + "z",
     ):
-        laid = plots.fit(label, width, 9, lines).split("\n")
+        laid = fitting.fit(label, width, 9, lines).split("\n")
         assert len(laid) <= lines
-        assert all(plots._width(line, 9) <= width for line in laid)
+        assert all(fitting.text_width(line, 9) <= width for line in laid)
         if width > 60:
             assert laid[0][0] == label[0]
             assert laid[-1][-1] == label[-1]
@@ -148,7 +151,7 @@ def test_a_long_label_fits_and_keeps_both_its_ends(width: float, lines: int) -> 
 
 
 def test_a_short_label_is_left_alone() -> None:
-    assert plots.fit("장원영", 100, 9) == "장원영"
+    assert fitting.fit("장원영", 100, 9) == "장원영"
 
 
 def test_joined_emoji_marks_and_flags_are_not_cut_apart() -> None:
@@ -158,7 +161,7 @@ def test_joined_emoji_marks_and_flags_are_not_cut_apart() -> None:
 
 def test_labels_that_look_alike_once_shortened_are_numbered() -> None:
     middle = ["가" * 40 + letter + "가" * 40 for letter in "나다"]
-    shown = plots._distinct([*middle, "라"], 120, 9)
+    shown = fitting.fit_distinct([*middle, "라"], 120, 9)
     assert shown[0].startswith("1 ")
     assert shown[1].startswith("2 ")
     assert shown[2] == "라"
@@ -170,7 +173,7 @@ def test_names_of_the_matrix_do_not_overlap(
 ) -> None:
     """Names of 80 letters, measured where they were drawn."""
     boxes: list[list[tuple[float, float, float, float]]] = []
-    save = plots._save
+    save = canvas.save
 
     def measure(figure, path):  # type: ignore[no-untyped-def]
         save(figure, path)
@@ -182,9 +185,9 @@ def test_names_of_the_matrix_do_not_overlap(
             assert all(page.y0 <= e.y0 and e.y1 <= page.y1 for e in extents)
             boxes.append([e.extents for e in extents])
 
-    monkeypatch.setattr(plots, "_save", measure)
+    monkeypatch.setattr(canvas, "save", measure)
     labels = [LONG[:-2] + f"{i:02}" for i in range(n)]
-    plots.confusion_matrix(labels, np.full((n, n), 1000), tmp_path / "m.png")
+    confusion.confusion_matrix(labels, np.full((n, n), 1000), tmp_path / "m.png")
     across, up = boxes
     assert all(a[2] <= b[0] for a, b in pairwise(across))
     assert all(a[1] >= b[3] for a, b in pairwise(up))
@@ -194,7 +197,7 @@ def test_the_matrix_shows_each_count_in_the_labels_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = {}
-    save = plots._save
+    save = canvas.save
 
     def look(figure, path):  # type: ignore[no-untyped-def]
         save(figure, path)
@@ -204,9 +207,9 @@ def test_the_matrix_shows_each_count_in_the_labels_order(
         }
         seen["rows"] = [t.get_text() for t in axes.get_yticklabels()]
 
-    monkeypatch.setattr(plots, "_save", look)
+    monkeypatch.setattr(canvas, "save", look)
     counts = np.array([[3, 1, 0], [0, 0, 0], [2, 0, 12]])
-    plots.confusion_matrix(["z", "없는", "a"], counts, tmp_path / "m.png", split="validation")
+    confusion.confusion_matrix(["z", "없는", "a"], counts, tmp_path / "m.png", split="validation")
     assert seen["rows"] == ["z (4)", "없는 (0)", "a (14)"]
     assert {k: v for k, v in seen["cells"].items() if v != "·"} == {
         (0, 0): "3", (0, 1): "1", (2, 0): "2", (2, 2): "12"
@@ -216,7 +219,7 @@ def test_the_matrix_shows_each_count_in_the_labels_order(
 
 def test_history_has_a_point_an_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = []
-    save = plots._save
+    save = canvas.save
 
     def look(figure, path):  # type: ignore[no-untyped-def]
         save(figure, path)
@@ -224,37 +227,37 @@ def test_history_has_a_point_an_epoch(tmp_path: Path, monkeypatch: pytest.Monkey
             (line.get_label(), list(line.get_ydata())) for a in figure.axes for line in a.lines
         )
 
-    monkeypatch.setattr(plots, "_save", look)
+    monkeypatch.setattr(canvas, "save", look)
     rows = [
         {"epoch": str(e), "train/loss": f"{9 - e}", "validation/loss": f"{8 - e}",
          "train/accuracy": "0.5", "validation/accuracy": ""}
         for e in (1, 2, 3)
     ]  # fmt: skip
-    plots.history(rows, tmp_path / "h.png")
+    curves.history(rows, tmp_path / "h.png")
     assert points == [
         ("train", [8.0, 7.0, 6.0]), ("validation", [7.0, 6.0, 5.0]), ("train", [0.5, 0.5, 0.5])
     ]  # fmt: skip
 
 
 def test_calibration_bins() -> None:
-    centres, shares, counts = plots._bins([0.05, 0.95, 0.99, 1.0], [False, True, False, True], 10)
-    assert centres == pytest.approx([0.05, 0.98])
-    assert shares == pytest.approx([0.0, 2 / 3])
-    assert counts == [1, 3]
+    right = [False, True, False, True]
+    probabilities, fractions = curves.calibration_curve([0.05, 0.95, 0.99, 1.0], right)
+    assert probabilities == pytest.approx([0.05, 0.98])
+    assert fractions == pytest.approx([0.0, 2 / 3])
 
 
 def test_a_sheet_without_mistakes_and_one_with_too_many(tmp_path: Path) -> None:
-    plots.mistakes([], tmp_path / "none.png", total=5)
-    items = [plots.Titled(picture(i), "a", "b", 0.5) for i in range(plots.MOST_PICTURES + 5)]
-    plots.mistakes(items, tmp_path / "many.png", total=100)
-    with Image.open(tmp_path / "none.png") as none, Image.open(tmp_path / "many.png") as many:
+    sheets.mistakes([], tmp_path / "none.png", wrong=0, total=5)
+    many = sheets.MOST_PICTURES + 5
+    items = [sheets.JudgedPicture(picture(i), "a", "b", 0.5) for i in range(many)]
+    sheets.mistakes(items, tmp_path / "many.png", wrong=many, total=100)
+    with Image.open(tmp_path / "none.png") as none, Image.open(tmp_path / "many.png") as full:
         assert none.height < 200
-        assert many.height > 10 * none.height
+        assert full.height > 10 * none.height
 
 
 def test_pictures_of_any_shape_keep_it(tmp_path: Path) -> None:
     sizes = [(640, 80), (80, 640), (1, 1), (64, 64)]
-    plots.strip([(picture(9, size), "x") for size in sizes], tmp_path / "s.png")
-    tile = plots.Tile(picture(9, (80, 640)), [])
-    high, wide, _ = plots._thumbnail(tile, 1.55).shape
-    assert high / wide == pytest.approx(8, rel=0.05)
+    sheets.strip([(picture(9, size), "x", 0.5) for size in sizes], tmp_path / "s.png")
+    resized = sheets._resized(picture(9, (80, 640)), 1.55)
+    assert resized.height / resized.width == pytest.approx(8, rel=0.05)

@@ -94,7 +94,7 @@ def sample(options: argparse.Namespace) -> None:
 
 
 def summary(options: argparse.Namespace) -> None:
-    """Fingerprint the ten lines that close `make repro`."""
+    """Print the ten lines that close `make repro`."""
     from whoswho.lifecycle import promotion
     from whoswho.reporting import summary as closing
 
@@ -119,10 +119,14 @@ def predict(options: argparse.Namespace) -> None:
     if all(answer.problem for answer in answers):
         raise UserError("none of the pictures could be read; the table says why for each")
     if options.figure:
-        from whoswho.reporting import plots
+        from whoswho.reporting.plots import sheets
 
-        shown = [(answer.image, answer.title) for answer in answers if answer.image]
-        plots.strip(shown, options.figure)
+        shown = [
+            (answer.image, answer.title, answer.probability)
+            for answer in answers
+            if answer.image and answer.probability is not None
+        ]
+        sheets.strip(shown, options.figure)
         print(f"figure: {options.figure}")
 
 
@@ -153,7 +157,7 @@ def rollback(options: argparse.Namespace) -> None:
 
 
 def store(options: argparse.Namespace) -> None:
-    """Fingerprint the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
+    """Print the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
     from whoswho.lifecycle import tracking
 
     print(tracking.open_store().uri)

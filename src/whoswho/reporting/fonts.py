@@ -120,6 +120,15 @@ def _shown(letter: str) -> str:
     return f"U+{ord(letter):04X}"
 
 
+def uncommon(text: str) -> str:
+    """The letters of `text` that a machine may have no font for, sorted."""
+    return "".join(
+        letter
+        for letter in sorted(set(text))
+        if (letter >= "\u0370" and not "\u2000" <= letter <= "\u20cf") or letter in _JOINERS
+    )
+
+
 def clusters(text: str) -> list[str]:
     """`text` in pieces not to be cut apart: letters with their marks, joined emoji, flags."""
     pieces: list[str] = []

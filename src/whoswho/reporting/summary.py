@@ -104,7 +104,7 @@ def _accuracy(metrics: Mapping[str, float]) -> str:
 
 
 def _suspects(workspace: Path, source: Mapping[str, Any], first: str) -> str:
-    """How many labels a person should look at; what a random backbone suspects is worth no look."""
+    """How many labels to look at; what an untrained backbone suspects is worth no look."""
     listed = read_suspects(workspace / paths.SUSPECTS)
     if listed is None or not listed.suspects or source.get("random"):
         return ""

@@ -31,7 +31,7 @@ from whoswho.dataset import review
 from whoswho.dataset.review import Word
 from whoswho.errors import UserError
 from whoswho.pictures import opening
-from whoswho.reporting import document, fonts
+from whoswho.reporting import fonts
 from whoswho.reviewing import gallery, thumbnails
 from whoswho.reviewing.gallery import Gallery, Picture
 
@@ -132,7 +132,7 @@ class Page:
         """Fonts for the letters on the page that the machine may lack."""
         names = json.dumps(self.shown, ensure_ascii=False)
         whys = "".join(one.why for one in review.read(self.review))
-        return _fonts_for(document.rare(names + whys))
+        return _fonts_for(fonts.uncommon(names + whys))
 
     def _check(self, picture: Picture, word: Word | None, shown: Gallery) -> None:
         if not thumbnails.is_there(self.data / picture.file, picture.sha256, self.data):

@@ -13,21 +13,21 @@ from __future__ import annotations
 from whoswho import paths
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
-from whoswho.reporting import card, contact_sheet, facts, page
+from whoswho.reporting import card, contact_sheet, page, run_report, wording
 
 
 def main() -> None:
     """Run the stage in the workspace."""
     load_params()
     workspace = paths.workspace()
-    found = facts.gather(workspace)
+    report = run_report.gather(workspace)
     reports = workspace / paths.REPORTS
-    facts.write_tables(found, reports)
-    paths.write_text(reports / "model_card.md", card.markdown(found))
-    page.write(found, reports)
+    run_report.write_tables(report, reports)
+    paths.write_text(reports / "model_card.md", card.model_card(report))
+    page.write(report, reports)
     contact_sheet.write(workspace)
     print(
-        f"report: {found.judged} accuracy {card.interval(found)}; "
+        f"report: {report.judged_split} accuracy {wording.interval(report)}; "
         f"open {(paths.REPORTS / 'report.html').as_posix()}"
     )
 

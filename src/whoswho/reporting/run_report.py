@@ -1,4 +1,4 @@
-"""What a run is about, gathered once from its artifacts for the tables, the page and the card."""
+"""What a run is about, read once from its artifacts for the tables, the page and the card."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import paths, tables
+from whoswho.artifacts import decisions
 from whoswho.errors import UserError
+from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
 PER_LABEL = ("label", "split", "precision", "recall", "f1", "support")
 CLEANING = ("label", "reason", "count")
 PREDICTIONS = ("file", "actual", "predicted", "split")
-KEPT, DROPPED = "kept", "dropped"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """One judged picture and the model's answer."""
 
     file: str  # relative to data/
@@ -52,60 +53,61 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunReport:
     """Everything the report says, as plain values."""
 
     labels: Sequence[str]  # in the model's order
-    judged: str  # the split the model is judged on: test, or validation where there is no test
-    answers: Sequence[Answer]  # all splits that were judged
+    judged_split: str  # test, or validation where there is no test
+    all_predictions: Sequence[Prediction]  # of every split that was predicted
     metrics: Mapping[str, float]
     history: Sequence[tables.Row]
-    cleaning: Sequence[tuple[str, str, int]]  # label, reason or kept or dropped, pictures
-    pictures: Mapping[str, Mapping[str, int]]  # split -> label -> pictures
+    cleaning: CleaningCounts
+    pictures: Mapping[str, Counter[str]]  # split -> label -> pictures
     whole: int  # pictures used whole, because no face was found on them
     crop: str  # face or whole, as asked for
     ready_split: bool  # the set came split in folders
     overlaps: Sequence[tables.Row]
     model: Mapping[str, Any]  # model.json
-    source: Mapping[str, Any]  # where the backbone comes from
+    backbone: Mapping[str, Any]  # where its weights come from
     attention: Mapping[str, Sequence[Sequence[float]]]  # file -> heat map, 0 to 1
 
     @property
-    def judgement(self) -> list[Answer]:
-        """The answers on the split the model is judged on."""
-        return [answer for answer in self.answers if answer.split == self.judged]
+    def predictions(self) -> list[Prediction]:
+        """Those on the judged split."""
+        return [row for row in self.all_predictions if row.split == self.judged_split]
 
     @property
-    def mistakes(self) -> list[Answer]:
-        """The wrong answers, the surest first."""
-        wrong = [answer for answer in self.judgement if not answer.right]
-        return sorted(wrong, key=lambda answer: (-answer.probability, answer.file))
+    def mistakes(self) -> list[Prediction]:
+        """The wrong predictions, the surest first."""
+        wrong = [prediction for prediction in self.predictions if not prediction.right]
+        return sorted(wrong, key=lambda prediction: (-prediction.probability, prediction.file))
 
     @property
-    def explained(self) -> list[tuple[Answer, NDArray[np.float64]]]:
-        """The pictures with what counted for their answer, (height, width) of a heat map."""
-        by_file = {answer.file: answer for answer in self.judgement}
+    def explained(self) -> list[tuple[Prediction, NDArray[np.float64]]]:
+        """Predictions with what counted for their answer, (height, width) of a heat map."""
+        by_file = {prediction.file: prediction for prediction in self.predictions}
         return [(by_file[file], np.array(heat)) for file, heat in self.attention.items()]
 
     @property
-    def turned_away(self) -> int:
+    def rejected(self) -> int:
         """Pictures of known people that the model calls unknown."""
-        return sum(answer.unknown for answer in self.judgement)
+        return sum(prediction.unknown for prediction in self.predictions)
 
     @property
-    def matrix(self) -> NDArray[np.int64]:
+    def confusion(self) -> NDArray[np.int64]:
         """Counts [actual, predicted] of the judged split, in the labels' order."""
-        return confusion(self.labels, self.judgement)
+        return confusion(self.labels, self.predictions)
 
     @property
     def scores(self) -> list[Score]:
         """Every label's row in every judged split."""
-        splits = [split for split in paths.SPLITS if any(a.split == split for a in self.answers)]
+        seen = {row.split for row in self.all_predictions}
+        splits = [split for split in paths.SPLITS if split in seen]
         return [
             score
             for split in splits
             for score in per_label(
-                self.labels, split, [a for a in self.answers if a.split == split]
+                self.labels, split, [a for a in self.all_predictions if a.split == split]
             )
         ]
 
@@ -116,30 +118,20 @@ class Facts:
             (split, label)
             for split, counts in self.pictures.items()
             for label in self.labels
-            if not counts.get(label)
+            if not counts[label]
         ]
 
     @property
-    def random(self) -> bool:
-        """Whether the backbone has learnt nothing: a stand-in, good for trying the pipeline only."""
-        return bool(self.source.get("random"))
+    def untrained(self) -> bool:
+        """Whether the backbone has random weights, good for trying the pipeline only."""
+        return bool(self.backbone.get("random"))
 
     def metric(self, name: str) -> float | None:
         """A measure of the judged split, None where it was not measured."""
-        return self.metrics.get(f"{self.judged}/{name}")
-
-    def total(self, reason: str) -> int:
-        """Pictures of all labels that were kept, dropped, or dropped for a reason."""
-        return sum(count for _, given, count in self.cleaning if given == reason)
-
-    @property
-    def reasons(self) -> list[tuple[str, int]]:
-        """(reason, pictures) of what was dropped, the most frequent first."""
-        names = {reason for _, reason, _ in self.cleaning} - {KEPT, DROPPED}
-        return sorted(((name, self.total(name)) for name in names), key=lambda r: (-r[1], r[0]))
+        return self.metrics.get(f"{self.judged_split}/{name}")
 
 
-def gather(workspace: Path) -> Facts:
+def gather(workspace: Path) -> RunReport:
     """Read the artifacts of a finished run."""
     model = paths.read_json(workspace / paths.MODEL / "model.json")
     dataset = paths.read_json(workspace / paths.DATASET / "dataset.json")
@@ -158,48 +150,25 @@ def gather(workspace: Path) -> Facts:
         float(model["temperature"]),
     )
     crop = str(model["picture"]["crop"])
-    return Facts(
+    return RunReport(
         labels=labels,
-        judged="test" if any(answer.split == "test" for answer in answers) else "validation",
-        answers=answers,
+        judged_split="test" if any(answer.split == "test" for answer in answers) else "validation",
+        all_predictions=answers,
         metrics=paths.read_json(workspace / paths.EVALUATION / "metrics.json"),
         history=tables.read(workspace / paths.MODEL / "history.csv", ("epoch",)),
-        cleaning=cleaning(
-            tables.read(
-                workspace / paths.CLEAN / "decisions.csv", ("label", "decision", "reasons")
-            )
-        ),
+        cleaning=count_decisions(decisions.read(workspace / paths.CLEAN / "decisions.csv")),
         pictures=pictures,
         whole=sum(row["crop"] == "whole" for row in split_rows) if crop == "face" else 0,
         crop=crop,
         ready_split=bool(dataset["ready_split"]),
         overlaps=_overlaps(workspace / paths.DATASET / "overlaps.csv"),
         model=model,
-        source=model["backbone"],
+        backbone=model["backbone"],
         attention=paths.read_json(workspace / paths.EVALUATION / "attention.json"),
     )
 
 
-def cleaning(decisions: Iterable[Mapping[str, str]]) -> list[tuple[str, str, int]]:
-    """(label, reason, pictures): for every label kept, dropped, then each reason for dropping.
-
-    A picture dropped for two reasons counts under both, so reasons may add up to more than the
-    dropped.
-    """
-    counts: dict[str, Counter[str]] = {}
-    for row in decisions:
-        label = counts.setdefault(row["label"], Counter({KEPT: 0, DROPPED: 0}))
-        label[row["decision"]] += 1
-        if row["decision"] == DROPPED:
-            label.update(reason for reason in row["reasons"].split(";") if reason)
-    return [
-        (label, reason, counts[label][reason])
-        for label in sorted(counts)
-        for reason in (KEPT, DROPPED, *sorted(set(counts[label]) - {KEPT, DROPPED}))
-    ]
-
-
-def confusion(labels: Sequence[str], answers: Iterable[Answer]) -> NDArray[np.int64]:
+def confusion(labels: Sequence[str], answers: Iterable[Prediction]) -> NDArray[np.int64]:
     """Counts [actual, predicted], every label with its row and column."""
     place = {label: i for i, label in enumerate(labels)}
     matrix = np.zeros((len(labels), len(labels)), np.int64)
@@ -208,7 +177,7 @@ def confusion(labels: Sequence[str], answers: Iterable[Answer]) -> NDArray[np.in
     return matrix
 
 
-def per_label(labels: Sequence[str], split: str, answers: Iterable[Answer]) -> list[Score]:
+def per_label(labels: Sequence[str], split: str, answers: Iterable[Prediction]) -> list[Score]:
     """One row a label, in the labels' order, also where the split lacks it."""
     matrix = confusion(labels, answers)
     scores = []
@@ -229,31 +198,27 @@ def per_label(labels: Sequence[str], split: str, answers: Iterable[Answer]) -> l
     return scores
 
 
-def write_tables(facts: Facts, folder: Path) -> None:
+def write_tables(report: RunReport, folder: Path) -> None:
     """Write metrics.json, and history, per_label, cleaning and predictions as CSV."""
-    paths.write_json(folder / "metrics.json", facts.metrics)
-    epochs = list(facts.history[0]) if facts.history else ["epoch"]
-    tables.write(folder / "history.csv", epochs, facts.history)
+    paths.write_json(folder / "metrics.json", report.metrics)
+    epochs = list(report.history[0]) if report.history else ["epoch"]
+    tables.write(folder / "history.csv", epochs, report.history)
     tables.write(
         folder / "per_label.csv",
         PER_LABEL,
-        ({name: getattr(score, name) for name in PER_LABEL} for score in facts.scores),
+        ({name: getattr(score, name) for name in PER_LABEL} for score in report.scores),
     )
-    tables.write(
-        folder / "cleaning.csv",
-        CLEANING,
-        (dict(zip(CLEANING, row, strict=True)) for row in facts.cleaning),
-    )
+    tables.write(folder / "cleaning.csv", CLEANING, report.cleaning.rows())
     tables.write(
         folder / "predictions.csv",
         PREDICTIONS,
-        ({name: getattr(answer, name) for name in PREDICTIONS} for answer in facts.judgement),
+        ({name: getattr(row, name) for name in PREDICTIONS} for row in report.predictions),
     )
 
 
 def _answers(
     path: Path, labels: Sequence[str], where: Mapping[str, Path], temperature: float
-) -> list[Answer]:
+) -> list[Prediction]:
     columns = [f"probability/{label}" for label in labels]
     answers = []
     for row in tables.read(path, ("file", "split", "actual", "predicted", "unknown", *columns)):
@@ -264,7 +229,7 @@ def _answers(
         probabilities = np.array([float(row[column]) for column in columns])
         given = labels.index(row["predicted"])
         answers.append(
-            Answer(
+            Prediction(
                 row["file"],
                 row["split"],
                 row["actual"],

@@ -1,0 +1,1 @@
+"""The figures: every label fits, none overlaps; the same values give the same bytes."""

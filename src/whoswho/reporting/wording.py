@@ -1,0 +1,98 @@
+"""Sentences and numbers that report.html and model_card.md have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whoswho.reporting.run_report import RunReport
+
+FETCH_WEIGHTS = "dvc repro -f -s backbone && dvc repro"
+UNTRAINED = (
+    "The backbone has learnt nothing from any picture, and only the head was trained. The numbers "
+    "show that the pipeline runs."
+)
+NO_TEST = (
+    "All numbers are of the validation pictures, on which the temperature and the threshold were "
+    "chosen: they flatter."
+)
+READY_SPLIT = "The set came split in folders; that split was kept."
+
+
+def number(value: float | None) -> str:
+    """A measure as it is printed."""
+    return "not defined" if value is None else f"{value:.3f}"
+
+
+def purpose(report: RunReport) -> str:
+    """What the model does, in a sentence."""
+    return (
+        f"Names which of {len(report.labels)} people a picture shows, or says unknown. It knows "
+        "only the people it was trained on."
+    )
+
+
+def not_for(report: RunReport) -> list[str]:
+    """What the model must not be used for, and what the threshold costs."""
+    return [
+        "It is no proof of identity: no access, payment, police or hiring decision may rest on "
+        "it.",
+        "A name never stands for certainty. Under a probability of "
+        f"{report.model['threshold']:.3f} the answer is `unknown`; this threshold was chosen on "
+        "the validation pictures of known people. A stranger who happens to score above it still "
+        "gets a name.",
+        f"The same threshold rejects known people: {report.rejected} of "
+        f"{len(report.predictions)} {report.judged_split} pictures are answered `unknown`.",
+    ]
+
+
+def interval(report: RunReport) -> str:
+    """The accuracy with its interval beside chance."""
+    accuracy, low, high, chance = (
+        number(report.metric(name))
+        for name in ("accuracy", "accuracy_low", "accuracy_high", "chance")
+    )
+    return f"{accuracy} (95% interval {low} to {high}; chance {chance})"
+
+
+def measures(report: RunReport) -> list[tuple[str, str]]:
+    """(measure, value) of the judged split, of those that are defined."""
+    scored = [s for s in report.scores if s.split == report.judged_split and s.f1 is not None]
+    over = f"over {len(scored)} of {len(report.labels)} labels"
+    pictures = len(report.predictions)
+    rows = [("pictures", str(pictures)), ("accuracy", interval(report))]
+    for measure, key in (
+        (f"balanced accuracy, {over}", "balanced_accuracy"),
+        (f"macro F1, {over}", "macro_f1"),
+        ("log loss", "log_loss"),
+        ("right among the first two answers", "top_2"),
+        ("calibration error (ECE)", "ece"),
+        ("calibration error without temperature", "ece_uncalibrated"),
+    ):
+        if (value := report.metric(key)) is not None:
+            rows.append((measure, number(value)))
+    rows.append(("known people answered unknown", f"{report.rejected} of {pictures}"))
+    if "validation/repeats" in report.metrics:
+        repeats, mean, deviation = (
+            report.metrics[f"validation/{name}"]
+            for name in ("repeats", "accuracy_mean", "accuracy_deviation")
+        )
+        spread = f"{mean:.3f} ± {deviation:.3f}"
+        rows.append((f"accuracy on validation over {repeats:.0f} seeds", spread))
+    return rows
+
+
+def crop(report: RunReport) -> str:
+    """What of a picture the network sees."""
+    if report.crop == "face":
+        return (
+            f"The network sees the main face with a margin; {report.whole} pictures without a "
+            "found face were used whole."
+        )
+    return "The network sees the whole picture, squashed to a square."
+
+
+def overlaps(report: RunReport) -> str:
+    """How many look-alikes lie over the borders of the splits."""
+    pairs = len(report.overlaps)
+    return "1 pair of look-alikes lies" if pairs == 1 else f"{pairs} pairs of look-alikes lie"
