@@ -16,17 +16,17 @@ from pathlib import Path
 from bench.drawn import draw_pictures
 from bench.processes import measure, stage
 from bench.workspace import PROGRAMS, REPOSITORY, copy_of_the_repository, set_params
-from whoswho import tables
+from whoswho.artifacts.split import read_split
 
 MANY = 20  # epochs of a long training
 
 
 def notebook_folders(workspace: Path, folder: Path) -> None:
     """The pictures of the pipeline's own training and validation split as ImageFolder wants."""
-    for row in tables.read(workspace / "artifacts" / "dataset" / "split.csv"):
-        target = folder / row["split"] / row["label"] / Path(row["file"]).name
+    for row in read_split(workspace / "artifacts" / "dataset"):
+        target = folder / row.split / row.label / Path(row.file).name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(workspace / "data" / row["file"], target)
+        shutil.copy(workspace / "data" / row.file, target)
 
 
 def learning(scratch: Path, count: int, epochs: int) -> None:

@@ -18,12 +18,13 @@ import numpy as np
 from PIL import Image
 
 from bench.workspace import copy_of_the_repository, environment
-from whoswho import paths, tables
+from whoswho import paths
+from whoswho.artifacts.split import SplitRow, write_dataset
+from whoswho.pictures.settings import PictureSettings
 
 SIZE = 32
 FILES = 50
 LABELS = 10
-COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
 
 
 def simulate(folder: Path, pictures: int) -> None:
@@ -38,25 +39,12 @@ def simulate(folder: Path, pictures: int) -> None:
     rows = []
     for number in range(pictures):
         digest = hashlib.sha256(str(number).encode()).hexdigest()
-        rows.append(
-            {
-                "file": f"{labels[number % LABELS]}/{number}.png",
-                "sha256": digest,
-                "label": labels[number % LABELS],
-                "split": "validation" if number % 7 == 0 else "train",
-                "group": digest,
-                "crop": "whole",
-                "path": f"train/{number % FILES}.png",
-            }
-        )
-    tables.write(folder / "split.csv", COLUMNS, rows)
-    picture = {"crop": "whole", "margin": 0.3, "size": SIZE,
-               "face_probability": 0.9, "face_smallest": 0.08}  # fmt: skip
-    paths.write_json(
-        folder / "dataset.json",
-        {"labels": labels, "splits": ["train", "validation"], "ready_split": False,
-         "picture": picture},
-    )  # fmt: skip
+        label = labels[number % LABELS]
+        split = "validation" if number % 7 == 0 else "train"
+        path = f"train/{number % FILES}.png"
+        row = SplitRow(f"{label}/{number}.png", digest, label, split, digest, "whole", path)
+        rows.append(row)
+    write_dataset(folder, rows, PictureSettings("whole", 0.3, SIZE, 0.9, 0.08))
 
 
 def peak(workspace: Path, stage: str) -> tuple[float, float]:

@@ -28,12 +28,14 @@ from support.repository import REPOSITORY
 
 from bench.workspace import environment
 from whoswho import cli, paths, tables
+from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.crawl import collection, finished
 from whoswho.crawl.site import Search
 from whoswho.dataset import forgotten, manifest
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, holders, tracking
 from whoswho.pictures.face_cache import FaceCache
+from whoswho.pictures.settings import PictureSettings
 from whoswho.takedown import forget, traces, versioned
 
 IMAGE = "https://pictures.example/mina/1.jpg"
@@ -100,12 +102,11 @@ class Set:
         rows = []
         for file in files:
             one = paths.sha256(self.root / "data" / file)
-            rows.append({
-                "file": file, "sha256": one, "label": file.split("/")[0], "split": "train",
-                "group": one, "path": f"train/{one}.png",
-            })  # fmt: skip
+            label = file.split("/")[0]
+            rows.append(SplitRow(file, one, label, "train", one, "face", f"train/{one}.png"))
             self.out(f"artifacts/dataset/train/{one}.png")
-        tables.write(self.root / "artifacts/dataset/split.csv", rows[0], rows)
+        settings = PictureSettings("face", 0.3, 64, 0.9, 0.06)
+        write_dataset(self.root / "artifacts/dataset", rows, settings)
         for out in (
             "artifacts/backbone/weights.safetensors", "artifacts/features/train.npy",
             "artifacts/suspects/suspects.csv", "artifacts/model/model.json",
@@ -623,8 +624,8 @@ def test_runs_and_versions_are_named(root: Path) -> None:
     run = completion.completed_run(
         store, outputs, small.digest(outputs), root / "reports", {}, {}
     ).info.run_id  # fmt: skip
-    row = next(row for row in outputs.split if row["split"] == "train")
-    (held,) = holders.holding(root, {row["sha256"]}, set())
+    row = next(row for row in outputs.split if row.split == "train")
+    (held,) = holders.holding(root, {row.sha256}, set())
     assert str(held) == f"run {run}: in its train pictures"
 
     store.client.create_registered_model("whoswho")

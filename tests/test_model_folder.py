@@ -17,7 +17,7 @@ from whoswho.backbone import network, weights
 from whoswho.backbone.network import HeadShape, Network
 from whoswho.errors import UserError
 from whoswho.inference import model_folder
-from whoswho.pictures import prepare
+from whoswho.pictures import prepare, settings
 from whoswho.training.training import Fitted
 
 ARCH = "resnet18"
@@ -81,7 +81,7 @@ def test_everything_about_a_model_comes_back(folder: Path) -> None:
     model = model_folder.load(folder)
     assert model.labels == LABELS
     assert (model.temperature, model.threshold) == (1.5, 0.4)
-    assert prepare.PictureSettings.from_json(model.picture).to_json() == PICTURE
+    assert settings.PictureSettings.from_json(model.picture).to_json() == PICTURE
     assert model.description["params"] == {"train.lr": 0.001}
     assert model.description["inputs"] == {"dataset": "12"}
     assert model.description["backbone"]["random"] is True

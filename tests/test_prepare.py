@@ -11,18 +11,18 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional
 
-from whoswho.pictures import preparing
+from whoswho.pictures import prepared_files
 from whoswho.pictures.faces import Face, FaceFinder, main_face
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import (
     DEVIATION,
     MEAN,
-    PictureSettings,
     Preparer,
     face_square,
     prepare,
     to_tensor,
 )
+from whoswho.pictures.settings import PictureSettings
 
 SETTINGS = PictureSettings("face", 0.3, 96, 0.95, 0.08)
 
@@ -112,11 +112,12 @@ def test_preprocess_and_predict_see_the_same_pixels(cases: Path, tmp_path: Path)
     folder = cases / "people" / "sports_celebrities" / "roger_federer"
     finder = FaceFinder(SETTINGS.face_probability, SETTINGS.face_smallest)
     files = sorted(folder.iterdir())[:3]
+    faces = [main_face(finder.find(open_picture(file))) for file in files]
     jobs = [
-        preparing.Job(file, f"{n:064d}", "x", "train", main_face(finder.find(open_picture(file))))
-        for n, file in enumerate(files)
+        prepared_files.Job(file, f"{n:064d}", "x", "train", face)
+        for n, (file, face) in enumerate(zip(files, faces, strict=True))
     ]
-    written = preparing.write_pictures(jobs, SETTINGS, tmp_path)
+    written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path)
     preparer = Preparer(SETTINGS)
     for file, one in zip(files, written, strict=True):
         for source in (file, file.read_bytes()):
@@ -141,8 +142,8 @@ def test_names_are_short_different_and_in_their_places(tmp_path: Path) -> None:
         source = tmp_path / f"{name}.png"
         source.write_bytes((tmp_path / "x.png").read_bytes())
         sha256 = f"{'0' * 8}{n:056d}" if n < 4 else "f" * 64
-        jobs.append(preparing.Job(source, sha256, "가" * 80, "test", None))
-    written = preparing.write_pictures(jobs, SETTINGS, tmp_path / "out")
+        jobs.append(prepared_files.Job(source, sha256, "가" * 80, "test", None))
+    written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path / "out")
     assert len({one.path.casefold() for one in written}) == len(names)
     assert written[-1].path == f"test/{'가' * 80}/google_0001_ffffffff.webp"
     for one in written:
@@ -155,8 +156,8 @@ def test_the_order_of_the_answers_is_the_order_of_the_jobs(tmp_path: Path) -> No
     jobs = []
     for n in range(20):
         Image.new("RGB", (100, 100), (n, 0, 0)).save(tmp_path / f"{n}.png")
-        jobs.append(preparing.Job(tmp_path / f"{n}.png", f"{n:064d}", "x", "train", None))
-    written = preparing.write_pictures(jobs, SETTINGS, tmp_path / "out", worker_count=2)
+        jobs.append(prepared_files.Job(tmp_path / f"{n}.png", f"{n:064d}", "x", "train", None))
+    written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path / "out", worker_count=2)
     for n, one in enumerate(written):
         with Image.open(tmp_path / "out" / one.path) as image:
             assert image.getpixel((5, 5)) == (n, 0, 0)

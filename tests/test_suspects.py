@@ -22,9 +22,11 @@ from whoswho.artifacts.features import Features, feature_file, write_feature_ind
 from whoswho.artifacts.split import Dataset, Example, load_dataset
 from whoswho.artifacts.suspects import TABLE, SuspectList, read_suspects, write_suspects
 from whoswho.params import Augment
+from whoswho.pictures.settings import PictureSettings
 from whoswho.training import suspects
 
 WIDTH = 64
+PICTURE = PictureSettings("whole", 0.3, 64, 0.9, 0.06)
 SETTINGS = params.Suspects(folds=5, most=1.0, seed=0)
 SPLITS = ("train", "validation", "test")
 
@@ -65,7 +67,7 @@ class Made:
                 )
             )
             rows[split].append(self.values[place])
-        found = Dataset(Path(), self.labels, {}, {s: tuple(e) for s, e in examples.items()})
+        found = Dataset(Path(), self.labels, PICTURE, {s: tuple(e) for s, e in examples.items()})
         views = {"train": 2, "validation": 1, "test": 1}
         features = {
             split: Features(

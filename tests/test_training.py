@@ -27,6 +27,7 @@ from whoswho.backbone import device, extraction, loader, network
 from whoswho.backbone.network import State, Unfreeze
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import UserError
+from whoswho.pictures.settings import PictureSettings
 from whoswho.training import optimizers, optimizing, tasks, training
 from whoswho.training.checkpoint import Checkpoint
 from whoswho.training.optimizers import Kind, Optimizer
@@ -68,7 +69,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Features]:
 
 
 def three_labels() -> Dataset:
-    return Dataset(Path("artifacts/dataset"), ("A", "B", "C"), {}, {})
+    picture = PictureSettings("whole", 0.3, 64, 0.9, 0.06)
+    return Dataset(Path("artifacts/dataset"), ("A", "B", "C"), picture, {})
 
 
 def fit_head(stored: dict[str, Features], **settings: object) -> Fitted:

@@ -7,12 +7,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from whoswho.errors import UserError
 from whoswho.paths import fresh_file
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Row = dict[str, str]
+Kind = TypeVar("Kind", bound="DataclassInstance")
 
 
 def read(path: Path, required: Iterable[str] = ()) -> list[Row]:
@@ -58,3 +64,23 @@ def write(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, object
         writer = csv.DictWriter(file, list(columns), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def columns(kind: type[DataclassInstance]) -> tuple[str, ...]:
+    """The columns of a table whose rows are the dataclass `kind`: its fields."""
+    return tuple(column.name for column in fields(kind))
+
+
+def read_rows(path: Path, kind: type[Kind]) -> list[Kind]:
+    """The rows of `path` as `kind`, a dataclass of strings; other columns are passed over.
+
+    Raises:
+        UserError: as `read`.
+    """
+    names = columns(kind)
+    return [kind(**{name: row[name] for name in names}) for row in read(path, names)]
+
+
+def write_rows(path: Path, kind: type[Kind], rows: Iterable[Kind]) -> None:
+    """Write rows of the dataclass `kind` under a header of its fields."""
+    write(path, columns(kind), map(vars, rows))

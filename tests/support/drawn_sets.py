@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from support.repository import REPOSITORY
-from whoswho import paths, tables
-from whoswho.artifacts.split import Dataset, load_dataset
-from whoswho.pictures import preparing
+from whoswho import paths
+from whoswho.artifacts.split import Dataset, SplitRow, load_dataset, write_dataset
+from whoswho.pictures import prepared_files
+from whoswho.pictures.settings import PictureSettings
 
 SIZE = 64
-COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
 
 
 def draw_set(folder: Path, counts: dict[str, dict[str, int]], size: int = SIZE) -> Dataset:
@@ -28,24 +28,11 @@ def draw_set(folder: Path, counts: dict[str, dict[str, int]], size: int = SIZE) 
                 digest = hashlib.sha256(f"{split}/{label}/{number}".encode()).hexdigest()
                 name = f"{split}/{labels.index(label)}/google_{number:04}_{digest[:8]}.webp"
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                pattern(labels.index(label), digest, size).save(folder / name, **preparing.WEBP)
+                image = pattern(labels.index(label), digest, size)
+                image.save(folder / name, **prepared_files.WEBP)
                 file = f"{label}/google_{split}_{number:04}.jpg"
-                rows.append(
-                    {
-                        "file": file, "sha256": digest, "label": label, "split": split,
-                        "group": digest, "crop": "whole", "path": name,
-                    }
-                )  # fmt: skip
-    tables.write(folder / "split.csv", COLUMNS, rows)
-    present = [split for split in paths.SPLITS if sum(counts.get(split, {}).values())]
-    picture = {
-        "crop": "whole", "margin": 0.3, "size": size,
-        "face_probability": 0.9, "face_smallest": 0.06,
-    }  # fmt: skip
-    paths.write_json(
-        folder / "dataset.json",
-        {"labels": labels, "splits": present, "ready_split": False, "picture": picture},
-    )
+                rows.append(SplitRow(file, digest, label, split, digest, "whole", name))
+    write_dataset(folder, rows, PictureSettings("whole", 0.3, size, 0.9, 0.06))
     return load_dataset(folder)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from whoswho import tables
 from whoswho.artifacts.model import model_digest
+from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.lifecycle.outputs import Outputs
+from whoswho.pictures.settings import PictureSettings
 
 LABELS = ("장원영", "O'Neil", "None", "007", "C++", "..a")
 PARAMS = {"train.lr": 0.001, "train.epochs": 3, "backbone.weights": ["random"], "train.seed": 0}
@@ -48,20 +50,20 @@ def write(
     )  # fmt: skip
     splits = ["train"] * 4 + ["validation"] * 2 + ["test" if test else "validation"] * pictures
     split = [
-        {"file": f"{label}/{n}.jpg", "sha256": sha(f"{label}/{n}"), "label": label, "split": where}
+        SplitRow(f"{label}/{n}.jpg", sha(f"{label}/{n}"), label, where, "", "whole", f"{n}.webp")
         for label in labels
         for n, where in enumerate(splits)
     ]
-    tables.write(folder / "dataset" / "split.csv", ["file", "sha256", "label", "split"], split)
-    judged = [row for row in split if row["split"] != "train"]
-    tests = [row["file"] for row in judged if row["split"] == "test"]
+    write_dataset(folder / "dataset", split, PictureSettings("whole", 0.3, 64, 0.9, 0.06))
+    judged = [row for row in split if row.split != "train"]
+    tests = [row.file for row in judged if row.split == "test"]
     names = [f"probability/{label}" for label in labels]
     predictions = []
     for row in judged:
-        number = tests.index(row["file"]) if row["file"] in tests else -1
-        said = row["label"] if number not in wrong else labels[labels.index(row["label"]) - 1]
+        number = tests.index(row.file) if row.file in tests else -1
+        said = row.label if number not in wrong else labels[labels.index(row.label) - 1]
         predictions.append({
-            "file": row["file"], "split": row["split"], "actual": row["label"],
+            "file": row.file, "split": row.split, "actual": row.label,
             "predicted": said, "unknown": 0,
             **{name: float(name == f"probability/{said}") for name in names},
         })  # fmt: skip

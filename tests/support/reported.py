@@ -12,6 +12,8 @@ from PIL import Image
 from whoswho import paths, tables
 from whoswho.artifacts.decisions import KEPT, Decision
 from whoswho.artifacts.decisions import write as write_decisions
+from whoswho.artifacts.split import Overlap, SplitRow, write_dataset
+from whoswho.pictures.settings import PictureSettings
 
 HANGUL = "장원영"
 LONG = "가" * 80
@@ -48,9 +50,7 @@ def workspace(
             Image.new("RGB", (64, 64), colour).save(folder / paths.DATASET / path)
             decisions.append(Decision(file, label, decision=KEPT))
             crop = "whole" if number == 0 else "face"
-            split_rows.append(
-                {"file": file, "label": label, "split": split, "crop": crop, "path": path}
-            )
+            split_rows.append(SplitRow(file, "", label, split, "", crop, path))
             if split != "train":
                 judged += 1
                 answer = labels[(place + (judged % wrong == 0)) % len(labels)]
@@ -66,21 +66,12 @@ def workspace(
         reasons = "blank;too_small" if place % 2 else "no_face"
         decisions.append(Decision(f"{label}/b.jpg", label, reasons=reasons))
     write_decisions(folder / paths.CLEAN / "decisions.csv", decisions)
-    _csv(folder / paths.DATASET / "split.csv", split_rows)
     _csv(folder / paths.EVALUATION / "predictions.csv", predictions)
-    overlap = {
-        "file_a": "train/a.jpg",
-        "split_a": "train",
-        "file_b": "t*/a.jpg",
-        "split_b": "test",
-    }
-    tables.write(
-        folder / paths.DATASET / "overlaps.csv", list(overlap), [overlap] if ready_split else []
-    )
-    paths.write_json(
-        folder / paths.DATASET / "dataset.json",
-        {"labels": list(labels), "splits": splits, "ready_split": ready_split},
-    )
+    overlap = Overlap("train/a.jpg", "train", "t*/a.jpg", "test")
+    write_dataset(
+        folder / paths.DATASET, split_rows, PictureSettings("face", 0.3, 64, 0.9, 0.06),
+        ready_split=ready_split, overlaps=[overlap] if ready_split else [],
+    )  # fmt: skip
     source = {
         "arch": "resnet18", "entry": "random" if fallback else "IMAGENET1K_V2",
         "sha256": "ab" * 32,

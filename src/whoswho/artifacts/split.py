@@ -1,17 +1,62 @@
-"""The prepared pictures as preprocess left them: labels in order, and the rows of each split."""
+"""artifacts/dataset: the prepared pictures, which of them is in which split, and their labels.
+
+split.csv has a row a picture, dataset.json what all share, overlaps.csv the look-alikes that lie
+in two splits of a set that came split. Nobody else writes or reads these files; a tracked run
+keeps a copy of split.csv alone.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import paths, tables
 from whoswho.errors import UserError
+from whoswho.pictures.settings import Crop, PictureSettings
+
+SPLIT = "split.csv"
+DESCRIPTION = "dataset.json"
+OVERLAPS = "overlaps.csv"
+
+_AGAIN = "run `dvc repro -f -s preprocess`"
+
+
+@dataclass(frozen=True)
+class SplitRow:
+    """A row of split.csv.
+
+    Attributes:
+        file: the original, posix path below data/.
+        sha256: of the original.
+        group: its look-alikes share it.
+        crop: what the prepared picture shows of the original: face or whole.
+        path: the prepared picture, posix path below the dataset's folder.
+    """
+
+    file: str
+    sha256: str
+    label: str
+    split: str
+    group: str
+    crop: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two look-alikes on two sides of a split that came with the set; paths below data/."""
+
+    file_a: str
+    split_a: str
+    file_b: str
+    split_b: str
 
 
 @dataclass(frozen=True)
@@ -23,16 +68,26 @@ class Example:
     group: str  # its look-alikes share it
     label: int  # index into the labels of the set
     path: Path  # the prepared picture
+    crop: Crop = "whole"  # what it shows of the original
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared set; `labels` is the one order of labels that model and metrics keep."""
+    """A prepared set.
+
+    Attributes:
+        labels: in the one order that model and metrics keep.
+        picture: what its pictures were prepared with.
+        examples: split -> pictures, in the order of split.csv.
+        ready_split: whether data/ came split.
+    """
 
     folder: Path
     labels: tuple[str, ...]
-    picture: dict[str, Any]  # the settings its pictures were prepared with
-    examples: dict[str, tuple[Example, ...]]  # split -> pictures, in the order of split.csv
+    picture: PictureSettings
+    examples: dict[str, tuple[Example, ...]]
+    ready_split: bool = False
+    overlaps: Sequence[Overlap] = field(default=())
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
@@ -43,6 +98,32 @@ class Dataset:
         """The label index of each picture of a split."""
         return np.array([example.label for example in self.examples[split]], np.int64)
 
+    def counts(self, split: str) -> dict[str, int]:
+        """Pictures of each label in a split; a label without any counts 0."""
+        numbers = Counter(example.label for example in self.examples[split])
+        return {label: numbers[index] for index, label in enumerate(self.labels)}
+
+
+def write_dataset(
+    folder: Path,
+    rows: Sequence[SplitRow],
+    picture: PictureSettings,
+    *,
+    ready_split: bool = False,
+    overlaps: Iterable[Overlap] = (),
+) -> None:
+    """Write the three files into `folder`, where the prepared pictures lie."""
+    tables.write_rows(folder / SPLIT, SplitRow, rows)
+    tables.write_rows(folder / OVERLAPS, Overlap, overlaps)
+    present = {row.split for row in rows}
+    description = {
+        "labels": sorted({row.label for row in rows}),
+        "splits": [split for split in paths.SPLITS if split in present],
+        "ready_split": ready_split,
+        "picture": picture.to_json(),
+    }
+    paths.write_json(folder / DESCRIPTION, description)
+
 
 def load_dataset(folder: Path) -> Dataset:
     """Read artifacts/dataset.
@@ -51,29 +132,59 @@ def load_dataset(folder: Path) -> Dataset:
         UserError: no dataset is there, or it lacks pictures to learn from or to validate on, or
             its table names a label that its list does not have.
     """
-    facts = paths.read_json(folder / "dataset.json")
-    table = folder / "split.csv"
-    order = {label: index for index, label in enumerate(facts["labels"])}
+    description = paths.read_json(folder / DESCRIPTION)
+    index = {label: number for number, label in enumerate(description["labels"])}
     examples: dict[str, list[Example]] = {split: [] for split in paths.SPLITS}
-    for row in tables.read(table, ("file", "sha256", "group", "label", "split", "path")):
-        if row["label"] not in order or row["split"] not in examples:
+    for row in read_split(folder):
+        if row.label not in index or row.split not in examples:
             raise UserError(
-                f"{table}: {row['file']}: label {row['label']!r} or split {row['split']!r} is "
-                f"unknown to dataset.json; run `dvc repro -f -s preprocess`"
+                f"{folder / SPLIT}: {row.file}: label {row.label!r} or split {row.split!r} is "
+                f"unknown to {DESCRIPTION}; {_AGAIN}"
             )
-        examples[row["split"]].append(
-            Example(
-                row["file"], row["sha256"], row["group"], order[row["label"]], folder / row["path"]
-            )
-        )
+        crop: Crop = "face" if row.crop == "face" else "whole"
+        path = folder / row.path
+        example = Example(row.file, row.sha256, row.group, index[row.label], path, crop)
+        examples[row.split].append(example)
     for split in ("train", "validation"):
         if not examples[split]:
             raise UserError(
-                f"{table}: no {split} pictures; check split in {paths.PARAMS} and data/"
+                f"{folder / SPLIT}: no {split} pictures; check split in {paths.PARAMS} and data/"
             )
     return Dataset(
         folder,
-        tuple(facts["labels"]),
-        facts["picture"],
+        tuple(index),
+        PictureSettings.from_json(description["picture"]),
         {split: tuple(rows) for split, rows in examples.items()},
+        description["ready_split"],
+        read_overlaps(folder),
     )
+
+
+def read_split(folder: Path) -> list[SplitRow]:
+    """The rows of the split.csv in `folder`.
+
+    Raises:
+        UserError: it is absent or damaged.
+    """
+    return tables.read_rows(folder / SPLIT, SplitRow)
+
+
+def find_split(folder: Path) -> list[SplitRow] | None:
+    """The same; None where the table is absent."""
+    return read_split(folder) if (folder / SPLIT).exists() else None
+
+
+def read_overlaps(folder: Path) -> list[Overlap]:
+    """The rows of the overlaps.csv in `folder`."""
+    return tables.read_rows(folder / OVERLAPS, Overlap)
+
+
+def dataset_digest(folder: Path) -> str:
+    """Hash of everything a training reads of artifacts/dataset beside the pixels."""
+    return paths.digest(*(paths.sha256(folder / name) for name in (DESCRIPTION, SPLIT)))
+
+
+def split_digest(rows: Iterable[SplitRow]) -> str:
+    """Hash of which picture lies in which split; models with equal ones may be compared."""
+    pictures = sorted((row.sha256, row.label, row.split) for row in rows)
+    return hashlib.sha256(repr(pictures).encode()).hexdigest()

@@ -12,7 +12,8 @@ from whoswho.errors import UserError
 from whoswho.evaluation import judging
 from whoswho.inference import model_folder
 from whoswho.pictures.opening import ImageOpenError, open_picture
-from whoswho.pictures.prepare import PictureSettings, Preparer
+from whoswho.pictures.prepare import Preparer
+from whoswho.pictures.settings import PictureSettings
 
 UNKNOWN = "unknown"
 BATCH = 32

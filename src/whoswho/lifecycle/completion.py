@@ -99,8 +99,8 @@ def _pictures(outputs: Outputs) -> dict[str, list[tuple[str, str]]]:
     """What each split holds: the hash and label of its pictures, by the split's name in MLflow."""
     found: dict[str, list[tuple[str, str]]] = {}
     for row in outputs.split:
-        name = "training" if row["split"] == "train" else row["split"]
-        found.setdefault(name, []).append((row["sha256"], row["label"]))
+        name = "training" if row.split == "train" else row.split
+        found.setdefault(name, []).append((row.sha256, row.label))
     return {name: sorted(pictures) for name, pictures in found.items()}
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from whoswho import tables
+from whoswho.artifacts.split import read_split
 from whoswho.lifecycle import registry, tracking
 from whoswho.lifecycle.outputs import SPLIT
 from whoswho.lifecycle.registry import NAME, Version
@@ -101,7 +101,7 @@ def _splits(
         return None
     with tempfile.TemporaryDirectory() as scratch:
         table = opened.client.download_artifacts(run, SPLIT.as_posix(), scratch)
-        rows = tables.read(Path(table), ["sha256", "label", "split"])
-    return tuple(sorted({
-        row["split"] for row in rows if row["sha256"] in pictures or row["label"] in labels
-    }))  # fmt: skip
+        rows = read_split(Path(table).parent)
+    return tuple(
+        sorted({row.split for row in rows if row.sha256 in pictures or row.label in labels})
+    )

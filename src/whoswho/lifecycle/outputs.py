@@ -6,7 +6,6 @@ the same code as today's outputs.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from whoswho import labels, paths, tables
+from whoswho.artifacts.split import SplitRow, read_split, split_digest
 
 SPLIT = Path("dataset/split.csv")
 PREDICTIONS = Path("evaluation/predictions.csv")
@@ -61,9 +61,9 @@ class Outputs:
         return tables.read(self.folder / PREDICTIONS, ["file", "split", "actual", "predicted"])
 
     @property
-    def split(self) -> list[tables.Row]:
+    def split(self) -> list[SplitRow]:
         """One row a picture of the set: its hash, label and split."""
-        return tables.read(self.folder / SPLIT, ["file", "sha256", "label", "split"])
+        return read_split(self.folder / SPLIT.parent)
 
     @property
     def judged(self) -> str:
@@ -74,8 +74,7 @@ class Outputs:
     @property
     def split_digest(self) -> str:
         """Hash of which picture lies in which split; equal digests may be compared."""
-        rows = sorted((row["sha256"], row["label"], row["split"]) for row in self.split)
-        return hashlib.sha256(repr(rows).encode()).hexdigest()
+        return split_digest(self.split)
 
     def recall(self, split: str) -> dict[str, float | None]:
         """Share of a label's pictures that were given its name; None where it has none."""

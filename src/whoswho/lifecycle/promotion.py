@@ -142,13 +142,13 @@ def table(opened: Store | None = None) -> list[str]:
 
 def facts(outputs: Outputs, name: str) -> Facts:
     """What the gate needs to know about a model, from its outputs."""
-    sha256 = {row["file"]: row["sha256"] for row in outputs.split}
+    sha256 = {row.file: row.sha256 for row in outputs.split}
     return Facts(
         name=name,
         format=int(outputs.model.get("format", 0)),
         labels=tuple(outputs.labels),
         random_backbone=bool(outputs.model.get("backbone", {}).get("random", False)),
-        train=frozenset(row["sha256"] for row in outputs.split if row["split"] == "train"),
+        train=frozenset(row.sha256 for row in outputs.split if row.split == "train"),
         test={
             sha256[row["file"]]: row["actual"] == row["predicted"]
             for row in outputs.predictions

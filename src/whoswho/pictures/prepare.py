@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from whoswho.pictures import faces, opening
 from whoswho.pictures.faces import Face
+from whoswho.pictures.settings import Crop, PictureSettings
 
 if TYPE_CHECKING:
     import torch
@@ -19,40 +20,6 @@ if TYPE_CHECKING:
 # Mean and deviation of ImageNet's red, green and blue, which every pretrained backbone expects.
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-
-Crop = Literal["face", "whole"]
-
-
-@dataclass(frozen=True)
-class PictureSettings:
-    """What `prepare` needs to know; it travels with the model.
-
-    Attributes:
-        margin: added on each side of the face, as a share of the face's longer side.
-        size: pixels, side of the square the network sees.
-        face_probability, face_smallest: see `faces.FaceFinder`.
-    """
-
-    crop: Crop
-    margin: float
-    size: int
-    face_probability: float
-    face_smallest: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> PictureSettings:
-        """From what `to_json` gave."""
-        return cls(
-            crop=values["crop"],
-            margin=float(values["margin"]),
-            size=int(values["size"]),
-            face_probability=float(values["face_probability"]),
-            face_smallest=float(values["face_smallest"]),
-        )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whoswho import paths, tables
 from whoswho.artifacts import decisions
+from whoswho.artifacts.split import Overlap, load_dataset
 from whoswho.errors import UserError
 from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
@@ -66,7 +67,7 @@ class RunReport:
     whole: int  # pictures used whole, because no face was found on them
     crop: str  # face or whole, as asked for
     ready_split: bool  # the set came split in folders
-    overlaps: Sequence[tables.Row]
+    overlaps: Sequence[Overlap]
     model: Mapping[str, Any]  # model.json
     backbone: Mapping[str, Any]  # where its weights come from
     attention: Mapping[str, Sequence[Sequence[float]]]  # file -> heat map, 0 to 1
@@ -134,15 +135,10 @@ class RunReport:
 def gather(workspace: Path) -> RunReport:
     """Read the artifacts of a finished run."""
     model = paths.read_json(workspace / paths.MODEL / "model.json")
-    dataset = paths.read_json(workspace / paths.DATASET / "dataset.json")
+    dataset = load_dataset(workspace / paths.DATASET)
     labels = list(model["labels"])
-    split_rows = tables.read(
-        workspace / paths.DATASET / "split.csv", ("file", "label", "split", "crop", "path")
-    )
-    pictures = {split: Counter[str]() for split in paths.SPLITS if split in dataset["splits"]}
-    for row in split_rows:
-        pictures.setdefault(row["split"], Counter())[row["label"]] += 1
-    where = {row["file"]: workspace / paths.DATASET / row["path"] for row in split_rows}
+    examples = [example for split in dataset.splits for example in dataset.examples[split]]
+    where = {example.file: example.path for example in examples}
     answers = _answers(
         workspace / paths.EVALUATION / "predictions.csv",
         labels,
@@ -157,11 +153,11 @@ def gather(workspace: Path) -> RunReport:
         metrics=paths.read_json(workspace / paths.EVALUATION / "metrics.json"),
         history=tables.read(workspace / paths.MODEL / "history.csv", ("epoch",)),
         cleaning=count_decisions(decisions.read(workspace / paths.CLEAN / "decisions.csv")),
-        pictures=pictures,
-        whole=sum(row["crop"] == "whole" for row in split_rows) if crop == "face" else 0,
+        pictures={split: dataset.counts(split) for split in dataset.splits},
+        whole=sum(example.crop == "whole" for example in examples) if crop == "face" else 0,
         crop=crop,
-        ready_split=bool(dataset["ready_split"]),
-        overlaps=_overlaps(workspace / paths.DATASET / "overlaps.csv"),
+        ready_split=dataset.ready_split,
+        overlaps=dataset.overlaps,
         model=model,
         backbone=model["backbone"],
         attention=paths.read_json(workspace / paths.EVALUATION / "attention.json"),
@@ -250,10 +246,3 @@ def without_temperature(
     logs = temperature * np.log(np.maximum(probabilities, 1e-300))
     powers = np.exp(logs - logs.max())
     return np.asarray(powers / powers.sum(), np.float64)
-
-
-def _overlaps(path: Path) -> list[tables.Row]:
-    """Look-alikes over the borders of a ready-split set; the file may be absent for other sets."""
-    if not path.is_file():
-        return []
-    return tables.read(path, ("file_a", "split_a", "file_b", "split_b"))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from whoswho import paths, tables
+from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
 
 RETRY = "dvc repro -f -s backbone && dvc repro"
@@ -49,7 +50,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
     source = paths.read_json(workspace / paths.BACKBONE / "source.json")
     said = [
         ("data", _data(tables.read(workspace / paths.CLEAN / "decisions.csv"))),
-        ("split", _split(tables.read(workspace / paths.DATASET / "split.csv", ("split",)))),
+        ("split", _split(read_split(workspace / paths.DATASET))),
         ("backbone", _backbone(source, first)),
         ("accuracy", _accuracy(paths.read_json(workspace / paths.EVALUATION / "metrics.json"))),
         ("run", standing.run or "not tracked: the tracking server could not be reached"),
@@ -77,8 +78,8 @@ def _data(decisions: Sequence[tables.Row]) -> str:
     )
 
 
-def _split(rows: Sequence[tables.Row]) -> str:
-    counts = Counter(row["split"] for row in rows)
+def _split(rows: Sequence[SplitRow]) -> str:
+    counts = Counter(row.split for row in rows)
     return ", ".join(f"{counts[split]} {split}" for split in paths.SPLITS if counts[split])
 
 

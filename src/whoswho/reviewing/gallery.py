@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from whoswho import paths, tables
+from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import Decision
+from whoswho.artifacts.split import SPLIT, find_split
 from whoswho.artifacts.suspects import SUMMARY, TABLE, Suspect, read_suspects
 from whoswho.cleaning import checks
 from whoswho.dataset import review
@@ -25,8 +26,7 @@ from whoswho.reporting import fonts
 DROPPED, SUSPECTS, KEPT = "dropped", "suspects", "kept"
 
 DECISIONS = paths.CLEAN / "decisions.csv"
-SPLIT = paths.DATASET / "split.csv"
-SOURCES = (DECISIONS, SPLIT, TABLE, SUMMARY)
+SOURCES = (DECISIONS, paths.DATASET / SPLIT, TABLE, SUMMARY)
 
 _NO_PIXELS = {opening.UNREADABLE, opening.TRUNCATED, opening.NOT_A_PICTURE, opening.ANIMATED}
 
@@ -112,7 +112,7 @@ def load(workspace: Path) -> Gallery:
     """
     before = version(workspace)
     table = decisions.read(workspace / DECISIONS)
-    split = _splits(workspace / SPLIT)
+    split = {row.file: row.split for row in find_split(workspace / paths.DATASET) or ()}
     suspects, why_none = _suspects(workspace)
     leading = _leading(table)
     pictures = [_picture(one, split, leading) for one in table]
@@ -265,13 +265,6 @@ def _leading(table: Sequence[Decision]) -> dict[tuple[str, str], str]:
         if one.sha256:
             leading.setdefault((one.sha256, folder_label(one)), one.file)
     return leading
-
-
-def _splits(path: Path) -> dict[str, str]:
-    """file -> split; nothing before preprocess has run."""
-    if not path.exists():
-        return {}
-    return {row["file"]: row["split"] for row in tables.read(path, ("file", "split"))}
 
 
 def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Suspect], str]:

@@ -29,7 +29,7 @@ def main() -> None:
     def extract(process_group: ProcessGroup) -> None:
         pictures = load_dataset(workspace / paths.DATASET)
         state, source = weights.load(workspace / paths.BACKBONE)
-        network.check_size(source.arch, pictures.picture["size"])
+        network.check_size(source.arch, pictures.picture.size)
         backbone, width = network.backbone_from(source.arch, state)
         place = device.pick(params.train.device)
         with device.using(place), process_group.fresh_folder(workspace / paths.FEATURES) as out:

@@ -8,17 +8,15 @@ Command: python src/stage.py preprocess
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 
-from whoswho import paths, tables
+from whoswho import paths
 from whoswho.artifacts import decisions
+from whoswho.artifacts.split import SplitRow, read_overlaps, write_dataset
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
-from whoswho.pictures import preparing, splitting
-from whoswho.pictures.prepare import PictureSettings
-
-COLUMNS = ("file", "sha256", "label", "split", "group", "crop", "path")
+from whoswho.pictures import prepared_files, splitting
+from whoswho.pictures.settings import PictureSettings
 
 
 def main() -> None:
@@ -41,27 +39,19 @@ def main() -> None:
         assigned = splitting.assign(pictures, params.split.model_dump(), params.split.seed)
     splits = [row.split if ready_split else assigned[row.sha256] for row in kept]
     jobs = [
-        preparing.Job(
+        prepared_files.Job(
             clean / "pictures" / row.picture, row.sha256, row.label, split, row.main_face
         )
         for row, split in zip(kept, splits, strict=True)
     ]
     with paths.fresh_folder(paths.workspace() / paths.DATASET) as out:
-        written = preparing.write_pictures(jobs, settings, out)
+        written = prepared_files.write_pictures(jobs, settings, out)
         rows = [
-            vars(row) | {"split": split} | vars(done)
+            SplitRow(row.file, row.sha256, row.label, split, row.group, done.crop, done.path)
             for row, split, done in zip(kept, splits, written, strict=True)
         ]
-        table = [{name: row[name] for name in COLUMNS} for row in rows]
-        tables.write(out / "split.csv", COLUMNS, table)
-        described = {
-            "labels": sorted({row.label for row in kept}),
-            "splits": [name for name in paths.SPLITS if name in splits],
-            "ready_split": ready_split,
-            "picture": settings.to_json(),
-        }
-        paths.write_json(out / "dataset.json", described)
-        shutil.copyfile(clean / "overlaps.csv", out / "overlaps.csv")
+        overlaps = read_overlaps(clean)
+        write_dataset(out, rows, settings, ready_split=ready_split, overlaps=overlaps)
     counts = Counter(splits)
     sizes = ", ".join(f"{counts[name]} {name}" for name in paths.SPLITS if counts[name])
     whole = sum(done.crop == "whole" for done in written)

@@ -58,7 +58,7 @@ def main() -> None:
             probabilities = calibration.probabilities(logits, temperature)
             with paths.fresh_folder(workspace / paths.MODEL) as out:
                 model_folder.save(
-                    out, fitted, picture=pictures.picture, temperature=temperature,
+                    out, fitted, picture=pictures.picture.to_json(), temperature=temperature,
                     threshold=calibration.fit_threshold(probabilities, params.train.false_reject_rate),
                     params=training_only(flat), inputs=inputs, source=source,
                 )  # fmt: skip

@@ -16,6 +16,7 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from whoswho import paths, tables
+from whoswho.artifacts.split import find_split
 from whoswho.cleaning import thumbnails
 from whoswho.crawl import collection, finished
 from whoswho.dataset import forgotten, manifest, review
@@ -23,7 +24,7 @@ from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.tables import Row
 from whoswho.takedown import versioned
-from whoswho.takedown.traces import SPLIT, Traces, find, is_address, review_goes, row_goes
+from whoswho.takedown.traces import Traces, find, is_address, review_goes, row_goes
 
 CONTACT_SHEET = paths.REPORTS / "clean.html"
 
@@ -62,12 +63,9 @@ def held(
     ]
     small = workspace / paths.CLEAN / thumbnails.FOLDER
     made += [small / f"{sha256}.jpg" for sha256 in sorted(traces.pictures)]
-    if (workspace / SPLIT).is_file():
-        made += [
-            workspace / paths.DATASET / row["path"]
-            for row in tables.read(workspace / SPLIT, ("sha256", "path"))
-            if row["sha256"] in traces.pictures
-        ]
+    dataset = workspace / paths.DATASET
+    split = find_split(dataset) or ()
+    made += [dataset / row.path for row in split if row.sha256 in traces.pictures]
     files = [file for file in made if file.is_file()]
     lost = traces.pictures - known.keys()
     wanted, found = versioned.objects(repo, known, lost, files)

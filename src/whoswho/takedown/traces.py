@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 
 from whoswho import paths, tables
+from whoswho.artifacts.split import SplitRow, find_split
 from whoswho.dataset import forgotten, listing, manifest
 from whoswho.errors import UserError
 from whoswho.labels import from_folder, is_litter
@@ -23,7 +24,6 @@ from whoswho.tables import Row
 from whoswho.takedown import versioned
 
 DECISIONS = paths.CLEAN / "decisions.csv"
-SPLIT = paths.DATASET / "split.csv"
 REVIEW_COLUMNS = ("sha256", "label", "other_label")
 
 
@@ -214,7 +214,7 @@ class _Tables:
     manifest: list[Row]
     review: list[Row]
     decisions: list[Row] | None
-    split: list[Row] | None
+    split: list[SplitRow] | None
 
     @classmethod
     def read(cls, workspace: Path) -> _Tables:
@@ -225,22 +225,26 @@ class _Tables:
             manifest.read(workspace / paths.DATA)[1],
             rows(workspace / paths.REVIEW, REVIEW_COLUMNS) or [],
             rows(workspace / DECISIONS, ("file", "label", "sha256", "group")),
-            rows(workspace / SPLIT, ("sha256", "label", "path")),
+            find_split(workspace / paths.DATASET),
         )
 
     @property
     def labels(self) -> set[str]:
         """Every label that a table names."""
-        rows = (*self.manifest, *self.review, *(self.decisions or ()), *(self.split or ()))
-        return {from_folder(row["label"]) for row in rows}
+        rows = (*self.manifest, *self.review, *(self.decisions or ()))
+        named = [row["label"] for row in rows] + [row.label for row in self.split or ()]
+        return set(map(from_folder, named))
 
     def pictures_of(self, labels: frozenset[str], present: set[str]) -> set[str]:
         """Pictures that count under a label though they lie elsewhere, or nowhere any more."""
         moved = {row["sha256"] for row in self.review if from_folder(row["other_label"]) in labels}
         lost = {
-            row["sha256"]
-            for row in (*(self.decisions or ()), *(self.split or ()))
-            if row["label"] in labels and row["sha256"] not in present
+            sha256
+            for sha256, label in (
+                *((row["sha256"], row["label"]) for row in self.decisions or ()),
+                *((row.sha256, row.label) for row in self.split or ()),
+            )
+            if label in labels and sha256 not in present
         }
         return moved | lost
 
@@ -314,12 +318,12 @@ def _add_outputs(workspace: Path, traces: Traces, read: _Tables) -> None:
     """
     cells = traces.pictures | traces.asked.labels
 
-    def reached(rows: list[Row] | None) -> bool:
+    def reached(rows: Iterable[Row] | None) -> bool:
         if rows is None:
             return bool(traces.files or traces.rows)
         return any(not cells.isdisjoint(row.values()) for row in rows)
 
-    traces.in_split = reached(read.split)
+    traces.in_split = reached(None if read.split is None else [vars(row) for row in read.split])
     if not traces.in_split and not reached(read.decisions):
         return
     repo = versioned.opened(workspace)

@@ -100,7 +100,7 @@ def whole(
     """Head and upper backbone on pictures; epoch e draws view e modulo views of each."""
     from whoswho.backbone import loader
 
-    network.check_size(arch, int(dataset.picture["size"]))
+    network.check_size(arch, dataset.picture.size)
     copied = {name: value.clone() for name, value in backbone.items()}
     body, width = network.backbone_from(arch, copied)
     answers = network.build_head(width, len(dataset.labels), shape, train.seed)

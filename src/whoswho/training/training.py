@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from whoswho import params, paths
 from whoswho.artifacts.features import FEATURE_INDEX, Features
-from whoswho.artifacts.split import Dataset
+from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone import device as devices
 from whoswho.backbone import seeds
 from whoswho.backbone.network import HeadShape, State, Unfreeze
@@ -60,9 +60,7 @@ class Fitted:
 def inputs(dataset: Path, backbone: Path, features: Path) -> dict[str, str]:
     """The digests of what a training reads, by name: part of its model and of its key."""
     return {
-        "dataset": paths.digest(
-            *(paths.sha256(dataset / n) for n in ("dataset.json", "split.csv"))
-        ),
+        "dataset": dataset_digest(dataset),
         "backbone": paths.sha256(backbone / "source.json"),
         "features": paths.sha256(features / FEATURE_INDEX),
     }

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from whoswho.pictures import opening, workers
 from whoswho.pictures.faces import Face
-from whoswho.pictures.prepare import Crop, PictureSettings, prepare
+from whoswho.pictures.prepare import prepare
+from whoswho.pictures.settings import Crop, PictureSettings
 
 # Of the file's own name so many letters stay: enough to recognise it, and four bytes each fit.
 STEM_LENGTH = 40
@@ -44,8 +45,8 @@ def write_pictures(
     paths = _names(jobs)
     for folder in sorted({(out / path).parent for path in paths}):
         folder.mkdir(parents=True, exist_ok=True)
-    one = partial(_write, settings=settings, out=out)
-    crops = workers.each(one, list(zip(jobs, paths, strict=True)), "preprocess", worker_count)
+    write = partial(_write, settings=settings, out=out)
+    crops = workers.each(write, list(zip(jobs, paths, strict=True)), "preprocess", worker_count)
     return [Written(path, crop) for path, crop in zip(paths, crops, strict=True)]
 
 

@@ -1,0 +1,44 @@
+"""How pictures are prepared for the network, as plain values that travel with the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Crop = Literal["face", "whole"]
+
+
+@dataclass(frozen=True)
+class PictureSettings:
+    """What `prepare.prepare` needs to know.
+
+    Attributes:
+        margin: added on each side of the face, as a fraction of the face's longer side.
+        size: pixels, side of the square the network sees.
+        face_probability, face_smallest: see `faces.FaceFinder`.
+    """
+
+    crop: Crop
+    margin: float
+    size: int
+    face_probability: float
+    face_smallest: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> PictureSettings:
+        """From what `to_json` returned.
+
+        Raises:
+            KeyError, TypeError, ValueError: a value is absent or of another kind.
+        """
+        return cls(
+            crop=values["crop"],
+            margin=float(values["margin"]),
+            size=int(values["size"]),
+            face_probability=float(values["face_probability"]),
+            face_smallest=float(values["face_smallest"]),
+        )
