@@ -632,7 +632,7 @@ def test_runs_and_versions_are_named(root: Path) -> None:
     store.client.create_model_version("whoswho", "file:///nowhere", run)
     store.client.set_registered_model_alias("whoswho", "champion", "1")
     assert holders.holding(root, {sha256("another")}, set()) == []
-    (by_label,) = holders.holding(root, set(), {row["label"]})
+    (by_label,) = holders.holding(root, set(), {row.label})
     assert str(by_label) == (
         f"version 1 (champion) of run {run}: in its test, train, validation pictures"
     )
