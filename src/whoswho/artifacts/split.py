@@ -98,10 +98,9 @@ class Dataset:
         """The label index of each picture of a split."""
         return np.array([example.label for example in self.examples[split]], np.int64)
 
-    def counts(self, split: str) -> dict[str, int]:
-        """Pictures of each label in a split; a label without any counts 0."""
-        numbers = Counter(example.label for example in self.examples[split])
-        return {label: numbers[index] for index, label in enumerate(self.labels)}
+    def counts(self, split: str) -> Counter[str]:
+        """Pictures of each label in a split."""
+        return Counter(self.labels[example.label] for example in self.examples[split])
 
 
 def write_dataset(
