@@ -19,6 +19,7 @@ from bench.cleaning import CASES, looked_at, truth_of
 from bench.processes import stage
 from bench.workspace import copy_of_the_repository
 from whoswho import params, paths
+from whoswho.artifacts.backbone import load_source
 from whoswho.artifacts.features import load_features
 from whoswho.artifacts.split import load_dataset
 from whoswho.pictures import embedding
@@ -63,12 +64,12 @@ def measure(scratch: Path) -> None:
     given = np.concatenate([pictures.targets(split) for split in splits])
     groups = [one.group for one in examples]
     labels = len(pictures.labels)
-    source = paths.read_json(workspace / paths.BACKBONE / "source.json")
+    source = load_source(workspace / paths.BACKBONE)
     chance = np.bincount(given).max() / len(given)
     print(f"{len(given)} pictures of {labels} people; naming the most frequent: {chance:.3f}")
     backbone = np.concatenate([stored[split].values.mean(axis=0) for split in splits])
     mean, spread = told_apart(backbone, given, groups, labels)
-    print(f"{source['arch']}, {source['entry']} weights: {mean:.3f} ± {spread:.3f}")
+    print(f"{source.arch}, {source.entry} weights: {mean:.3f} ± {spread:.3f}")
     if not embedding.available():
         print("dlib's face embedding: not measured; the extra `faces` is not installed")
         return

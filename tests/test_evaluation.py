@@ -16,9 +16,10 @@ from support.drawn_sets import draw_set, pattern, workspace
 from support.repository import REPOSITORY
 
 from whoswho import params, paths, tables
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.features import load_features
 from whoswho.artifacts.split import Dataset
-from whoswho.backbone import extraction, network, weights
+from whoswho.backbone import extraction, network
 from whoswho.errors import UserError
 from whoswho.evaluation import judging, measures
 from whoswho.inference import model_folder
@@ -198,7 +199,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     with paths.fresh_folder(folder / "model") as out:
         model_folder.save(
             out, fitted, picture=dataset.picture, temperature=temperature, threshold=threshold,
-            params={}, inputs={}, source=weights.Source("resnet18", "random", "0" * 64, "seed 0"),
+            params={}, inputs={}, source=BackboneSource(
+                arch="resnet18", entry="random", sha256="0" * 64, origin="seed 0"
+            ),
         )  # fmt: skip
     return dataset, folder / "model"
 

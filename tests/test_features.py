@@ -18,7 +18,7 @@ from support.gpu import PLACE, needs_gpu
 from torch import nn
 
 from whoswho import paths
-from whoswho.artifacts.features import feature_file, load_features
+from whoswho.artifacts.features import load_features, write_empty_index
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import device, extraction, forward, loader, network, views
 from whoswho.errors import UserError
@@ -66,8 +66,8 @@ def before_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         return dataclasses.replace(prepared(backbone, place), streams=1)
 
     monkeypatch.setattr(forward, "prepare", one_stream)
-    monkeypatch.setattr(loader, "openers", lambda place: 2)
-    monkeypatch.setattr(loader, "FEW", 1)
+    monkeypatch.setattr(loader, "num_workers", lambda device: 2)
+    monkeypatch.setattr(loader, "MIN_PICTURES", 1)
 
 
 def same_bytes(folder: Path, other: Path) -> None:
@@ -215,7 +215,8 @@ def test_the_fast_pass_agrees_with_the_plain_one(
     images = [Image.open(e.path) for e in dataset.examples["train"]]
     batch = prepare.to_tensor(images)
     ways = [forward._eager(forward.fold(backbone), torch.device("cpu"), dtype, 32, 1)]
-    if torch.backends.mkldnn.is_available():
+    # Of bf16 oneDNN needs instructions that not every processor has.
+    if dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
         ways.append(forward._fused(forward.fold(backbone), dtype))
     with torch.inference_mode():
         expected = backbone.eval()(batch).numpy()
@@ -248,7 +249,7 @@ def test_a_gpu_gives_the_processors_features_and_the_same_twice(
     for name, place in (("cpu", torch.device("cpu")), ("one", PLACE), ("two", PLACE)):
         with paths.fresh_folder(tmp_path / name) as folder:
             extraction.extract(many, backbone, WIDTH, SHA, AUGMENT, folder, place)
-        found.append(np.load(feature_file(tmp_path / name, "train")))
+        found.append(np.load(tmp_path / name / "train.npy"))
     assert nearness(found[1], found[0]) >= 0.999
     assert np.array_equal(found[1], found[2])
 
@@ -333,7 +334,7 @@ def test_a_process_that_is_lost_is_told_in_one_line(
 ) -> None:
     before_a_gpu(monkeypatch)
     if way == "ended":
-        monkeypatch.setattr(loader.Pictures, "seen", end)
+        monkeypatch.setattr(loader.Pictures, "pixels", end)
     elif way == "no room":
         monkeypatch.setattr(torch.Tensor, "share_memory_", find_no_room)
     else:
@@ -347,11 +348,11 @@ def test_a_process_that_is_lost_is_told_in_one_line(
 
 
 def test_a_fine_tuned_backbone_keeps_no_features(tmp_path: Path, dataset: Dataset) -> None:
-    extraction.leave_empty(AUGMENT, tmp_path)
+    write_empty_index(tmp_path, AUGMENT.model_dump())
     assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
     # Train reads the augmentation from params then; the index changes with it, so train runs.
     before = (tmp_path / "index.json").read_bytes()
-    extraction.leave_empty(AUGMENT.model_copy(update={"shear": 5.0}), tmp_path)
+    write_empty_index(tmp_path, AUGMENT.model_copy(update={"shear": 5.0}).model_dump())
     assert (tmp_path / "index.json").read_bytes() != before
     with pytest.raises(UserError, match="fine-tuned"):
         load_features(tmp_path, dataset, SHA)
@@ -379,13 +380,14 @@ def test_a_stage_run_writes_the_folder(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    from whoswho.artifacts.backbone import save_backbone
     from whoswho.backbone import weights
     from whoswho.stages import features as stage
 
     root = workspace(tmp_path, dataset, monkeypatch)
     state, source = weights.fetch(["random"], ARCH, 0, [root])
     (root / paths.BACKBONE).mkdir(parents=True)
-    weights.save(root / paths.BACKBONE, state, source)
+    save_backbone(root / paths.BACKBONE, state, source)
     stage.main()
     loaded = load_features(root / paths.FEATURES, dataset, source.sha256)
     assert len(loaded["train"].targets) == 11

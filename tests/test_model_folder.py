@@ -12,8 +12,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from whoswho import paths, tables
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.model import FORMAT, describe, model_digest
-from whoswho.backbone import network, weights
+from whoswho.backbone import network
 from whoswho.backbone.network import HeadShape, Network
 from whoswho.errors import UserError
 from whoswho.inference import model_folder
@@ -61,7 +62,7 @@ def folder(net: Network, tmp_path: Path) -> Path:
         model_folder.save(
             out, fitted, picture=PICTURE, temperature=1.5, threshold=0.4,
             params={"train.lr": 0.001}, inputs={"dataset": "12"},
-            source=weights.Source(ARCH, "random", "34", "seed 0"),
+            source=BackboneSource(arch=ARCH, entry="random", sha256="34", origin="seed 0"),
         )  # fmt: skip
     return tmp_path / "model"
 
@@ -84,7 +85,7 @@ def test_everything_about_a_model_comes_back(folder: Path) -> None:
     assert settings.PictureSettings.from_json(model.picture).to_json() == PICTURE
     assert model.description["params"] == {"train.lr": 0.001}
     assert model.description["inputs"] == {"dataset": "12"}
-    assert model.description["backbone"]["random"] is True
+    assert model.description["backbone"]["entry"] == "random"
     assert model.description["format"] == FORMAT == 1
     assert "아이유" in (folder / "model.json").read_text(encoding="utf-8")
     rows = tables.read(folder / "history.csv", model_folder.HISTORY_COLUMNS)

@@ -129,7 +129,7 @@ def test_learning_blocks_go_from_the_named_one_up() -> None:
             [["features.transition3"], ["features.denseblock4", "features.norm5"]],
         ),
         ("shufflenet_v2_x0_5", 1024, [["stage4"], ["conv5"]]),
-        ("regnet_x_400mf", 400, [["backbone_output.block3"], ["backbone_output.block4"]]),
+        ("regnet_x_400mf", 400, [["trunk_output.block3"], ["trunk_output.block4"]]),
         ("efficientnet_b0", 1280, [["features.7"], ["features.8"]]),
         ("googlenet", 1024, [["inception5a"], ["inception5b"]]),
         ("swin_t", 768, [["features.6"], ["features.7", "norm"]]),

@@ -18,7 +18,13 @@ from support.reported import HOSTILE
 from support.repository import REPOSITORY
 
 from whoswho import params, paths, tables
-from whoswho.artifacts.features import Features, feature_file, write_feature_index
+from whoswho.artifacts.features import (
+    Features,
+    create_values,
+    writable_values,
+    write_empty_index,
+    write_index,
+)
 from whoswho.artifacts.split import Dataset, Example, load_dataset
 from whoswho.artifacts.suspects import TABLE, SuspectList, read_suspects, write_suspects
 from whoswho.params import Augment
@@ -252,18 +258,15 @@ def workspace(tmp_path: Path) -> Path:
     pictures = draw_set(tmp_path / paths.DATASET, counts, 32)
     dice = np.random.default_rng(0)
     folder = tmp_path / paths.FEATURES
-    index: dict[str, object] = {"frozen": True, "backbone": "0" * 64, "width": 8}
-    facts = {}
     folder.mkdir()
     for split in pictures.splits:
         targets = pictures.targets(split)
         values = targets[:, None] * 3.0 + dice.normal(0, 1, (2, len(targets), 8))
         if split == "validation":
             values[:, 0] += 3.0
-        path = feature_file(folder, split)
-        np.save(path, values.astype(np.float32))
-        facts[split] = {"views": 2, "pictures": len(targets), "sha256": paths.sha256(path)}
-    write_feature_index(folder, index | {"splits": facts}, pictures)
+        create_values(folder, split, (2, len(targets), 8))
+        writable_values(folder, split)[:] = values
+    write_index(folder, pictures, "0" * 64, "fp32")
     return tmp_path
 
 
@@ -295,7 +298,7 @@ def test_of_a_fine_tuned_backbone_it_says_that_nothing_is_kept(workspace: Path) 
     shutil.rmtree(features)
     features.mkdir()
     augment = Augment(views=1, shear=0.0, scale=[1.0, 1.0], flip=0.0, seed=0)
-    write_feature_index(features, {"frozen": False, "augment": augment.model_dump()})
+    write_empty_index(features, augment.model_dump())
     done = run(workspace)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (

@@ -112,9 +112,9 @@ def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
     with (space.path / "src/whoswho/backbone/loader.py").open("a") as module:
         module.write(
-            "\ndef seen(self, wanted):\n    if os.environ.get('RANK') == '1':\n"
-            "        os.kill(os.getpid(), 9)\n    return plain(self, wanted)\n"
-            "plain, Pictures.seen = Pictures.seen, seen\n"
+            "\ndef pixels(self, indices):\n    if os.environ.get('RANK') == '1':\n"
+            "        os.kill(os.getpid(), 9)\n    return plain(self, indices)\n"
+            "plain, Pictures.pixels = Pictures.pixels, pixels\n"
         )
     said = stage(space, "features", 2, code=2)
     assert "whoswho: WHOSWHO_PROCESSES: one of 2 processes was ended from outside" in said

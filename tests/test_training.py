@@ -308,8 +308,8 @@ def test_processes_that_open_pictures_change_nothing(
 ) -> None:
     fit = functools.partial(fit_network, dataset, backbone, 4, epochs=3, dropout=0.3)
     whole = fit()
-    monkeypatch.setattr(loader, "openers", lambda place: 2)
-    monkeypatch.setattr(loader, "FEW", 1)
+    monkeypatch.setattr(loader, "num_workers", lambda device: 2)
+    monkeypatch.setattr(loader, "MIN_PICTURES", 1)
     same_after_a_kill(fit, whole, tmp_path, at=1)
 
 

@@ -21,6 +21,7 @@ from torchvision import models
 from torchvision.models import ResNet18_Weights
 
 from whoswho import paths
+from whoswho.artifacts.backbone import BackboneSource, load_backbone, save_backbone
 from whoswho.backbone import network, weight_downloads, weights
 from whoswho.errors import UserError
 
@@ -40,7 +41,7 @@ def state() -> network.State:
 
 def fetch(
     choices: list[str], folder: Path, arch: str = ARCH
-) -> tuple[network.State, weights.Source]:
+) -> tuple[network.State, BackboneSource]:
     return weights.fetch(choices, arch, 0, [folder], cache=folder / "cache")
 
 
@@ -82,7 +83,7 @@ def test_weights_load_however_they_were_saved(
         state = {k: v.half().float() if v.is_floating_point() else v for k, v in state.items()}
     assert_same_backbone(found, state)
     assert all(value.dtype in (torch.float32, torch.int64) for value in found.values())
-    assert (source.entry, source.origin, source.random) == ("mine.pth", "mine.pth", False)
+    assert (source.entry, source.origin, source.untrained) == ("mine.pth", "mine.pth", False)
 
 
 def test_safetensors_and_a_model_of_ours_load(tmp_path: Path, state: network.State) -> None:
@@ -188,8 +189,8 @@ def test_random_is_the_same_bytes_for_the_same_seed_and_moves_no_other_generator
     _, again = weights.fetch(["random"], ARCH, 4, [tmp_path])
     _, other = weights.fetch(["random"], ARCH, 5, [tmp_path])
     assert first.sha256 == again.sha256 != other.sha256
-    assert first.random
-    assert "stand-in" in first.sentence()
+    assert first.untrained
+    assert "untrained (random weights)" in first.sentence()
 
 
 def test_a_path_that_is_not_there_is_passed_over_aloud(tmp_path: Path) -> None:
@@ -197,7 +198,9 @@ def test_a_path_that_is_not_there_is_passed_over_aloud(tmp_path: Path) -> None:
     assert source.entry == "random"
     assert [(p.entry, p.why) for p in source.passed_over] == [("absent.pth", "not there")]
     assert f"absent.pth passed over: {tmp_path / 'absent.pth'} is not there" in source.sentence()
-    assert source.to_json()["passed_over"] == [{"entry": "absent.pth", "why": "not there"}]
+    assert source.model_dump(mode="json")["passed_over"] == [
+        {"entry": "absent.pth", "why": "not there"}
+    ]
 
 
 def test_a_path_is_found_in_the_first_folder_that_has_it(
@@ -229,19 +232,19 @@ def test_an_unknown_architecture_names_the_nearest(tmp_path: Path) -> None:
 def test_stored_weights_come_back_and_damage_is_noticed(tmp_path: Path) -> None:
     state, source = fetch(["absent.pth", "random"], tmp_path)
     with paths.fresh_folder(tmp_path / "backbone") as out:
-        weights.save(out, state, source)
-    found, stored = weights.load(tmp_path / "backbone")
+        save_backbone(out, state, source)
+    found, stored = load_backbone(tmp_path / "backbone")
     assert all(torch.equal(found[name], value) for name, value in state.items())
     assert (
-        stored.to_json()
-        == source.to_json()
+        stored.model_dump(mode="json")
+        == source.model_dump(mode="json")
         == json.loads((tmp_path / "backbone" / "source.json").read_text())
     )
     assert "fc.weight" not in load_file(tmp_path / "backbone" / "weights.safetensors")
     file = tmp_path / "backbone" / "weights.safetensors"
     file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")
     with pytest.raises(UserError, match=r"weights\.safetensors: absent or not the file"):
-        weights.load(tmp_path / "backbone")
+        load_backbone(tmp_path / "backbone")
 
 
 # C3: the cache and the network
@@ -409,7 +412,7 @@ def test_a_damaged_cached_file_is_never_used(
     assert f"begin {site.name[9:17]} and is {hashlib.sha256(broken).hexdigest()}" in said
     assert f"curl -LO {site.url}" in said
     _, source = fetch([NAME, "random"], tmp_path)
-    assert source.random
+    assert source.untrained
     assert source.passed_over[0].why == "damaged in the cache"
     assert "is damaged" in source.sentence()
     # With the network back the file is replaced.

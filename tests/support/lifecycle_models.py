@@ -17,9 +17,9 @@ def make_model(
     folder: Path, labels: Sequence[str], *, threshold: float = 0.0, seed: int = 0
 ) -> Path:
     """resnet18 with a random backbone and head; every label has its chance."""
+    from whoswho.artifacts.backbone import BackboneSource
     from whoswho.backbone import network
     from whoswho.backbone.network import HeadShape
-    from whoswho.backbone.weights import Source
     from whoswho.inference import model_folder
     from whoswho.training.training import Fitted
 
@@ -37,6 +37,8 @@ def make_model(
     model_folder.save(
         folder, fitted, picture=PICTURE, temperature=1.0, threshold=threshold,
         params={"train.lr": 0.001}, inputs={"dataset": "x"},
-        source=Source("resnet18", "random", "0" * 64, f"seed {seed}"),
+        source=BackboneSource(
+            arch="resnet18", entry="random", sha256="0" * 64, origin=f"seed {seed}"
+        ),
     )  # fmt: skip
     return folder

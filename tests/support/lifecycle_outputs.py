@@ -37,7 +37,7 @@ def write(
     write_json(folder / "model" / "model.json", {
         "format": 2, "arch": "resnet18", "labels": list(labels), "params": PARAMS,
         "inputs": {"dataset": "x"}, "temperature": 1.0, "threshold": 0.3,
-        "backbone": {"entry": entry, "random": entry == "random"},
+        "backbone": {"arch": "resnet18", "entry": entry, "sha256": sha(entry), "origin": "here"},
     })  # fmt: skip
     tables.write(
         folder / "model" / "history.csv",

@@ -75,7 +75,7 @@ def workspace(
     source = {
         "arch": "resnet18", "entry": "random" if fallback else "IMAGENET1K_V2",
         "sha256": "ab" * 32,
-        "from": "", "random": fallback,
+        "origin": "",
         "passed_over": [{"entry": "IMAGENET1K_V2", "why": "no network"}] if fallback else [],
     }  # fmt: skip
     paths.write_json(folder / paths.BACKBONE / "source.json", source)

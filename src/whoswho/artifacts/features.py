@@ -13,16 +13,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
 
 from whoswho import paths, tables
-from whoswho.errors import UserError
 from whoswho.artifacts.split import Dataset
-
-FEATURE_INDEX = "index.json"
-FEATURE_ROWS = "index.csv"
+from whoswho.errors import UserError
 
 Float32 = NDArray[np.float32]
+Shape = tuple[int, int, int]  # views, pictures, width
 
+_INDEX = "index.json"
+_ROWS = "index.csv"
 _ROW_COLUMNS = ("split", "row", "sha256", "label")
 _AGAIN = "run `dvc checkout`, or `dvc repro -f -s features`"
 
@@ -35,24 +36,78 @@ class Features:
     targets: NDArray[np.int64]  # (pictures,), indices into the labels of the set
 
 
-def feature_file(folder: Path, split: str) -> Path:
-    """The file of a split's numbers."""
-    return folder / f"{split}.npy"
+class SplitIndex(BaseModel, frozen=True, extra="forbid"):
+    """The file of one split."""
+
+    views: int
+    pictures: int
+    sha256: str
 
 
-def write_feature_index(folder: Path, index: dict[str, Any], dataset: Dataset | None = None) -> None:
-    """Write what was computed with what, and which row is which picture of `dataset`."""
-    if dataset is not None:
-        tables.write(folder / FEATURE_ROWS, _ROW_COLUMNS, _rows(dataset))
-    paths.write_json(folder / FEATURE_INDEX, index)
+class FeatureIndex(BaseModel, frozen=True, extra="forbid"):
+    """What was computed with what, as index.json holds it."""
+
+    frozen: bool  # False: the backbone is fine-tuned, and there are no features
+    backbone: str = ""  # sha256 of its tensors
+    width: int = 0
+    precision: str = ""  # bf16 or fp32
+    splits: dict[str, SplitIndex] = {}
+    augment: dict[str, Any] = {}  # of a fine-tuned backbone, where train applies it
 
 
-def has_features(folder: Path) -> bool:
-    """Whether there are features; there are none where the backbone is fine-tuned."""
-    return bool(paths.read_json(folder / FEATURE_INDEX)["frozen"])
+def create_values(folder: Path, split: str, shape: Shape) -> None:
+    """Make the file of a split's features, all zeros."""
+    np.lib.format.open_memmap(_file(folder, split), mode="w+", dtype=np.float32, shape=shape)
 
 
-def load_features(folder: Path, dataset: Dataset, backbone_sha256: str | None = None) -> dict[str, Features]:
+def writable_values(folder: Path, split: str) -> Float32:
+    """The features of a split, (views, pictures, width), written into its file as they change."""
+    return np.lib.format.open_memmap(_file(folder, split), mode="r+")
+
+
+def write_index(
+    folder: Path, dataset: Dataset, backbone_sha256: str, precision: str
+) -> FeatureIndex:
+    """Say what the files in `folder` hold: their digests, and which row is which picture."""
+    splits, width = {}, 0
+    for split in dataset.splits:
+        path = _file(folder, split)
+        views, pictures, width = np.load(path, mmap_mode="r").shape
+        splits[split] = SplitIndex(views=views, pictures=pictures, sha256=paths.sha256(path))
+    index = FeatureIndex(
+        frozen=True, backbone=backbone_sha256, width=width, precision=precision, splits=splits
+    )
+    tables.write(folder / _ROWS, _ROW_COLUMNS, _rows(dataset))
+    paths.write_json(folder / _INDEX, index.model_dump(exclude_defaults=True))
+    return index
+
+
+def write_empty_index(folder: Path, augment: dict[str, Any]) -> None:
+    """Say that the backbone is fine-tuned and no features are kept.
+
+    The augmentation is train's to apply then: it is in the index so that train, which reads it,
+    runs again when it changes.
+    """
+    index = FeatureIndex(frozen=False, augment=augment)
+    paths.write_json(folder / _INDEX, index.model_dump(exclude_defaults=True))
+
+
+def read_index(folder: Path) -> FeatureIndex:
+    """What the files in `folder` hold.
+
+    Raises:
+        UserError: index.json is absent, or not as this version writes it.
+    """
+    path = folder / _INDEX
+    try:
+        return FeatureIndex.model_validate(paths.read_json(path))
+    except ValidationError:
+        raise UserError(f"{path}: not as this version writes it; {_AGAIN}") from None
+
+
+def load_features(
+    folder: Path, dataset: Dataset, backbone_sha256: str | None = None
+) -> dict[str, Features]:
     """The stored features of each split.
 
     Args:
@@ -61,21 +116,32 @@ def load_features(folder: Path, dataset: Dataset, backbone_sha256: str | None = 
     Raises:
         UserError: a file is damaged, or was computed from other pictures or by another backbone.
     """
-    index = paths.read_json(folder / FEATURE_INDEX)
-    if not index["frozen"]:
-        raise UserError(f"{folder}: holds no features, the backbone was to be fine-tuned; {_AGAIN}")
-    if backbone_sha256 is not None and index["backbone"] != backbone_sha256:
-        raise UserError(f"{folder}: features of another backbone; {_AGAIN}")
-    if tables.read(folder / FEATURE_ROWS, _ROW_COLUMNS) != _rows(dataset):
+    index = read_index(folder)
+    if not index.frozen:
         raise UserError(
-            f"{folder / FEATURE_ROWS}: features of other pictures than {dataset.folder}; {_AGAIN}"
+            f"{folder}: holds no features, the backbone was to be fine-tuned; {_AGAIN}"
         )
-    loaded: dict[str, Features] = {}
-    for split, facts in index["splits"].items():
-        path = feature_file(folder, split)
-        shape = (facts["views"], facts["pictures"], index["width"])
-        loaded[split] = Features(_open(path, facts["sha256"], shape), dataset.targets(split))
-    return loaded
+    if backbone_sha256 not in (None, index.backbone):
+        raise UserError(f"{folder}: features of another backbone; {_AGAIN}")
+    if tables.read(folder / _ROWS, _ROW_COLUMNS) != _rows(dataset):
+        raise UserError(
+            f"{folder / _ROWS}: features of other pictures than {dataset.folder}; {_AGAIN}"
+        )
+    return {
+        split: Features(
+            _open(_file(folder, split), stored, index.width), dataset.targets(split)
+        )
+        for split, stored in index.splits.items()
+    }
+
+
+def index_digest(folder: Path) -> str:
+    """The SHA-256 of index.json, which names the digests of all features."""
+    return paths.sha256(folder / _INDEX)
+
+
+def _file(folder: Path, split: str) -> Path:
+    return folder / f"{split}.npy"
 
 
 def _rows(dataset: Dataset) -> list[tables.Row]:
@@ -91,11 +157,11 @@ def _rows(dataset: Dataset) -> list[tables.Row]:
     ]
 
 
-def _open(path: Path, sha256: str, shape: tuple[int, int, int]) -> Float32:
-    damaged = f"{path}: absent or damaged; {_AGAIN}"
-    if not path.is_file() or paths.sha256(path) != sha256:
-        raise UserError(damaged)
+def _open(path: Path, stored: SplitIndex, width: int) -> Float32:
+    damaged = UserError(f"{path}: absent or damaged; {_AGAIN}")
+    if not path.is_file() or paths.sha256(path) != stored.sha256:
+        raise damaged
     values: Float32 = np.load(path, mmap_mode="r")
-    if values.shape != shape or values.dtype != np.float32:
-        raise UserError(damaged)
+    if values.shape != (stored.views, stored.pictures, width) or values.dtype != np.float32:
+        raise damaged
     return values

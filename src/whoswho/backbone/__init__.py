@@ -1,1 +1,1 @@
-"""The backbone: its weights, the network, views of a picture, the forward pass, stored features."""
+"""The backbone: weights, the network, views of a picture, the forward pass, features."""

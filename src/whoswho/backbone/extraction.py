@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any, Never
+from typing import Never
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from whoswho import paths
-from whoswho.artifacts.features import Float32, feature_file, write_feature_index
+from whoswho.artifacts.features import (
+    FeatureIndex,
+    Float32,
+    create_values,
+    writable_values,
+    write_index,
+)
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import forward
-from whoswho.backbone.loader import Loader, Pictures, Wanted
+from whoswho.backbone.loader import Indices, Loader, Pictures
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.params import Augment
 from whoswho.pictures import prepare
@@ -30,92 +34,70 @@ def extract(
     out: Path,
     device: torch.device | None = None,
     process_group: ProcessGroup | None = None,
-) -> dict[str, Any]:
-    """Run a frozen backbone over all pictures and views into the folder `out`; returns the index.
+) -> FeatureIndex | None:
+    """Run a frozen backbone over all pictures and views into the folder `out`.
 
     The training split has `augment.views` views of each picture, the others the picture itself.
-    Of a team each process computes its shard into the same files, and the leading one writes the
-    index; what a picture gives does not depend on who computed it.
+    Of a process group each process computes its part into the same files, and the main one writes
+    the index; what a picture gives does not depend on who computed it.
+
+    Args:
+        width: how many numbers the backbone gives a picture.
+
+    Returns:
+        The index; None in other processes than the main one.
     """
     process_group = process_group or ProcessGroup()
-    place = device or torch.device("cpu")
-    ready = forward.prepare(backbone, place)
-    index: dict[str, Any] = {
-        "frozen": True,
-        "backbone": backbone_sha256,
-        "width": width,
-        "precision": ready.precision,
-        "splits": {},
-    }
-    total = sum(
-        len(dataset.examples[split]) * (augment.views if split == "train" else 1)
-        for split in dataset.splits
-    )
+    device = device or torch.device("cpu")
+    forward_pass = forward.prepare(backbone, device)
+    views = {split: augment.views if split == "train" else 1 for split in dataset.splits}
+    total = sum(count * len(dataset.examples[split]) for split, count in views.items())
     with tqdm(total=total, desc="features", unit="view", disable=None, leave=False) as bar:
-        for split in dataset.splits:
-            path = feature_file(out, split)
-            count = augment.views if split == "train" else 1
-            shard = _shard(path, (count, len(dataset.examples[split]), width), process_group)
-            pictures = Pictures(dataset.examples[split], augment if split == "train" else None)
-            _extract_split(pictures, ready, place, shard, process_group, bar)
+        for split, count in views.items():
+            if process_group.is_main_process:
+                create_values(out, split, (count, len(dataset.examples[split]), width))
             process_group.wait()
-            index["splits"][split] = {
-                "views": count,
-                "pictures": len(dataset.examples[split]),
-                "sha256": paths.sha256(path),
-            }
-    if process_group.is_main_process:
-        write_feature_index(out, index, dataset)
-    return index
-
-
-def leave_empty(augment: Augment, out: Path) -> None:
-    """Write the index of a fine-tuned backbone: no features are kept.
-
-    It holds the augmentation, which then is train's to apply: so train runs again when it changes.
-    """
-    write_feature_index(out, {"frozen": False, "augment": augment.model_dump(), "splits": {}})
-
-
-def _shard(path: Path, shape: tuple[int, int, int], process_group: ProcessGroup) -> Float32:
-    """The file of a split, made by the leading process and open in all."""
-    if process_group.is_main_process:
-        np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
-    process_group.wait()
-    return np.lib.format.open_memmap(path, mode="r+")
+            values = writable_values(out, split)
+            pictures = Pictures(dataset.examples[split], augment if split == "train" else None)
+            _extract_split(pictures, forward_pass, device, values, process_group, bar)
+            process_group.wait()
+    if not process_group.is_main_process:
+        return None
+    return write_index(out, dataset, backbone_sha256, forward_pass.precision)
 
 
 def _extract_split(
     pictures: Pictures,
-    ready: forward.Pass,
-    place: torch.device,
+    forward_pass: forward.Pass,
+    device: torch.device,
     values: Float32,
     process_group: ProcessGroup,
     bar: tqdm[Never],
 ) -> None:
-    count = len(values)
-    rows = count * len(pictures.examples)
+    """Fill this process's part of `values`, (views, pictures, width)."""
+    views = len(values)
     chunks = islice(
-        forward.chunks(rows, ready.batch), process_group.rank, None, process_group.size
-    )
+        forward.chunks(views * len(pictures), forward_pass.batch),
+        process_group.rank, None, process_group.world_size,
+    )  # fmt: skip
 
-    def wanted(numbers: range) -> Wanted:
-        return [divmod(number, count) for number in numbers]  # views of a picture side by side
+    def indices(rows: range) -> Indices:
+        return [divmod(row, views) for row in rows]  # views of a picture side by side
 
-    def keep(numbers: range, x: Tensor) -> None:
-        features = ready.run(x).numpy()
-        for (number, view), row in zip(wanted(numbers), features, strict=True):
-            values[view, number] = row
-        bar.update(len(numbers))
+    def store(rows: range, batch: Tensor) -> None:
+        features = forward_pass.run(batch).numpy()
+        for (picture, view), row in zip(indices(rows), features, strict=True):
+            values[view, picture] = row
+        bar.update(len(rows))
 
-    def see_and_keep(numbers: range) -> None:
-        keep(numbers, prepare.standardized(pictures.seen(wanted(numbers))))
+    def open_and_store(rows: range) -> None:
+        store(rows, prepare.standardized(pictures.pixels(indices(rows))))
 
-    if ready.streams > 1:
-        forward.each(chunks, see_and_keep, ready.streams)
+    if forward_pass.streams > 1:
+        forward.each(chunks, open_and_store, forward_pass.streams)
     else:
-        mine = list(chunks)
-        batches = Loader(pictures, place).batches(map(wanted, mine))
-        for numbers, x in zip(mine, batches, strict=True):
-            keep(numbers, x)
+        own = list(chunks)
+        batches = Loader(pictures, device).batches(map(indices, own))
+        for rows, batch in zip(own, batches, strict=True):
+            store(rows, batch)
     values.flush()  # type: ignore[attr-defined]

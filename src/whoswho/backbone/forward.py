@@ -1,7 +1,7 @@
 """The forward pass of a backbone that does not learn, as fast as the machine at hand can run it.
 
-The way is chosen by what the processor and the backbone are, never by timing and never by the number
-of pictures, so that the same machine gives the same bytes each time:
+The way is chosen by what the processor and the backbone are, never by timing and never by the
+number of pictures, so that the same machine gives the same bytes each time:
 
 - a ResNet on a processor with oneDNN: each convolution folded with its batch norm and fused with
   what follows it (see `fused`), one single-threaded stream a core over batches of eight, which

@@ -17,7 +17,7 @@ NAMES = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolut
 
 
 def is_available(backbone: nn.Module) -> bool:
-    """Whether torch was built with the operations, and `backbone` is a network they suffice for."""
+    """Whether torch has the operations, and `backbone` is a network they suffice for."""
     from torchvision.models import ResNet
 
     known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]

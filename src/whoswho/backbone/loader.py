@@ -22,8 +22,8 @@ from whoswho.errors import UserError
 from whoswho.params import Augment
 from whoswho.pictures import prepare, workers
 
-Wanted = Sequence[tuple[int, int]]  # a batch: numbers of pictures in their split, and of views
-FEW = 16  # pictures: a process is not worth its start for fewer
+Indices = Sequence[tuple[int, int]]  # a batch: (picture in its split, view) of each row
+MIN_PICTURES = 16  # a worker process is not worth its start for fewer
 
 
 def open_prepared(path: Path) -> Image.Image:
@@ -49,24 +49,24 @@ class Pictures(TorchDataset["Tensor | UserError"]):
         self.examples = examples
         self.augment = augment
 
-    def seen(self, wanted: Wanted) -> Tensor:
+    def pixels(self, indices: Indices) -> Tensor:
         """The pixels of a batch, see `prepare.pixels`; views side by side share a decoding."""
-        found = []
+        images = []
         opened: tuple[int, Image.Image] | None = None
-        for number, view in wanted:
+        for number, view in indices:
             example = self.examples[number]
             if opened is None or opened[0] != number:
                 opened = number, open_prepared(example.path)
             image = opened[1]
             if self.augment is not None:
                 image = views.apply(image, views.draw(self.augment, example.sha256, view))
-            found.append(image)
-        return prepare.pixels(found)
+            images.append(image)
+        return prepare.pixels(images)
 
-    def __getitem__(self, wanted: Wanted) -> Tensor | UserError:
-        """`seen`, or why not: what is raised in another process comes back as a traceback."""
+    def __getitem__(self, indices: Indices) -> Tensor | UserError:
+        """`pixels`, or why not: what a worker process raises would come back as a traceback."""
         try:
-            pixels = self.seen(wanted)
+            pixels = self.pixels(indices)
         except UserError as error:
             return error
         # Shared here and not by the queue: where there is no room, the queue would wait for ever.
@@ -78,68 +78,72 @@ class Pictures(TorchDataset["Tensor | UserError"]):
 
 
 class Loader:
-    """Brings batches of pictures to `place`; the processes that open them stay between epochs."""
+    """Brings batches of pictures to `device`; its worker processes stay between epochs."""
 
-    def __init__(self, pictures: Pictures, place: torch.device) -> None:
-        self._place = place
-        self._order = _Order()
-        processes = min(openers(place), len(pictures) // FEW)
+    def __init__(self, pictures: Pictures, device: torch.device) -> None:
+        self._device = device
+        self._sampler = _Sampler()
+        workers = min(num_workers(device), len(pictures) // MIN_PICTURES)
         self._loader = DataLoader(
             pictures,
-            sampler=self._order,
-            batch_size=None,  # each of the sampler's answers is a batch already
-            num_workers=processes,
-            pin_memory=place.type == "cuda",
-            persistent_workers=processes > 0,
+            sampler=self._sampler,
+            batch_size=None,  # each item of the sampler is a batch already
+            num_workers=workers,
+            pin_memory=device.type == "cuda",
+            persistent_workers=workers > 0,
             generator=torch.Generator(),  # else torch's own would be drawn from
         )
 
-    def batches(self, wanted: Iterable[Wanted]) -> Iterator[Tensor]:
-        """Network inputs in the order asked for, (batch, 3, size, size), channels last."""
-        self._order.wanted = wanted
+    def batches(self, batches: Iterable[Indices]) -> Iterator[Tensor]:
+        """Network inputs in the order of `batches`, (batch, 3, size, size), channels last.
+
+        Raises:
+            UserError: a picture cannot be read.
+        """
+        self._sampler.batches = batches
         for pixels in self._loader:
             if isinstance(pixels, UserError):
                 raise pixels
-            yield prepare.standardized(pixels.to(self._place, non_blocking=True))
+            yield prepare.standardized(pixels.to(self._device, non_blocking=True))
 
 
-class _Order:
-    """What a loader is to bring next."""
+class _Sampler:
+    """The batches that a loader is to bring next."""
 
-    wanted: Iterable[Wanted] = ()
+    batches: Iterable[Indices] = ()
 
-    def __iter__(self) -> Iterator[Wanted]:
-        return iter(self.wanted)
+    def __iter__(self) -> Iterator[Indices]:
+        return iter(self.batches)
 
 
-def openers(place: torch.device) -> int:
-    """How many processes open pictures.
+def num_workers(device: torch.device) -> int:
+    """How many worker processes open pictures.
 
     None where the processor itself computes: opening a picture costs a hundredth of a step there,
     and another process would only take its core away.
     """
-    if place.type == "cpu":
+    if device.type == "cpu":
         return 0
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
     # Where processes do not begin as copies of this one, each has its imports to do first.
     most = 16 if multiprocessing.get_start_method() == "fork" else 4
-    return min(most, max(1, workers.cores() // beside - 1))
+    return min(most, max(1, workers.cores() // local_processes - 1))
 
 
 def backbone_features(
     dataset: Dataset,
     backbone: nn.Module,
     augment: Augment,
-    place: torch.device,
+    device: torch.device,
     process_group: ProcessGroup,
 ) -> Iterator[NDArray[np.float32]]:
-    """The features that the backbone gives before it learns, of the first view of each picture.
+    """Features (batch, width) that the backbone gives of the first view of each training picture.
 
-    Each process of a team gets its part of them.
+    Each process of a group gets its part of them.
     """
-    ready = forward.prepare(backbone, place)
+    forward_pass = forward.prepare(backbone, device)
     examples = dataset.examples["train"]
-    mine = process_group.part(list(forward.chunks(len(examples), ready.batch)))
-    loader = Loader(Pictures(examples, augment), place)
-    for x in loader.batches([(number, 0) for number in numbers] for numbers in mine):
-        yield ready.run(x).numpy()
+    chunks = process_group.shard(list(forward.chunks(len(examples), forward_pass.batch)))
+    loader = Loader(Pictures(examples, augment), device)
+    for batch in loader.batches([(number, 0) for number in numbers] for numbers in chunks):
+        yield forward_pass.run(batch).numpy()

@@ -1,4 +1,4 @@
-"""The network: a torchvision classifier as backbone, and a small head that tells the labels apart."""
+"""A torchvision classifier as backbone, and a small head that tells the labels apart."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class HeadShape:
 class Standardize(nn.Module):
     """Features minus their training mean, divided by their training deviation.
 
-    An untrained backbone gives features far from zero (mean 18, deviation 19 was measured), on which
-    the blog's head hardly learns in three epochs.
+    An untrained backbone gives features far from zero (mean 18, deviation 19 was measured), on
+    which the blog's head hardly learns in three epochs.
     """
 
     mean: Tensor
@@ -138,8 +138,8 @@ class Network(nn.Module):
 def blocks(backbone: nn.Module) -> list[Block]:
     """The backbone's parts that have parameters, from the stem up; the last four are the blocks.
 
-    Of a ResNet these are its stem and layer1 to layer4. Where a backbone has fewer parts than that,
-    the largest is opened until it has; a norm belongs to the part before it.
+    Of a ResNet these are its stem and layer1 to layer4. Where a backbone has fewer parts than
+    that, the largest is opened until it has; a norm belongs to the part before it.
     """
     parts = _with_parameters("", backbone)
     while len(_norms_joined(parts)) <= BLOCKS:
@@ -220,7 +220,7 @@ def check_size(arch: str, size: int) -> None:
 
 
 def backbone_outline(arch: str) -> tuple[State, int]:
-    """The backbone's tensors without their memory, in the network's order, and its feature width."""
+    """The backbone's tensors on the meta device, in the network's order, and its width."""
     net, width = _without_memory(arch)
     return dict(net.state_dict()), width
 

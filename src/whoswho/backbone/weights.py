@@ -8,72 +8,16 @@ another architecture, a pickled object) stops the run: no list excuses a mistake
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from whoswho import paths
+from whoswho.artifacts.backbone import RANDOM, BackboneSource, PassedOver
 from whoswho.backbone import network, weight_downloads, weight_files
 from whoswho.backbone.network import State
 from whoswho.errors import UserError
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
-
-RANDOM = "random"
-WEIGHTS = "weights.safetensors"
-SOURCE = "source.json"
-
-
-@dataclass(frozen=True)
-class PassedOver:
-    """An entry that could not be had."""
-
-    entry: str
-    why: str  # in words that are the same on every machine; stored
-    detail: str  # in full, with what to do; said, not stored
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a backbone came from."""
-
-    arch: str
-    entry: str  # the entry of backbone.weights that was taken
-    sha256: str  # of the stored backbone, weights.safetensors
-    origin: str  # address, path as written, or the seed
-    passed_over: tuple[PassedOver, ...] = ()
-
-    @property
-    def random(self) -> bool:
-        """Whether the backbone was never trained: a stand-in."""
-        return self.entry == RANDOM
-
-    def to_json(self) -> dict[str, Any]:
-        """As source.json and model.json hold it."""
-        return {
-            "arch": self.arch,
-            "entry": self.entry,
-            "random": self.random,
-            "sha256": self.sha256,
-            "from": self.origin,
-            "passed_over": [{"entry": p.entry, "why": p.why} for p in self.passed_over],
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Source:
-        """As source.json and model.json hold it."""
-        passed = tuple(PassedOver(p["entry"], p["why"], "") for p in value["passed_over"])
-        return cls(value["arch"], value["entry"], value["sha256"], value["from"], passed)
-
-    def sentence(self) -> str:
-        """One line: what was taken, and aloud what was not."""
-        said = f"{self.arch}, {self.entry}"
-        if self.random:
-            said += f" ({self.origin}): untrained, a stand-in for real weights"
-        for passed in self.passed_over:
-            said += f"; {passed.entry} passed over: {passed.detail or passed.why}"
-        return said
 
 
 def fetch(
@@ -82,7 +26,7 @@ def fetch(
     seed: int,
     folders: Sequence[Path],
     cache: Path | None = None,
-) -> tuple[State, Source]:
+) -> tuple[State, BackboneSource]:
     """The backbone's tensors (no classifier head) from the first of `choices` that can be had.
 
     Args:
@@ -100,12 +44,12 @@ def fetch(
         weights = published[entry]
         if entry == RANDOM:
             state = network.random_backbone(arch, seed)
-            return state, Source(arch, entry, _digest(state), f"seed {seed}", tuple(passed))
+            return state, _source(arch, entry, _digest(state), f"seed {seed}", tuple(passed))
         if weights is None:
             path = _find(entry, folders)
             if path is None:
                 where = " or ".join(str(folder / entry) for folder in folders)
-                passed.append(PassedOver(entry, "not there", f"{where} is not there"))
+                passed.append(_passed(entry, "not there", f"{where} is not there"))
                 continue
             state = weight_files.open_state(path)
             origin = entry
@@ -113,46 +57,17 @@ def fetch(
             try:
                 content = weight_downloads.get(weights, patience, cache)
             except weight_downloads.UnavailableError as reason:
-                passed.append(PassedOver(entry, reason.kind, str(reason)))
+                passed.append(_passed(entry, reason.kind, str(reason)))
                 continue
             state = content
             origin = weights.url
         state = weight_files.fit_to(expected, state, arch, network.head_names(arch), entry)
-        return state, Source(arch, entry, _digest(state), origin, tuple(passed))
+        return state, _source(arch, entry, _digest(state), origin, tuple(passed))
     reasons = "; ".join(f"{p.entry}: {p.detail}" for p in passed)
     raise UserError(
         f"backbone.weights: nothing on the list can be had: {reasons}; mend that, or add "
-        f"{RANDOM} to the list for an untrained stand-in"
+        f"{RANDOM} to the list for an untrained backbone"
     )
-
-
-def save(folder: Path, state: State, source: Source) -> None:
-    """Write the backbone and where it came from into `folder`."""
-    from safetensors.torch import save_file
-
-    save_file(state, folder / WEIGHTS)
-    paths.write_json(folder / SOURCE, source.to_json())
-
-
-def load(folder: Path) -> tuple[State, Source]:
-    """The backbone stored in `folder`.
-
-    Raises:
-        UserError: nothing is there, or the file is not the one that was stored.
-    """
-    source = load_source(folder)
-    path = folder / WEIGHTS
-    if not path.is_file() or paths.sha256(path) != source.sha256:
-        raise UserError(
-            f"{path}: absent or not the file that {SOURCE} describes; run `dvc checkout`, or "
-            "`dvc repro -f -s backbone`"
-        )
-    return weight_files.open_state(path), source
-
-
-def load_source(folder: Path) -> Source:
-    """Where the backbone stored in `folder` came from."""
-    return Source.from_json(paths.read_json(folder / SOURCE))
 
 
 def _published(entry: str, arch: str) -> WeightsEnum | None:
@@ -180,8 +95,18 @@ def _find(entry: str, folders: Sequence[Path]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
+def _passed(entry: str, why: str, detail: str) -> PassedOver:
+    return PassedOver(entry=entry, why=why, detail=detail)
+
+
+def _source(
+    arch: str, entry: str, sha256: str, origin: str, passed: tuple[PassedOver, ...]
+) -> BackboneSource:
+    return BackboneSource(arch=arch, entry=entry, sha256=sha256, origin=origin, passed_over=passed)
+
+
 def _digest(state: State) -> str:
-    """The SHA-256 that the file of `save` will have."""
+    """The SHA-256 that the file of `save_backbone` will have."""
     import hashlib
 
     from safetensors.torch import save

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 
 from whoswho import paths, tables
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.model import AGAIN, DESCRIPTION, FORMAT, HISTORY, WEIGHTS, describe
 from whoswho.backbone import forward, network
 from whoswho.backbone.network import HeadShape, Network
-from whoswho.backbone.weights import Source
 from whoswho.errors import UserError
 from whoswho.pictures import prepare
 from whoswho.training import calibration
@@ -62,7 +62,7 @@ def save(
     threshold: float,
     params: Mapping[str, Any],
     inputs: Mapping[str, str],
-    source: Source,
+    source: BackboneSource,
 ) -> None:
     """Write a model into `folder` (an empty one, such as paths.fresh_folder gives).
 
@@ -88,7 +88,7 @@ def save(
             "threshold": threshold,
             "params": dict(params),
             "inputs": dict(inputs),
-            "backbone": source.to_json(),
+            "backbone": source.model_dump(mode="json"),
         },
     )
     tables.write(folder / HISTORY, HISTORY_COLUMNS, fitted.history)

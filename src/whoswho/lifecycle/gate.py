@@ -64,7 +64,7 @@ def decide(candidate: Facts, champion: Facts | None, policy: Promote) -> Decisio
 def _alone(candidate: Facts, policy: Promote) -> list[str]:
     reasons = []
     if candidate.random_backbone:
-        reasons.append("its backbone is random: a stand-in that never saw a picture")
+        reasons.append("its backbone is untrained (random weights): it never saw a picture")
     if not candidate.test:
         return [*reasons, "it has no test pictures: nothing judges it"]
     taught = set(candidate.test) & candidate.train

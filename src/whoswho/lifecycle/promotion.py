@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import params, paths
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.errors import UserError
 from whoswho.lifecycle import gate, registry, store, tracking
 from whoswho.lifecycle.gate import Facts
@@ -147,7 +148,7 @@ def facts(outputs: Outputs, name: str) -> Facts:
         name=name,
         format=int(outputs.model.get("format", 0)),
         labels=tuple(outputs.labels),
-        random_backbone=bool(outputs.model.get("backbone", {}).get("random", False)),
+        random_backbone=BackboneSource.model_validate(outputs.model["backbone"]).untrained,
         train=frozenset(row.sha256 for row in outputs.split if row.split == "train"),
         test={
             sha256[row["file"]]: row["actual"] == row["predicted"]

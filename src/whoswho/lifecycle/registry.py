@@ -33,6 +33,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Map
 
 from whoswho import paths
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.model import model_digest
 from whoswho.errors import UserError
 from whoswho.lifecycle import store, tracking
@@ -307,14 +308,14 @@ def _version_tags(
     opened: Store, run_id: str, outputs: Outputs, digest: str
 ) -> dict[str, str]:  # fmt: skip
     run = opened.run(run_id)
-    backbone = outputs.model.get("backbone", {})
+    backbone = BackboneSource.model_validate(outputs.model["backbone"])
     return {
         DIGEST: digest,
         SPLIT: outputs.split_digest,
         "format": str(outputs.model["format"]),
         "commit": run.data.tags.get("commit", "none"),
-        "backbone": str(backbone.get("entry", "unknown")),
-        "random_backbone": str(bool(backbone.get("random", False))).lower(),
+        "backbone": backbone.entry,
+        "random_backbone": str(backbone.untrained).lower(),
         **{key: repr(float(value)) for key, value in outputs.metrics.items()},
     }
 

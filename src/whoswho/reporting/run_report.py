@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from whoswho import paths, tables
 from whoswho.artifacts import decisions
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.split import Overlap, load_dataset
 from whoswho.errors import UserError
 from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
@@ -69,7 +70,7 @@ class RunReport:
     ready_split: bool  # the set came split in folders
     overlaps: Sequence[Overlap]
     model: Mapping[str, Any]  # model.json
-    backbone: Mapping[str, Any]  # where its weights come from
+    backbone: BackboneSource  # where its weights come from
     attention: Mapping[str, Sequence[Sequence[float]]]  # file -> heat map, 0 to 1
 
     @property
@@ -125,7 +126,7 @@ class RunReport:
     @property
     def untrained(self) -> bool:
         """Whether the backbone has random weights, good for trying the pipeline only."""
-        return bool(self.backbone.get("random"))
+        return self.backbone.untrained
 
     def metric(self, name: str) -> float | None:
         """A measure of the judged split, None where it was not measured."""
@@ -159,7 +160,7 @@ def gather(workspace: Path) -> RunReport:
         ready_split=dataset.ready_split,
         overlaps=dataset.overlaps,
         model=model,
-        backbone=model["backbone"],
+        backbone=BackboneSource.model_validate(model["backbone"]),
         attention=paths.read_json(workspace / paths.EVALUATION / "attention.json"),
     )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from whoswho import paths, tables
+from whoswho.artifacts.backbone import BackboneSource, load_source
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
 
@@ -47,7 +48,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
             not active yet.
     """
     first = f"{activate} && " if activate else ""
-    source = paths.read_json(workspace / paths.BACKBONE / "source.json")
+    source = load_source(workspace / paths.BACKBONE)
     said = [
         ("data", _data(tables.read(workspace / paths.CLEAN / "decisions.csv"))),
         ("split", _split(read_split(workspace / paths.DATASET))),
@@ -83,11 +84,11 @@ def _split(rows: Sequence[SplitRow]) -> str:
     return ", ".join(f"{counts[split]} {split}" for split in paths.SPLITS if counts[split])
 
 
-def _backbone(source: Mapping[str, Any], first: str) -> str:
-    named = f"{source['arch']}, {source['entry']}"
-    if source.get("random"):
-        named = f"{source['arch']}, random weights: a stand-in that has seen no picture"
-    passed = [str(entry["entry"]) for entry in source.get("passed_over", ())]
+def _backbone(source: BackboneSource, first: str) -> str:
+    named = f"{source.arch}, {source.entry}"
+    if source.untrained:
+        named = f"{source.arch}, untrained (random weights): it has seen no picture"
+    passed = [passed.entry for passed in source.passed_over]
     if passed:
         named += f" ({', '.join(passed)} could not be had; try again: {first}{RETRY})"
     return named
@@ -104,10 +105,10 @@ def _accuracy(metrics: Mapping[str, float]) -> str:
     )
 
 
-def _suspects(workspace: Path, source: Mapping[str, Any], first: str) -> str:
+def _suspects(workspace: Path, source: BackboneSource, first: str) -> str:
     """How many labels to look at; what an untrained backbone suspects is worth no look."""
     listed = read_suspects(workspace / paths.SUSPECTS)
-    if listed is None or not listed.suspects or source.get("random"):
+    if listed is None or not listed.suspects or source.untrained:
         return ""
     return f"; {_count(len(listed.suspects), 'suspect label')}: {first}whoswho review"
 

@@ -6,6 +6,7 @@ Command: python src/stage.py backbone
 """
 
 from whoswho import paths
+from whoswho.artifacts.backbone import save_backbone
 from whoswho.backbone import weights
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
@@ -21,7 +22,7 @@ def main() -> None:
         params.backbone.weights, params.backbone.arch, params.backbone.seed, folders
     )
     with paths.fresh_folder(workspace / paths.BACKBONE) as out:
-        weights.save(out, state, source)
+        save_backbone(out, state, source)
     print(f"backbone: {source.sentence()}")
 
 

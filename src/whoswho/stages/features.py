@@ -7,8 +7,10 @@ Command: python src/stage.py features
 """
 
 from whoswho import paths
+from whoswho.artifacts.backbone import load_backbone
+from whoswho.artifacts.features import write_empty_index
 from whoswho.artifacts.split import load_dataset
-from whoswho.backbone import device, extraction, network, process_group, weights
+from whoswho.backbone import device, extraction, network, process_group
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
@@ -19,28 +21,25 @@ def main() -> None:
     params = load_params()
     workspace = paths.workspace()
     if params.backbone.unfreeze != 0:
-        if not process_group.is_first():
-            return
-        with paths.fresh_folder(workspace / paths.FEATURES) as out:
-            extraction.leave_empty(params.augment, out)
-        print("features: none kept, the backbone is fine-tuned (backbone.unfreeze)")
+        if process_group.is_main_process():
+            with paths.fresh_folder(workspace / paths.FEATURES) as out:
+                write_empty_index(out, params.augment.model_dump())
+            print("features: none kept, the backbone is fine-tuned (backbone.unfreeze)")
         return
 
-    def extract(process_group: ProcessGroup) -> None:
-        pictures = load_dataset(workspace / paths.DATASET)
-        state, source = weights.load(workspace / paths.BACKBONE)
-        network.check_size(source.arch, pictures.picture.size)
+    def extract(group: ProcessGroup) -> None:
+        dataset = load_dataset(workspace / paths.DATASET)
+        state, source = load_backbone(workspace / paths.BACKBONE)
+        network.check_size(source.arch, dataset.picture.size)
         backbone, width = network.backbone_from(source.arch, state)
-        place = device.pick(params.train.device)
-        with device.using(place), process_group.fresh_folder(workspace / paths.FEATURES) as out:
+        processor = device.pick(params.train.device)
+        with device.using(processor), group.fresh_folder(workspace / paths.FEATURES) as out:
             index = extraction.extract(
-                pictures, backbone, width, source.sha256, params.augment, out, place, process_group
+                dataset, backbone, width, source.sha256, params.augment, out, processor, group
             )
-        splits = ", ".join(
-            f"{split} {facts['pictures']} x {facts['views']}"
-            for split, facts in index["splits"].items()
-        )
-        print(f"features: {width} numbers a view in {index['precision']}; {splits}")
+        if index:
+            splits = ", ".join(f"{s} {i.pictures} x {i.views}" for s, i in index.splits.items())
+            print(f"features: {width} numbers a view in {index.precision}; {splits}")
 
     process_group.run(extract, params.train.device)
 

@@ -7,7 +7,7 @@ Command: python src/stage.py suspects
 """
 
 from whoswho import paths
-from whoswho.artifacts.features import has_features, load_features
+from whoswho.artifacts.features import load_features, read_index
 from whoswho.artifacts.split import load_dataset
 from whoswho.artifacts.suspects import NO_FEATURES, SuspectList, write_suspects
 from whoswho.errors import one_line_errors
@@ -20,7 +20,7 @@ def main() -> None:
     params = load_params()
     workspace = paths.workspace()
     listed = SuspectList(none_because=NO_FEATURES)
-    if has_features(workspace / paths.FEATURES):
+    if read_index(workspace / paths.FEATURES).frozen:
         dataset = load_dataset(workspace / paths.DATASET)
         features = load_features(workspace / paths.FEATURES, dataset)
         listed = find_suspects(dataset, features, params.suspects)

@@ -9,10 +9,11 @@ Command: python src/stage.py train
 from contextlib import nullcontext
 
 from whoswho import paths
+from whoswho.artifacts.backbone import load_backbone
 from whoswho.artifacts.features import load_features
 from whoswho.artifacts.model import model_digest
 from whoswho.artifacts.split import load_dataset
-from whoswho.backbone import process_group, weights
+from whoswho.backbone import process_group
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
 from whoswho.inference import model_folder
@@ -28,7 +29,7 @@ def main() -> None:
 
     def train(process_group: ProcessGroup) -> None:
         pictures = load_dataset(workspace / paths.DATASET)
-        backbone, source = weights.load(workspace / paths.BACKBONE)
+        backbone, source = load_backbone(workspace / paths.BACKBONE)
         stored = None
         if params.backbone.unfreeze == 0:
             stored = load_features(workspace / paths.FEATURES, pictures, source.sha256)
@@ -68,7 +69,9 @@ def main() -> None:
 
     if params.backbone.unfreeze != 0:
         process_group.run(train, params.train.device)
-    elif process_group.is_first():  # a head alone learns in seconds: there is nothing to share
+    elif (
+        process_group.is_main_process()
+    ):  # a head alone learns in seconds: there is nothing to share
         train(ProcessGroup())
 
 

@@ -16,7 +16,7 @@ from whoswho.artifacts.features import Features
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import network
 from whoswho.backbone.network import HeadShape, Network, State, Unfreeze
-from whoswho.backbone.process_group import ProcessGroup, join_norms
+from whoswho.backbone.process_group import ProcessGroup, sync_batch_norms
 from whoswho.errors import UserError
 from whoswho.training import optimizing
 
@@ -114,8 +114,8 @@ def whole(
         )
     net = Network(arch, body, answers)
     net.freeze(unfreeze)
-    if process_group.size > 1:
-        join_norms(net)
+    if process_group.world_size > 1:
+        sync_batch_norms(net)
     net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     known = loader.Loader(loader.Pictures(dataset.examples["train"], augment), place)
     watched = loader.Loader(loader.Pictures(dataset.examples["validation"]), place)
@@ -139,7 +139,7 @@ def whole(
         inputs,
         validation,
         # A batch norm that learns cannot take statistics from one picture.
-        least=max(2, process_group.size),
+        least=max(2, process_group.world_size),
         most=train.batch,
     )
 
@@ -180,7 +180,7 @@ def mean_and_std(
             values = np.asarray(block[start : start + 4096], np.float64)
             here = (np.array([len(values)]), values.sum(axis=0), (values**2).sum(axis=0))
             found = [before + more for before, more in zip(found, here, strict=True)]
-    parts = (process_group or ProcessGroup()).gathered(found)
+    parts = (process_group or ProcessGroup()).all_gather(found)
     rows, total, squares = (sum(column, np.zeros(1)) for column in zip(*parts, strict=True))
     mean = total / rows
     deviation = np.sqrt(np.maximum(squares / rows - mean**2, 0))

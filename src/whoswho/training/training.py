@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from whoswho import params, paths
-from whoswho.artifacts.features import FEATURE_INDEX, Features
+from whoswho.artifacts.backbone import source_digest
+from whoswho.artifacts.features import Features, index_digest
 from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone import device as devices
 from whoswho.backbone import seeds
@@ -61,8 +62,8 @@ def inputs(dataset: Path, backbone: Path, features: Path) -> dict[str, str]:
     """The digests of what a training reads, by name: part of its model and of its key."""
     return {
         "dataset": dataset_digest(dataset),
-        "backbone": paths.sha256(backbone / "source.json"),
-        "features": paths.sha256(features / FEATURE_INDEX),
+        "backbone": source_digest(backbone),
+        "features": index_digest(features),
     }
 
 
@@ -110,15 +111,15 @@ def fit(
             f"train.repeats: {train.repeats} repeats need a frozen backbone, whose stored features "
             "make a training cost seconds; set backbone.unfreeze to 0, or repeats to 1"
         )
-    if features is None and train.batch < process_group.size:
+    if features is None and train.batch < process_group.world_size:
         raise UserError(
-            f"train.batch: {train.batch} pictures cannot be shared by {process_group.size} processes; "
-            f"set at least {process_group.size}"
+            f"train.batch: {train.batch} pictures cannot be shared by "
+            f"{process_group.world_size} processes; set at least {process_group.world_size}"
         )
-    if features is None and (known := len(dataset.examples["train"])) < process_group.size:
+    if features is None and (known := len(dataset.examples["train"])) < process_group.world_size:
         raise UserError(
-            f"{dataset.folder}: {known} training pictures cannot be shared by {process_group.size} "
-            f"processes; set WHOSWHO_PROCESSES to at most {known}"
+            f"{dataset.folder}: {known} training pictures cannot be shared by "
+            f"{process_group.world_size} processes; set WHOSWHO_PROCESSES to at most {known}"
         )
 
     def begin(train: params.Train) -> Task:
@@ -197,7 +198,7 @@ class _Loop:
         self.cost = optimizing.Loss(train, task.targets, labels)
         self.optimizer = Optimizer(train.optimizer, task.groups, train.weight_decay)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.module = process_group.share_gradients(task.module)
+        self.module = process_group.data_parallel(task.module)
         # Small 16-bit gradients would vanish; others are untouched.
         self.scaler = torch.amp.GradScaler(place.type, enabled=task.dtype == torch.float16)
         self.best: State = {}
@@ -243,12 +244,12 @@ class _Loop:
         """The logits of the validation pictures, (pictures, labels)."""
         self.task.module.eval()
         watched = np.arange(len(self.task.watched))
-        chosen = self.process_group.part(list(batched(watched, self.task.most)))
+        chosen = self.process_group.shard(list(batched(watched, self.task.most)))
         found = []
         with torch.inference_mode(), optimizing.autocast(self.place, self.task.dtype):
             for x in self.task.validation(chosen):
                 found.append(self.task.module(self._placed(x)).float().cpu().numpy())
-        parts = self.process_group.gathered(list(zip(chosen, found, strict=True)))
+        parts = self.process_group.all_gather(list(zip(chosen, found, strict=True)))
         rows = [pair for part in parts for pair in part]
         rows.sort(key=lambda pair: int(pair[0][0]))
         return np.concatenate([logits for _, logits in rows])
@@ -262,7 +263,7 @@ class _Loop:
             batches[start : start + self.train.accumulate]
             for start in range(0, len(batches), self.train.accumulate)
         ]
-        mine = [self.process_group.part(batch) for batch in batches]
+        mine = [self.process_group.shard(batch) for batch in batches]
         incoming = zip(mine, self.task.inputs(mine, epoch), strict=True)
         total = right = weight = 0.0
         number = 0
@@ -281,9 +282,7 @@ class _Loop:
             self._move()
             weight += own
         assert next(incoming, None) is None
-        return self.process_group.total(total) / weight, self.process_group.total(right) / len(
-            order
-        )
+        return self.process_group.sum(total) / weight, self.process_group.sum(right) / len(order)
 
     def _batch(self, x: Tensor, targets: NDArray[np.int64], weight: float) -> tuple[float, float]:
         """Gradients of one batch's share of a step's loss; the share, and how many were right."""
@@ -293,7 +292,7 @@ class _Loop:
                 logits = _forward(self.module, self._placed(x))
             loss = self.cost.of(logits.float(), y) / weight
             # Gradients are averaged over the processes, and are to be summed.
-            self.scaler.scale(loss * self.process_group.size).backward()  # type: ignore[no-untyped-call]
+            self.scaler.scale(loss * self.process_group.world_size).backward()  # type: ignore[no-untyped-call]
         except RuntimeError as error:
             if not devices.is_full(error):
                 raise
