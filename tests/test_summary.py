@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from support.reported import workspace
+from support.repository import REPOSITORY
 
-from whoswho import paths
+from whoswho import paths, sample
 from whoswho.artifacts.suspects import Suspect, SuspectList, write_suspects
 from whoswho.reporting import summary
 
@@ -31,7 +33,7 @@ def suspect_files(folder: Path, count: int) -> None:
     write_suspects(folder / paths.SUSPECTS, SuspectList(suspects))
 
 
-def said(lines: list[str]) -> dict[str, str]:
+def by_name(lines: list[str]) -> dict[str, str]:
     return {line[:10].strip(): line[11:] for line in lines}
 
 
@@ -40,7 +42,7 @@ def test_ten_aligned_lines(tmp_path: Path) -> None:
     assert len(lines) == 10
     assert all(line[10] == " " and line[11] != " " for line in lines)
     assert all("\n" not in line for line in lines)
-    facts = said(lines)
+    facts = by_name(lines)
     assert facts["data"] == (
         "19 labels, 112 pictures kept, 19 dropped (10 no_face, 9 blank, 9 too_small)"
     )
@@ -50,23 +52,22 @@ def test_ten_aligned_lines(tmp_path: Path) -> None:
     assert facts["version"] == "whoswho version 3 (challenger)"
     assert facts["promote"] == 'whoswho promote --force --why "a first try"'
     assert facts["report"].startswith("reports/report.html")
-    assert "dvc add data && dvc repro" in facts["yours"]
 
 
 def test_a_fallback_is_said_and_how_to_try_again(tmp_path: Path) -> None:
-    taken = said(summary.lines(workspace(tmp_path), Standing()))["backbone"]
-    assert "random weights" in taken
+    taken = by_name(summary.lines(workspace(tmp_path), Standing()))["backbone"]
+    assert taken.startswith("resnet18, untrained (random weights) (")
     assert "IMAGENET1K_V2 could not be had" in taken
     assert "dvc repro -f -s backbone && dvc repro" in taken
 
 
 def test_trained_weights_need_no_second_try(tmp_path: Path) -> None:
-    taken = said(summary.lines(workspace(tmp_path, fallback=False), Standing()))["backbone"]
+    taken = by_name(summary.lines(workspace(tmp_path, fallback=False), Standing()))["backbone"]
     assert taken == "resnet18, IMAGENET1K_V2"
 
 
 def test_without_a_test_split(tmp_path: Path) -> None:
-    line = said(summary.lines(workspace(tmp_path, test=False), Standing()))["accuracy"]
+    line = by_name(summary.lines(workspace(tmp_path, test=False), Standing()))["accuracy"]
     assert line.startswith("validation 0.123")
     assert "no test split" in line
 
@@ -86,7 +87,7 @@ def test_without_a_test_split(tmp_path: Path) -> None:
 def test_where_the_model_stands(
     tmp_path: Path, standing: Standing, version: str, promote: str | None
 ) -> None:
-    facts = said(summary.lines(workspace(tmp_path), standing))
+    facts = by_name(summary.lines(workspace(tmp_path), standing))
     assert facts["version"].startswith(version)
     assert facts["promote"].startswith(promote or "whoswho promote")
     assert (standing.run is None) == ("not tracked" in facts["run"])
@@ -106,14 +107,70 @@ def test_suspect_labels_are_counted(
 ) -> None:
     folder = workspace(tmp_path, fallback=fallback)
     suspect_files(folder, suspects)
-    assert said(summary.lines(folder, Standing()))["look"] == look
+    assert by_name(summary.lines(folder, Standing()))["look"] == look
+
+
+SAMPLE = sample.LABELS
+AGAIN = "dvc add data && whoswho check && dvc repro && whoswho summary"
+
+
+@pytest.mark.parametrize(
+    ("labels", "pictures", "fallback", "yours"),
+    [
+        (SAMPLE, 6, True, "dvc remote add -d storage /path/to/storage && rm -r data data.dvc; "),
+        (SAMPLE[:3], 30, False, "dvc remote add -d storage /path/to/storage && rm -r data "),
+        ((*SAMPLE[:1], "나"), 30, False, f"take the sample's people out of data/ ({SAMPLE[0]}), "),
+        (("가", "나"), 19, True, "too few pictures: 19 of 가, better 20 each; put more into "),
+        (
+            ("가", "나"),
+            20,
+            True,
+            "the backbone is untrained; once there is a network: dvc repro -f",
+        ),
+        (
+            ("가", "나"),
+            20,
+            False,
+            'keep them: git add -A && git commit -m "Our people" && dvc push',
+        ),
+    ],
+)
+def test_what_comes_next_fits_the_state(
+    tmp_path: Path, labels: tuple[str, ...], pictures: int, fallback: bool, yours: str
+) -> None:
+    folder = workspace(tmp_path, labels, fallback=fallback, pictures=pictures, missing=None)
+    lines = summary.lines(folder, Standing())
+    assert len(lines) == 10
+    line = by_name(lines)["yours"]
+    assert line.startswith(yours)
+    assert line.endswith(AGAIN) == ("data/" in line)
+
+
+def test_the_steps_are_those_of_the_readme(tmp_path: Path) -> None:
+    section = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("## Your own people")[1]
+    shown = [
+        line for block in section.split("```sh")[1:] for line in block.split("```")[0].split("\n")
+    ]
+    readme = [command for line in shown for command in line.split(" && ") if command]
+    steps = []
+    for labels in (SAMPLE, ("가", "나")):
+        folder = workspace(tmp_path / labels[0], labels, fallback=False, pictures=20, missing=None)
+        line = by_name(summary.lines(folder, Standing()))["yours"]
+        steps += [part for part in re.split(r" && |; |: |, then: ", line) if part in readme]
+    assert steps == [
+        "dvc remote add -d storage /path/to/storage", "rm -r data data.dvc", "dvc add data",
+        "whoswho check", "dvc repro", "whoswho summary", "git add -A",
+        'git commit -m "Our people"', "dvc push",
+    ]  # fmt: skip
+    assert steps == [command for command in readme if command in steps][: len(steps)]
 
 
 def test_an_environment_to_activate_is_said(tmp_path: Path) -> None:
     activate = ". .venv/bin/activate"
     folder = workspace(tmp_path, fallback=False)
     suspect_files(folder, 1)
-    facts = said(summary.lines(folder, Standing(), activate=activate))
+    facts = by_name(summary.lines(folder, Standing(), activate=activate))
     assert facts["look"].startswith(". .venv/bin/activate && whoswho ui; 1 suspect label: . .venv")
     assert facts["promote"].startswith(". .venv/bin/activate && whoswho promote")
+    assert facts["yours"].startswith("too few pictures: 4 of C++")
     assert ". .venv/bin/activate && dvc add data" in facts["yours"]

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from whoswho.reporting import fonts, wording
+from whoswho.reporting import fonts, sentences
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")  # what Markdown reads inside a line
 
@@ -37,14 +37,14 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals["wording"] = wording
+    templates.globals["sentences"] = sentences
     templates.filters.update(
         name=_name,
         drawable=fonts.drawable,  # a name in an attribute
         data_url=_data_url,
         text=_markdown_text,
         code=_markdown_code,
-        number=wording.number,
+        number=sentences.number,
     )
     return templates
 

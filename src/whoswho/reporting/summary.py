@@ -5,39 +5,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
-from whoswho import paths, tables
+from whoswho import paths, sample
+from whoswho.artifacts import decisions
 from whoswho.artifacts.backbone import BackboneSource, load_source
+from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
+from whoswho.reporting import fonts
+from whoswho.reporting.cleaning_counts import count_decisions
+from whoswho.reporting.sentences import FETCH_WEIGHTS
+from whoswho.wording import plural
 
-RETRY = "dvc repro -f -s backbone && dvc repro"
+if TYPE_CHECKING:
+    from whoswho.lifecycle.promotion import Standing
+
+FEW_PICTURES = 20  # of a label: some 14 of them train, 3 judge
 _NAME_WIDTH = 10
-
-
-class Standing(Protocol):
-    """Where the model stands in the tracking store and the registry."""
-
-    @property
-    def run(self) -> str | None:
-        """The run's name, None where training was not tracked."""
-
-    @property
-    def version(self) -> int | None:
-        """Its registered version, None where it has none."""
-
-    @property
-    def aliases(self) -> Sequence[str]:
-        """The version's aliases."""
-
-    @property
-    def champion(self) -> int | None:
-        """The version that is champion, whichever it is."""
-
-    @property
-    def promote(self) -> str | None:
-        """The command that promotes this version as it stands; None where there is nothing to."""
 
 
 def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -> list[str]:
@@ -48,9 +33,10 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
             not active yet.
     """
     first = f"{activate} && " if activate else ""
+    table = decisions.read(workspace / paths.CLEAN / "decisions.csv")
     source = load_source(workspace / paths.BACKBONE)
-    said = [
-        ("data", _data(tables.read(workspace / paths.CLEAN / "decisions.csv"))),
+    facts = [
+        ("data", _data(table)),
         ("split", _split(read_split(workspace / paths.DATASET))),
         ("backbone", _backbone(source, first)),
         ("accuracy", _accuracy(paths.read_json(workspace / paths.EVALUATION / "metrics.json"))),
@@ -59,23 +45,21 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
         ("report", (paths.REPORTS / "report.html").as_posix() + " (open it in a browser)"),
         ("look", f"{first}whoswho ui" + _suspects(workspace, source, first)),
         ("promote", _promote(standing, first)),
-        ("yours", f"put pictures into data/<name>/, then: {first}dvc add data && dvc repro"),
+        ("yours", _yours(Counter(row.label for row in table if row.kept), source, first)),
     ]
-    return [f"{name:<{_NAME_WIDTH}} {text}" for name, text in said]
+    return [f"{name:<{_NAME_WIDTH}} {text}" for name, text in facts]
 
 
-def _data(decisions: Sequence[tables.Row]) -> str:
-    kept = [row for row in decisions if row["decision"] == "kept"]
-    dropped = [row for row in decisions if row["decision"] == "dropped"]
-    reasons = Counter(reason for row in dropped for reason in row["reasons"].split(";") if reason)
-    first = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
-    why = ", ".join(f"{count} {reason}" for reason, count in first)
-    if len(reasons) > len(first):
+def _data(table: Sequence[Decision]) -> str:
+    cleaning = count_decisions(table)
+    labels = sum(counts["kept"] > 0 for counts in cleaning.counts.values())
+    totals, reasons = cleaning.totals, cleaning.reasons
+    why = ", ".join(f"{totals[reason]} {reason}" for reason in reasons[:3])
+    if len(reasons) > 3:
         why += " …"
     return (
-        f"{_count(len({row['label'] for row in kept}), 'label')}, "
-        f"{_count(len(kept), 'picture')} kept, {len(dropped)} dropped"
-        + (f" ({why})" if why else "")
+        f"{plural(labels, 'label')}, {plural(totals['kept'], 'picture')} kept, "
+        f"{totals['dropped']} dropped" + (f" ({why})" if why else "")
     )
 
 
@@ -85,13 +69,12 @@ def _split(rows: Sequence[SplitRow]) -> str:
 
 
 def _backbone(source: BackboneSource, first: str) -> str:
-    named = f"{source.arch}, {source.entry}"
-    if source.untrained:
-        named = f"{source.arch}, untrained (random weights): it has seen no picture"
-    passed = [passed.entry for passed in source.passed_over]
+    weights = "untrained (random weights)" if source.untrained else source.entry
+    text = f"{source.arch}, {weights}"
+    passed = ", ".join(passed.entry for passed in source.passed_over)
     if passed:
-        named += f" ({', '.join(passed)} could not be had; try again: {first}{RETRY})"
-    return named
+        text += f" ({passed} could not be had; try again: {first}{FETCH_WEIGHTS})"
+    return text
 
 
 def _accuracy(metrics: Mapping[str, float]) -> str:
@@ -110,18 +93,18 @@ def _suspects(workspace: Path, source: BackboneSource, first: str) -> str:
     listed = read_suspects(workspace / paths.SUSPECTS)
     if listed is None or not listed.suspects or source.untrained:
         return ""
-    return f"; {_count(len(listed.suspects), 'suspect label')}: {first}whoswho review"
+    return f"; {plural(len(listed.suspects), 'suspect label')}: {first}whoswho review"
 
 
 def _version(standing: Standing) -> str:
     if standing.version is None:
         return "not registered (register.when in params.yaml)"
-    named = f"whoswho version {standing.version}"
+    text = f"whoswho version {standing.version}"
     if standing.aliases:
-        named += f" ({', '.join(standing.aliases)})"
+        text += f" ({', '.join(standing.aliases)})"
     if standing.champion not in (None, standing.version):
-        named += f"; champion is version {standing.champion}"
-    return named
+        text += f"; champion is version {standing.champion}"
+    return text
 
 
 def _promote(standing: Standing, first: str) -> str:
@@ -132,5 +115,29 @@ def _promote(standing: Standing, first: str) -> str:
     return f"done: it is the champion; name pictures with: {first}whoswho predict FILE"
 
 
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+def _yours(kept: Counter[str], source: BackboneSource, first: str) -> str:
+    """README's next steps for own pictures, from where this set and this backbone are.
+
+    Args:
+        kept: pictures by label.
+    """
+    again = "dvc add data && whoswho check && dvc repro && whoswho summary"
+    invented = [label for label in kept if label in sample.LABELS]
+    if invented == list(kept):
+        return (
+            f"{first}dvc remote add -d storage /path/to/storage && rm -r data data.dvc; "
+            f"fill data/<name>/ (whoswho crawl, or by hand), then: {again}"
+        )
+    if invented:
+        return (
+            f"take the sample's people out of data/ ({', '.join(invented)}), then: {first}{again}"
+        )
+    label, fewest = min(kept.items(), key=lambda item: (item[1], item[0]))
+    if fewest < FEW_PICTURES:
+        return (
+            f"too few pictures: {fewest} of {fonts.drawable(label)}, better {FEW_PICTURES} each; "
+            f"put more into data/<name>/, then: {first}{again}"
+        )
+    if source.untrained:
+        return f"the backbone is untrained; once there is a network: {first}{FETCH_WEIGHTS}"
+    return f'keep them: {first}git add -A && git commit -m "Our people" && dvc push'

@@ -13,7 +13,7 @@ from __future__ import annotations
 from whoswho import paths
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
-from whoswho.reporting import card, contact_sheet, page, run_report, wording
+from whoswho.reporting import card, contact_sheet, page, run_report, sentences
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     page.write(report, reports)
     contact_sheet.write(workspace)
     print(
-        f"report: {report.judged_split} accuracy {wording.interval(report)}; "
+        f"report: {report.judged_split} accuracy {sentences.interval(report)}; "
         f"open {(paths.REPORTS / 'report.html').as_posix()}"
     )
 

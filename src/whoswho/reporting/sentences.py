@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from whoswho.wording import plural
+
 if TYPE_CHECKING:
     from whoswho.reporting.run_report import RunReport
 
@@ -95,4 +97,4 @@ def crop(report: RunReport) -> str:
 def overlaps(report: RunReport) -> str:
     """How many look-alikes lie over the borders of the splits."""
     pairs = len(report.overlaps)
-    return "1 pair of look-alikes lies" if pairs == 1 else f"{pairs} pairs of look-alikes lie"
+    return f"{plural(pairs, 'pair')} of look-alikes {'lies' if pairs == 1 else 'lie'}"
