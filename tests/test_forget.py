@@ -33,7 +33,8 @@ from whoswho.crawl import collection, finished
 from whoswho.crawl.site import Search
 from whoswho.dataset import forgotten, manifest
 from whoswho.errors import UserError
-from whoswho.lifecycle import completion, holders, tracking
+from whoswho.lifecycle import completion, holders
+from whoswho.lifecycle.store import open_store
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.settings import PictureSettings
 from whoswho.takedown import forget, traces, versioned
@@ -620,27 +621,27 @@ def test_objects_are_named_in_the_cache_and_in_every_remote(
 
 def test_runs_and_versions_are_named(root: Path) -> None:
     outputs = small.write(root)
-    store = tracking.open_store(root)
+    store = open_store(root)
     run = completion.completed_run(
         store, outputs, small.digest(outputs), root / "reports", {}, {}
     ).info.run_id  # fmt: skip
     row = next(row for row in outputs.split if row.split == "train")
-    (held,) = holders.holding(root, {row.sha256}, set())
+    (held,) = holders.holding(store, {row.sha256}, set())
     assert str(held) == f"run {run}: in its train pictures"
 
     store.client.create_registered_model("whoswho")
     store.client.create_model_version("whoswho", "file:///nowhere", run)
     store.client.set_registered_model_alias("whoswho", "champion", "1")
-    assert holders.holding(root, {sha256("another")}, set()) == []
-    (by_label,) = holders.holding(root, set(), {row.label})
+    assert holders.holding(store, {sha256("another")}, set()) == []
+    (by_label,) = holders.holding(store, set(), {row.label})
     assert str(by_label) == (
         f"version 1 (champion) of run {run}: in its test, train, validation pictures"
     )
     shutil.rmtree(root / "mlartifacts" / run / "artifacts" / "dataset")
-    (lost,) = holders.holding(root, {sha256("another")}, set())
+    (lost,) = holders.holding(store, {sha256("another")}, set())
     assert "nobody can tell" in str(lost)
     store.client.delete_run(run)
-    (deleted,) = holders.holding(root, {sha256("another")}, set())
+    (deleted,) = holders.holding(store, {sha256("another")}, set())
     assert not any(line.startswith("mlflow runs delete") for line in deleted.deletion)
 
 

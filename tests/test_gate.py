@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from whoswho.artifacts.model import FORMAT
 from whoswho.lifecycle.gate import Facts, decide
 from whoswho.params import Promote
 
@@ -16,7 +17,7 @@ TEST = {f"t{n}": True for n in range(100)}
 def facts(name: str = "version 2", right: int = 90, **changed: object) -> Facts:
     test = {picture: number < right for number, picture in enumerate(TEST)}
     made = Facts(
-        name=name, format=1, labels=("a", "b"), random_backbone=False,
+        name=name, format=FORMAT, labels=("a", "b"), random_backbone=False,
         train=frozenset({"p", "q"}), test=test, recall={"a": 0.9, "b": 0.8},
     )  # fmt: skip
     return replace(made, **changed)  # type: ignore[arg-type]
@@ -48,13 +49,13 @@ def test_pictures_that_only_one_of_them_was_tested_on_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"random_backbone": True}, "its backbone is random"),
+        ({"random_backbone": True}, "its backbone is untrained (random weights)"),
         ({"test": {}}, "it has no test pictures"),
         ({"recall": {"a": 0.9, "b": 0.29}}, "recall below 0.3 of b (0.29)"),
         ({"recall": {"a": 0.9, "b": None}}, "no test picture of b"),
         ({"labels": ("a", "c"), "recall": {"a": 1.0, "c": 1.0}}, "new c, gone b"),
         ({"train": frozenset({"t1", "t2"})}, "2 of its 100 test pictures also taught it"),
-        ({"format": 2}, "version 2 has model format 2"),
+        ({"format": 9}, "version 2 has model format 9"),
     ],
 )
 def test_each_reason_is_said(changed: dict[str, object], said: str) -> None:

@@ -15,9 +15,17 @@ from support.lifecycle_store import HANGUL, environment, everything, fixture_mad
 from support.repository import REPOSITORY
 
 from whoswho.errors import UserError
-from whoswho.lifecycle import completion, promotion, registry, tracking
+from whoswho.lifecycle import (
+    alias_log,
+    completion,
+    promotion,
+    registration,
+    registry,
+    version_files,
+)
 from whoswho.lifecycle.outputs import Outputs
-from whoswho.lifecycle.registry import Registered
+from whoswho.lifecycle.registration import Registered
+from whoswho.lifecycle.store import open_store
 from whoswho.params import Promote
 
 POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
@@ -46,12 +54,12 @@ def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object
 
 
 def register(root: Path, outputs: Outputs, when: str = "always") -> Registered:
-    store = tracking.open_store(root)
+    store = open_store(root)
     digest = small.digest(outputs)
     run = completion.completed_run(
         store, outputs, digest, root / "reports", small.PARAMS, {"commit": "c0ffee"}
     )
-    return registry.register(store, run.info.run_id, outputs, digest, when)
+    return registration.register(store, run.info.run_id, outputs, digest, when)
 
 
 def test_registering_is_idempotent(
@@ -62,13 +70,13 @@ def test_registering_is_idempotent(
     outputs = outputs_of(root, weights, wrong=[0])
     first = register(root, outputs)
     assert (first.number, first.new) == (1, True)
-    store = tracking.open_store(root)
+    store = open_store(root)
     (version,) = registry.versions(store)
     before = everything(store, version.run_id)
     again = register(root, outputs)
     assert (again.number, again.new) == (1, False)
     assert everything(store, version.run_id) == before
-    assert len(registry.log(store)) == 1
+    assert len(alias_log.moves(store)) == 1
     assert version.aliases == ("challenger",)
     assert version.metric("test/accuracy") == pytest.approx(1 - 1 / 18)
     assert version.tags["model.sha256"] == small.digest(outputs)
@@ -80,11 +88,11 @@ def test_registering_is_idempotent(
 
 def test_registering_logs_no_metric_twice(root: Path, weights: Path) -> None:
     outputs = outputs_of(root, weights)
-    store = tracking.open_store(root)
+    store = open_store(root)
     digest = small.digest(outputs)
     run = completion.completed_run(store, outputs, digest, root / "reports", {}, {})
     before = everything(store, run.info.run_id)["points"]
-    registry.register(store, run.info.run_id, outputs, digest, "always")
+    registration.register(store, run.info.run_id, outputs, digest, "always")
     assert everything(store, run.info.run_id)["points"] == before
     assert store.run(run.info.run_id).info.status == "FINISHED"
 
@@ -94,8 +102,15 @@ def test_a_known_model_moves_the_challenger_back(root: Path, weights: Path) -> N
     assert register(root, outputs_of(root, weights, 0.4)).number == 2
     back = register(root, outputs_of(root, weights, 0.3))
     assert (back.number, back.new) == (1, False)
-    assert [(v.number, v.aliases) for v in registry.versions()] == [(2, ()), (1, ("challenger",))]
-    assert [(m.before, m.after) for m in registry.log()] == [(None, 1), (1, 2), (2, 1)]
+    assert [(v.number, v.aliases) for v in registry.versions(open_store())] == [
+        (2, ()),
+        (1, ("challenger",)),
+    ]
+    assert [(m.before, m.after) for m in alias_log.moves(open_store())] == [
+        (None, 1),
+        (1, 2),
+        (2, 1),
+    ]
 
 
 def test_only_what_improves_is_registered_where_that_is_asked(
@@ -106,15 +121,15 @@ def test_only_what_improves_is_registered_where_that_is_asked(
     assert first.number == 1
     worse = register(root, outputs_of(root, weights, 0.2, log_loss=0.6), "improves")
     assert worse.number is None
-    assert "no better than version 1" in worse.said
+    assert "no better than version 1" in worse.message
     better = register(root, outputs_of(root, weights, 0.3, log_loss=0.4), "improves")
     assert better.number == 2
     other_split = outputs_of(root, weights, 0.4, log_loss=0.9, pictures=4)
     assert register(root, other_split, "improves").number == 3
     never = register(root, outputs_of(root, weights, 0.5, log_loss=0.1), "never")
     assert never.number is None
-    assert len(registry.versions()) == 3
-    store = tracking.open_store(root)
+    assert len(registry.versions(open_store())) == 3
+    store = open_store(root)
     assert len(store.client.search_runs([store.experiment_id])) == 5, "each run is kept"
 
 
@@ -126,17 +141,19 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
     monkeypatch.setenv("LOGNAME", "mina")
     for threshold in (0.1, 0.2, 0.3):
         register(root, outputs_of(root, weights, threshold))
-    assert promotion.promote("1", POLICY)[0] == "version 1 is the champion"
-    lines = promotion.promote("challenger", POLICY, why="brighter  room")
+    assert promotion.promote(open_store(), "1", POLICY)[0] == "version 1 is the champion"
+    lines = promotion.promote(open_store(), "challenger", POLICY, why="brighter  room")
     assert lines[0] == "version 3 is the champion"
     assert "18 against 18 right of 18 common test pictures" in lines[1]
-    assert promotion.promote("models:/whoswho/3", POLICY) == ["version 3 is the champion already"]
-    named = {v.number: v.aliases for v in registry.versions()}
+    assert promotion.promote(open_store(), "models:/whoswho/3", POLICY) == [
+        "version 3 is the champion already"
+    ]
+    named = {v.number: v.aliases for v in registry.versions(open_store())}
     assert named == {3: ("challenger", "champion"), 2: (), 1: ("previous",)}
-    promotion.rollback(why="too strict")
-    named = {v.number: v.aliases for v in registry.versions()}
+    promotion.rollback(open_store(), why="too strict")
+    named = {v.number: v.aliases for v in registry.versions(open_store())}
     assert named == {3: ("challenger", "previous"), 2: (), 1: ("champion",)}
-    moves = [m for m in registry.log() if m.alias != "challenger"]
+    moves = [m for m in alias_log.moves(open_store()) if m.alias != "challenger"]
     assert [(m.alias, m.before, m.after, m.why, m.who) for m in moves] == [
         ("champion", None, 1, "", "mina"),
         ("previous", None, 1, "brighter room", "mina"),
@@ -144,7 +161,7 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
         ("champion", 3, 1, "too strict", "mina"),
         ("previous", 1, 3, "too strict", "mina"),
     ]
-    printed = promotion.table()
+    printed = promotion.table(open_store())
     assert re.match(r"version +aliases +test/accuracy", printed[0])
     assert "champion" in printed[3]
     assert printed[-1].endswith("mina: champion 3 -> 1: too strict")
@@ -152,34 +169,36 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
 
 def test_the_gate_stands_before_promotion(root: Path, weights: Path) -> None:
     register(root, outputs_of(root, weights, 0.1, entry="random"))
-    with pytest.raises(UserError, match="its backbone is random") as refused:
-        promotion.promote("challenger", POLICY)
+    with pytest.raises(UserError, match="its backbone is untrained") as refused:
+        promotion.promote(open_store(), "challenger", POLICY)
     assert "whoswho promote challenger --force --why" in str(refused.value)
-    assert registry.versions()[0].aliases == ("challenger",)
+    assert registry.versions(open_store())[0].aliases == ("challenger",)
     with pytest.raises(UserError, match="--force needs --why"):
-        promotion.promote("challenger", POLICY, force=True, why=" ")
-    lines = promotion.promote("challenger", POLICY, force=True, why="a first try")
-    assert lines[1].startswith("overruled: its backbone is random")
-    assert registry.log()[-1].forced
-    assert "(forced): a first try" in promotion.table()[-1]
+        promotion.promote(open_store(), "challenger", POLICY, force=True, why=" ")
+    lines = promotion.promote(open_store(), "challenger", POLICY, force=True, why="a first try")
+    assert lines[1].startswith("overruled: its backbone is untrained")
+    assert alias_log.moves(open_store())[-1].forced
+    assert "(forced): a first try" in promotion.table(open_store())[-1]
     register(root, outputs_of(root, weights, 0.2, wrong=[1, 2]))
     with pytest.raises(UserError, match=r"worse than version 1 beyond 0\.02: 16 against 18"):
-        promotion.promote("challenger", POLICY)
+        promotion.promote(open_store(), "challenger", POLICY)
 
 
 def test_what_is_not_there_is_named_with_the_ways_out(root: Path) -> None:
-    assert promotion.table() == ["no version is registered yet; `dvc repro` registers one"]
+    assert promotion.table(open_store()) == [
+        "no version is registered yet; `dvc repro` registers one"
+    ]
     with pytest.raises(UserError, match=r"whoswho promote.*--model artifacts/model"):
-        registry.model_folder("models:/whoswho@champion")
+        version_files.model_folder(open_store(), "models:/whoswho@champion")
     for reference, said in {
         "7": "version 7: not registered",
         "best": r"best: no such alias \(there are: none\)",
         "models:/else/1": "registers models:/whoswho only",
     }.items():
         with pytest.raises(UserError, match=said):
-            registry.resolve(reference)
+            registry.resolve(open_store(), reference)
     with pytest.raises(UserError, match="there is no champion before"):
-        promotion.rollback()
+        promotion.rollback(open_store())
 
 
 def test_the_standing_names_a_promote_command_that_works(
@@ -195,17 +214,17 @@ def test_the_standing_names_a_promote_command_that_works(
         small.write_json(root / "artifacts" / "registered.json", {
             "model.sha256": small.digest(outputs)
         })  # fmt: skip
-        standing = promotion.standing(root)
+        standing = promotion.standing(open_store(), root)
         assert (standing.version, standing.aliases) == (result.number, ("challenger",))
         assert standing.run
         assert standing.promote is not None
         assert ("--force" in standing.promote) is (entry == "random")
         words = shlex.split(standing.promote)[2:]
-        promotion.promote(
+        promotion.promote(open_store(),
             "challenger", POLICY, force="--force" in words,
             why=words[-1] if "--why" in words else "",
         )  # fmt: skip
-        after = promotion.standing(root)
+        after = promotion.standing(open_store(), root)
         assert after.promote is None
         assert after.champion == result.number
 
@@ -216,27 +235,27 @@ def test_a_version_is_loaded_after_its_folder_moved(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     register(root, outputs_of(root, weights))
-    promotion.promote("1", POLICY)
+    promotion.promote(open_store(), "1", POLICY)
     moved = root.parent / HANGUL
     root.rename(moved)
     (moved / "data").mkdir()
     monkeypatch.chdir(moved / "data")
-    folder = registry.model_folder("models:/whoswho@champion")
+    folder = version_files.model_folder(open_store(), "models:/whoswho@champion")
     assert folder.is_relative_to(moved)
     assert (folder / "model.json").is_file()
-    assert promotion.judge(1, POLICY).allowed
+    assert promotion.judge(open_store(), 1, POLICY).allowed
     shutil.rmtree(folder)
     with pytest.raises(UserError, match="its files are gone"):
-        registry.model_folder("models:/whoswho/1")
+        version_files.model_folder(open_store(), "models:/whoswho/1")
     again = register(moved, Outputs(moved / "artifacts"))
     assert (again.number, again.new) == (2, True)
-    assert registry.model_folder("models:/whoswho@challenger").is_dir()
+    assert version_files.model_folder(open_store(), "models:/whoswho@challenger").is_dir()
 
 
 def test_a_version_carries_all_it_needs(root: Path, weights: Path) -> None:
     """Loaded by MLflow alone, in a process that does not know this repository's sources."""
     register(root, outputs_of(root, weights))
-    store = tracking.open_store(root)
+    store = open_store(root)
     code = (
         "import json, mlflow, pandas as pd, sys\n"
         f"mlflow.set_tracking_uri({store.uri!r})\n"
@@ -258,5 +277,5 @@ def test_a_version_carries_all_it_needs(root: Path, weights: Path) -> None:
     file, names = json.loads(done.stdout.splitlines()[0])
     assert Path(file).is_relative_to(root / "mlartifacts")
     assert names == ["image"]
-    pinned = {re.split("==", line)[0] for line in registry.pins()}
+    pinned = {re.split("==", line)[0] for line in registration.pins()}
     assert {"torch", "torchvision", "facenet-pytorch", "pillow", "safetensors"} <= pinned

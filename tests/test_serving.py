@@ -32,7 +32,16 @@ from support.lifecycle_store import (  # noqa: F401
 from support.pictures import png
 
 from whoswho.inference import predictor
-from whoswho.lifecycle import completion, promotion, registry, tracking
+from whoswho.lifecycle import (
+    completion,
+    promotion,
+    registration,
+    registry,
+    tracking,
+    ui,
+    version_files,
+)
+from whoswho.lifecycle.store import open_store
 from whoswho.params import Promote
 
 pytestmark = pytest.mark.slow
@@ -82,11 +91,11 @@ def registered(root: Path) -> Path:
     described = json.loads((model / "model.json").read_bytes())
     described["backbone"].update(entry="IMAGENET1K_V2")
     small.write_json(model / "model.json", described)
-    store = tracking.open_store(root)
+    store = open_store(root)
     digest = small.digest(outputs)
     run = completion.completed_run(store, outputs, digest, root / "reports", small.PARAMS, {})
-    number = registry.register(store, run.info.run_id, outputs, digest, "always").number
-    promotion.promote(str(number), POLICY)
+    number = registration.register(store, run.info.run_id, outputs, digest, "always").number
+    promotion.promote(store, str(number), POLICY)
     return model
 
 
@@ -114,7 +123,7 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
         sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/whoswho@champion",
         "-p", str(port), "--env-manager", "local",
     ]  # fmt: skip
-    uri = tracking.open_store(moved).uri
+    uri = open_store(moved).uri
     with serving(command, port, root.parent, MLFLOW_TRACKING_URI=uri, PYTHONPATH="") as address:
         assert listening(port) == {"127.0.0.1"}
         plain = base64.b64encode(png()).decode()
@@ -155,13 +164,13 @@ def test_the_pages_show_the_runs_and_nothing_else(root: Path) -> None:
     root.rename(moved)
     os.chdir(moved)
     registered(moved)
-    store = tracking.open_store(moved)
+    store = open_store(moved)
     (version,) = registry.versions(store)
     (moved / "secret.txt").write_text("secret", encoding="utf-8")
     port = free_port()
     code = (
-        "import sys\nfrom pathlib import Path\nfrom whoswho.lifecycle import tracking\n"
-        f"tracking.serve_ui(Path({str(moved)!r}), port={port})"
+        "import sys\nfrom pathlib import Path\nfrom whoswho.lifecycle import ui\n"
+        f"ui.serve(Path({str(moved)!r}), port={port})"
     )
     with serving([sys.executable, "-c", code], port, root.parent) as address:
         assert listening(port) == {"127.0.0.1"}
@@ -196,14 +205,15 @@ def test_the_same_code_works_against_a_server(
                 run.epoch(row)
             run.finished("0" * 64)
         registered(root)
-        store = tracking.open_store(root)
+        store = open_store(root)
         assert store.uri == address
         assert everything(store, registry.versions(store)[0].run_id)["files"]
         shutil.rmtree(root / "artifacts")
-        loaded = predictor.load("models:/whoswho@champion")
+        folder = version_files.model_folder(open_store(root), "models:/whoswho@champion")
+        loaded = predictor.load(folder)
         (answer,) = loaded.predict([png()])
         assert answer.label in NAMES
-        tracking.serve_ui(root)
+        ui.serve(root)
         assert f"{address} shows the runs" in capfd.readouterr().out
     shutil.rmtree(home)
     # The weights fetched before are kept, but aliases are asked for each time.

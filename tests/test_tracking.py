@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -26,12 +25,13 @@ from support.lifecycle_store import (  # noqa: F401
 )
 
 from whoswho.errors import UserError
-from whoswho.lifecycle import completion, lineage, tracking
+from whoswho.lifecycle import completion, lineage, tracking, ui
 from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.store import Store, open_store
 
 
-def only_run(root: Path) -> tuple[tracking.Store, object]:
-    store = tracking.open_store(root)
+def only_run(root: Path) -> tuple[Store, object]:
+    store = open_store(root)
     (run,) = store.client.search_runs([store.experiment_id])
     return store, run
 
@@ -58,15 +58,15 @@ def test_many_processes_make_one_sound_store(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").touch()
     code = """
         from pathlib import Path
-        from whoswho.lifecycle import tracking
-        s = tracking.open_store(Path.cwd())
+        from whoswho.lifecycle.store import open_store
+        s = open_store(Path.cwd())
         s.client.log_text(s.client.create_run(s.experiment_id).info.run_id, "x", "x.txt")
     """
     started = [start(code, tmp_path) for _ in range(3)]
     said = [process.communicate(timeout=120) for process in started]
     assert [process.returncode for process in started] == [0, 0, 0], said
     assert all(text == "" for pair in said for text in pair), "MLflow's own lines got through"
-    store = tracking.open_store(tmp_path)
+    store = open_store(tmp_path)
     assert len(store.client.search_runs([store.experiment_id])) == 3
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         ".whoswho", "dvc.yaml", "mlartifacts", "mlflow.db",
@@ -74,7 +74,7 @@ def test_many_processes_make_one_sound_store(tmp_path: Path) -> None:
 
 
 def test_the_store_moves_with_its_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = tracking.open_store(root)
+    store = open_store(root)
     run = store.client.create_run(store.experiment_id).info.run_id
     store.client.log_text(run, "a figure", "그림.png")
     for name in (HANGUL, "and back"):
@@ -83,7 +83,7 @@ def test_the_store_moves_with_its_folder(root: Path, monkeypatch: pytest.MonkeyP
         root.rename(moved)
         (moved / "data").mkdir(exist_ok=True)
         monkeypatch.chdir(moved / "data")
-        store = tracking.open_store()
+        store = open_store()
         got = store.client.download_artifacts(run, "그림.png", str(root.parent))
         assert Path(got).read_text(encoding="utf-8") == "a figure"
         place = store.run(run).info.artifact_uri
@@ -95,14 +95,14 @@ def test_the_store_moves_with_its_folder(root: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_copy_leaves_the_original_alone(root: Path) -> None:
-    store = tracking.open_store(root)
+    store = open_store(root)
     run = store.client.create_run(store.experiment_id).info.run_id
     copy = root.parent / "copy"
     shutil.copytree(root, copy)
-    other = tracking.open_store(copy)
+    other = open_store(copy)
     other.client.log_text(run, "x", "only in the copy.txt")
     assert [a.path for a in other.client.list_artifacts(run)] == ["only in the copy.txt"]
-    assert tracking.open_store(root).client.list_artifacts(run) == []
+    assert open_store(root).client.list_artifacts(run) == []
 
 
 def test_a_store_that_plain_mlflow_made_first_is_used(tmp_path: Path) -> None:
@@ -110,24 +110,24 @@ def test_a_store_that_plain_mlflow_made_first_is_used(tmp_path: Path) -> None:
 
     theirs = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     theirs.create_experiment("theirs", (tmp_path / "mlartifacts").as_uri())
-    store = tracking.open_store(tmp_path)
+    store = open_store(tmp_path)
     names = {e.name for e in store.client.search_experiments()}
     assert {"theirs", "whoswho"} <= names
     theirs.delete_experiment(store.experiment_id)
-    assert tracking.open_store(tmp_path).experiment_id == store.experiment_id
+    assert open_store(tmp_path).experiment_id == store.experiment_id
 
 
 def test_a_broken_store_is_named(root: Path) -> None:
     (root / "mlflow.db").write_bytes(b"not a database" * 100)
     with pytest.raises(UserError, match=r"mlflow\.db: not a tracking store .* move it away"):
-        tracking.open_store(root)
+        open_store(root)
 
 
 def test_the_repositorys_own_store_named_from_a_subfolder_is_still_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    assert tracking.open_store(root).uri == f"sqlite:///{root}/mlflow.db"
+    assert open_store(root).uri == f"sqlite:///{root}/mlflow.db"
 
 
 # Reaching it
@@ -157,15 +157,8 @@ def test_a_training_goes_on_without_its_server(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     began = time.monotonic()
     with pytest.raises(UserError, match="unset MLFLOW_TRACKING_URI"):
-        tracking.open_store(root)
+        open_store(root)
     assert time.monotonic() - began < 6
-
-
-def test_probing_has_its_limit() -> None:
-    began = time.monotonic()
-    with pytest.raises(UserError, match=r"no answer within 0\.2 s"):
-        tracking.probe("http://nowhere", lambda: threading.Event().wait(30), seconds=0.2)
-    assert time.monotonic() - began < 2
 
 
 def test_a_server_that_dies_in_the_middle_is_said_once(
@@ -177,7 +170,7 @@ def test_a_server_that_dies_in_the_middle_is_said_once(
         run.epoch({"epoch": 1, "train/loss": 1.0})
         lost = f"http://127.0.0.1:{free_port()}"
         assert run.store is not None
-        run.store = tracking.Store(lost, root, MlflowClient(lost), run.store.experiment_id)
+        run.store = Store(lost, root, MlflowClient(lost), run.store.experiment_id)
         run.epoch({"epoch": 2, "train/loss": 0.5})
         run.epoch({"epoch": 3, "train/loss": 0.4})
         run.finished("d" * 64)
@@ -192,7 +185,7 @@ def test_pages_open_to_others_are_warned_of(
     commands: list[list[str]] = []
     monkeypatch.setattr(os, "execv", lambda _program, command: commands.append(command))
     for host in ("127.0.0.1", "0.0.0.0"):
-        tracking.serve_ui(root, host, 5000)
+        ui.serve(root, host, 5000)
         assert commands[-1][commands[-1].index("--host") + 1] == host
         err = capfd.readouterr().err
         assert ("0.0.0.0 is open to others" in err) is (host == "0.0.0.0")
@@ -325,8 +318,8 @@ def test_lineage_says_what_made_the_model(tmp_path: Path, monkeypatch: pytest.Mo
 # Completing
 
 
-def complete(root: Path, outputs: Outputs) -> tuple[tracking.Store, object]:
-    store = tracking.open_store(root)
+def complete(root: Path, outputs: Outputs) -> tuple[Store, object]:
+    store = open_store(root)
     run = completion.completed_run(
         store, outputs, small.digest(outputs), root / "reports", small.PARAMS, {"commit": "c"}
     )
@@ -428,7 +421,7 @@ def test_a_failed_completion_leaves_the_training_finished(root: Path) -> None:
     (outputs.folder / "evaluation" / "metrics.json").unlink()
     with pytest.raises(UserError, match=r"metrics\.json: not there"):
         complete(root, outputs)
-    assert tracking.open_store(root).run(run_id).info.status == "FINISHED"
+    assert open_store(root).run(run_id).info.status == "FINISHED"
 
 
 def test_another_models_run_is_not_taken(root: Path) -> None:

@@ -18,7 +18,8 @@ from bench.workspace import set_params
 from whoswho import tables
 from whoswho.artifacts.model import model_digest
 from whoswho.inference import predictor
-from whoswho.lifecycle import registry, tracking
+from whoswho.lifecycle import registry, version_files
+from whoswho.lifecycle.store import open_store
 
 pytestmark = pytest.mark.slow
 LABELS = ("C++", "None", "장원영")
@@ -74,7 +75,7 @@ def run(workspace: Path, stage: str, **more: str) -> subprocess.CompletedProcess
 
 
 def test_from_training_to_a_registered_version(workspace: Path) -> None:
-    store = tracking.open_store(workspace)
+    store = open_store(workspace)
     (found,) = store.client.search_runs([store.experiment_id])
     assert found.info.status == "FINISHED"
     digest = model_digest(workspace / "artifacts" / "model")
@@ -107,7 +108,8 @@ def test_the_registered_version_answers_as_evaluate_did(workspace: Path) -> None
     judged = tables.read(workspace / "artifacts" / "evaluation" / "predictions.csv")
     # As large as the network's input already, so preparing them again changes nothing.
     files = [workspace / "artifacts" / "dataset" / split[row["file"]]["path"] for row in judged]
-    answers = predictor.load("models:/whoswho@challenger").predict(files)
+    folder = version_files.model_folder(open_store(workspace), "models:/whoswho@challenger")
+    answers = predictor.load(folder).predict(files)
     for row, answer in zip(judged, answers, strict=True):
         assert answer.label == row["predicted"]
         assert answer.unknown == bool(int(row["unknown"]))
@@ -116,7 +118,7 @@ def test_the_registered_version_answers_as_evaluate_did(workspace: Path) -> None
 
 
 def test_a_store_that_knows_no_run_gets_the_same_one_back(workspace: Path) -> None:
-    store = tracking.open_store(workspace)
+    store = open_store(workspace)
     (first,) = store.client.search_runs([store.experiment_id])
     store.client.delete_run(first.info.run_id)
     run(workspace, "register")
@@ -151,7 +153,7 @@ def test_a_training_that_goes_on_has_one_point_an_epoch(root: Path, prepared: Pa
     )
     assert run_.returncode == 0, run_.stderr
     assert "training goes on after epoch" in run_.stdout
-    store = tracking.open_store(workspace)
+    store = open_store(workspace)
     found = store.client.search_runs([store.experiment_id])
     assert sorted(run.info.status for run in found) == ["FINISHED", "KILLED", "KILLED"]
     for each in found:

@@ -6,18 +6,19 @@ Each command imports what it needs when it runs, so that `whoswho --help` answer
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import unicodedata
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from whoswho import __version__, params, paths
 from whoswho.errors import UserError, one_line_errors
+from whoswho.wording import aligned
 
 if TYPE_CHECKING:
     from whoswho.lifecycle.holders import Holder
+    from whoswho.lifecycle.store import Store
 
 CHAMPION = "models:/whoswho@champion"
 
@@ -32,13 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def check(options: argparse.Namespace) -> None:
     """Say whether `dvc repro` can start: the params, the pictures, the review, the remote."""
     from whoswho.cleaning import checks
-    from whoswho.dataset import review
+    from whoswho.dataset import remote, review
 
     workspace = paths.workspace()
     params.load_params(workspace)
     pictures = checks.survey(workspace / paths.DATA)
     review.read(workspace / paths.REVIEW)
-    _warn_of_a_remote_inside(workspace)
+    if warning := remote.warning(workspace):
+        print(f"whoswho: warning: {warning}", file=sys.stderr)
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
 
 
@@ -99,7 +101,8 @@ def summary(options: argparse.Namespace) -> None:
     from whoswho.reporting import summary as closing
 
     workspace = paths.workspace()
-    standing = promotion.standing(workspace)
+    with _open_store() as store:
+        standing = promotion.standing(store, workspace)
     print("\n".join(closing.lines(workspace, standing, activate=options.activate)))
 
 
@@ -107,15 +110,15 @@ def predict(options: argparse.Namespace) -> None:
     """Name the person on each picture; an unfit picture gets its reason and the rest go on."""
     from whoswho.inference import predictor
 
-    answers = predictor.load(options.model).predict(
+    answers = predictor.load(_model_folder(options.model)).predict(
         options.pictures, keep_images=options.figure is not None
     )
     rows = [("picture", "name", "probability")]
     for answer in answers:
-        said = f"({answer.problem})" if answer.problem else answer.title
-        sure = "" if answer.probability is None else f"{answer.probability:.3f}"
-        rows.append((answer.name, said, sure))
-    print("\n".join(_aligned(rows)))
+        name = f"({answer.problem})" if answer.problem else answer.title
+        probability = "" if answer.probability is None else f"{answer.probability:.3f}"
+        rows.append((answer.name, name, probability))
+    print("\n".join(aligned(rows)))
     if all(answer.problem for answer in answers):
         raise UserError("none of the pictures could be read; the table says why for each")
     if options.figure:
@@ -130,37 +133,38 @@ def predict(options: argparse.Namespace) -> None:
         print(f"figure: {options.figure}")
 
 
-def models(options: argparse.Namespace) -> None:
+def models(_options: argparse.Namespace) -> None:
     """List the registered versions, newest first, with their test metrics and aliases."""
     from whoswho.lifecycle import promotion
 
-    for line in promotion.table():
-        print(line)
+    with _open_store() as store:
+        print("\n".join(promotion.table(store)))
 
 
 def promote(options: argparse.Namespace) -> None:
     """Make a version the champion if the gate lets it through, and log who did it and why."""
     from whoswho.lifecycle import promotion
 
-    for line in promotion.promote(
-        options.version, params.load_params().promote, why=options.why, force=options.force
-    ):
-        print(line)
+    policy = params.load_params().promote
+    with _open_store() as store:
+        lines = promotion.promote(
+            store, options.version, policy, why=options.why, force=options.force
+        )
+    print("\n".join(lines))
 
 
 def rollback(options: argparse.Namespace) -> None:
     """Give the champion's place back to the version that held it before."""
     from whoswho.lifecycle import promotion
 
-    for line in promotion.rollback(why=options.why):
-        print(line)
+    with _open_store() as store:
+        print("\n".join(promotion.rollback(store, why=options.why)))
 
 
-def store(options: argparse.Namespace) -> None:
+def store(_options: argparse.Namespace) -> None:
     """Print the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
-    from whoswho.lifecycle import tracking
-
-    print(tracking.open_store().uri)
+    with _open_store() as opened:
+        print(opened.uri)
 
 
 def review(options: argparse.Namespace) -> None:
@@ -172,9 +176,28 @@ def review(options: argparse.Namespace) -> None:
 
 def ui(options: argparse.Namespace) -> None:
     """Serve the MLflow pages of this repository's runs."""
-    from whoswho.lifecycle import tracking
+    from whoswho.lifecycle import ui as pages
 
-    tracking.serve_ui(paths.root(), options.host, options.port)
+    pages.serve(paths.root(), options.host, options.port)
+
+
+@contextmanager
+def _open_store() -> Iterator[Store]:
+    """The tracking store, whose failure inside the block becomes one line."""
+    from whoswho.lifecycle.store import answering, open_store
+
+    with answering(open_store()) as store:
+        yield store
+
+
+def _model_folder(reference: str) -> Path:
+    """The folder of a model: itself, or the one of `models:/whoswho@champion`, fetched."""
+    if not reference.startswith("models:"):
+        return Path(reference)
+    from whoswho.lifecycle import version_files
+
+    with _open_store() as store:
+        return version_files.model_folder(store, reference)
 
 
 def _confirm(question: str) -> None:
@@ -191,14 +214,15 @@ def _confirm(question: str) -> None:
 
 def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[Holder]:
     """Runs and versions that hold pictures; a store that does not answer stops no takedown."""
-    from whoswho.lifecycle import store
+    from whoswho.lifecycle import embedded_store
 
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (workspace / store.DATABASE).is_file():
+    if not embedded_store.exists(workspace):
         return []  # nothing was ever trained, and no store is made to look into
     from whoswho.lifecycle import holders
 
     try:
-        return holders.holding(workspace, pictures, labels)
+        with _open_store() as store:
+            return holders.holding(store, pictures, labels)
     except UserError as error:
         print(f"whoswho: warning: no run or version was looked into: {error}", file=sys.stderr)
         return []
@@ -211,37 +235,91 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of text as a terminal shows them, where a Hangul letter is two cells wide."""
-
-    def width(text: str) -> int:
-        return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
-
-    widths = [max(map(width, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell + " " * (wide - width(cell)) for cell, wide in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
+Argument = tuple[tuple[str, ...], dict[str, Any]]  # as argparse takes it
 
 
-def _warn_of_a_remote_inside(workspace: Path) -> None:
-    """A default remote inside the repository would put private pictures into Git on a push."""
-    import configparser
+def _argument(*names: str, **settings: Any) -> Argument:
+    return names, settings
 
-    config = configparser.ConfigParser()
-    config.read([workspace / ".dvc" / "config", workspace / ".dvc" / "config.local"])
-    default = config.get("core", "remote", fallback=None)
-    if default is None:
-        return
-    url = config.get(f"'remote \"{default}\"'", "url", fallback="")
-    if "://" not in url and (workspace / ".dvc" / url).resolve().is_relative_to(workspace):
-        print(
-            f"whoswho: warning: the default remote {default!r} lies inside this repository; "
-            "`dvc push` would put your pictures into Git: dvc remote default --unset",
-            file=sys.stderr,
-        )
+
+def _value(name: str, metavar: str, what: str, **settings: Any) -> Argument:
+    return _argument(name, metavar=metavar, help=what, **settings)
+
+
+def _flag(name: str, what: str) -> Argument:
+    return _argument(name, action="store_true", help=what)
+
+
+def _number(name: str, what: str, **settings: Any) -> Argument:
+    return _value(name, "N", what, type=_count, **settings)
+
+
+def _list(name: str, metavar: str, what: str) -> Argument:
+    return _value(name, metavar, what, action="append", default=[])
+
+
+def _address(port: int) -> tuple[Argument, ...]:
+    host = _argument("--host", default="127.0.0.1")
+    return host, _argument("--port", type=int, default=port)
+
+
+_WHY = _value("--why", "TEXT", "goes into the promotion log", default="")
+COMMANDS: dict[Callable[[argparse.Namespace], None], tuple[Argument, ...]] = {
+    check: (),
+    crawl: (
+        _value("--keywords", "FILE", "what to search for (default: keywords.txt)", type=Path),
+        _value("--sites", "NAMES", "google, naver, commons, with commas (default: google,naver)"),
+        _number("--limit", "pictures of a label from a site (default: a search 100, a list all)"),
+        _flag("--full", "full pictures, not thumbnails (slow)"),
+        _flag("--face", "only pictures the site sees faces on"),
+        _number("--threads", "searches side by side, a browser each (default: 2)", default=2),
+        _value("--proxies", "FILE", "proxies, one a line; or a list with commas"),
+        _flag("--window", "show the browser"),
+        _value("--urls", "CSV", "fetch a table of url,label instead of searching", type=Path),
+        _value("--folder", "DIR", "take DIR/<label>/ instead of searching", type=Path),
+        _value("--label", "NAME", "all of --folder is this one label's"),
+        _flag("--link", "hard links to --folder, no copies"),
+        _flag("--again", "ask also where a search is finished"),
+        _value("--out", "DIR", "the set (default: data)", type=Path),
+        _flag("--allow-private", "let addresses lead to this machine and its network"),
+        _flag("--check", "try each site once, keep nothing, say what works"),
+    ),
+    forget: (
+        _list("--url", "URL", "address of a picture, or of the page it stood on"),
+        _list("--sha256", "HEX", "hash of a picture's file"),
+        _list("--label", "NAME", "a person: every picture of theirs"),
+        _flag("--with-copies", "also the pictures that look like them"),
+        _flag("--yes", "do not ask"),
+        _flag("--dry-run", "say what would go; change nothing"),
+    ),
+    sample: (
+        _argument("--out", type=Path, default=paths.DATA, metavar="DIR"),
+        _argument("--seed", type=int, default=0, metavar="N"),
+    ),
+    summary: (
+        _value("--activate", "COMMAND", "what the printed commands need typed before them"),
+    ),
+    predict: (
+        _argument("pictures", nargs="+", type=Path, metavar="PICTURE"),
+        _value(
+            "--model",
+            "MODEL",
+            f"registered, or {paths.MODEL} (default: {CHAMPION})",
+            default=CHAMPION,
+        ),
+        _value("--figure", "FILE", "draw the pictures titled with their names", type=Path),
+    ),
+    models: (),
+    promote: (
+        _argument("version", nargs="?", default="challenger", help="number or alias"),
+        _flag("--force", "overrule the gate; needs --why"),
+        _WHY,
+    ),
+    rollback: (_WHY,),
+    store: (),
+    review: _address(5001),
+    ui: _address(5000),
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -252,106 +330,12 @@ def parser() -> argparse.ArgumentParser:
     )
     program.add_argument("--version", action="version", version=f"whoswho {__version__}")
     commands = program.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    def command(run, **arguments: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-        first_line = run.__doc__.splitlines()[0]
-        added = commands.add_parser(run.__name__, help=first_line, description=first_line)
-        added.set_defaults(run=run)
-        return added
-
-    command(check)
-
-    added = command(crawl)
-    added.add_argument(
-        "--keywords", type=Path, metavar="FILE", help="what to search for (default: keywords.txt)"
-    )
-    added.add_argument(
-        "--sites", metavar="NAMES",
-        help="google, naver, commons; several with commas (default: google,naver)",
-    )  # fmt: skip
-    added.add_argument(
-        "--limit", type=_count, metavar="N",
-        help="pictures of a label from a site, 0: all (default: 100 of a search, a list whole)",
-    )  # fmt: skip
-    added.add_argument("--full", action="store_true", help="full pictures, not thumbnails (slow)")
-    added.add_argument("--face", action="store_true", help="only pictures the site sees faces on")
-    added.add_argument(
-        "--threads", type=_count, default=2, metavar="N",
-        help="searches side by side, each with a browser of its own (default: 2)",
-    )  # fmt: skip
-    added.add_argument(
-        "--proxies", metavar="FILE", help="proxies, one a line; or a list with commas"
-    )
-    added.add_argument("--window", action="store_true", help="show the browser")
-    added.add_argument(
-        "--urls", type=Path, metavar="CSV", help="fetch a table of url,label instead of searching"
-    )
-    added.add_argument(
-        "--folder", type=Path, metavar="DIR", help="take DIR/<label>/ instead of searching"
-    )
-    added.add_argument("--label", metavar="NAME", help="all of --folder is this one label's")
-    added.add_argument("--link", action="store_true", help="hard links to --folder, no copies")
-    added.add_argument("--again", action="store_true", help="ask also where a search is finished")
-    added.add_argument("--out", type=Path, metavar="DIR", help="the set (default: data)")
-    added.add_argument(
-        "--allow-private", action="store_true",
-        help="let addresses lead to this machine and its network",
-    )  # fmt: skip
-    added.add_argument(
-        "--check", action="store_true", help="try each site once, keep nothing, say what works"
-    )
-
-    added = command(forget)
-    for name, value, what in (
-        ("--url", "URL", "address of a picture, or of the page it stood on"),
-        ("--sha256", "HEX", "hash of a picture's file"),
-        ("--label", "NAME", "a person: every picture of theirs"),
-    ):
-        added.add_argument(name, action="append", default=[], metavar=value, help=what)
-    added.add_argument(
-        "--with-copies", action="store_true", help="also the pictures that look like them"
-    )
-    added.add_argument("--yes", action="store_true", help="do not ask")
-    added.add_argument("--dry-run", action="store_true", help="say what would go; change nothing")
-
-    added = command(sample)
-    added.add_argument("--out", type=Path, default=paths.DATA, metavar="DIR")
-    added.add_argument("--seed", type=int, default=0, metavar="N")
-
-    added = command(summary)
-    added.add_argument(
-        "--activate", metavar="COMMAND", help="what the printed commands need typed before them"
-    )
-
-    added = command(predict)
-    added.add_argument("pictures", nargs="+", type=Path, metavar="PICTURE")
-    added.add_argument(
-        "--model", default=CHAMPION, metavar="MODEL",
-        help=f"a registered model or a folder such as {paths.MODEL} (default: {CHAMPION})",
-    )  # fmt: skip
-    added.add_argument(
-        "--figure", type=Path, metavar="FILE", help="draw the pictures titled with their names"
-    )
-
-    command(models)
-
-    added = command(promote)
-    added.add_argument("version", nargs="?", default="challenger", help="number or alias")
-    added.add_argument("--force", action="store_true", help="overrule the gate; needs --why")
-    added.add_argument("--why", default="", metavar="TEXT", help="goes into the promotion log")
-
-    added = command(rollback)
-    added.add_argument("--why", default="", metavar="TEXT", help="goes into the promotion log")
-
-    command(store)
-
-    added = command(review)
-    added.add_argument("--host", default="127.0.0.1")
-    added.add_argument("--port", type=int, default=5001)
-
-    added = command(ui)
-    added.add_argument("--host", default="127.0.0.1")
-    added.add_argument("--port", type=int, default=5000)
+    for run, arguments in COMMANDS.items():
+        first_line = (run.__doc__ or "").splitlines()[0]
+        command = commands.add_parser(run.__name__, help=first_line, description=first_line)
+        command.set_defaults(run=run)
+        for names, settings in arguments:
+            command.add_argument(*names, **settings)
     return program
 
 

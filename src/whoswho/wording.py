@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
+
 
 def plural(count: int, noun: str, ending: str = "s") -> str:
     """`1 file`, `3 files`; `ending` makes the plural of a noun that takes another one."""
     return f"{count} {noun}{'' if count == 1 else ending}"
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines of aligned columns on a terminal, where a Hangul letter is two cells wide."""
+    widths = [max(map(_cells, column)) for column in zip(*rows, strict=True)]
+
+    def padded(cell: str, width: int) -> str:
+        return cell + " " * (width - _cells(cell))
+
+    return ["  ".join(map(padded, row, widths)).rstrip() for row in rows]
+
+
+def _cells(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

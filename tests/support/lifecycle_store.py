@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.repository import REPOSITORY
-from whoswho.lifecycle import tracking
+from whoswho.lifecycle.store import Store, open_store
 
 HANGUL = "새 폴더 2 #1 100%"
 SOURCE = REPOSITORY / "src"
@@ -25,7 +25,7 @@ def fixture_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with an empty store: making one takes MLflow two seconds, copying it none."""
     root = tmp_path_factory.mktemp("made")
     (root / "dvc.yaml").touch()
-    tracking.open_store(root)
+    open_store(root)
     return root
 
 
@@ -59,14 +59,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def points(store: tracking.Store, run_id: str) -> dict[str, list[tuple[int, float]]]:
+def points(store: Store, run_id: str) -> dict[str, list[tuple[int, float]]]:
     return {
         key: sorted((p.step, p.value) for p in store.client.get_metric_history(run_id, key))
         for key in store.run(run_id).data.metrics
     }
 
 
-def everything(store: tracking.Store, run_id: str) -> dict[str, object]:
+def everything(store: Store, run_id: str) -> dict[str, object]:
     run = store.run(run_id)
 
     def files(folder: str = "") -> list[str]:

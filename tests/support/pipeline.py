@@ -108,9 +108,9 @@ ALL = [
 RUNS = """
 import json
 from whoswho import paths
-from whoswho.lifecycle import tracking
+from whoswho.lifecycle.store import open_store
 import mlflow
-tracking.open_store(paths.root())
+open_store(paths.root())
 client = mlflow.MlflowClient()
 experiment = client.get_experiment_by_name("whoswho")
 out = []

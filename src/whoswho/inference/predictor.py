@@ -108,11 +108,7 @@ class Predictor:
 
 
 def load(reference: str | Path) -> Predictor:
-    """The predictor of a folder such as artifacts/model, or of `models:/whoswho@champion`."""
-    if str(reference).startswith("models:"):
-        from whoswho.lifecycle import registry
-
-        return Predictor(registry.model_folder(str(reference)))
+    """The predictor of a folder such as artifacts/model."""
     folder = Path(reference)
     if not folder.is_dir():
         raise UserError(

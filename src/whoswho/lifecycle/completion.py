@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mlflow.entities import Run
+
 from whoswho import labels, paths, tables
 from whoswho.lifecycle import tracking
 from whoswho.lifecycle.outputs import KEPT, Outputs
-from whoswho.lifecycle.tracking import Run, Store, answering
+from whoswho.lifecycle.store import Store
 
 RESTORED = "restored"
 # What cleaning took out says nothing of the model, and shows people who are not in it.
@@ -24,7 +26,7 @@ ASIDE = ("clean.html",)
 
 
 def completed_run(
-    opened: Store, outputs: Outputs, digest: str, reports: Path,
+    store: Store, outputs: Outputs, digest: str, reports: Path,
     params: Mapping[str, Any], tags: Mapping[str, str],
 ) -> Run:  # fmt: skip
     """The newest finished run of this model, restored where there is none, with all it lacks.
@@ -32,33 +34,32 @@ def completed_run(
     `digest` names the model (`model_digest`); `params` and `tags` are what a training would
     have logged.
     """
-    found = tracking.finished_run(opened, digest)
-    with answering(opened):
-        if found:
-            _complete(opened, found.info.run_id, outputs, reports, params)
-            return opened.run(found.info.run_id)
-        run = tracking.new_run(opened, params, {**tags, RESTORED: "true"})
-        assert run.run_id is not None
-        with tracking.closing_run(run):
-            _complete(opened, run.run_id, outputs, reports, params)
-            run.finished(digest)
-        return opened.run(run.run_id)
+    finished = tracking.finished_run(store, digest)
+    if finished:
+        _complete(store, finished.info.run_id, outputs, reports, params)
+        return store.run(finished.info.run_id)
+    run = tracking.new_run(store, params, {**tags, RESTORED: "true"})
+    assert run.run_id is not None
+    with tracking.closing_run(run):
+        _complete(store, run.run_id, outputs, reports, params)
+        run.finished(digest)
+    return store.run(run.run_id)
 
 
 def _complete(
-    opened: Store, run_id: str, outputs: Outputs, reports: Path, params: Mapping[str, Any]
+    store: Store, run_id: str, outputs: Outputs, reports: Path, params: Mapping[str, Any]
 ) -> None:
     """Log whatever the run lacks; doing it twice changes nothing.
 
     No run is reopened for it: MLflow takes values for a finished run, and one that is RUNNING
     again would look like a failed training if this process died.
     """
-    opened.log_params(run_id, params)
-    present = opened.run(run_id).data.metrics
+    store.log_params(run_id, params)
+    present = store.run(run_id).data.metrics
     history = outputs.history
     curves = {key for row in history for key in row} - {"epoch"}
-    known = {key: opened.steps(run_id, key) for key in curves & set(present)}
-    opened.log_points(run_id, [
+    known = {key: store.steps(run_id, key) for key in curves & set(present)}
+    store.log_points(run_id, [
         (key, value, int(row["epoch"]))
         for row in history
         for key, value in row.items()
@@ -70,20 +71,20 @@ def _complete(
         for key, value in {**outputs.metrics, **outputs.recall_metrics()}.items()
         if key not in curves
     }
-    _log_measured(opened, run_id, present, measured)
+    _log_measured(store, run_id, present, measured)
     for name, pictures in _pictures(outputs).items():
         profile = {"pictures": len(pictures), "labels": len({label for _, label in pictures})}
-        opened.log_dataset(run_id, name, paths.digest(json.dumps(pictures))[:16], profile)
+        store.log_dataset(run_id, name, paths.digest(json.dumps(pictures))[:16], profile)
     for path in KEPT:
-        opened.client.log_artifact(run_id, str(outputs.folder / path), path.parent.as_posix())
+        store.client.log_artifact(run_id, str(outputs.folder / path), path.parent.as_posix())
     for file in sorted(reports.iterdir()) if reports.is_dir() else []:
         if file.is_file() and file.name not in ASIDE and not file.name.startswith("."):
-            opened.client.log_artifact(run_id, str(file))
-    _log_tables(opened, run_id, outputs)
+            store.client.log_artifact(run_id, str(file))
+    _log_tables(store, run_id, outputs)
 
 
 def _log_measured(
-    opened: Store, run_id: str, present: Mapping[str, float], measured: Mapping[str, float]
+    store: Store, run_id: str, present: Mapping[str, float], measured: Mapping[str, float]
 ) -> None:
     """Log what evaluate measured. Measured anew with another result, it is a further point."""
     points = []
@@ -91,8 +92,8 @@ def _log_measured(
         if key not in present:
             points.append((key, value, 0))
         elif not (present[key] == value or (math.isnan(present[key]) and math.isnan(value))):
-            points.append((key, value, max(opened.steps(run_id, key)) + 1))
-    opened.log_points(run_id, points)
+            points.append((key, value, max(store.steps(run_id, key)) + 1))
+    store.log_points(run_id, points)
 
 
 def _pictures(outputs: Outputs) -> dict[str, list[tuple[str, str]]]:
@@ -104,7 +105,7 @@ def _pictures(outputs: Outputs) -> dict[str, list[tuple[str, str]]]:
     return {name: sorted(pictures) for name, pictures in found.items()}
 
 
-def _log_tables(opened: Store, run_id: str, outputs: Outputs) -> None:
+def _log_tables(store: Store, run_id: str, outputs: Outputs) -> None:
     """The confusion matrix and the labels' metric names as tables that MLflow's pages show."""
     with tempfile.TemporaryDirectory() as scratch:
         matrix = Path(scratch) / "confusion_matrix.csv"
@@ -116,4 +117,4 @@ def _log_tables(opened: Store, run_id: str, outputs: Outputs) -> None:
             for label in outputs.labels
         ])  # fmt: skip
         for table in (matrix, keys):
-            opened.client.log_artifact(run_id, str(table), "evaluation")
+            store.client.log_artifact(run_id, str(table), "evaluation")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from whoswho.artifacts.model import FORMAT
 from whoswho.evaluation.measures import mcnemar
 from whoswho.params import Promote
-
-FORMATS = (1,)  # the model formats that today's code can judge
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,11 @@ class Decision:
 def decide(candidate: Facts, champion: Facts | None, policy: Promote) -> Decision:
     """Ask everything the policy asks, so that a refusal names all its reasons at once."""
     for facts in (candidate, champion):
-        if facts and facts.format not in FORMATS:
-            why = f"{facts.name} has model format {facts.format}; this code knows {FORMATS}"
+        if facts and facts.format != FORMAT:
+            why = (
+                f"{facts.name} has model format {facts.format}, this code reads format {FORMAT}; "
+                "train and register it anew: `dvc repro -f -s train && dvc repro`"
+            )
             return Decision(False, (why,), ())
     reasons = [*_alone(candidate, policy)]
     notes: list[str] = []
@@ -86,7 +88,7 @@ def _alone(candidate: Facts, policy: Promote) -> list[str]:
 def _against(candidate: Facts, champion: Facts, policy: Promote) -> tuple[list[str], list[str]]:
     common = sorted(set(candidate.test) & set(champion.test))
     if not common:
-        return [f"it probabilities no test picture with {champion.name}"], []
+        return [f"it shares no test picture with {champion.name}"], []
     ours = sum(candidate.test[picture] for picture in common)
     theirs = sum(champion.test[picture] for picture in common)
     better = sum(candidate.test[p] and not champion.test[p] for p in common)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from mlflow.entities import Run, ViewType
+
 from whoswho.artifacts.split import read_split
-from whoswho.lifecycle import registry, tracking
+from whoswho.lifecycle import registry
 from whoswho.lifecycle.outputs import SPLIT
 from whoswho.lifecycle.registry import NAME, Version
-from whoswho.lifecycle.tracking import Store, answering
+from whoswho.lifecycle.store import Store, or_none
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,9 @@ class Holder:
 
     def __str__(self) -> str:
         names = [
-            f"version {one.number}" + (f" ({', '.join(one.aliases)})" if one.aliases else "")
-            for one in self.versions
+            f"version {version.number}"
+            + (f" ({', '.join(version.aliases)})" if version.aliases else "")
+            for version in self.versions
         ]
         where = f"run {self.run}" if self.run else "a run that is gone"
         who = f"{', '.join(names)} of {where}" if names else where
@@ -50,7 +54,9 @@ class Holder:
     @property
     def deletion(self) -> list[str]:
         """The commands that delete it, with MLFLOW_TRACKING_URI set as `whoswho store` says."""
-        calls = [f"c.delete_model_version('{NAME}', '{one.number}')" for one in self.versions]
+        calls = [
+            f"c.delete_model_version('{NAME}', '{version.number}')" for version in self.versions
+        ]
         calls += [f"c.delete_logged_model('{model}')" for model in self.models]
         lines = []
         if calls:
@@ -66,42 +72,41 @@ class Holder:
         return lines
 
 
-def holding(root: Path, pictures: Set[str], labels: Set[str]) -> list[Holder]:
+def holding(store: Store, pictures: Set[str], labels: Set[str]) -> list[Holder]:
     """Runs that saw a picture of these sha256 or of these labels, newest first.
 
     Deleted runs count as long as `mlflow gc` has not collected them.
-
-    Raises:
-        UserError: the store does not answer.
     """
-    opened = tracking.open_store(root)
-    versions = registry.versions(opened)
-    found, seen = [], set()
-    with answering(opened):
-        for run in registry.runs(opened):
-            name = run.info.run_id
-            seen.add(name)
-            own = [version for version in versions if version.run_id == name]
-            splits = _splits(opened, name, pictures, labels)
-            if splits or (own and splits is None):
-                deleted = run.info.lifecycle_stage == "deleted"
-                found.append(
-                    Holder(name, deleted, own, splits or (), registry.weights_of(opened, run))
-                )
+    versions = registry.versions(store)
+    holders, seen = [], set()
+    for run in store.runs(view=ViewType.ALL):
+        run_id = run.info.run_id
+        seen.add(run_id)
+        own = [version for version in versions if version.run_id == run_id]
+        splits = _splits(store, run_id, pictures, labels)
+        if splits or (own and splits is None):
+            deleted = run.info.lifecycle_stage == "deleted"
+            holders.append(Holder(run_id, deleted, own, splits or (), _weights(store, run)))
     lost = [version for version in versions if version.run_id not in seen]
-    return found + [Holder("", False, [version], (), ()) for version in lost]
+    return holders + [Holder("", False, [version], (), ()) for version in lost]
+
+
+def _weights(store: Store, run: Run) -> list[str]:
+    """MLflow's ids of a run's weights that are not deleted yet."""
+    ids = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
+    models = [or_none(partial(store.client.get_logged_model, name)) for name in ids]
+    return [str(model.model_id) for model in models if model is not None]
 
 
 def _splits(
-    opened: Store, run: str, pictures: Set[str], labels: Set[str]
+    store: Store, run: str, pictures: Set[str], labels: Set[str]
 ) -> tuple[str, ...] | None:
     """The splits of a run that held one of them; None where the run has no such table."""
-    listed = opened.client.list_artifacts(run, SPLIT.parent.as_posix())
+    listed = store.client.list_artifacts(run, SPLIT.parent.as_posix())
     if SPLIT.as_posix() not in {file.path for file in listed}:
         return None
     with tempfile.TemporaryDirectory() as scratch:
-        table = opened.client.download_artifacts(run, SPLIT.as_posix(), scratch)
+        table = store.client.download_artifacts(run, SPLIT.as_posix(), scratch)
         rows = read_split(Path(table).parent)
-    return tuple(
-        sorted({row.split for row in rows if row.sha256 in pictures or row.label in labels})
-    )
+    held = {row.split for row in rows if row.sha256 in pictures or row.label in labels}
+    return tuple(sorted(held))

@@ -1,161 +1,204 @@
-"""The embedded store: one sqlite file and one folder of artifacts at the repository's root.
-
-MLflow writes absolute places into its database, and several processes that create one database
-at once break it for good. So the database is made in a scratch folder and renamed into place
-under a file lock, and whoever opens it after the folder moved corrects the places first.
-"""
+"""The tracking store: opened within seconds or refused in one line, and what a run is given."""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import sqlite3
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
-from urllib.request import url2pathname
+from typing import Any, TypeVar
 
-from filelock import FileLock
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, ViewType
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from whoswho import paths
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
+from whoswho.lifecycle import embedded_store, lineage
+from whoswho.lifecycle.embedded_store import EXPERIMENT
+from whoswho.timeouts import call_within
 
-DATABASE = Path("mlflow.db")
-ARTIFACTS = Path("mlartifacts")
-LOCK = Path(".whoswho/store.lock")
-EXPERIMENT = "whoswho"
-# Where MLflow keeps absolute places of artifacts.
-_PLACES = (
-    ("experiments", "artifact_location"),
-    ("runs", "artifact_uri"),
-    ("logged_models", "artifact_location"),
-    ("model_versions", "storage_location"),
-)
+REASON = "reason"  # the tag that says why a run did not finish
+PROBE_S = 5.0
+T = TypeVar("T")
 
 
-def address(root: Path, create: Callable[[str, str], None]) -> str:
-    """The tracking address: MLFLOW_TRACKING_URI, or else the embedded store, ready to be used.
+@dataclass(frozen=True)
+class Store:
+    """An opened tracking store and the project's experiment in it."""
 
-    `create(uri, artifacts)` makes a new database with the experiment in it; it is called in a
-    scratch folder, by one process only.
+    uri: str
+    root: Path
+    client: MlflowClient
+    experiment_id: str
+
+    def run(self, run_id: str) -> Run:
+        """The run as the store has it now."""
+        return self.client.get_run(run_id)
+
+    def runs(self, query: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
+        """Runs of the experiment, newest first."""
+        newest_first = ["attributes.start_time DESC"]
+        found: list[Run] = mlflow.search_runs(
+            [self.experiment_id], query, view, order_by=newest_first, output_format="list"
+        )
+        return found
+
+    def versions(self, query: str) -> list[ModelVersion]:
+        """Versions of registered models, newest first."""
+        found = mlflow.search_model_versions(filter_string=query)
+        return sorted(found, key=lambda version: -int(version.version))
+
+    def steps(self, run_id: str, key: str) -> set[int]:
+        """The steps at which a metric has a point."""
+        return {int(point.step) for point in self.client.get_metric_history(run_id, key)}
+
+    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
+        """Log the params that the run lacks; MLflow refuses to change one."""
+        known = self.run(run_id).data.params
+        missing = [
+            Param(key, _text(value)[:MAX_PARAM_VAL_LENGTH])
+            for key, value in params.items()
+            if key not in known
+        ]
+        for start in range(0, len(missing), 100):  # MLflow's limit a request
+            self.client.log_batch(run_id, params=missing[start : start + 100])
+
+    def log_points(self, run_id: str, points: Iterable[tuple[str, float, int]]) -> None:
+        """Log metrics, each a name, a value and a step."""
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, float(value), now, step) for key, value, step in points]
+        for start in range(0, len(metrics), 1000):
+            self.client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+    def log_dataset(self, run_id: str, name: str, digest: str, profile: Mapping[str, int]) -> None:
+        """Log a split of data.dvc as an input of the run; the same one again changes nothing."""
+        source = '{"uri": "data.dvc"}'
+        dataset = Dataset(name, digest, "local", source, profile=json.dumps(profile))
+        context = InputTag("mlflow.data.context", name)
+        self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
+
+
+def open_store(root: Path | None = None, *, timeout: float = 60) -> Store:
+    """The embedded store at `root`, or the one MLFLOW_TRACKING_URI names, within five seconds.
+
+    Runs that a dead process of this machine left open are closed on the way.
+
+    Args:
+        timeout: seconds that every later request to a server may take.
+
+    Raises:
+        UserError: the store does not answer, or cannot be read.
     """
-    given = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if given and _file_of(given) != root.resolve() / DATABASE:
-        return given
-    return embedded(root, create)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(timeout)))
+    root = root or paths.root()
+    uri = address(root)
+    _use(uri)
+    client = MlflowClient(uri)
+    # A database of this machine answers, be it after a while; a server must be quick.
+    limit = PROBE_S if "://" in uri and not uri.startswith("sqlite") else None
+    try:
+        experiment = call_within(limit, lambda: _experiment_id(client, None))
+    except Exception as error:  # noqa: BLE001 - whatever a server may answer
+        raise UserError(
+            f"tracking store {public(uri)}: {error_line(error)}; start it, or unset "
+            "MLFLOW_TRACKING_URI to use the one of this repository"
+        ) from None
+    store = Store(uri, root, client, experiment)
+    with suppress(MlflowException):  # whoever may only read closes nothing
+        close_orphans(store)
+    return store
 
 
-def embedded(root: Path, create: Callable[[str, str], None]) -> str:
-    """The embedded store's address, after making it or correcting its places where needed."""
-    root = root.resolve()
-    if "?" in str(root):
-        raise UserError(f"{root}: sqlite cannot open a path with `?`; rename the folder")
-    database = root / DATABASE
-    if _to_do(database, root):
-        with locked(root):
-            recorded = _recorded(database)
-            if recorded is None:
-                _make(root, create)
-            elif _to_do(database, root):
-                _move(database, recorded, _artifacts(root))
-    return _uri(database)
+def address(root: Path) -> str:
+    """MLFLOW_TRACKING_URI, or else the address of the embedded store, made where it is absent."""
+
+    def create(uri: str, artifacts: str) -> None:
+        _experiment_id(MlflowClient(uri), artifacts)
+
+    return embedded_store.address(root, create)
 
 
 @contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Hold the store's lock: one process of this machine at a time."""
-    path = root.resolve() / LOCK
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
-        yield
+def answering(store: Store) -> Iterator[Store]:
+    """Turn a store's failure into one line that says the work is safe."""
+    try:
+        yield store
+    except MlflowException as error:
+        raise UserError(
+            f"tracking store {public(store.uri)}: {error_line(error)}; nothing is lost, run "
+            "the same command again"
+        ) from None
 
 
-def _uri(database: Path) -> str:
-    return f"sqlite:///{database.as_posix()}"
-
-
-def _file_of(uri: str) -> Path | None:
-    """The file behind a sqlite address (a relative one starts at the working directory)."""
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:") else None
-
-
-def _artifacts(root: Path) -> str:
-    """The artifacts' place as MLflow is told it: a URI, because `#` and `%` may be in a path."""
-    return (root / ARTIFACTS).as_uri()
-
-
-def _recorded(database: Path) -> str | None:
-    """The place the store believes its artifacts to be at; None where there is no store yet."""
-    if not database.is_file():
+def or_none(get: Callable[[], T]) -> T | None:
+    """What `get` returns; None where MLflow has nothing of that name."""
+    try:
+        return get()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         return None
-    with closing(sqlite3.connect(database, timeout=30)) as connection:
-        try:
-            row = connection.execute(
-                "SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,)
-            ).fetchone()
-        except sqlite3.DatabaseError as error:
-            if "no such table" in str(error):  # an empty file, or another program's
-                return None
-            raise UserError(
-                f"{database}: not a tracking store ({error}); move it away, and the next "
-                "command makes a new one"
-            ) from None
-    return row[0] if row else None
 
 
-def _to_do(database: Path, root: Path) -> bool:
-    """Whether the store is to be made, or its places to be corrected.
+def close_orphans(store: Store) -> None:
+    """End the runs whose process on this machine is gone (a power cut, `kill -9`)."""
+    for run in store.runs("attributes.status = 'RUNNING'"):
+        if lineage.is_orphan(run.data.tags):
+            why = f"process {run.data.tags['pid']} ended without a word"
+            store.client.set_tag(run.info.run_id, REASON, why)
+            store.client.set_terminated(run.info.run_id, "KILLED")
 
-    An experiment that somebody put elsewhere on purpose stays there.
+
+def error_line(error: BaseException) -> str:
+    """An exception's message as one short line without passwords."""
+    message = public(str(error)) or type(error).__name__
+    if "Max retries exceeded" in message:  # and then the whole story of the connection
+        return "no connection"
+    return one_line(message)
+
+
+def public(text: str) -> str:
+    """A text without the passwords that may stand in its addresses."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+
+
+def _use(uri: str) -> None:
+    """Let MLflow's module-level functions use this store.
+
+    MLflow writes the address into the environment as well, where a later opening would take it
+    for a person's wish.
     """
-    recorded = _recorded(database)
-    if recorded is None:
-        return True
-    return recorded != _artifacts(root) and recorded.endswith(f"/{ARTIFACTS}")
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    if before is None:
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+    else:
+        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _make(root: Path, create: Callable[[str, str], None]) -> None:
-    database = root / DATABASE
-    if database.is_file() and database.stat().st_size:
-        # Somebody ran plain `mlflow` here first: their store gets our experiment.
-        create(_uri(database), _artifacts(root))
-        return
-    # A database open in this process cannot be renamed on Windows; its copy can.
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
-        made = Path(scratch) / DATABASE
-        create(_uri(made), _artifacts(root))
-        with closing(sqlite3.connect(made)) as connection, connection:
-            # MLflow's own experiment would otherwise lie in the working directory.
-            connection.execute(
-                "UPDATE experiments SET artifact_location = ? WHERE name = 'Default'",
-                (f"{_artifacts(root)}/default",),
-            )
-        with paths.fresh_file(database) as partial:
-            shutil.copyfile(made, partial)
+def _experiment_id(client: MlflowClient, artifacts: str | None) -> str:
+    """The id of the project's experiment, made or taken out of the bin where needed."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifacts))
+        except MlflowException:  # another process of the team was quicker
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                raise
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
 
 
-def _move(database: Path, old: str, new: str) -> None:
-    """Write every place below the old root as the same place below the new one."""
-    was, now = old.rpartition("/")[0], new.rpartition("/")[0]
-    prefixes = [(was, now), (_path_of(was), _path_of(now))]
-    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        for table, column in _PLACES:
-            rows = connection.execute(
-                f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"
-            ).fetchall()
-            for rowid, place in rows:
-                for before, after in prefixes:
-                    if place == before or place.startswith(f"{before}/"):
-                        connection.execute(
-                            f"UPDATE {table} SET {column} = ? WHERE rowid = ?",
-                            (after + place[len(before) :], rowid),
-                        )
-                        break
-
-
-def _path_of(uri: str) -> str:
-    """A file URI as the plain path that MLflow's own experiments are stored under."""
-    parts = urlsplit(uri)
-    return url2pathname(parts.path) if parts.scheme == "file" else unquote(uri)
+def _text(value: Any) -> str:
+    """A param as params.yaml shows it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,132 +1,38 @@
-"""Runs in MLflow: opening the store, and the run of a training, however it ends."""
+"""The run of a training in MLflow, and how it ends."""
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import mlflow
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, ViewType
-from mlflow.entities import Run as Run
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH, _validate_metric_name
+from mlflow.utils.validation import _validate_metric_name
 
-from whoswho import labels, paths
+from whoswho import labels
 from whoswho.errors import UserError
-from whoswho.lifecycle import lineage, signals, store
-from whoswho.lifecycle.store import EXPERIMENT
+from whoswho.lifecycle import lineage, signals
+from whoswho.lifecycle.store import (
+    PROBE_S,
+    REASON,
+    Store,
+    answering,
+    error_line,
+    open_store,
+    public,
+)
 
-DIGEST = "model.sha256"
-REASON = "reason"
-PROBE_S = 5.0
-LOCAL = ("127.0.0.1", "localhost", "::1")
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Store:
-    """An opened tracking store and the project's experiment in it."""
-
-    uri: str
-    root: Path
-    client: MlflowClient
-    experiment_id: str
-
-    def run(self, run_id: str) -> Run:
-        """The run as the store has it now."""
-        return self.client.get_run(run_id)
-
-    def steps(self, run_id: str, key: str) -> set[int]:
-        """The steps at which a metric has a point."""
-        return {int(point.step) for point in self.client.get_metric_history(run_id, key)}
-
-    def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
-        """Log the params that the run lacks; MLflow refuses to change one."""
-        known = self.run(run_id).data.params
-        missing = [
-            Param(key, _text(value)[:MAX_PARAM_VAL_LENGTH])
-            for key, value in params.items()
-            if key not in known
-        ]
-        for start in range(0, len(missing), 100):  # MLflow's limit a request
-            self.client.log_batch(run_id, params=missing[start : start + 100])
-
-    def log_points(self, run_id: str, points: Iterable[tuple[str, float, int]]) -> None:
-        """Log metrics, each a name, a value and a step."""
-        now = int(time.time() * 1000)
-        metrics = [Metric(key, float(value), now, step) for key, value, step in points]
-        for start in range(0, len(metrics), 1000):
-            self.client.log_batch(run_id, metrics=metrics[start : start + 1000])
-
-    def log_dataset(self, run_id: str, name: str, digest: str, profile: Mapping[str, int]) -> None:
-        """Log a split of data.dvc as an input of the run; the same one again changes nothing."""
-        dataset = Dataset(
-            name=name, digest=digest, source_type="local", source='{"uri": "data.dvc"}',
-            profile=json.dumps(profile),
-        )  # fmt: skip
-        context = InputTag("mlflow.data.context", name)
-        self.client.log_inputs(run_id, [DatasetInput(dataset, [context])])
-
-
-def open_store(root: Path | None = None, *, wait_s: int = 60) -> Store:
-    """The embedded store at `root`, or the one MLFLOW_TRACKING_URI names, within five seconds.
-
-    Runs that a dead process of this machine left open are closed on the way. `wait_s` bounds
-    every later request to a server.
-
-    Raises:
-        UserError: the store does not answer, or cannot be read.
-    """
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(wait_s))
-    root = root or paths.root()
-    uri = store.address(root, _create)
-    _use(uri)
-    client = MlflowClient(uri)
-    opened = Store(uri, root, client, probe(uri, lambda: _experiment(client, None)))
-    with suppress(MlflowException):  # whoever may only read closes nothing
-        close_orphans(opened)
-    return opened
-
-
-def probe(uri: str, ask: Callable[[], T], seconds: float = PROBE_S) -> T:
-    """What `ask` returns; UserError where it fails or takes longer than `seconds`."""
-    answer: list[T] = []
-    problem: list[Exception] = []
-
-    def run() -> None:
-        try:
-            answer.append(ask())
-        except Exception as error:  # noqa: BLE001 - whatever a server may answer
-            problem.append(error)
-
-    # A thread that hangs in a socket must not keep the process from ending.
-    asking = threading.Thread(target=run, daemon=True)
-    asking.start()
-    asking.join(seconds if "://" in uri and not uri.startswith("sqlite") else None)
-    if answer:
-        return answer[0]
-    why = one_line(problem[0]) if problem else f"no answer within {seconds:g} s"
-    raise UserError(
-        f"tracking store {_public(uri)}: {why}; start it, or unset MLFLOW_TRACKING_URI to use "
-        "the one of this repository"
-    )
+DIGEST = "model.sha256"  # the tag by which a model's run and version are found
 
 
 class TrainingRun:
     """The run of one training. Where its store stops answering, it says so once and goes quiet."""
 
-    def __init__(self, opened: Store | None, run_id: str | None = None) -> None:
-        self.store = opened
+    def __init__(self, store: Store | None, run_id: str | None = None) -> None:
+        self.store = store
         self.run_id = run_id
         self._logged: set[int] = set()
         self._digest: str | None = None
@@ -137,7 +43,7 @@ class TrainingRun:
         if epoch not in self._logged:
             self._logged.add(epoch)
             points = [(key, value, epoch) for key, value in row.items() if key != "epoch"]
-            self._try(lambda opened, run_id: opened.log_points(run_id, points))
+            self._try(lambda store, run_id: store.log_points(run_id, points))
 
     def finished(self, digest: str) -> None:
         """Say that the model with this digest is written: the run may be found by it."""
@@ -148,15 +54,14 @@ class TrainingRun:
         if status == "FINISHED" and self._digest is None:
             status, reason = "FAILED", "ended without a model"
 
-        def close(opened: Store, run_id: str) -> None:
-            client = opened.client
+        def close(store: Store, run_id: str) -> None:
             if reason:
-                client.set_tag(run_id, REASON, reason[:500])
+                store.client.set_tag(run_id, REASON, reason[:500])
             else:
-                client.set_tag(run_id, DIGEST, self._digest)
+                store.client.set_tag(run_id, DIGEST, self._digest)
                 with suppress(MlflowException):  # an orphan after all, thought another machine
-                    client.delete_tag(run_id, REASON)
-            client.set_terminated(run_id, status)
+                    store.client.delete_tag(run_id, REASON)
+            store.client.set_terminated(run_id, status)
 
         with signals.held_off():
             self._try(close)
@@ -167,7 +72,7 @@ class TrainingRun:
         try:
             log(self.store, self.run_id)
         except Exception as error:  # noqa: BLE001 - no store's trouble may cost a training
-            untracked(f"tracking store {_public(self.store.uri)}: {one_line(error)}")
+            _warn_untracked(f"tracking store {public(self.store.uri)}: {error_line(error)}")
             self.store = None
 
 
@@ -182,12 +87,23 @@ def training_run(
     """
     check_names(names)
     try:
-        run = new_run(open_store(root, wait_s=int(PROBE_S)), params, tags)
+        with answering(open_store(root, timeout=PROBE_S)) as store:
+            run = new_run(store, params, tags)
     except UserError as error:
-        untracked(str(error))
+        _warn_untracked(str(error))
         run = TrainingRun(None)
     with closing_run(run):
         yield run
+
+
+def new_run(store: Store, params: Mapping[str, Any], tags: Mapping[str, str]) -> TrainingRun:
+    """Open a run with its params and tags."""
+    all_tags = {**tags, **lineage.process()}
+    run = store.client.create_run(
+        store.experiment_id, tags=all_tags, run_name=tags.get("mlflow.runName")
+    )
+    store.log_params(run.info.run_id, params)
+    return TrainingRun(store, str(run.info.run_id))
 
 
 @contextmanager
@@ -206,7 +122,7 @@ def closing_run(run: TrainingRun) -> Iterator[None]:
             run.end("FAILED", f"sys.exit({left.code!r})")
             raise
         except BaseException as error:
-            run.end("FAILED", f"{type(error).__name__}: {one_line(error)}")
+            run.end("FAILED", f"{type(error).__name__}: {error_line(error)}")
             raise
         else:
             run.end("FINISHED")
@@ -221,7 +137,7 @@ def check_names(names: Sequence[str]) -> None:
             _validate_metric_name(key)  # type: ignore[no-untyped-call]
         except MlflowException as error:
             raise UserError(
-                f"label {label!r}: no metric can be named after it ({one_line(error)}); "
+                f"label {label!r}: no metric can be named after it ({error_line(error)}); "
                 "rename its folder"
             ) from None
         if key in seen:
@@ -231,132 +147,15 @@ def check_names(names: Sequence[str]) -> None:
         seen[key] = label
 
 
-def close_orphans(opened: Store) -> None:
-    """End the runs whose process on this machine is gone (a power cut, `kill -9`)."""
-    for run in _search(opened, "attributes.status = 'RUNNING'"):
-        if lineage.is_orphan(run.data.tags):
-            why = f"process {run.data.tags['pid']} ended without a word"
-            opened.client.set_tag(run.info.run_id, REASON, why)
-            opened.client.set_terminated(run.info.run_id, "KILLED")
-
-
-def finished_run(opened: Store, digest: str) -> Run | None:
+def finished_run(store: Store, digest: str) -> Run | None:
     """The newest finished run of the model with this digest."""
-    with answering(opened):
-        query = f"tags.`{DIGEST}` = '{digest}' AND attributes.status = 'FINISHED'"
-        return next(iter(_search(opened, query)), None)
+    runs = store.runs(f"tags.`{DIGEST}` = '{digest}' AND attributes.status = 'FINISHED'")
+    return runs[0] if runs else None
 
 
-def serve_ui(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
-    """Become the server of MLflow's pages over the embedded store, artifacts included."""
-    if (uri := store.address(root, _create)).startswith("http"):
-        print(f"{_public(uri)} shows the runs: MLFLOW_TRACKING_URI names it")
-        return
-    if host not in LOCAL:
-        print(
-            f"whoswho: warning: {host} is open to others, and these pages ask for no password: "
-            "whoever reaches them can read and delete runs, models and pictures",
-            file=sys.stderr,
-        )
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri,
-        "--default-artifact-root", (root.resolve() / store.ARTIFACTS).as_uri(),
-        "--host", host, "--port", str(port), "--workers", "1",
-    ]  # fmt: skip
-    print(f"http://{host}:{port} shows the runs of {root} (Ctrl-C ends it)", flush=True)
-    if os.name == "nt":  # exec would leave the prompt to two programs there
-        import subprocess
-
-        raise SystemExit(subprocess.call(command, cwd=root))
-    os.chdir(root)  # whatever MLflow itself makes lands beside the store
-    os.execv(sys.executable, command)
-
-
-def untracked(why: str) -> None:
-    """Say that training goes on without its run."""
-    print(f"whoswho: {why} -- the training goes on untracked; `dvc repro` restores its run once "
-          "the store is back", file=sys.stderr, flush=True)  # fmt: skip
-
-
-def one_line(error: BaseException) -> str:
-    """An exception's message as one short line."""
-    said = " ".join(_public(str(error)).split()) or type(error).__name__
-    if "Max retries exceeded" in said:  # and then the whole story of the connection
-        return "no connection"
-    return said if len(said) <= 200 else f"{said[:199]}…"
-
-
-@contextmanager
-def answering(opened: Store) -> Iterator[None]:
-    """Turn a store's failure into one line that says the work is safe."""
-    try:
-        yield
-    except MlflowException as error:
-        raise UserError(
-            f"tracking store {_public(opened.uri)}: {one_line(error)}; nothing is lost, run "
-            "the same command again"
-        ) from None
-
-
-def _use(uri: str) -> None:
-    """Let MLflow's module-level functions use this store.
-
-    MLflow writes the address into the environment as well, where a later opening would take it
-    for a person's wish.
-    """
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    if before is None:
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-    else:
-        os.environ["MLFLOW_TRACKING_URI"] = before
-
-
-def _create(uri: str, artifacts: str) -> None:
-    _experiment(MlflowClient(uri), artifacts)
-
-
-def _experiment(client: MlflowClient, artifacts: str | None) -> str:
-    """The id of the project's experiment, made or taken out of the bin where needed."""
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        try:
-            return str(client.create_experiment(EXPERIMENT, artifacts))
-        except MlflowException:  # another process of the team was quicker
-            found = client.get_experiment_by_name(EXPERIMENT)
-            if found is None:
-                raise
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return str(found.experiment_id)
-
-
-def _search(opened: Store, query: str) -> list[Run]:
-    """Runs of the experiment, newest first."""
-    return list(
-        opened.client.search_runs(
-            [opened.experiment_id], query, ViewType.ACTIVE_ONLY, 1000,
-            ["attributes.start_time DESC"],
-        )
-    )  # fmt: skip
-
-
-def new_run(opened: Store, params: Mapping[str, Any], tags: Mapping[str, str]) -> TrainingRun:
-    """Open a run with its params and tags."""
-    with answering(opened):
-        run = opened.client.create_run(
-            opened.experiment_id, tags={**tags, **lineage.process()},
-            run_name=tags.get("mlflow.runName"),
-        )  # fmt: skip
-        opened.log_params(run.info.run_id, params)
-    return TrainingRun(opened, str(run.info.run_id))
-
-
-def _text(value: Any) -> str:
-    """A param as params.yaml shows it."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _public(text: str) -> str:
-    """A text without the passwords that may stand in its addresses."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+def _warn_untracked(why: str) -> None:
+    message = (
+        f"whoswho: {why} -- the training goes on untracked; `dvc repro` restores its run once "
+        "the store is back"
+    )
+    print(message, file=sys.stderr, flush=True)

@@ -9,8 +9,9 @@ Command: python src/stage.py register
 from whoswho import paths
 from whoswho.artifacts.model import model_digest
 from whoswho.errors import one_line_errors
-from whoswho.lifecycle import completion, lineage, registry, tracking
+from whoswho.lifecycle import completion, lineage, registration, tracking
 from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.store import answering, open_store
 from whoswho.params import flatten, load_params
 
 
@@ -26,11 +27,15 @@ def main() -> None:
         **lineage.tags(workspace, flat, model["inputs"]),
         "backbone": model["backbone"]["entry"],
     }
-    opened = tracking.open_store()
-    run = completion.completed_run(opened, outputs, digest, workspace / paths.REPORTS, flat, tags)
-    result = registry.register(opened, run.info.run_id, outputs, digest, params.register_.when)
+    with answering(open_store()) as store:
+        run = completion.completed_run(
+            store, outputs, digest, workspace / paths.REPORTS, flat, tags
+        )
+        result = registration.register(
+            store, run.info.run_id, outputs, digest, params.register_.when
+        )
     paths.write_json(workspace / paths.REGISTERED, {tracking.DIGEST: digest})
-    print(f"register: run {run.info.run_name}; {result.said}")
+    print(f"register: run {run.info.run_name}; {result.message}")
 
 
 if __name__ == "__main__":

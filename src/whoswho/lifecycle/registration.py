@@ -1,0 +1,163 @@
+"""Registering a model: its version with everything that it needs to answer, and `challenger`."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types.schema import Map
+
+from whoswho.artifacts.backbone import BackboneSource
+from whoswho.lifecycle import alias_log, embedded_store, registry, version_files
+from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.registry import CHALLENGER, NAME
+from whoswho.lifecycle.store import Store
+from whoswho.lifecycle.tracking import DIGEST
+
+When = Literal["always", "improves", "never"]
+SPLIT = "split.sha256"
+COMPARED = "validation/log_loss"
+CODE = Path(__file__).parents[1]
+# What the served model imports; the installed versions are pinned with it.
+REQUIREMENTS = (
+    "mlflow", "pandas", "torch", "torchvision", "facenet-pytorch", "safetensors", "numpy",
+    "pillow", "pillow-heif", "pydantic", "ruamel.yaml",
+)  # fmt: skip
+# The code file that MLflow runs where a version is loaded.
+SERVED = CODE / "inference" / "registered_model.py"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What registering a model led to; `number` is None where it was not to be registered."""
+
+    number: int | None
+    new: bool
+    message: str
+
+
+def register(store: Store, run_id: str, outputs: Outputs, digest: str, when: When) -> Registered:
+    """Bring a completed run's model into the registry; a known model only moves `challenger`.
+
+    `when`: always | improves (a lower validation log loss than the challenger's on the same
+    split; another split cannot be compared, so it registers) | never.
+    """
+    if when == "never":
+        return Registered(None, False, "not registered (register.when: never)")
+    # Two queued experiments may end at once; each model gets one version.
+    with embedded_store.locked(store.root):
+        _make_registered_model(store)
+        tags = _tags(store, run_id, outputs, digest)
+        known = registry.version_of(store, digest)
+        if known is not None and not version_files.are_there(store, known):
+            known = None
+        challenger = registry.aliases(store).get(CHALLENGER)
+        if known is None and when == "improves" and not _improves(store, tags, challenger):
+            message = f"not registered: no better than version {challenger} on validation"
+            return Registered(None, False, message)
+        number = known or _log_version(store, run_id, outputs.folder / "model", digest)
+        for key, value in tags.items():
+            store.client.set_model_version_tag(NAME, str(number), key, value)
+        reason = "registered" if known is None else "registered again"
+        alias_log.move(store, CHALLENGER, number, reason)
+    if known is None:
+        return Registered(number, True, f"version {number} of {NAME} is the challenger")
+    return Registered(number, False, f"already version {number} of {NAME}: the challenger")
+
+
+def signature() -> ModelSignature:
+    """One text column `image` in; the answer's fields out."""
+    answer: list[ColSpec | TensorSpec] = [
+        ColSpec(DataType.string, "label", required=False),
+        ColSpec(DataType.double, "probability", required=False),
+        ColSpec(DataType.boolean, "unknown"),
+        ColSpec(Map(DataType.double), "probabilities"),
+        ColSpec(DataType.string, "problem", required=False),
+    ]
+    return ModelSignature(Schema([ColSpec(DataType.string, "image")]), Schema(answer))
+
+
+def pins() -> list[str]:
+    """The installed versions of what the model imports, as pip takes them from an index."""
+    # "+cpu" is on no index
+    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
+
+
+def _make_registered_model(store: Store) -> None:
+    if registry.registered_model(store) is None:
+        with contextlib.suppress(MlflowException):  # another machine was quicker
+            store.client.create_registered_model(
+                NAME, description="Tells the people of this repository's labels apart."
+            )
+
+
+def _log_version(store: Store, run_id: str, folder: Path, digest: str) -> int:
+    """Upload the model folder with the code that runs it, as a new version."""
+    tags = {DIGEST: digest}
+    with tempfile.TemporaryDirectory() as scratch:
+        code = Path(scratch) / "whoswho"
+        shutil.copytree(CODE, code, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
+        info = Model.log(
+            artifact_path=None,
+            name=NAME,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            python_model=str(SERVED),
+            artifacts={"model": str(folder.resolve())},
+            # Loads without this repository installed, and with the code it was registered with.
+            code_paths=[str(code)],
+            pip_requirements=pins(),
+            signature=signature(),
+            input_example=_example(),
+            tags=tags,
+        )
+    version = store.client.create_model_version(
+        NAME, info.model_uri, run_id, tags, model_id=info.model_id
+    )
+    return int(version.version)
+
+
+def _example() -> Any:
+    """A picture as a client sends it: small, because MLflow shows it and tries it."""
+    import pandas as pd
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(buffer, "PNG")
+    return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode()]})
+
+
+def _tags(store: Store, run_id: str, outputs: Outputs, digest: str) -> dict[str, str]:
+    run = store.run(run_id)
+    backbone = BackboneSource.model_validate(outputs.model["backbone"])
+    return {
+        DIGEST: digest,
+        SPLIT: outputs.split_digest,
+        "format": str(outputs.model["format"]),
+        "commit": run.data.tags.get("commit", "none"),
+        "backbone": backbone.entry,
+        "random_backbone": str(backbone.untrained).lower(),
+        **{key: repr(float(value)) for key, value in outputs.metrics.items()},
+    }
+
+
+def _improves(store: Store, tags: Mapping[str, str], challenger: int | None) -> bool:
+    """Whether the validation loss is below the challenger's, or cannot be compared with it."""
+    if challenger is None:
+        return True
+    others = store.client.get_model_version(NAME, str(challenger)).tags
+    if tags[SPLIT] != others.get(SPLIT) or COMPARED not in tags or COMPARED not in others:
+        return True
+    return float(tags[COMPARED]) < float(others[COMPARED])

@@ -1,0 +1,87 @@
+"""The files of a registered version: its model folder, and what its run keeps for the gate."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from whoswho import paths
+from whoswho.artifacts.model import model_digest
+from whoswho.errors import UserError
+from whoswho.lifecycle import registry
+from whoswho.lifecycle.outputs import KEPT
+from whoswho.lifecycle.registry import NAME
+from whoswho.lifecycle.store import Store, error_line
+from whoswho.lifecycle.tracking import DIGEST
+
+CACHE = Path(".whoswho/models")
+AGAIN = "`dvc repro -f -s register`"
+
+
+def model_folder(store: Store, reference: str) -> Path:
+    """The folder of a registered version's weights and model.json, fetched where it is remote.
+
+    Raises:
+        UserError: there is no such version, or its files are gone or damaged.
+    """
+    number = str(registry.resolve(store, reference))
+    uri = store.client.get_model_version_download_uri(NAME, number)
+    digest = store.client.get_model_version(NAME, number).tags.get(DIGEST)
+    gone = (
+        f"models:/{NAME}/{number}: its files are gone from {uri}; register it again with {AGAIN}, "
+        "or predict with another version"
+    )
+    local = _local_folder(uri)
+    if local is not None:
+        if not local.is_dir():
+            raise UserError(gone)
+        return local
+    kept = store.root / CACHE / (digest or f"version-{number}")
+    if not kept.is_dir():
+        remote = f"{uri.rstrip('/')}/artifacts/model"
+        with paths.fresh_folder(kept) as folder:
+            try:
+                fetched = download_artifacts(remote, dst_path=str(folder), tracking_uri=store.uri)
+            except (MlflowException, OSError) as error:
+                raise UserError(f"{gone} ({error_line(error)})") from None
+            for file in Path(fetched).iterdir():
+                shutil.move(file, folder / file.name)
+            if digest and model_digest(folder) != digest:
+                raise UserError(f"models:/{NAME}/{number}: arrived damaged; run it again")
+    return kept
+
+
+def are_there(store: Store, number: int) -> bool:
+    """Whether a version's files are still there, as far as this machine can see."""
+    local = _local_folder(store.client.get_model_version_download_uri(NAME, str(number)))
+    return local is None or local.is_dir()
+
+
+def fetch_record(store: Store, number: int, folder: Path) -> None:
+    """Fetch what a version was trained and judged on, from its run into an empty `folder`.
+
+    Raises:
+        UserError: its run no longer has it.
+    """
+    run_id = store.client.get_model_version(NAME, str(number)).run_id or ""
+    try:
+        for path in KEPT:
+            (folder / path).parent.mkdir(exist_ok=True)
+            store.client.download_artifacts(run_id, path.as_posix(), str((folder / path).parent))
+    except (MlflowException, OSError) as error:
+        raise UserError(
+            f"version {number}: its run no longer has what the gate reads ({error_line(error)}); "
+            f"register it again with {AGAIN}"
+        ) from None
+
+
+def _local_folder(uri: str) -> Path | None:
+    """The model folder behind a version's uri on this machine; None for one elsewhere."""
+    if urlsplit(uri).scheme != "file":
+        return None
+    return Path(url2pathname(urlsplit(uri).path)) / "artifacts" / "model"
