@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from whoswho.errors import UserError
+from whoswho.errors import UserError, plural
 from whoswho.labels import check_distinct, from_folder, is_litter
 from whoswho.paths import SPLITS
 
@@ -29,8 +30,15 @@ _DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file of data/: where it lies, whose picture it should be, and why it cannot be read."""
+class ListedFile:
+    """A file of data/: whose picture it should be, and why it cannot be read.
+
+    Attributes:
+        file: posix path below data/.
+        label: empty for a loose file.
+        split: of a set that is split in folders.
+        problem: empty where it can be read.
+    """
 
     file: str
     path: Path
@@ -44,14 +52,14 @@ class Listing:
     """All of data/.
 
     Attributes:
-        sources: every file, sorted by its path; loose ones have no label.
+        files: sorted by path; loose ones have no label.
         labels: sorted.
         ready_split: whether data/ is split in folders already.
         litter: how many entries of systems and crawlers were passed over.
         notes: what the user should know, one line each.
     """
 
-    sources: Sequence[Source]
+    files: Sequence[ListedFile]
     labels: Sequence[str]
     ready_split: bool
     litter: int
@@ -60,15 +68,8 @@ class Listing:
     @property
     def counts(self) -> dict[str, int]:
         """Files a label."""
-        found = Counter(source.label for source in self.sources if source.label)
-        return {label: found[label] for label in self.labels}
-
-
-@dataclass
-class _Walk:
-    root: Path
-    litter: int = 0
-    notes: list[str] = field(default_factory=list)
+        numbers = Counter(file.label for file in self.files)
+        return {label: numbers[label] for label in self.labels}
 
 
 def scan(data: Path) -> Listing:
@@ -84,95 +85,33 @@ def scan(data: Path) -> Listing:
         )
     if not data.is_dir():
         raise UserError(f"{data}: is a file; put pictures into data/<label>/")
-    walk = _Walk(data.resolve())
-    folders, files = _entries(data, walk)
-    files = [path for path in files if path.name not in KNOWN_FILES]
-    if not folders and not files:
+    tree = _Tree.below(data)
+    loose = sum(len(parts) == 1 for parts in tree.files)
+    if not tree.tops and not loose:
         raise UserError(f"{data}: empty; put pictures into data/<label>/ (one folder a person)")
-    if not folders:
+    if not tree.tops:
         raise UserError(
-            f"{data}: holds {_files(len(files))} but no label folder; "
+            f"{data}: holds {plural(loose, 'file')} but no label folder; "
             "put them into data/<label>/ (one folder a person)"
         )
-    ready = _is_ready_split(data, folders, walk)
-    sources = [Source(path.name, path, "", "", problem(path, walk.root)) for path in files]
-    if files:
-        walk.notes.append(
-            f"{_files(len(files))} directly in {data.name}/ belong to no label and were left out"
-        )
+    ready = _is_ready_split(data, tree)
+    root = data.resolve()
+    files = [_listed(data, root, parts, ready) for parts in tree.files]
+    files.sort(key=lambda file: file.file)
+    labels = sorted({file.label for file in files if file.label})
+    notes = [*_loose_notes(data, files, ready), *_empty_notes(data, tree, ready)]
+    _check_several(data, labels, tree, ready)
     if ready:
-        for folder in folders:
-            sources += _split_sources(folder, walk)
-    else:
-        sources += [source for folder in folders for source in _label_sources(folder, "", walk)]
-    sources.sort(key=lambda source: source.file)
-    labels = sorted({source.label for source in sources if source.label})
-    _check_labels(data, folders, labels, ready, sources, walk)
-    return Listing(sources, labels, ready, walk.litter, walk.notes)
+        notes += _split_notes(data, labels, files)
+    return Listing(files, labels, ready, tree.litter, notes)
 
 
 def is_split(data: Path) -> bool:
     """Whether `data` is split in folders already; not so where it only looks like it."""
-    if not data.is_dir():
-        return False
-    walk = _Walk(data.resolve())
     try:
-        return _is_ready_split(data, _entries(data, walk)[0], walk)
+        return data.is_dir() and _is_ready_split(data, _Tree.below(data, depth=2))
     except UserError:
         return False
-
-
-def _entries(folder: Path, walk: _Walk) -> tuple[list[Path], list[Path]]:
-    """Sub-folders and files of a folder, sorted, without litter. A linked folder is a file."""
-    folders, files = [], []
-    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-        if is_litter(entry.name):
-            walk.litter += 1
-        elif entry.is_dir(follow_symlinks=False):
-            folders.append(Path(entry.path))
-        else:
-            files.append(Path(entry.path))
-    return folders, files
-
-
-def _files_below(folder: Path, walk: _Walk) -> Iterator[Path]:
-    folders, files = _entries(folder, walk)
-    yield from files
-    for inner in folders:
-        yield from _files_below(inner, walk)
-
-
-def _label_sources(folder: Path, split: str, walk: _Walk) -> list[Source]:
-    prefix = f"{split}/" if split else ""
-    label = from_folder(folder.name)
-    return [
-        Source(
-            f"{prefix}{folder.name}/{path.relative_to(folder).as_posix()}",
-            path,
-            label,
-            split,
-            problem(path, walk.root),
-        )
-        for path in _files_below(folder, walk)
-    ]
-
-
-def _split_sources(folder: Path, walk: _Walk) -> list[Source]:
-    split = folder.name
-    folders, loose = _entries(folder, walk)
-    sources = [
-        Source(f"{split}/{path.name}", path, "", split, problem(path, walk.root)) for path in loose
-    ]
-    if loose:
-        hint = (
-            f"; `whoswho predict data/{split}/*` names who is in them" if split == "test" else ""
-        )
-        walk.notes.append(
-            f"{_files(len(loose))} directly in {split}/ belong to no label and were left out{hint}"
-        )
-    for inner in folders:
-        sources += _label_sources(inner, split, walk)
-    return sources
 
 
 def problem(path: Path, data: Path) -> str:
@@ -190,31 +129,78 @@ def problem(path: Path, data: Path) -> str:
     return ""
 
 
-def _is_ready_split(data: Path, folders: Sequence[Path], walk: _Walk) -> bool:
+_Parts = tuple[str, ...]  # of a path relative to data/
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """What lies below data/, litter only counted."""
+
+    folders: Sequence[_Parts]
+    files: Sequence[_Parts]  # a linked folder counts as a file
+    litter: int
+
+    @classmethod
+    def below(cls, data: Path, depth: int = sys.maxsize) -> _Tree:
+        """Read `depth` levels of folders."""
+        folders: list[_Parts] = []
+        files: list[_Parts] = []
+        litter = 0
+        unread: list[_Parts] = [()]
+        while unread:
+            parents = unread.pop()
+            for entry in sorted(os.scandir(data.joinpath(*parents)), key=lambda e: e.name):
+                parts = (*parents, entry.name)
+                if is_litter(entry.name):
+                    litter += 1
+                elif not entry.is_dir(follow_symlinks=False):
+                    files.append(parts)
+                else:
+                    folders.append(parts)
+                    if len(parts) < depth:
+                        unread.append(parts)
+        return cls(sorted(folders), sorted(files), litter)
+
+    @property
+    def tops(self) -> list[str]:
+        """The folders that lie directly in data/."""
+        return [parts[0] for parts in self.folders if len(parts) == 1]
+
+    def labels(self, ready: bool) -> list[_Parts]:
+        """The folders of labels."""
+        return [parts for parts in self.folders if len(parts) == (2 if ready else 1)]
+
+
+def _listed(data: Path, root: Path, parts: _Parts, ready: bool) -> ListedFile:
+    split = parts[0] if ready and len(parts) > 1 else ""
+    inner = parts[1:] if split else parts
+    label = from_folder(inner[0]) if len(inner) > 1 else ""
+    path = data.joinpath(*parts)
+    return ListedFile("/".join(parts), path, label, split, problem(path, root))
+
+
+def _is_ready_split(data: Path, tree: _Tree) -> bool:
     """Whether data/ is split already; UserError where it only looks like it."""
-    by_name = {folder.name: folder for folder in folders}
-    train = [folder for name, folder in by_name.items() if name.casefold() in _TRAIN_NAMES]
-    if not train:
-        return False
+    tops = tree.tops
+    train = [name for name in tops if name.casefold() in _TRAIN_NAMES]
     others = {
-        name: meant
-        for name in by_name
-        for meant, words in _OTHER_NAMES.items()
+        name: split
+        for name in tops
+        for split, words in _OTHER_NAMES.items()
         if name.casefold() in words
     }
-    quiet = _Walk(walk.root)  # looked into here, counted later
-    nested = any(_entries(folder, quiet)[0] for folder in train)
-    if not nested and not others:
-        return False  # somebody is called train
-    renames = [(folder.name, "train") for folder in train if folder.name != "train"]
-    renames += [(name, meant) for name, meant in others.items() if name != meant]
+    nested = any(len(parts) == 2 and parts[0] in train for parts in tree.folders)
+    if not train or not (nested or others):
+        return False  # somebody may be called train
+    renames = [(name, "train") for name in train if name != "train"]
+    renames += [(name, split) for name, split in others.items() if name != split]
     if renames:
-        was, meant = renames[0]
+        name, split = renames[0]
         raise UserError(
-            f"{data}: looks split in folders already, but {was}/ is not a name of ours; "
-            f"rename {was} to {meant} (the names are {', '.join(SPLITS)})"
+            f"{data}: looks split in folders already, but {name}/ is not a name of ours; "
+            f"rename {name} to {split} (the names are {', '.join(SPLITS)})"
         )
-    extra = sorted(set(by_name) - set(SPLITS))
+    extra = sorted(set(tops) - set(SPLITS))
     if extra:
         raise UserError(
             f"{data}: {extra[0]!r} lies beside the folders of a split set; a set already split "
@@ -225,7 +211,7 @@ def _is_ready_split(data: Path, folders: Sequence[Path], walk: _Walk) -> bool:
             f"{data}/train: holds no label folder; a set already split is "
             "data/{train,validation,test}/<label>/…"
         )
-    if "validation" not in by_name:
+    if "validation" not in tops:
         raise UserError(
             f"{data}: has train/ without validation/; move a share of every label to "
             "data/validation/<label>/, or move the labels of train/ directly into data/"
@@ -233,63 +219,56 @@ def _is_ready_split(data: Path, folders: Sequence[Path], walk: _Walk) -> bool:
     return True
 
 
-def _check_labels(
-    data: Path,
-    folders: Sequence[Path],
-    labels: Sequence[str],
-    ready: bool,
-    sources: Sequence[Source],
-    walk: _Walk,
-) -> None:
-    quiet = _Walk(walk.root)
-    label_folders = (
-        [inner for folder in folders for inner in _entries(folder, quiet)[0]]
-        if ready
-        else list(folders)
-    )
-    for folder in label_folders:
+def _loose_notes(data: Path, files: Iterable[ListedFile], ready: bool) -> Iterator[str]:
+    """What is said of files outside every label, by the folder they lie in."""
+    loose = Counter(file.split for file in files if not file.label)
+    for split in sorted(loose):
+        where = f"{split or data.name}/"
+        note = f"{plural(loose[split], 'file')} directly in {where} belong to no label"
+        hint = f"; `whoswho predict data/{where}*` names who is in them" if split == "test" else ""
+        yield f"{note} and were left out{hint}"
+
+
+def _empty_notes(data: Path, tree: _Tree, ready: bool) -> Iterator[str]:
+    """What is said of labels without a file, once their folders can be told apart."""
+    folders = tree.labels(ready)
+    for name in (parts[-1] for parts in folders):
         # A file's name may be any bytes. A label is said in JSON, on pages and in the registry.
-        if any("\ud800" <= letter <= "\udfff" for letter in folder.name):
-            raise UserError(f"{data}: the folder {folder.name!a} is no UTF-8; rename it")
-    check_distinct(sorted({folder.name for folder in label_folders}))
-    empty = sorted(
-        folder.relative_to(data).as_posix()
-        for folder in label_folders
-        if next(_files_below(folder, quiet), None) is None
-    )
-    if empty:
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise UserError(f"{data}: the folder {name!a} is no UTF-8; rename it")
+    check_distinct(sorted({parts[-1] for parts in folders}))
+    filled = {parts[: 2 if ready else 1] for parts in tree.files}
+    if empty := ["/".join(parts) for parts in folders if parts not in filled]:
         # Not an error: Git and DVC do not keep empty folders, so a colleague has none of them.
-        walk.notes.append(f"no file in {', '.join(empty)}")
+        yield f"no file in {', '.join(sorted(empty))}"
+
+
+def _check_several(data: Path, labels: Sequence[str], tree: _Tree, ready: bool) -> None:
     if not labels:
         raise UserError(f"{data}: no picture in any label folder; put pictures into data/<label>/")
     if len(labels) == 1:
-        nested = not ready and any(_entries(folder, quiet)[0] for folder in folders)
-        cure = (
-            f"its folders are not labels: move them from data/{labels[0]}/ into data/"
-            if nested
-            else "add a folder for a second person"
-        )
+        cure = "add a folder for a second person"
+        if not ready and any(len(parts) == 2 for parts in tree.folders):
+            cure = f"its folders are not labels: move them from data/{labels[0]}/ into data/"
         raise UserError(f"{data}: one label only, {labels[0]!r}; {cure}")
-    if not ready:
-        return
-    found = {(source.split, source.label) for source in sources}
-    splits = [split for split in SPLITS if any((split, label) in found for label in labels)]
+
+
+def _split_notes(data: Path, labels: Sequence[str], files: Iterable[ListedFile]) -> Iterator[str]:
+    """What is said of labels that a split lacks."""
+    present = {(file.split, file.label) for file in files if file.label}
+    splits = [split for split in SPLITS if any((split, label) in present for label in labels)]
     if "validation" not in splits:
         raise UserError(
             f"{data}/validation: no label folder with a picture in it; move a share of every "
             "label there from train/"
         )
     for label in labels:
-        if ("train", label) not in found:
-            has = " and ".join(split for split in splits if (split, label) in found)
+        if ("train", label) not in present:
+            has = " and ".join(split for split in splits if (split, label) in present)
             raise UserError(
                 f"{data}: label {label!r} is in {has} but not in train, so nothing can learn it; "
                 f"put pictures into {data.name}/train/{label}/ or take it out of {has}"
             )
-        missing = [split for split in splits if (split, label) not in found]
+        missing = [split for split in splits if (split, label) not in present]
         if missing:
-            walk.notes.append(f"label {label!r} has no picture in {' and '.join(missing)}")
-
-
-def _files(count: int) -> str:
-    return f"{count} file{'' if count == 1 else 's'}"
+            yield f"label {label!r} has no picture in {' and '.join(missing)}"
