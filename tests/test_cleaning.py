@@ -217,7 +217,7 @@ def test_memory_does_not_grow_by_pixels(clean: Clean, tmp_path: Path) -> None:
     clean.fill("a", "b")
     write(clean.data / "a" / "large.png", photograph(1, (1500, 1500)))
     with (tmp_path / "store").open("w+b") as store:
-        pictures = checks._look(listing.scan(clean.data).sources, store, 1)
+        pictures = checks._look(listing.scan(clean.data).files, store, 1)
     assert (tmp_path / "store").stat().st_size == len(pictures) * duplicates.RECORD.itemsize
     assert max(len(pickle.dumps(picture.facts)) for picture in pictures) < 2000
 

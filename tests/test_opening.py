@@ -16,7 +16,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from whoswho.pictures import opening
-from whoswho.pictures.opening import ImageOpenError, open_picture, open_with_facts
+from whoswho.pictures.opening import ImageOpenError, open_picture, open_with_format
 
 
 def picture(width: int = 120, height: int = 80, seed: int = 0) -> Image.Image:
@@ -92,7 +92,7 @@ def test_every_awkward_picture(cases: Path, capfd: pytest.CaptureFixture[str]) -
             if isinstance(expected, str):
                 assert reason(file) == expected, file.name
                 continue
-            opened = open_with_facts(file)
+            opened = open_with_format(file)
             assert opened.image.mode == "RGB"
             assert (opened.format, opened.width, opened.height) == expected, file.name
             assert opened.image.tobytes() == open_picture(file.read_bytes()).tobytes()
@@ -375,7 +375,7 @@ def test_orientation_in_xmp() -> None:
 )  # fmt: skip
 def test_the_bytes_tell_the_format(tmp_path: Path, name: str, kind: str) -> None:
     (tmp_path / name).write_bytes(saved(picture(), kind))
-    assert open_with_facts(tmp_path / name).format == kind
+    assert open_with_format(tmp_path / name).format == kind
 
 
 @pytest.mark.parametrize(
@@ -438,7 +438,7 @@ def test_several_frames_are_animated_and_one_is_not(kind: str) -> None:
 def test_the_first_page_is_the_picture(kind: str) -> None:
     pages = [picture(seed=seed) for seed in range(3)]
     source = saved(pages[0], kind, save_all=True, append_images=pages[1:])
-    opened = open_with_facts(source)
+    opened = open_with_format(source)
     assert opened.format == kind
     assert difference(opened.image, pages[0]) < 6
 

@@ -13,7 +13,7 @@ import pytest
 from support.cleaning import Clean, fixture_clean, noisy, photograph, write  # noqa: F401
 
 from whoswho.dataset import review
-from whoswho.dataset.review import Word
+from whoswho.dataset.review import ReviewDecision
 from whoswho.errors import UserError
 from whoswho.paths import sha256 as file_hash
 
@@ -103,10 +103,10 @@ OTHER = "b" * 64
 
 def test_a_decision_is_written_with_its_time(tmp_path: Path) -> None:
     path = tmp_path / "review.csv"
-    now = review.record(path, (SOME, "장원영"), Word("keep", "", "it is her"), seen=None)
+    now = review.record(path, (SOME, "장원영"), ReviewDecision("keep", "", "it is her"), seen=None)
     assert now is not None
     (one,) = review.read(path)
-    assert (one.sha256, one.label, one.word) == (SOME, "장원영", now)
+    assert (one.sha256, one.label, one.bare) == (SOME, "장원영", now)
     assert (now.decision, now.why) == ("keep", "it is her")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", now.when)
     assert path.read_text(encoding="utf-8").startswith(HEADER)
@@ -124,14 +124,14 @@ def test_the_rest_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
         f",a,{OTHER}, drop ,,"
     ).encode()
     path.write_bytes(before)
-    seen = Word("keep", "", "mine", "")
-    now = review.record(path, (SOME, "장원영"), Word("drop", when="2026"), seen=seen)
+    seen = ReviewDecision("keep", "", "mine", "")
+    now = review.record(path, (SOME, "장원영"), ReviewDecision("drop", when="2026"), seen=seen)
     after = before.replace(f"\n,장원영,{SOME.upper()},keep,mine,".encode(),
                            f"\n2026,장원영,{SOME},drop,,".encode())  # fmt: skip
     assert path.read_bytes() == after + b"\r\n"
-    review.record(path, ("d" * 64, "a"), Word("keep", when="2027"), seen=None)
+    review.record(path, ("d" * 64, "a"), ReviewDecision("keep", when="2027"), seen=None)
     assert path.read_bytes() == after + f"\r\n2027,a,{'d' * 64},keep,,\r\n".encode()
-    review.record(path, ("d" * 64, "a"), None, seen=Word("keep", when="2027"))
+    review.record(path, ("d" * 64, "a"), None, seen=ReviewDecision("keep", when="2027"))
     assert review.record(path, (SOME, "장원영"), seen, seen=now) == seen
     assert path.read_bytes() == before.replace(SOME.upper().encode(), SOME.encode()) + b"\r\n"
 
@@ -139,14 +139,14 @@ def test_the_rest_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
 def test_taking_it_back_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{OTHER},a,keep,,,2026")
     before = path.read_bytes()
-    now = review.record(path, (SOME, "a"), Word("drop"), seen=None)
+    now = review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
     assert review.record(path, (SOME, "a"), None, seen=now) is None
     assert path.read_bytes() == before
 
 
 def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,2026")
-    review.record(path, (SOME, "b"), Word("drop"), seen=None)
+    review.record(path, (SOME, "b"), ReviewDecision("drop"), seen=None)
     assert [(one.label, one.decision) for one in review.read(path)] == [
         ("a", "keep"),
         ("b", "drop"),
@@ -156,28 +156,28 @@ def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
 def test_of_two_rows_the_one_that_holds_is_changed(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,1", f"{SOME},a,drop,,,2")
     with pytest.raises(review.Changed):
-        review.record(path, (SOME, "a"), None, seen=Word("keep", when="1"))
-    review.record(path, (SOME, "a"), Word("keep", when="3"), seen=Word("drop", when="2"))
+        review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="1"))
+    review.record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=ReviewDecision("drop", when="2"))
     assert [one.when for one in review.read(path)] == ["1", "3"]
-    assert review.record(path, (SOME, "a"), None, seen=Word("keep", when="3")) is None
+    assert review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="3")) is None
     assert review.read(path) == []
 
 
 def test_what_was_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,by an editor,2026")
     before = path.read_bytes()
-    for seen in (None, Word("drop", "", "", "2026")):
+    for seen in (None, ReviewDecision("drop", "", "", "2026")):
         with pytest.raises(review.Changed) as caught:
-            review.record(path, (SOME, "a"), Word("drop"), seen=seen)
-        assert caught.value.word == Word("keep", "", "by an editor", "2026")
+            review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=seen)
+        assert caught.value.current == ReviewDecision("keep", "", "by an editor", "2026")
     assert path.read_bytes() == before
 
 
 def test_the_same_word_again_writes_nothing(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,2026")
     before = path.stat().st_mtime_ns
-    seen = Word("keep", when="2026")
-    assert review.record(path, (SOME, "a"), Word("keep"), seen=seen) == seen
+    seen = ReviewDecision("keep", when="2026")
+    assert review.record(path, (SOME, "a"), ReviewDecision("keep"), seen=seen) == seen
     assert path.stat().st_mtime_ns == before
 
 
@@ -185,7 +185,7 @@ def test_a_file_that_is_not_sound_is_left_alone(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{OTHER},a,kepe,,,")
     before = path.read_bytes()
     with pytest.raises(UserError, match="line 2: decision 'kepe'"):
-        review.record(path, (SOME, "a"), Word("drop"), seen=None)
+        review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
     assert path.read_bytes() == before
 
 
@@ -195,7 +195,7 @@ def test_a_lock_that_is_never_let_go_is_an_error(
     path = rows(tmp_path)
     monkeypatch.setattr(review, "LOCK_SECONDS", 0.1)
     with review.locked(path), pytest.raises(UserError, match="another process"):
-        review.record(path, (SOME, "a"), Word("drop"), seen=None)
+        review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
 
 
 def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> None:
@@ -204,14 +204,14 @@ def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> Non
         "import sys\nfrom pathlib import Path\nfrom whoswho.dataset import review\n"
         "for number in range(25):\n"
         "    sha256 = f'{int(sys.argv[2]) * 100 + number:064x}'\n"
-        "    review.record(Path(sys.argv[1]), (sha256, 'a'), review.Word('drop'), seen=None)\n"
+        "    review.record(Path(sys.argv[1]), (sha256, 'a'), review.ReviewDecision('drop'), seen=None)\n"
     )
     others = [subprocess.Popen([sys.executable, "-c", code, path, str(place)]) for place in (1, 2)]
     with ThreadPoolExecutor(4) as pool:
         list(
             pool.map(
                 lambda number: review.record(
-                    path, (f"{number:064x}", "a"), Word("keep"), seen=None
+                    path, (f"{number:064x}", "a"), ReviewDecision("keep"), seen=None
                 ),
                 range(25),
             )

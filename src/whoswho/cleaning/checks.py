@@ -19,7 +19,7 @@ from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.people import NO_FACE, SEVERAL_FACES
 from whoswho.cleaning.quality import Quality
 from whoswho.dataset import review
-from whoswho.dataset.listing import Listing, Source, scan
+from whoswho.dataset.listing import ListedFile, Listing, scan
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 from whoswho.params import Clean
@@ -73,7 +73,7 @@ class Facts:
 class _Picture:
     """A file on its way through the checks."""
 
-    source: Source
+    source: ListedFile
     facts: Facts
     label: str
     review: Review | None
@@ -137,7 +137,7 @@ def run(
     """
     listing = scan(data)
     with tempfile.TemporaryFile() as store:
-        pictures = _look(listing.sources, store, worker_count)
+        pictures = _look(listing.files, store, worker_count)
         _review(pictures, reviews, review_path)
         for picture in pictures:
             _judge_alone(picture, limits)
@@ -189,7 +189,7 @@ def survey(data: Path) -> str:
 # --- One picture at a time -----------------------------------------------------------------------
 
 
-def examine(source: Source) -> Facts:
+def examine(source: ListedFile) -> Facts:
     """Open one file completely and measure it; runs in any process."""
     if source.problem:
         return Facts(reason=opening.UNREADABLE, detail=source.problem)
@@ -199,7 +199,7 @@ def examine(source: Source) -> Facts:
         return Facts(_hash_of(source.path), unfit.reason, unfit.detail)
     sha256 = hashlib.sha256(data).hexdigest()
     try:
-        opened = opening.open_with_facts(data)
+        opened = opening.open_with_format(data)
     except opening.ImageOpenError as unfit:
         return Facts(sha256, unfit.reason, unfit.detail)
     return Facts(
@@ -221,7 +221,7 @@ def _hash_of(path: Path) -> str:
         return ""
 
 
-def _look(sources: Sequence[Source], store: IO[bytes], worker_count: int | None) -> list[_Picture]:
+def _look(sources: Sequence[ListedFile], store: IO[bytes], worker_count: int | None) -> list[_Picture]:
     """Examine all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
     nothing = bytes(duplicates.RECORD.itemsize)

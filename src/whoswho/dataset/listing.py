@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from whoswho.errors import UserError, plural
+from whoswho.errors import UserError
 from whoswho.labels import check_distinct, from_folder, is_litter
 from whoswho.paths import SPLITS
+from whoswho.wording import plural
 
 # Tables of ours that lie directly in data/ beside the labels.
 KNOWN_FILES = {"manifest.csv", "forgotten.csv"}
@@ -99,7 +100,7 @@ def scan(data: Path) -> Listing:
     files = [_listed(data, root, parts, ready) for parts in tree.files]
     files.sort(key=lambda file: file.file)
     labels = sorted({file.label for file in files if file.label})
-    notes = [*_loose_notes(data, files, ready), *_empty_notes(data, tree, ready)]
+    notes = [*_loose_notes(data, files), *_empty_notes(data, tree, ready)]
     _check_several(data, labels, tree, ready)
     if ready:
         notes += _split_notes(data, labels, files)
@@ -149,16 +150,16 @@ class _Tree:
         unread: list[_Parts] = [()]
         while unread:
             parents = unread.pop()
-            for entry in sorted(os.scandir(data.joinpath(*parents)), key=lambda e: e.name):
+            for entry in os.scandir(data.joinpath(*parents)):
                 parts = (*parents, entry.name)
                 if is_litter(entry.name):
                     litter += 1
-                elif not entry.is_dir(follow_symlinks=False):
-                    files.append(parts)
-                else:
+                elif entry.is_dir(follow_symlinks=False):
                     folders.append(parts)
                     if len(parts) < depth:
                         unread.append(parts)
+                elif parents or entry.name not in KNOWN_FILES:
+                    files.append(parts)
         return cls(sorted(folders), sorted(files), litter)
 
     @property
@@ -219,7 +220,7 @@ def _is_ready_split(data: Path, tree: _Tree) -> bool:
     return True
 
 
-def _loose_notes(data: Path, files: Iterable[ListedFile], ready: bool) -> Iterator[str]:
+def _loose_notes(data: Path, files: Iterable[ListedFile]) -> Iterator[str]:
     """What is said of files outside every label, by the folder they lie in."""
     loose = Counter(file.split for file in files if not file.label)
     for split in sorted(loose):

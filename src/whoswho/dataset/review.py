@@ -17,7 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,7 +27,6 @@ from whoswho import paths, tables
 from whoswho.errors import UserError
 from whoswho.labels import from_folder
 
-COLUMNS = ("sha256", "label", "decision", "other_label", "why", "when")
 KEEP = "keep"
 DROP = "drop"
 
@@ -37,8 +36,8 @@ LOCK_SECONDS = 10
 
 
 @dataclass(frozen=True)
-class Word:
-    """What a person says of a picture: keep or drop it, or keep it under another label.
+class ReviewDecision:
+    """What a person decided about a picture: keep or drop it, or keep it under another label.
 
     `when` is a UTC time in ISO 8601 where `record` wrote it, any text by hand; None before that.
     """
@@ -49,30 +48,34 @@ class Word:
     when: str | None = None
 
 
-@dataclass(frozen=True)
-class Review:
-    """One row: whose picture it is about, and what a person says of it."""
+COLUMNS = ("sha256", "label", *(field.name for field in fields(ReviewDecision)))
 
-    sha256: str
-    label: str
-    decision: str
-    other_label: str
-    why: str
-    when: str
-    line: int
+
+@dataclass(frozen=True)
+class Review(ReviewDecision):
+    """A row of review.csv: a decision and whose picture it is about."""
+
+    sha256: str = field(kw_only=True)
+    label: str = field(kw_only=True)
+    line: int = field(kw_only=True)
 
     @property
-    def word(self) -> Word:
-        """What the row says."""
-        return Word(self.decision, self.other_label, self.why, self.when)
+    def bare(self) -> ReviewDecision:
+        """The decision alone."""
+        return ReviewDecision(self.decision, self.other_label, self.why, self.when)
+
+    @property
+    def picture(self) -> tuple[str, str]:
+        """What names the picture: the hash of its bytes, and the label it lies under."""
+        return self.sha256, self.label
 
 
 class Changed(Exception):  # noqa: N818 - an answer for whoever decides, not a defect
-    """Somebody else decided about the picture meanwhile; `word` is what holds now."""
+    """Somebody else decided about the picture meanwhile; `current` is what holds now."""
 
-    def __init__(self, word: Word | None) -> None:
+    def __init__(self, current: ReviewDecision | None) -> None:
         super().__init__("the decision was changed elsewhere")
-        self.word = word
+        self.current = current
 
 
 def read(path: Path) -> list[Review]:
@@ -110,7 +113,8 @@ def read(path: Path) -> list[Review]:
                 f"{where}: {DROP} and other_label {other!r} contradict each other; "
                 f"write {KEEP} to move the picture to {other!r}, or empty other_label"
             )
-        reviews.append(Review(sha256, label, decision, other, row["why"], row["when"], line))
+        row_decision = ReviewDecision(decision, other, row["why"], row["when"])
+        reviews.append(Review(**vars(row_decision), sha256=sha256, label=label, line=line))
     return reviews
 
 
@@ -126,14 +130,12 @@ def match(
     Raises:
         UserError: a row speaks of a picture or a label that the set does not have.
     """
-    labels_of: dict[str, set[str]] = defaultdict(set)
-    labels: set[str] = set()
-    for sha256, label in pictures:
-        if sha256:
-            labels_of[sha256].add(label)
-        labels.add(label)
-    labels.discard("")
-    held: dict[tuple[str, str], Review] = {}
+    present = set(pictures)
+    labels = sorted({label for _, label in present} - {""})
+    labels_of: dict[str, list[str]] = defaultdict(list)
+    for sha256, label in sorted(present):
+        labels_of[sha256].append(label)
+    holds: dict[tuple[str, str], Review] = {}
     for review in reviews:
         where = f"{path}, line {review.line}"
         if review.sha256 not in labels_of:
@@ -141,18 +143,18 @@ def match(
                 f"{where}: no picture in data/ has the sha256 {review.sha256[:12]}…; "
                 "delete the line, or bring the picture back"
             )
-        if review.label not in labels_of[review.sha256]:
-            lies = ", ".join(map(repr, sorted(labels_of[review.sha256])))
+        if review.picture not in present:
+            lies = ", ".join(map(repr, labels_of[review.sha256]))
             raise UserError(
                 f"{where}: the picture {review.sha256[:12]}… does not lie under "
                 f"{review.label!r} but under {lies}; correct the label"
             )
         if review.other_label and review.other_label not in labels:
-            close = difflib.get_close_matches(review.other_label, sorted(labels), 1)
+            close = difflib.get_close_matches(review.other_label, labels, 1)
             hint = f"did you mean {close[0]!r}?" if close else "make its folder in data/ first"
             raise UserError(f"{where}: no label {review.other_label!r} in data/; {hint}")
-        held[review.sha256, review.label] = review
-    return held
+        holds[review.picture] = review
+    return holds
 
 
 @contextmanager
@@ -175,15 +177,19 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def record(
-    path: Path, picture: tuple[str, str], word: Word | None, *, seen: Word | None
-) -> Word | None:
-    """Write what a person says of a picture; return what holds now.
+    path: Path,
+    picture: tuple[str, str],
+    decision: ReviewDecision | None,
+    *,
+    seen: ReviewDecision | None,
+) -> ReviewDecision | None:
+    """Write what a person decided about a picture; return what holds now.
 
     Every other line of the file, its order, line ends and quotes stay as they are.
 
     Args:
         picture: sha256 and the label it lies under in data/.
-        word: where its `when` is None it gets the present time. None takes the rows out.
+        decision: where its `when` is None it gets the present time. None takes the rows out.
         seen: what held when the person decided.
 
     Raises:
@@ -191,49 +197,44 @@ def record(
         UserError: the file is not sound, or cannot be written.
     """
     with locked(path):
-        now = held(read(path), picture)
-        if now != seen:
-            raise Changed(now)
-        if word is not None and word.when is None:
-            if now is not None and replace(now, when=None) == word:
-                return now
-            word = replace(word, when=datetime.now(UTC).isoformat(timespec="seconds"))
-        if word != now:
-            _write(path, picture, word)
-        return word
+        current = held(read(path), picture)
+        if current != seen:
+            raise Changed(current)
+        if decision is not None and decision.when is None:
+            if current is not None and replace(current, when=None) == decision:
+                return current
+            decision = replace(decision, when=datetime.now(UTC).isoformat(timespec="seconds"))
+        if decision != current:
+            _write(path, picture, decision)
+        return decision
 
 
-def held(reviews: Iterable[Review], picture: tuple[str, str]) -> Word | None:
+def held(reviews: Iterable[Review], picture: tuple[str, str]) -> ReviewDecision | None:
     """What the rows say of a picture, None where they say nothing."""
-    word = None
-    for one in reviews:
-        if (one.sha256, one.label) == picture:
-            word = one.word
-    return word
+    return next((row.bare for row in reversed(list(reviews)) if row.picture == picture), None)
 
 
-def _write(path: Path, picture: tuple[str, str], word: Word | None) -> None:
-    """Put `word` in the place of the picture's last row, or at the end; None removes its rows."""
+def _write(path: Path, picture: tuple[str, str], decision: ReviewDecision | None) -> None:
+    """Put `decision` in the place of the picture's last row, or at the end; None removes them."""
     content = path.read_bytes() if path.exists() else (",".join(COLUMNS) + "\n").encode()
     mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
     text = content.removeprefix(mark).decode("utf-8", "surrogateescape")
     (head, header), *rows = _records(text)
     end = "\r\n" if head.endswith("\r\n") else "\n"
-    places = [
-        place
-        for place, (_, cells) in enumerate(rows)
+    lines = [line for line, _ in rows]
+    own = [
+        index
+        for index, (_, cells) in enumerate(rows)
         if cells and _picture(dict(zip(header, cells, strict=True))) == picture
     ]
-    lines = [line for line, _ in rows]
-    if word is None:
-        lines = [line for place, line in enumerate(lines) if place not in places]
+    if decision is None:
+        lines = [line for index, line in enumerate(lines) if index not in own]
     else:
-        row = {"sha256": picture[0], "label": picture[1], **asdict(word)}
         written = io.StringIO()
+        row = {"sha256": picture[0], "label": picture[1], **asdict(decision)}
         csv.DictWriter(written, header, lineterminator=end).writerow(row)
-        lines[slice(places[-1], places[-1] + 1) if places else slice(len(lines), None)] = [
-            written.getvalue()
-        ]
+        last = slice(own[-1], own[-1] + 1) if own else slice(len(lines), None)
+        lines[last] = [written.getvalue()]
     whole = [line if line.endswith(("\n", "\r")) else line + end for line in (head, *lines)]
     with paths.fresh_file(path) as partial:
         partial.write_bytes(mark + "".join(whole).encode("utf-8", "surrogateescape"))

@@ -97,10 +97,10 @@ def open_picture(source: Path | bytes) -> Image.Image:
     Raises:
         ImageOpenError: with `reason` unreadable, truncated, not_a_picture or animated.
     """
-    return open_with_facts(source).image
+    return open_with_format(source).image
 
 
-def open_with_facts(source: Path | bytes) -> Opened:
+def open_with_format(source: Path | bytes) -> Opened:
     """`open_picture`, with the true format of the file (JPEG, PNG, WEBP …)."""
     data = source if isinstance(source, bytes) else read_bytes(source)
     if not data:

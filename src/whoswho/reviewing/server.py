@@ -28,7 +28,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from whoswho import paths
 from whoswho.dataset import review
-from whoswho.dataset.review import Word
+from whoswho.dataset.review import ReviewDecision
 from whoswho.errors import UserError
 from whoswho.pictures import opening
 from whoswho.reporting import fonts
@@ -88,15 +88,15 @@ class Page:
 
     def words(self) -> list[dict[str, Any]]:
         """What review.csv says of each picture, the rows of pictures not shown among them."""
-        held = {(one.sha256, one.label): one.word for one in review.read(self.review)}
+        held = {row.picture: row.bare for row in review.read(self.review)}
         return [
             {"sha256": sha256, "label": label, "word": asdict(word)}
             for (sha256, label), word in held.items()
         ]
 
     def decide(
-        self, cleaned: str, sha256: str, label: str, word: Word | None, seen: Word | None
-    ) -> Word | None:
+        self, cleaned: str, sha256: str, label: str, word: ReviewDecision | None, seen: ReviewDecision | None
+    ) -> ReviewDecision | None:
         """Write a decision about a picture that is there; see `review.record`.
 
         DVC notes review.csv as it is when a stage ends, not as the stage read it: a decision made
@@ -134,7 +134,7 @@ class Page:
         whys = "".join(one.why for one in review.read(self.review))
         return _fonts_for(fonts.uncommon(names + whys))
 
-    def _check(self, picture: Picture, word: Word | None, shown: Gallery) -> None:
+    def _check(self, picture: Picture, word: ReviewDecision | None, shown: Gallery) -> None:
         if not thumbnails.is_there(self.data / picture.file, picture.sha256, self.data):
             raise Refused(
                 f"data/{picture.file} is gone, or has changed since cleaning; run `dvc repro`, "
@@ -230,7 +230,7 @@ def application(page: Page, host: str = "127.0.0.1") -> Flask:
 
     @app.errorhandler(review.Changed)
     def changed(error: review.Changed) -> tuple[dict[str, Any], int]:
-        return {"error": "changed", "word": error.word and asdict(error.word)}, 409
+        return {"error": "changed", "word": error.current and asdict(error.current)}, 409
 
     @app.get("/")
     def index() -> str:
@@ -327,7 +327,7 @@ def _is_this_machine(header: str, host: str) -> bool:
     return True
 
 
-def _asked(asked: object) -> tuple[str, str, str, Word | None, Word | None]:
+def _asked(asked: object) -> tuple[str, str, str, ReviewDecision | None, ReviewDecision | None]:
     """The parts of a decision, checked for their kind."""
     texts = ("cleaned", "sha256", "label")
     if not isinstance(asked, dict) or set(asked) != {*texts, "word", "seen"}:
@@ -337,11 +337,11 @@ def _asked(asked: object) -> tuple[str, str, str, Word | None, Word | None]:
     word = _word(asked["word"])
     if word is not None:
         # One line, as a table's cell should be.
-        word = Word(word.decision, word.other_label, " ".join(word.why.split()), word.when)
+        word = ReviewDecision(word.decision, word.other_label, " ".join(word.why.split()), word.when)
     return asked["cleaned"], asked["sha256"], asked["label"], word, _word(asked["seen"])
 
 
-def _word(value: object) -> Word | None:
+def _word(value: object) -> ReviewDecision | None:
     if value is None:
         return None
     names = {"decision", "other_label", "why", "when"}
@@ -355,7 +355,7 @@ def _word(value: object) -> Word | None:
         "".join(part or "" for part in value.values()).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         abort(400, "half a letter cannot be written")
-    return Word(**value)
+    return ReviewDecision(**value)
 
 
 def _letters_css(count: int) -> str:

@@ -17,14 +17,13 @@ from pathlib import Path
 
 from whoswho import paths, tables
 from whoswho.artifacts.split import SplitRow, find_split
-from whoswho.dataset import forgotten, listing, manifest
+from whoswho.dataset import forgotten, listing, manifest, review
 from whoswho.errors import UserError
 from whoswho.labels import from_folder, is_litter
 from whoswho.tables import Row
 from whoswho.takedown import versioned
 
 DECISIONS = paths.CLEAN / "decisions.csv"
-REVIEW_COLUMNS = ("sha256", "label", "other_label")
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ class _Tables:
 
         return cls(
             manifest.read(workspace / paths.DATA)[1],
-            rows(workspace / paths.REVIEW, REVIEW_COLUMNS) or [],
+            rows(workspace / paths.REVIEW, review.COLUMNS) or [],
             rows(workspace / DECISIONS, ("file", "label", "sha256", "group")),
             find_split(workspace / paths.DATASET),
         )
