@@ -140,7 +140,11 @@ def copies(decisions: Sequence[Decision], folder: Path) -> None:
     """The same photograph twice, against the pairs found by eye."""
     with (folder / "sports_celebrities_pairs.csv").open(encoding="utf-8") as file:
         pairs = {frozenset((row["file_a"], row["file_b"])) for row in csv.DictReader(file)}
-    found = {frozenset((one.file, one.twin)) for one in decisions if "duplicate" in one.reasons}
+    found = {
+        frozenset((one.file, one.duplicate_of))
+        for one in decisions
+        if {"duplicate", "near_duplicate"} & {*one.reasons}
+    }
     every = sorted(pairs | found, key=sorted)
     print(
         f"the same photograph twice, {len(pairs)} pairs: "
@@ -172,8 +176,8 @@ def mixtures(name: str, portraits: Sequence[Portrait], limits: Clean) -> None:
                 found += [place in judged.verdicts for place in range(len(rows))]
                 true += [one.label != label for one, label in rows]
                 named += sum(
-                    verdict.reason == identity.SWAPPED and repr(rows[place][0].label)
-                    in verdict.measure for place, verdict in judged.verdicts.items()
+                    verdict.reason == identity.SWAPPED and rows[place][0].label
+                    == verdict.other_label for place, verdict in judged.verdicts.items()
                 )  # fmt: skip
             whose = f"of the other labels, {named} named" if known else "of people without a label"
             print(
@@ -264,9 +268,9 @@ def main(scratch: Path) -> None:
     crawl = checks.run(CASES / "raw_crawl", limits, [], scratch / "crawl", faces=scratch / "faces")
     for name, decisions in (("press", cleaned.decisions), ("raw crawl", crawl.decisions)):
         counts = Counter(
-            reason for one in decisions for reason in one.reasons.split(";") if reason
+            reason for one in decisions for reason in one.reasons
         )
-        judged = sum(bool(JUDGEMENTS & set(one.reasons.split(";"))) for one in decisions)
+        judged = sum(bool(JUDGEMENTS & set(one.reasons)) for one in decisions)
         kept = sum(one.kept for one in decisions)
         print(
             f"left to a person, {name}: {judged} of {len(decisions)} dropped by a judgement "

@@ -124,8 +124,8 @@ def test_an_altered_copy_is_the_same_photograph(
     right = [one for one in found if one.b == one.a + count]
     assert len(right) >= 0.9 * count
     assert found == right
-    assert all("correlation" in one.measure for one in right)
-    assert all(("mirrored" in one.measure) == name.startswith("mirrored") for one in right)
+    assert all(one.correlation >= DEFAULTS.near_duplicate_correlation for one in right)
+    assert all(one.is_mirrored == name.startswith("mirrored") for one in right)
 
 
 def test_different_pictures_are_no_copies(prints: list[Fingerprint]) -> None:
@@ -136,8 +136,7 @@ def test_a_crop_says_how_much_of_the_larger_picture_it_shows() -> None:
     image = scene(1)
     pair = [duplicates.fingerprint(one) for one in (image, cropped(image, 0.2, 0.2, 0, 0))]
     (found,) = related(pair)
-    assert found.share == pytest.approx(0.64, abs=0.03)
-    assert found.measure.startswith("100 % over 64 %")
+    assert found.overlap == pytest.approx(0.64, abs=0.03)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -208,7 +207,7 @@ def test_order_and_names_change_nothing(
     ]
     every = [*prints, *altered]
     expected = {
-        (frozenset((every[one.a].pixels, every[one.b].pixels)), one.kind, one.measure)
+        (frozenset((every[one.a].pixels, every[one.b].pixels)), one.kind, one.correlation)
         for one in related(every)
     }
     for seed in (1, 2):
@@ -217,7 +216,7 @@ def test_order_and_names_change_nothing(
         found = related(again)
         assert found == sorted(found, key=lambda one: (one.a, one.b))
         assert expected == {
-            (frozenset((again[one.a].pixels, again[one.b].pixels)), one.kind, one.measure)
+            (frozenset((again[one.a].pixels, again[one.b].pixels)), one.kind, one.correlation)
             for one in found
         }
 
@@ -381,7 +380,7 @@ def test_of_a_crop_and_the_whole_the_whole_stays(data: Path) -> None:
     decisions = cleaned(data, faces="any")
     assert decisions["a/whole.png"].decision == "kept"
     crop = decisions["a/crop.png"]
-    assert (crop.reasons, crop.twin) == ("near_duplicate", "a/whole.png")
+    assert (crop.reasons, crop.duplicate_of) == (("near_duplicate",), "a/whole.png")
     assert crop.group == decisions["a/whole.png"].group
 
 
@@ -402,8 +401,9 @@ def test_the_crop_of_a_refused_group_stays(data: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(people, "look", look)
     decisions = cleaned(data, identity_false_alarm=0.0)
     reasons = {
-        name: (decisions[f"a/{name}.png"].reasons, decisions[f"a/{name}.png"].twin)
+        name: (";".join(decision.reasons), decision.duplicate_of)
         for name in ("whole", "crop", "less", "other", "other_crop")
+        for decision in [decisions[f"a/{name}.png"]]
     }
     assert reasons == {
         "whole": ("several_faces", ""),

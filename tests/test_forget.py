@@ -28,6 +28,7 @@ from support.repository import REPOSITORY
 
 from bench.workspace import environment
 from whoswho import cli, paths, tables
+from whoswho.artifacts.decisions import Decision, write_decisions
 from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.crawl import collection, finished
 from whoswho.crawl.site import Search
@@ -92,11 +93,10 @@ class Set:
         for group in groups:
             hashes = [paths.sha256(self.root / "data" / file) for file in group]
             rows += [
-                {"file": file, "label": file.split("/")[0], "sha256": one, "group": min(hashes)}
-                for file, one in zip(group, hashes, strict=True)
+                Decision(file, file.split("/")[0], sha256=sha256, group=min(hashes))
+                for file, sha256 in zip(group, hashes, strict=True)
             ]
-        columns = ("file", "label", "sha256", "group")
-        tables.write(self.root / "artifacts/clean/decisions.csv", columns, rows)
+        write_decisions(self.root / "artifacts/clean", rows)
 
     def split(self, *files: str) -> None:
         """Outputs of the stages from preprocess on, for a dataset of these files."""

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from support.repository import REPOSITORY
 
 from whoswho import params, paths, sample
-from whoswho.cleaning import checks, identity, people
+from whoswho.artifacts.decisions import read_face_settings
+from whoswho.cleaning import checks, identity, people, reasons
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.people import Looked
 from whoswho.dataset.review import Review
@@ -117,8 +118,9 @@ def test_what_fits_another_label_better_names_it() -> None:
     assert found.verdicts.keys() == made.places("a", 1)
     for verdict in found.verdicts.values():
         assert verdict.reason == SWAPPED
-        assert verdict.measure.startswith("fits 'b' better (0.")
-        assert " vs 0." in verdict.measure
+        assert verdict.other_label == "b"
+        assert verdict.nearer is not None
+        assert verdict.nearer > 0
 
 
 def test_well_inside_another_crowd_a_face_need_not_be_odd_in_its_own() -> None:
@@ -280,16 +282,17 @@ def mixed(tmp_path: Path, portraits: dict[str, list[Path]]) -> Path:
 
 def test_strangers_and_swapped_pictures_go(mixed: Path, cache: Path, tmp_path: Path) -> None:
     outcome = checks.run(mixed, CLEAN, [], tmp_path / "out", faces=cache)
-    by_reason = {one.file: one.reasons for one in outcome.decisions if one.reasons}
+    by_reason = {one.file: ";".join(one.reasons) for one in outcome.decisions if one.reasons}
     assert Counter(by_reason.values()) == {NOT_THIS_PERSON: 2, SWAPPED: 1}
     for file, reason in by_reason.items():
         assert ("federer" in file) == (reason == SWAPPED)
         assert "lionel" not in file
-    (swapped,) = [one for one in outcome.decisions if one.reasons == SWAPPED]
-    assert swapped.measure.startswith("swapped: fits 'federer' better")
-    written = paths.read_json(tmp_path / "out" / "faces.json")
-    assert written["identity"] == "dlib"
-    assert written["identity_limits"].keys() == {"messi", "federer"}
+    (swapped,) = [one for one in outcome.decisions if one.reasons == (SWAPPED,)]
+    assert swapped.other_label == "federer"
+    assert reasons.explain(swapped, SWAPPED).endswith("nearer to the faces of 'federer'")
+    written = read_face_settings(tmp_path / "out")
+    assert written.identity == "dlib"
+    assert written.identity_limits.keys() == {"messi", "federer"}
 
 
 def test_a_person_who_keeps_it_is_right(mixed: Path, cache: Path, tmp_path: Path) -> None:
@@ -297,8 +300,8 @@ def test_a_person_who_keeps_it_is_right(mixed: Path, cache: Path, tmp_path: Path
     row = Review(paths.sha256(stranger), "messi", "keep", "", "", "", 2)
     outcome = checks.run(mixed, CLEAN, [row], tmp_path / "out", faces=cache)
     (kept,) = [one for one in outcome.decisions if one.file == f"messi/{stranger.name}"]
-    assert (kept.decision, kept.reasons, kept.reviewed) == ("kept", "", "keep")
-    assert NOT_THIS_PERSON in kept.measure
+    assert (kept.decision, kept.reasons, kept.reviewed) == ("kept", (), "keep")
+    assert NOT_THIS_PERSON in kept.overruled
     assert sum(NOT_THIS_PERSON in one.reasons for one in outcome.decisions) == 1
 
 
@@ -318,9 +321,9 @@ def test_the_stage_says_that_it_is_off(
     said = capsys.readouterr().out
     assert said.startswith("clean: 14 files of 2 labels: 14 kept")
     assert "not_this_person and swapped are OFF" in said
-    written = paths.read_json(root / paths.CLEAN / "faces.json")
-    assert written["identity"] == "off"
-    assert "OFF" in written["identity_notes"][0]
+    written = read_face_settings(root / paths.CLEAN)
+    assert written.identity == "off"
+    assert "OFF" in written.identity_notes[0]
 
 
 def test_the_same_pixels_give_the_same_numbers(portraits: dict[str, list[Path]]) -> None:
@@ -341,6 +344,6 @@ def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, ca
     odd = [
         one.file
         for one in outcome.decisions
-        if one.file in portraits and {NOT_THIS_PERSON, SWAPPED} & set(one.reasons.split(";"))
+        if one.file in portraits and {NOT_THIS_PERSON, SWAPPED} & set(one.reasons)
     ]
     assert len(odd) <= 0.03 * len(portraits)

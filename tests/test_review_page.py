@@ -33,6 +33,7 @@ from whoswho.artifacts.decisions import KEPT, Decision
 from whoswho.artifacts.suspects import BY_CHANCE, TABLE, Suspect, SuspectList, write_suspects
 from whoswho.dataset import review
 from whoswho.errors import UserError
+from whoswho.pictures.faces import Face
 from whoswho.reviewing import gallery, server, thumbnails
 
 HEADER = ",".join(review.COLUMNS) + "\n"
@@ -45,13 +46,13 @@ LABELS = [label for label in HOSTILE if "/" not in label]
 # --- A set and its server ------------------------------------------------------------------------
 
 
-def put(workspace: Path, file: str, content: bytes | Image.Image, **cells: str) -> Decision:
+def put(workspace: Path, file: str, content: bytes | Image.Image, **cells: Any) -> Decision:
     """Write a file of the set and decide about it."""
     path = workspace / paths.DATA / file
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(content, Image.Image):
         content.save(path, quality=90)
-        size = {"width": str(content.width), "height": str(content.height)}
+        size = {"width": content.width, "height": content.height}
     else:
         path.write_bytes(content)
         size = {}
@@ -62,7 +63,7 @@ def put(workspace: Path, file: str, content: bytes | Image.Image, **cells: str) 
 def finish(workspace: Path, table: list[Decision]) -> None:
     """Write the tables, as `dvc repro` leaves them, and an empty review.csv."""
     (workspace / "dvc.yaml").touch()
-    decisions.write(workspace / gallery.DECISIONS, sorted(table, key=lambda one: one.file))
+    decisions.write_decisions(workspace / paths.CLEAN, sorted(table, key=lambda one: one.file))
     (workspace / paths.REVIEW).write_text(HEADER, encoding="utf-8")
 
 
@@ -70,28 +71,26 @@ def build(workspace: Path) -> None:
     """Every section, every odd kind: look at the names."""
     table = [
         put(workspace, f"{HANGUL}/best.jpg", blocks(1), decision=KEPT),
-        put(workspace, f"{HANGUL}/copy.jpg", blocks(1, (200, 150)), reasons="near_duplicate",
-            measure="near_duplicate: 2 bits, correlation 0.991", twin=f"{HANGUL}/best.jpg"),
-        put(workspace, f"{HANGUL}/nobody.jpg", blocks(2), reasons="no_face",
-            measure="no_face: none from probability 0.95"),
-        put(workspace, f"{HANGUL}/tiny.jpg", blocks(3, (60, 40)), reasons="too_small;no_face",
-            measure="too_small: 60x40, short side below 80; no_face: none"),
-        put(workspace, f"{IRISH}/nobody.jpg", blocks(4), reasons="no_face",
-            measure="no_face: none from probability 0.95"),
-        put(workspace, f"{IRISH}/cut.jpg", b"\xff\xd8\xff cut", reasons="truncated",
-            measure="truncated: JPEG data ends early (7 bytes)"),
+        put(workspace, f"{HANGUL}/copy.jpg", blocks(1, (200, 150)), reasons=["near_duplicate"],
+            scores={"near_duplicate": 0.991}, duplicate_of=f"{HANGUL}/best.jpg"),
+        put(workspace, f"{HANGUL}/nobody.jpg", blocks(2), reasons=["no_face"],
+            scores={"no_face": 0.0}),
+        put(workspace, f"{HANGUL}/tiny.jpg", blocks(3, (60, 40)), reasons=["too_small", "no_face"],
+            scores={"too_small": 40, "no_face": 0.25}),
+        put(workspace, f"{IRISH}/nobody.jpg", blocks(4), reasons=["no_face"],
+            scores={"no_face": 0.0}),
+        put(workspace, f"{IRISH}/cut.jpg", b"\xff\xd8\xff cut", reasons=["truncated"],
+            detail="JPEG data ends early (7 bytes)"),
         put(workspace, f"{IRISH}/same_1.png", blocks(5), decision=KEPT),
-        put(workspace, f"{IRISH}/same_2.png", blocks(5), reasons="duplicate",
-            measure="duplicate: same pixels", twin=f"{IRISH}/same_1.png"),
+        put(workspace, f"{IRISH}/same_2.png", blocks(5), reasons=["duplicate"],
+            duplicate_of=f"{IRISH}/same_1.png"),
         put(workspace, f"{IRISH}/looks_wrong.jpg", blocks(6), decision=KEPT,
-            faces="1", face_left="100", face_top="50", face_right="200", face_bottom="180",
-            face_probability="0.99"),
+            faces=1, main_face=Face(100, 50, 200, 180, 0.99)),
         put(workspace, f"{IRISH}/looks_wrong_too.jpg", blocks(7), decision=KEPT),
         put(workspace, f"A (actor)/{HOSTILE_FILE}", blocks(8), decision=KEPT),
-        put(workspace, "loose.jpg", blocks(9), label="", reasons="no_label",
-            measure="no_label: lies in no label's folder"),
-        Decision(f"{IRISH}/leads_out.jpg", IRISH, reasons="unreadable",
-                 measure="unreadable: a link that leads out of data/ or to no file; not followed"),
+        put(workspace, "loose.jpg", blocks(9), label="", reasons=["no_label"]),
+        Decision(f"{IRISH}/leads_out.jpg", IRISH, reasons=["unreadable"],
+                 detail="a link that leads out of data/ or to no file; not followed"),
     ]  # fmt: skip
     table += [
         put(workspace, f"{label}/google_0001.jpg", blocks(20 + number), decision=KEPT)
@@ -316,7 +315,7 @@ def test_dropped_by_reason_then_suspects_then_kept(tab: Tab) -> None:
 def test_a_picture_stands_beside_its_twin_with_its_measure(tab: Tab, driver: Any) -> None:
     tab.go(f"{HANGUL}/copy.jpg")
     assert tab.all(".current figcaption") == ["this one: dropped", "best.jpg, 320×240: kept"]
-    assert tab.all(".current .measures li") == ["near_duplicate: 2 bits, correlation 0.991"]
+    assert tab.all(".current .measures li") == ["near_duplicate: correlation 0.991"]
     boxes = driver.execute_script(
         "return [...document.querySelectorAll('.current .shot')]"
         ".map(f => f.getBoundingClientRect()).map(b => [b.top, b.left])"
@@ -334,7 +333,7 @@ def test_a_picture_stands_beside_its_twin_with_its_measure(tab: Tab, driver: Any
 def test_two_reasons_are_shown_each_with_its_measure(tab: Tab) -> None:
     tab.go(f"{HANGUL}/tiny.jpg")
     assert tab.all(".current .measures li") == [
-        "too_small: 60x40, short side below 80", "no_face: none",
+        "too_small: 60x40 pixels", "no_face: the likeliest has probability 0.25",
     ]  # fmt: skip
 
 
@@ -444,12 +443,12 @@ def test_a_table_changed_by_hand_is_said(
 def test_what_the_checks_alone_would_say_of_a_reviewed_picture(tmp_path: Path) -> None:
     rows = {
         "kept though bad": Decision("a/1.jpg", "a", decision=KEPT, reviewed="keep",
-                                    measure="no_face: none; several_faces: 2"),
+                                    overruled=["no_face", "duplicate"], scores={"no_face": 0.5}),
         "kept and good": Decision("a/2.jpg", "a", decision=KEPT, reviewed="keep"),
-        "dropped though good": Decision("a/3.jpg", "a", reasons="review", reviewed="drop",
-                                        measure="review: blurred"),
-        "dropped and bad": Decision("a/4.jpg", "a", reasons="blank;review", reviewed="drop",
-                                    measure="blank: deviation 0; review: x"),
+        "dropped though good": Decision("a/3.jpg", "a", reasons=["review"], reviewed="drop",
+                                        review_why="blurred"),
+        "dropped and bad": Decision("a/4.jpg", "a", reasons=["blank", "review"],
+                                    reviewed="drop", scores={"blank": 0.0}, review_why="x"),
         "moved": Decision("a/5.jpg", "b", decision=KEPT, reviewed="keep"),
         "in a split": Decision("test/c/6.jpg", "c", split="test", decision=KEPT),
     }  # fmt: skip
@@ -459,7 +458,10 @@ def test_what_the_checks_alone_would_say_of_a_reviewed_picture(tmp_path: Path) -
     assert [one.checked for one in said.values()] == [
         "drop", "keep", "keep", "drop", "keep", "keep",
     ]  # fmt: skip
-    assert said["kept though bad"].measures == [("no_face", "none"), ("several_faces", "2")]
+    assert said["kept though bad"].measures == [
+        ("no_face", "the likeliest has probability 0.50"), ("duplicate", ""),
+    ]  # fmt: skip
+    assert said["dropped and bad"].measures == [("blank", "deviation 0.00"), ("review", "x")]
     assert (said["moved"].label, said["moved"].counts_under) == ("a", "b")
     assert (said["in a split"].label, said["in a split"].split) == ("c", "test")
 
@@ -808,8 +810,8 @@ def test_five_thousand_pictures(tmp_path: Path, driver: Any) -> None:
             table.append(put(tmp_path, file, blocks(number, (120, 90)), decision=KEPT))
         else:
             table.append(
-                Decision(file, file[0], decision=KEPT, sha256=f"{number:064x}", width="9",
-                         height="9")
+                Decision(file, file[0], decision=KEPT, sha256=f"{number:064x}", width=9,
+                         height=9)
             )  # fmt: skip
     finish(tmp_path, table)
     with serving(tmp_path) as site:
@@ -1060,10 +1062,10 @@ def test_the_pipeline_takes_the_decision(tmp_path: Path, driver: Any) -> None:
         subprocess.run(
             [sys.executable, REPOSITORY / "src" / "stage.py", "clean"], cwd=tmp_path, check=True
         )
-        table = decisions.read(tmp_path / gallery.DECISIONS)
+        table = decisions.read_decisions(tmp_path / paths.CLEAN)
         return {one.file: one for one in table}
 
-    assert clean()[f"{HANGUL}/small.jpg"].reasons == "too_small"
+    assert clean()[f"{HANGUL}/small.jpg"].reasons == ("too_small",)
     with serving(tmp_path) as site:
         tab = Tab(driver, site.address).open()
         tab.go(f"{HANGUL}/small.jpg")
@@ -1082,7 +1084,7 @@ def test_the_pipeline_takes_the_decision(tmp_path: Path, driver: Any) -> None:
         settled(lambda: "3 wait for dvc repro" in tab.counts, True)
         table = clean()
         assert table[f"{HANGUL}/small.jpg"].kept
-        assert table[f"{IRISH}/0.jpg"].reasons == "review"
+        assert table[f"{IRISH}/0.jpg"].reasons == ("review",)
         assert table[f"{IRISH}/1.jpg"].label == HANGUL
         driver.execute_script("window.dispatchEvent(new Event('focus'))")
         settled(lambda: len(tab.shown("#stale")), 1)

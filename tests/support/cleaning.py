@@ -14,6 +14,7 @@ from PIL import Image
 from support.repository import REPOSITORY
 from whoswho import params
 from whoswho.cleaning import checks
+from whoswho.cleaning.reasons import REASONS
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 
@@ -68,7 +69,7 @@ class Clean:
             assert row["decision"] in {"kept", "dropped"}
             assert (row["decision"] == "dropped") == bool(row["reasons"]), row
             assert (row["decision"] == "kept") == bool(row["picture"]), row
-            assert set(filter(None, row["reasons"].split(";"))) <= set(checks.REASONS)
+            assert set(filter(None, row["reasons"].split(";"))) <= set(REASONS)
             if row["picture"]:
                 kept = self.out / "pictures" / row["picture"]
                 assert kept.read_bytes() == (self.data / row["file"]).read_bytes()

@@ -10,9 +10,9 @@ from typing import Any
 from PIL import Image
 
 from whoswho import paths, tables
-from whoswho.artifacts.decisions import KEPT, Decision
-from whoswho.artifacts.decisions import write as write_decisions
-from whoswho.artifacts.split import Overlap, SplitRow, write_dataset
+from whoswho.artifacts.decisions import KEPT, Decision, write_decisions
+from whoswho.artifacts.overlaps import Overlap
+from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.pictures.settings import PictureSettings
 
 HANGUL = "장원영"
@@ -63,9 +63,9 @@ def workspace(
                         **{f"probability/{n}": sure if n == answer else rest for n in labels},
                     }
                 )  # fmt: skip
-        reasons = "blank;too_small" if place % 2 else "no_face"
+        reasons = ["blank", "too_small"] if place % 2 else ["no_face"]
         decisions.append(Decision(f"{label}/b.jpg", label, reasons=reasons))
-    write_decisions(folder / paths.CLEAN / "decisions.csv", decisions)
+    write_decisions(folder / paths.CLEAN, decisions)
     _csv(folder / paths.EVALUATION / "predictions.csv", predictions)
     overlap = Overlap("train/a.jpg", "train", "t*/a.jpg", "test")
     write_dataset(

@@ -1,59 +1,53 @@
-"""The table of cleaning: one row a file of data/, kept or with every reason why not."""
+"""artifacts/clean: what cleaning decided about each file of data/, and the settings it used.
+
+decisions.csv has one row a file, faces.json the face detector's settings (overlaps.csv beside them
+is `artifacts.overlaps`). Nothing else opens these files.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
-from whoswho import tables
+from whoswho import paths, tables
 from whoswho.errors import UserError
 from whoswho.pictures.faces import Face
+
+DECISIONS = "decisions.csv"
+FACES = "faces.json"
 
 KEPT = "kept"
 DROPPED = "dropped"
 
-# What each reason says of a picture.
-SAYS = {
-    "no_label": "lies in no label's folder",
-    "unreadable": "the file cannot be opened",
-    "truncated": "the file ends too early",
-    "not_a_picture": "the file holds something else",
-    "animated": "a film, not a picture",
-    "too_small": "fewer pixels than the shortest side asked for",
-    "extreme_shape": "much longer on one side than on the other",
-    "too_dark": "almost black",
-    "too_bright": "almost white",
-    "blank": "shows next to nothing",
-    "blurry": "no sharp edge",
-    "duplicate": "the same pixels as another picture of the label",
-    "near_duplicate": "the same photograph as another picture of the label",
-    "cross_label": "the same photograph under two labels",
-    "placeholder": "one picture served under many labels",
-    "no_face": "no face was found",
-    "several_faces": "more than one face counts",
-    "not_this_person": "the face is unlike the label's other faces",
-    "swapped": "the face fits another label better",
-    "review": "dropped by hand, in review.csv",
-}
 
-
-@dataclass
+@dataclass(frozen=True)
 class Decision:
-    """What became of one file; every cell is text, empty where it does not apply.
+    """What became of one file; None and empty texts where something does not apply.
 
     Attributes:
         file: posix path below data/.
         label: the label it counts under, in Unicode form NFC; another than its folder's where a
             person moved it.
         split: where data/ is split already, the split it lies in.
-        reasons: joined by `;`.
-        measure: the number behind each reason.
-        twin: file of the other picture, for reasons about two.
+        decision: KEPT or DROPPED.
+        reasons: why it is dropped, in the order of the checks; none of a kept one.
+        overruled: what would have dropped it, had a person not said to keep it.
+        scores: reason -> the number the check looked at, in a column `score/<reason>`, whether
+            or not it spoke against the picture. `cleaning.reasons` says what each number is.
+        duplicate_of: file of the other picture, for reasons about two.
+        mirrored: whether that one shows the mirror image.
+        other_label: the other label of a cross_label or swapped picture.
+        detail: why a file gives no picture.
+        sha256: of the file, empty where its bytes cannot be read.
+        width, height: pixels of the upright picture.
+        format: of the file, as Pillow names it.
         group: smallest sha256 among its look-alikes.
-        faces: how many count; face_*: box of the main one, pixels of the upright picture.
-        reviewed: keep or drop, as a person decided.
+        faces: how many count; None where none was looked for.
+        main_face: the tallest of them, in pixels of the upright picture.
+        reviewed, review_why: keep or drop as a person decided, and the reason given.
         picture: path below artifacts/clean/pictures of a kept one.
     """
 
@@ -61,21 +55,22 @@ class Decision:
     label: str = ""
     split: str = ""
     decision: str = DROPPED
-    reasons: str = ""
-    measure: str = ""
-    twin: str = ""
+    reasons: Sequence[str] = ()
+    overruled: Sequence[str] = ()
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+    duplicate_of: str = ""
+    mirrored: bool = False
+    other_label: str = ""
+    detail: str = ""
     sha256: str = ""
-    width: str = ""
-    height: str = ""
+    width: int | None = None
+    height: int | None = None
     format: str = ""
     group: str = ""
-    faces: str = ""
-    face_left: str = ""
-    face_top: str = ""
-    face_right: str = ""
-    face_bottom: str = ""
-    face_probability: str = ""
+    faces: int | None = None
+    main_face: Face | None = None
     reviewed: str = ""
+    review_why: str = ""
     picture: str = ""
 
     @property
@@ -83,78 +78,135 @@ class Decision:
         """Whether the picture stays."""
         return self.decision == KEPT
 
-    @property
-    def main_face(self) -> Face | None:
-        """The main face's box, None where no face was found or looked for."""
-        if not self.face_left:
-            return None
-        return Face(
-            int(self.face_left),
-            int(self.face_top),
-            int(self.face_right),
-            int(self.face_bottom),
-            float(self.face_probability),
-        )
 
-    def measure_of(self, reason: str) -> str:
-        """The number behind one of its reasons."""
-        reasons = self.reasons.split(";")
-        _, _, rest = f"; {self.measure}".partition(f"; {reason}: ")
-        for later in reasons[reasons.index(reason) + 1 :]:
-            rest = rest.partition(f"; {later}: ")[0]
-        return rest
+@dataclass(frozen=True)
+class FaceSettings:
+    """How cleaning looked at faces.
 
-    def add_faces(self, count: int, main: Face | None) -> None:
-        """Write how many faces count, and where the main one is."""
-        self.faces = str(count)
-        if main is not None:
-            self.face_left, self.face_top = str(main.left), str(main.top)
-            self.face_right, self.face_bottom = str(main.right), str(main.bottom)
-            self.face_probability = f"{main.probability:.4f}"
+    Attributes:
+        faces: one: exactly one person a picture; any: they were not looked for.
+        probability: from which a detection counts as a face, 0 to 1.
+        min_size: smallest face looked for, as a fraction of the picture's short side.
+        identity: the model that told faces apart; off: none did.
+        identity_limits: label -> the distance beyond which a face is not this person's.
+        identity_notes: what the user should know about that, one line each.
+    """
+
+    faces: str
+    probability: float
+    min_size: float
+    identity: str
+    identity_limits: Mapping[str, float]
+    identity_notes: Sequence[str]
 
 
-COLUMNS = tuple(field.name for field in fields(Decision))
-OVERLAP_COLUMNS = ("file_a", "split_a", "file_b", "split_b")
+_FACE_COLUMNS = tuple(f"face_{side.name}" for side in fields(Face))
+_SCORE = "score/"
+_NAMES = [each.name for each in fields(Decision)]
+# Every column but the scores', which stand after `overruled`.
+_BEFORE_SCORES = tuple(_NAMES[: _NAMES.index("scores")])
+_AFTER_SCORES = tuple(
+    column
+    for name in _NAMES[_NAMES.index("scores") + 1 :]
+    for column in (_FACE_COLUMNS if name == "main_face" else (name,))
+)
 
 
-def write(path: Path, decisions: Iterable[Decision]) -> None:
-    """Write decisions.csv."""
-    tables.write(path, COLUMNS, map(vars, decisions))
+def write_decisions(folder: Path, decisions: Sequence[Decision]) -> None:
+    """Write decisions.csv, with a column for every score that any of the decisions names."""
+    scored = dict.fromkeys(reason for decision in decisions for reason in decision.scores)
+    columns = (*_BEFORE_SCORES, *(_SCORE + reason for reason in scored), *_AFTER_SCORES)
+    tables.write(folder / DECISIONS, columns, map(_to_row, decisions))
 
 
-def read(path: Path) -> list[Decision]:
+def read_decisions(folder: Path) -> list[Decision]:
     """The rows of decisions.csv.
 
     Raises:
         UserError: it is absent, or a cell is not what cleaning writes there.
     """
-    read_rows = [
-        Decision(**{name: row[name] for name in COLUMNS}) for row in tables.read(path, COLUMNS)
-    ]
-    for one in read_rows:
+    path = folder / DECISIONS
+    decisions = []
+    for row in tables.read(path, (*_BEFORE_SCORES, *_AFTER_SCORES)):
         try:
-            int(one.width or 0), int(one.height or 0), one.main_face
+            decisions.append(_from_row(row))
         except ValueError as error:
             raise UserError(
-                f"{path}: the row of {one.file} was changed by hand ({error}); delete the file, "
-                "then run `dvc repro`"
+                f"{path}: the row of {row['file']} was changed by hand ({error}); delete the "
+                "file, then run `dvc repro`"
             ) from None
-    return read_rows
+    return decisions
+
+
+def write_face_settings(folder: Path, settings: FaceSettings) -> None:
+    """Write faces.json."""
+    paths.write_json(folder / FACES, asdict(settings))
+
+
+def read_face_settings(folder: Path) -> FaceSettings:
+    """The content of faces.json.
+
+    Raises:
+        UserError: it is absent, or not what cleaning writes.
+    """
+    content = paths.read_json(folder / FACES)
+    try:
+        return FaceSettings(**content)
+    except TypeError as error:
+        raise UserError(
+            f"{folder / FACES}: was changed by hand ({error}); delete the file, then run "
+            "`dvc repro`"
+        ) from None
 
 
 def sentence(decisions: Sequence[Decision]) -> str:
-    """`231 pictures of 5 labels: 201 kept, 30 dropped (12 near_duplicate, …)`."""
-    kept = sum(one.kept for one in decisions)
-    labels = len({one.label for one in decisions if one.label})
+    """`231 files of 5 labels: 201 kept, 30 dropped (12 near_duplicate, …)`."""
+    kept = sum(decision.kept for decision in decisions)
+    labels = len({decision.label for decision in decisions if decision.label})
     dropped = len(decisions) - kept
     text = f"{len(decisions)} files of {labels} labels: {kept} kept, {dropped} dropped"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in _reasons(decisions))
+    reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(decisions))
     return f"{text} ({reasons})" if reasons else text
 
 
-def _reasons(decisions: Iterable[Decision]) -> list[tuple[str, int]]:
+def count_reasons(decisions: Iterable[Decision]) -> list[tuple[str, int]]:
     """Reasons of the dropped and their counts, the most frequent first."""
-    counts = Counter(
-        reason for one in decisions if not one.kept for reason in one.reasons.split(";") if reason
-    )
+    counts = Counter(reason for decision in decisions for reason in decision.reasons)
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _to_row(decision: Decision) -> dict[str, object]:
+    row = {name: getattr(decision, name) for name in _NAMES if name not in ("scores", "main_face")}
+    row["reasons"], row["overruled"] = ";".join(decision.reasons), ";".join(decision.overruled)
+    row["mirrored"] = "1" if decision.mirrored else ""
+    row |= {_SCORE + reason: score for reason, score in decision.scores.items()}
+    if decision.main_face is not None:
+        sides = asdict(decision.main_face)
+        row |= {column: sides[column.removeprefix("face_")] for column in _FACE_COLUMNS}
+    return row
+
+
+def _from_row(row: tables.Row) -> Decision:
+    """Raise ValueError for a cell that is no number where one belongs."""
+    cells: dict[str, Any] = {name: row[name] for name in _NAMES if name in row}
+    for name in ("reasons", "overruled"):
+        cells[name] = tuple(filter(None, row[name].split(";")))
+    for name in ("width", "height", "faces"):
+        cells[name] = int(row[name]) if row[name] else None
+    sides = [row[column] for column in _FACE_COLUMNS]
+    cells["main_face"] = Face(*map(int, sides[:4]), float(sides[4])) if any(sides) else None
+    cells["mirrored"] = _flag(row["mirrored"])
+    cells["scores"] = {
+        column.removeprefix(_SCORE): float(cell) if cell else None
+        for column, cell in row.items()
+        if column.startswith(_SCORE)
+    }
+    if row["decision"] not in (KEPT, DROPPED):
+        raise ValueError(f"decision {row['decision']!r}")
+    return Decision(**cells)
+
+
+def _flag(cell: str) -> bool:
+    if cell not in ("", "1"):
+        raise ValueError(f"mirrored {cell!r}")
+    return cell == "1"

@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import paths, tables
+from whoswho.artifacts.overlaps import Overlap, read_overlaps, write_overlaps
 from whoswho.errors import UserError
 from whoswho.pictures.settings import Crop, PictureSettings
 
 SPLIT = "split.csv"
 DESCRIPTION = "dataset.json"
-OVERLAPS = "overlaps.csv"
 
 _AGAIN = "run `dvc repro -f -s preprocess`"
 
@@ -47,16 +47,6 @@ class SplitRow:
     group: str
     crop: str
     path: str
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Two look-alikes on two sides of a split that came with the set; paths below data/."""
-
-    file_a: str
-    split_a: str
-    file_b: str
-    split_b: str
 
 
 @dataclass(frozen=True)
@@ -113,7 +103,7 @@ def write_dataset(
 ) -> None:
     """Write the three files into `folder`, where the prepared pictures lie."""
     tables.write_rows(folder / SPLIT, SplitRow, rows)
-    tables.write_rows(folder / OVERLAPS, Overlap, overlaps)
+    write_overlaps(folder, overlaps)
     present = {row.split for row in rows}
     description = {
         "labels": sorted({row.label for row in rows}),
@@ -171,11 +161,6 @@ def read_split(folder: Path) -> list[SplitRow]:
 def find_split(folder: Path) -> list[SplitRow] | None:
     """The same; None where the table is absent."""
     return read_split(folder) if (folder / SPLIT).exists() else None
-
-
-def read_overlaps(folder: Path) -> list[Overlap]:
-    """The rows of the overlaps.csv in `folder`."""
-    return tables.read_rows(folder / OVERLAPS, Overlap)
 
 
 def dataset_digest(folder: Path) -> str:

@@ -11,41 +11,25 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from whoswho.artifacts import decisions as table
-from whoswho.artifacts.decisions import COLUMNS, DROPPED, KEPT, OVERLAP_COLUMNS, Decision, sentence
+from whoswho.artifacts import decisions as artifact
+from whoswho.artifacts.decisions import DROPPED, KEPT, Decision, FaceSettings, sentence
+from whoswho.artifacts.overlaps import Overlap, write_overlaps
 from whoswho.cleaning import duplicates, people, quality
 from whoswho.cleaning.duplicates import ALIKE, DUPLICATE, NEAR_DUPLICATE, Families, Relation
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.people import NO_FACE, SEVERAL_FACES
 from whoswho.cleaning.quality import Quality
+from whoswho.cleaning.reasons import CROSS_LABEL, NO_LABEL, PLACEHOLDER, REASONS, REVIEW
 from whoswho.dataset import review
 from whoswho.dataset.listing import ListedFile, Listing, scan
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 from whoswho.params import Clean
-from whoswho.paths import write_json
 from whoswho.pictures import opening, workers
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import Face, count, main_face
-from whoswho.tables import write as write_table
 
-__all__ = [
-    "COLUMNS", "KEPT", "OVERLAP_COLUMNS", "REASONS", "Decision", "Outcome",
-    "run", "scan", "sentence", "survey",
-]  # fmt: skip
-
-NO_LABEL = "no_label"
-CROSS_LABEL = "cross_label"
-PLACEHOLDER = "placeholder"
-REVIEW = "review"
-
-# Every reason, in the order they are written in.
-REASONS = (
-    NO_LABEL, opening.UNREADABLE, opening.TRUNCATED, opening.NOT_A_PICTURE, opening.ANIMATED,
-    quality.TOO_SMALL, quality.EXTREME_SHAPE, quality.TOO_DARK, quality.TOO_BRIGHT,
-    quality.BLANK, quality.BLURRY, DUPLICATE, NEAR_DUPLICATE, CROSS_LABEL, PLACEHOLDER,
-    NO_FACE, SEVERAL_FACES, NOT_THIS_PERSON, SWAPPED, REVIEW,
-)  # fmt: skip
+__all__ = ["KEPT", "Decision", "Outcome", "run", "scan", "sentence", "survey"]
 
 # A picture under this many labels is no portrait but what a site shows for a missing one.
 PLACEHOLDER_LABELS = 3
@@ -77,8 +61,11 @@ class _Picture:
     facts: Facts
     label: str
     review: Review | None
-    reasons: dict[str, str] = field(default_factory=dict)
-    twin: str = ""
+    reasons: set[str] = field(default_factory=set)
+    scores: dict[str, float] = field(default_factory=dict)
+    duplicate_of: str = ""
+    is_mirrored: bool = False
+    other_label: str = ""
     group: str = ""
     faces: Sequence[Face] | None = None
     faces_counted: int = 0
@@ -110,7 +97,7 @@ class Outcome:
     """Every file's decision, look-alikes over the borders of a set already split, and notes."""
 
     decisions: list[Decision]
-    overlaps: list[dict[str, str]]
+    overlaps: list[Overlap]
     listing: Listing
     notes: Sequence[str] = ()
 
@@ -158,18 +145,18 @@ def run(
             target = out / "pictures" / decision.picture
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(picture.source.path, target)
-    table.write(out / "decisions.csv", decisions)
-    write_table(out / "overlaps.csv", OVERLAP_COLUMNS, overlaps)
-    write_json(
-        out / "faces.json",
-        {
-            "faces": limits.faces,
-            "probability": limits.face_probability,
-            "smallest": limits.face_smallest,
-            "identity": model,
-            "identity_limits": judgement.limits,
-            "identity_notes": judgement.notes,
-        },
+    artifact.write_decisions(out, decisions)
+    write_overlaps(out, overlaps)
+    artifact.write_face_settings(
+        out,
+        FaceSettings(
+            faces=limits.faces,
+            probability=limits.face_probability,
+            min_size=limits.face_smallest,
+            identity=model,
+            identity_limits=judgement.limits,
+            identity_notes=judgement.notes,
+        ),
     )
     return Outcome(decisions, overlaps, listing, notes)
 
@@ -247,13 +234,15 @@ def _review(pictures: Sequence[_Picture], reviews: Sequence[Review], path: Path)
 def _judge_alone(picture: _Picture, limits: Clean) -> None:
     facts = picture.facts
     if not picture.source.label:
-        picture.reasons[NO_LABEL] = "lies in no label's folder"
+        picture.reasons.add(NO_LABEL)
     if facts.reason:
-        picture.reasons[facts.reason] = facts.detail
+        picture.reasons.add(facts.reason)
     if facts.quality is not None:
-        picture.reasons |= quality.problems(facts.width, facts.height, facts.quality, limits)
-    if picture.is_dropped_by_review and picture.review is not None:
-        picture.reasons[REVIEW] = picture.review.why or "dropped by hand"
+        size = facts.width, facts.height
+        picture.scores |= quality.scores(*size, facts.quality)
+        picture.reasons.update(quality.problems(*size, facts.quality, limits))
+    if picture.is_dropped_by_review:
+        picture.reasons.add(REVIEW)
 
 
 # --- Pictures beside each other ------------------------------------------------------------------
@@ -278,17 +267,17 @@ class _Related:
                 self.near[one.a].append(one)
                 self.near[one.b].append(one)
 
-    def same_photograph(self, place: int) -> Iterator[tuple[int, str, str]]:
-        """Place, kind and measure of every other picture of the same photograph."""
+    def same_photograph(self, place: int) -> Iterator[tuple[int, Relation]]:
+        """Every other picture of the same photograph, and how it is related."""
         node = self.node.get(place)
         if node is None:
             return
         for other in self.members[node]:
             if other != place:
-                yield other, DUPLICATE, "same pixels"
+                yield other, Relation(place, other, DUPLICATE)
         for one in self.near[node]:
             for other in self.members[one.b if one.a == node else one.a]:
-                yield other, NEAR_DUPLICATE, one.measure
+                yield other, one
 
 
 def _relate(pictures: Sequence[_Picture], store: IO[bytes], limits: Clean) -> _Related:
@@ -322,16 +311,18 @@ def _judge_twins(pictures: Sequence[_Picture], related: _Related, places: Iterab
         picture = pictures[place]
         own = (picture.label, picture.source.split)
         twins = [
-            (kind != DUPLICATE, pictures[other].source.file, kind, measure)
-            for other, kind, measure in related.same_photograph(place)
+            (relation.kind != DUPLICATE, pictures[other].source.file, relation)
+            for other, relation in related.same_photograph(place)
             if other in stays and (pictures[other].label, pictures[other].source.split) == own
         ]
         # A row of review.csv keeps a picture, not each of its equal copies.
-        equal = any(kind == DUPLICATE for _, _, kind, _ in twins)
+        equal = any(relation.kind == DUPLICATE for _, _, relation in twins)
         if twins and (equal or not picture.is_kept_by_review):
-            _, file, kind, measure = min(twins)
-            picture.reasons[kind] = measure
-            picture.twin = file
+            _, file, relation = min(twins, key=lambda twin: twin[:2])
+            picture.reasons.add(relation.kind)
+            if relation.kind == NEAR_DUPLICATE:
+                picture.scores[NEAR_DUPLICATE] = relation.correlation
+            picture.duplicate_of, picture.is_mirrored = file, relation.is_mirrored
             if picture.is_kept_by_review:
                 picture.review = None
         elif not picture.reasons or picture.is_kept_by_review:
@@ -349,14 +340,14 @@ def _judge_labels(pictures: Sequence[_Picture], related: _Related, limits: Clean
         if one.kind != ALIKE:
             photographs.join(one.a, one.b)
     shared: dict[tuple[str, str], dict[int, tuple[str, str]]] = defaultdict(dict)
-    marks: dict[int, tuple[str, str, str]] = {}
+    marks: dict[int, tuple[str, float, str, str, bool]] = {}
     for place in related.node:
         picture = pictures[place]
         if not picture.compares or picture.is_dropped_by_review or picture.is_kept_by_review:
             continue
         others = [
-            (pictures[other].label, pictures[other].source.file, measure, other)
-            for other, _, measure in related.same_photograph(place)
+            (pictures[other].label, pictures[other].source.file, relation, other)
+            for other, relation in related.same_photograph(place)
             if pictures[other].label != picture.label
             and pictures[other].compares
             and not pictures[other].is_dropped_by_review
@@ -364,19 +355,28 @@ def _judge_labels(pictures: Sequence[_Picture], related: _Related, limits: Clean
         if not others:
             continue
         kept = [one for one in others if pictures[one[3]].is_kept_by_review]
-        _, file, measure, _ = min(kept or others)
-        names = sorted({picture.label, *(one[0] for one in others)})
-        reason = PLACEHOLDER if len(names) >= PLACEHOLDER_LABELS else CROSS_LABEL
-        text = f"also under {', '.join(repr(name) for name in names if name != picture.label)}"
-        marks[place] = (reason, f"{text}, {measure}", file)
+        other_label, file, relation, _ = min(kept or others, key=lambda other: other[:2])
+        names = {picture.label, *(one[0] for one in others)}
+        many = len(names) >= PLACEHOLDER_LABELS
+        marks[place] = (
+            PLACEHOLDER if many else CROSS_LABEL,
+            len(names) if many else relation.correlation,
+            "" if many else other_label,
+            file,
+            relation.is_mirrored,
+        )
         if not kept:
             for other_label, other_file, _, _ in others:
                 shared[picture.label, other_label].setdefault(
                     photographs.of(place), (picture.source.file, other_file)
                 )
-    for place, (reason, measure, file) in marks.items():
-        pictures[place].reasons[reason] = measure
-        pictures[place].twin = pictures[place].twin or file
+    for place, (reason, score, other_label, file, is_mirrored) in marks.items():
+        picture = pictures[place]
+        picture.reasons.add(reason)
+        picture.scores[reason] = score
+        picture.other_label = other_label
+        if not picture.duplicate_of:
+            picture.duplicate_of, picture.is_mirrored = file, is_mirrored
     _check_shared(pictures, photographs, related, shared, limits)
 
 
@@ -422,7 +422,7 @@ def _judge_faces(
     Gives what the faces say of each other, and the model that says it.
     """
     if limits.faces != "one":
-        return Judgement({}, {}, []), people.OFF
+        return Judgement({}, {}, [], {}), people.OFF
     asked: list[_Picture] = []
     looked: list[people.Looked] = []
     new = [picture for picture in pictures if picture.kept]
@@ -434,7 +434,10 @@ def _judge_faces(
         for picture, one in zip(new, found, strict=True):
             picture.faces = one.faces
             picture.faces_counted = count(one.faces, limits.face_share)
-            picture.reasons |= people.problem(one.faces, limits)
+            picture.scores |= people.scores(one)
+            problem = people.problem(one.faces, limits)
+            if problem:
+                picture.reasons.add(problem)
         asked += new
         looked += found
         new = _free_crops(pictures, related)
@@ -444,8 +447,13 @@ def _judge_faces(
         [picture.is_kept_by_review for picture in asked],
         limits,
     )
+    for place, distance in judgement.distances.items():
+        asked[place].scores[NOT_THIS_PERSON] = round(distance, 4)
     for place, verdict in judgement.verdicts.items():
-        asked[place].reasons[verdict.reason] = verdict.measure
+        asked[place].reasons.add(verdict.reason)
+        if verdict.nearer is not None:
+            asked[place].scores[SWAPPED] = verdict.nearer
+            asked[place].other_label = verdict.other_label
     return judgement, model
 
 
@@ -457,17 +465,18 @@ def _free_crops(pictures: Sequence[_Picture], related: _Related) -> list[_Pictur
     for place, node in related.node.items():
         picture = pictures[place]
         if list(picture.reasons) == [NEAR_DUPLICATE] and any(
-            pictures[other].source.file == picture.twin
+            pictures[other].source.file == picture.duplicate_of
             and not pictures[other].kept
             and not {NO_FACE, SEVERAL_FACES}.isdisjoint(pictures[other].reasons)
             for one in related.near[node]
-            if one.share < CROPPED
+            if one.overlap < CROPPED
             for other in related.members[one.b if one.a == node else one.a]
         ):
             freed.append(picture)
     for picture in freed:
         picture.reasons.clear()
-        picture.twin = ""
+        picture.scores.pop(NEAR_DUPLICATE)
+        picture.duplicate_of, picture.is_mirrored = "", False
     _judge_twins(pictures, related, [place for place in related.node if pictures[place].kept])
     return [picture for picture in freed if picture.kept]
 
@@ -486,11 +495,11 @@ def _group(pictures: Sequence[_Picture], related: _Related) -> None:
         pictures[place].group = smallest[families.of(place)]
 
 
-def _overlaps(pictures: Sequence[_Picture], related: _Related) -> list[dict[str, str]]:
+def _overlaps(pictures: Sequence[_Picture], related: _Related) -> list[Overlap]:
     """Kept pictures of one photograph in two splits of a set already split."""
     rows = []
     for place, picture in enumerate(pictures):
-        for other, _, _ in related.same_photograph(place):
+        for other, _ in related.same_photograph(place):
             twin = pictures[other]
             if (
                 place < other
@@ -498,15 +507,9 @@ def _overlaps(pictures: Sequence[_Picture], related: _Related) -> list[dict[str,
                 and twin.kept
                 and picture.source.split != twin.source.split
             ):
-                rows.append(
-                    {
-                        "file_a": picture.source.file,
-                        "split_a": picture.source.split,
-                        "file_b": twin.source.file,
-                        "split_b": twin.source.split,
-                    }
-                )
-    return sorted(rows, key=lambda row: (row["file_a"], row["file_b"]))
+                a, b = picture.source, twin.source
+                rows.append(Overlap(a.file, a.split, b.file, b.split))
+    return sorted(rows, key=lambda row: (row.file_a, row.file_b))
 
 
 # --- The decision --------------------------------------------------------------------------------
@@ -537,29 +540,31 @@ def _check_enough_left(pictures: Sequence[_Picture], listing: Listing) -> None:
 
 def _decision(picture: _Picture) -> Decision:
     facts, source = picture.facts, picture.source
-    decision = Decision(
+    looked = picture.faces is not None
+    reasons = tuple(reason for reason in REASONS if reason in picture.reasons)
+    return Decision(
         file=source.file,
         label=picture.label,
         split=source.split,
+        decision=KEPT if picture.kept else DROPPED,
+        reasons=() if picture.kept else reasons,
+        overruled=reasons if picture.kept else (),
+        scores={name: picture.scores.get(name) for name, row in REASONS.items() if row.score},
+        duplicate_of=picture.duplicate_of,
+        mirrored=picture.is_mirrored,
+        other_label=picture.other_label,
+        detail=facts.detail,
         sha256=facts.sha256,
+        width=facts.width or None,
+        height=facts.height or None,
         format=facts.format,
-        width=str(facts.width or ""),
-        height=str(facts.height or ""),
         group=picture.group,
-        twin=picture.twin,
+        faces=picture.faces_counted if looked else None,
+        main_face=main_face(picture.faces) if picture.faces else None,
         reviewed=picture.review.decision if picture.review is not None else "",
+        review_why=picture.review.why if picture.review is not None else "",
+        picture=_place(picture) if picture.kept else "",
     )
-    if picture.faces is not None:
-        decision.add_faces(picture.faces_counted, main_face(picture.faces))
-    reasons = [reason for reason in REASONS if reason in picture.reasons]
-    decision.measure = "; ".join(f"{reason}: {picture.reasons[reason]}" for reason in reasons)
-    if picture.kept:
-        decision.decision = KEPT
-        decision.picture = _place(picture)
-    else:
-        decision.decision = DROPPED
-        decision.reasons = ";".join(reasons)
-    return decision
 
 
 def _place(picture: _Picture) -> str:

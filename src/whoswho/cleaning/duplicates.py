@@ -98,16 +98,21 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Relation:
-    """Two pictures by their place, how they are related, and the measure of it.
+    """Two pictures by their index, and how they are related.
 
-    `share` is how much of the larger picture lies in the smaller: below 1 where that is a crop.
+    Attributes:
+        kind: DUPLICATE, NEAR_DUPLICATE or ALIKE.
+        correlation: of their grey copies where they overlap, -1 to 1.
+        is_mirrored: whether one shows the mirror image of the other.
+        overlap: fraction of the larger picture that the smaller shows: below 1 for a crop.
     """
 
     a: int
     b: int
     kind: str
-    measure: str
-    share: float = 1.0
+    correlation: float = 1.0
+    is_mirrored: bool = False
+    overlap: float = 1.0
 
 
 def fingerprint(image: Image.Image) -> Fingerprint:
@@ -170,7 +175,7 @@ def relations(
         if one is None:
             continue
         if one.pixels in first:
-            found.append(Relation(first[one.pixels], place, DUPLICATE, "same pixels"))
+            found.append(Relation(first[one.pixels], place, DUPLICATE))
         else:
             first[one.pixels] = place
     # The largest first, as the best copies; then by content, so that names change nothing.
@@ -249,10 +254,16 @@ class _Pictures:
         return sizes[0], sizes[1]
 
     def relation(
-        self, a: int, b: int, kind: str, measure: str, is_mirrored: bool, share: float = 1.0
+        self,
+        a: int,
+        b: int,
+        kind: str,
+        correlation: float,
+        is_mirrored: bool,
+        overlap: float = 1.0,
     ) -> Relation:
         one, other = sorted((self.places[a], self.places[b]))
-        return Relation(one, other, kind, measure + (", mirrored" if is_mirrored else ""), share)
+        return Relation(one, other, kind, round(correlation, 4), is_mirrored, overlap)
 
 
 # --- Whole pictures ------------------------------------------------------------------------------
@@ -280,10 +291,9 @@ def _close_as_a_whole(
             near = (part[:, 2] <= bits) & (correlation >= least_correlation) & (detail >= _DETAIL)
             alike = correlation >= min(ALIKE_CORRELATION, least_correlation)
             for row in np.flatnonzero(near | alike):
-                a, b, distance = part[row].tolist()
+                a, b, _ = part[row].tolist()
                 kind = NEAR_DUPLICATE if near[row] else ALIKE
-                measure = f"{distance} bits, correlation {correlation[row]:.3f}"
-                yield pictures.relation(a, b, kind, measure, is_mirrored)
+                yield pictures.relation(a, b, kind, float(correlation[row]), is_mirrored)
 
 
 # --- Parts of pictures ---------------------------------------------------------------------------
@@ -413,13 +423,10 @@ def _fitting(
         & (fit.detail >= _ALIKE_DETAIL)
     )
     for row in np.flatnonzero(near | alike):
-        measure = (
-            f"{100 * fit.first[row]:.0f} % over {100 * fit.second[row]:.0f} %, "
-            f"correlation {fit.correlation[row]:.3f}"
-        )
         kind = NEAR_DUPLICATE if near[row] else ALIKE
+        correlation = float(fit.correlation[row])
         yield pictures.relation(
-            int(a[row]), int(b[row]), kind, measure, is_mirrored, float(smaller[row])
+            int(a[row]), int(b[row]), kind, correlation, is_mirrored, float(smaller[row])
         )
 
 

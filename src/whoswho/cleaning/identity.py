@@ -59,10 +59,16 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Verdict:
-    """Why a face is odd under its label, with the distances behind it."""
+    """Why a face is odd under its label.
+
+    Attributes:
+        other_label: the one it fits better, of a swapped face.
+        nearer: by how much it lies nearer to that label's centre than to its own.
+    """
 
     reason: str
-    measure: str
+    other_label: str = ""
+    nearer: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,13 @@ class Judgement:
         verdicts: by place of the face in what `judge` was given.
         limits: for each label judged, the distance beyond which a face is odd.
         notes: what the user should know, one line each.
+        distances: by index of the face, how far it lies from its label's centre.
     """
 
     verdicts: dict[int, Verdict]
     limits: dict[str, float]
     notes: list[str]
+    distances: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -112,6 +120,7 @@ def judge(
     crowds = _crowds(vectors, sure, {k: own for k, own in places.items() if k not in small})
     verdicts: dict[int, Verdict] = {}
     limits: dict[str, float] = {}
+    distances: dict[int, float] = {}
     notes = []
     if small:
         names = ", ".join(map(repr, small[:_NAMED])) + (", …" if len(small) > _NAMED else "")
@@ -123,6 +132,8 @@ def judge(
             or [np.empty(0, np.intp)]
         )  # fmt: skip
         limits[label] = round(_limit(crowd, vectors[others], false_alarm), 4)
+        own = dict(zip(crowd.places.tolist(), _distances(vectors, crowd), strict=True))
+        distances |= own
         found = _verdicts(vectors, label, crowds, limits[label], false_alarm)
         odd = sum(not sure[place] for place in found)
         if odd > MOST_ODD * len(crowd.places) and sure[crowd.places].sum() < VOUCHED:
@@ -133,7 +144,7 @@ def judge(
             )
         else:
             verdicts |= found
-    return Judgement(verdicts, limits, notes)
+    return Judgement(verdicts, limits, notes, distances)
 
 
 def _verdicts(
@@ -154,13 +165,9 @@ def _verdicts(
         ]
         if fits:
             away, other = min(fits)
-            verdicts[int(place)] = Verdict(
-                SWAPPED, f"fits {other!r} better ({away:.2f} vs {distance:.2f})"
-            )
+            verdicts[int(place)] = Verdict(SWAPPED, other, round(distance - away, 4))
         elif distance > limit:
-            verdicts[int(place)] = Verdict(
-                NOT_THIS_PERSON, f"{distance:.2f} from the label's other faces, beyond {limit:.2f}"
-            )
+            verdicts[int(place)] = Verdict(NOT_THIS_PERSON)
     return verdicts
 
 

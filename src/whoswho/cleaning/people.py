@@ -33,10 +33,17 @@ OFF = "off"
 
 @dataclass(frozen=True)
 class Looked:
-    """The faces that count as such, the tallest first, and the only one's embedding."""
+    """What was found in a picture.
+
+    Attributes:
+        faces: those sure enough, the tallest first.
+        vector: the embedding of the face, where exactly one counts.
+        best_probability: the highest the detector gave anything, 0 where it found nothing.
+    """
 
     faces: Sequence[Face]
     vector: Vector | None = None
+    best_probability: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,20 +89,24 @@ def look(
             faces = from_probability(every, limits.face_probability)
             if vector is not None:
                 cache.put(sha256, embedding.embedder_version(faces[0]), vector.tobytes())
-            looked[place] = Looked(faces, vector)
+            looked[place] = Looked(faces, vector, _best_probability(every))
     cache.flush()
     return [one for one in looked if one is not None]
 
 
-def problem(faces: Sequence[Face], limits: Clean) -> dict[str, str]:
-    """Reason and measure where there is not exactly one face that counts."""
+def problem(faces: Sequence[Face], limits: Clean) -> str:
+    """The reason where there is not exactly one face that counts, else an empty text."""
     counted = count(faces, limits.face_share)
-    if counted == 0:
-        return {NO_FACE: f"none from probability {limits.face_probability:g}"}
-    if counted > 1:
-        share = faces[1].height / faces[0].height
-        return {SEVERAL_FACES: f"{counted} faces, the second {share:.2f} of the main one's height"}
-    return {}
+    return "" if counted == 1 else SEVERAL_FACES if counted else NO_FACE
+
+
+def scores(looked: Looked) -> dict[str, float]:
+    """The numbers behind `problem`: the best probability, and the second face's height over that
+    of the main one.
+    """
+    heights = [face.height for face in looked.faces]
+    second = heights[1] / heights[0] if len(heights) > 1 else 0.0
+    return {NO_FACE: looked.best_probability, SEVERAL_FACES: round(second, 4)}
 
 
 def judges_identity(limits: Clean) -> bool:
@@ -112,13 +123,13 @@ def judge(
         vouched: whether a person said that a picture is rightly under its label.
     """
     if limits.identity_false_alarm == 0:
-        return Judgement({}, {}, []), OFF
+        return Judgement({}, {}, [], {}), OFF
     if not embedding.available():
         note = (
             "not_this_person and swapped are OFF: the extra `faces` is not installed "
             "(pip install -c constraints.txt -e '.[faces]')"
         )
-        return Judgement({}, {}, [note]), OFF
+        return Judgement({}, {}, [note], {}), OFF
     places = [place for place, one in enumerate(looked) if one.vector is not None]
     vectors = np.array([looked[place].vector for place in places], np.float64)
     found = identity.judge(
@@ -128,7 +139,8 @@ def judge(
         limits.identity_false_alarm,
     )
     verdicts = {places[place]: verdict for place, verdict in found.verdicts.items()}
-    return Judgement(verdicts, found.limits, found.notes), embedding.MODEL
+    distances = {places[place]: distance for place, distance in found.distances.items()}
+    return Judgement(verdicts, found.limits, found.notes, distances), embedding.MODEL
 
 
 def _known(
@@ -137,9 +149,15 @@ def _known(
     """What the cache says of a picture; None where something has to be looked for yet."""
     faces = from_probability(found, limits.face_probability)
     if not embeds or count(faces, limits.face_share) != 1:
-        return Looked(faces)
+        return Looked(faces, None, _best_probability(found))
     kept = cache.get(sha256, embedding.embedder_version(faces[0]))
-    return None if kept is None else Looked(faces, np.frombuffer(kept, np.float32))
+    if kept is None:
+        return None
+    return Looked(faces, np.frombuffer(kept, np.float32), _best_probability(found))
+
+
+def _best_probability(found: Sequence[Face]) -> float:
+    return max((face.probability for face in found), default=0.0)
 
 
 def _answer(question: _Question) -> tuple[Sequence[Face], Vector | None]:

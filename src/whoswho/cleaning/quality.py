@@ -39,36 +39,31 @@ def measure(image: Image.Image) -> Quality:
     return Quality(float(grey.mean()), float(grey.std()), _laplacian_variance(grey))
 
 
-def problems(width: int, height: int, quality: Quality, limits: Clean) -> dict[str, str]:
-    """Each reason against a picture of this size and quality, with its measure."""
+def scores(width: int, height: int, quality: Quality) -> dict[str, float]:
+    """The number that each reason looks at, of a picture of this size and quality."""
+    short, long = sorted((width, height))
+    return {
+        TOO_SMALL: short,
+        EXTREME_SHAPE: round(long / short, 4),
+        TOO_DARK: round(quality.brightness, 4),
+        TOO_BRIGHT: round(quality.brightness, 4),
+        BLANK: round(quality.contrast, 4),
+        BLURRY: round(quality.sharpness, 4),
+    }
+
+
+def problems(width: int, height: int, quality: Quality, limits: Clean) -> list[str]:
+    """Each reason against a picture of this size and quality."""
     short, long = sorted((width, height))
     checks = {
-        TOO_SMALL: (
-            short < limits.shortest_side,
-            f"{width}x{height}, short side below {limits.shortest_side}",
-        ),
-        EXTREME_SHAPE: (
-            long > limits.longest_ratio * short,
-            f"{width}x{height}, ratio {long / short:.2f} above {limits.longest_ratio:g}",
-        ),
-        TOO_DARK: (
-            quality.brightness < limits.darkest,
-            f"brightness {quality.brightness:.1f} below {limits.darkest:g}",
-        ),
-        TOO_BRIGHT: (
-            quality.brightness > limits.brightest,
-            f"brightness {quality.brightness:.1f} above {limits.brightest:g}",
-        ),
-        BLANK: (
-            quality.contrast < limits.flattest,
-            f"deviation {quality.contrast:.2f} below {limits.flattest:g}",
-        ),
-        BLURRY: (
-            quality.sharpness < limits.blurriest,
-            f"sharpness {quality.sharpness:.1f} below {limits.blurriest:g}",
-        ),
+        TOO_SMALL: short < limits.shortest_side,
+        EXTREME_SHAPE: long > limits.longest_ratio * short,
+        TOO_DARK: quality.brightness < limits.darkest,
+        TOO_BRIGHT: quality.brightness > limits.brightest,
+        BLANK: quality.contrast < limits.flattest,
+        BLURRY: quality.sharpness < limits.blurriest,
     }
-    return {reason: text for reason, (failed, text) in checks.items() if failed}
+    return [reason for reason, fails in checks.items() if fails]
 
 
 def _laplacian_variance(grey: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:

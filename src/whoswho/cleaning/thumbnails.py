@@ -1,4 +1,4 @@
-"""Small copies of what cleaning took out, and of their twins, for the contact sheet to show.
+"""Small copies of what cleaning took out, and of its originals, for the contact sheet.
 
 data/ holds the originals and no later stage reads it: so they are drawn here, a bounded number a
 reason, and cached like every stage's output.
@@ -30,7 +30,7 @@ def chosen(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
     dropped: dict[str, list[Decision]] = defaultdict(list)
     for one in sorted(decisions, key=_order):
         if not one.kept:
-            for reason in filter(None, one.reasons.split(";")):
+            for reason in one.reasons:
                 dropped[reason].append(one)
     return {reason: sorted(_in_turn(rows)[:MOST], key=_order) for reason, rows in dropped.items()}
 
@@ -38,15 +38,15 @@ def chosen(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
 def write(
     decisions: Sequence[Decision], data: Path, out: Path, worker_count: int | None = None
 ) -> None:
-    """Write `out`/thumbnails/<sha256>.jpg for every picture shown and for its twin.
+    """Write `out`/thumbnails/<sha256>.jpg for every picture shown and for what it duplicates.
 
     A file that gives no picture gets none.
     """
     by_file = {one.file: one for one in decisions}
     shown = [one for rows in chosen(decisions).values() for one in rows]
-    twins = [by_file[one.twin] for one in shown if one.twin in by_file]
+    originals = [by_file[one.duplicate_of] for one in shown if one.duplicate_of in by_file]
     # Without a hash it was never opened: it cannot be read, or leads out of data/.
-    source = {one.sha256: data / one.file for one in (*shown, *twins) if one.sha256}
+    source = {one.sha256: data / one.file for one in (*shown, *originals) if one.sha256}
     folder = out / FOLDER
     folder.mkdir()
     jobs = sorted(source.items())

@@ -59,6 +59,5 @@ def count_decisions(decisions: Iterable[Decision]) -> CleaningCounts:
     for decision in sorted(decisions, key=lambda decision: decision.label):
         of_label = counts.setdefault(decision.label, Counter())
         of_label[decision.decision] += 1
-        if not decision.kept:
-            of_label.update(reason for reason in decision.reasons.split(";") if reason)
+        of_label.update(decision.reasons)
     return CleaningCounts(counts)

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import paths
-from whoswho.artifacts import decisions
-from whoswho.artifacts.decisions import Decision
-from whoswho.cleaning import thumbnails
+from whoswho.artifacts.decisions import Decision, read_decisions
+from whoswho.cleaning import reasons, thumbnails
 from whoswho.reporting.cleaning_counts import count_decisions
 from whoswho.reporting.rendering import render_page
 
@@ -39,7 +38,7 @@ class Section:
 def write(workspace: Path) -> None:
     """Write reports/clean.html from artifacts/clean."""
     clean = workspace / paths.CLEAN
-    page = contact_sheet(decisions.read(clean / "decisions.csv"), clean)
+    page = contact_sheet(read_decisions(clean), clean)
     paths.write_text(workspace / paths.REPORTS / "clean.html", page)
 
 
@@ -51,7 +50,7 @@ def contact_sheet(table: Sequence[Decision], clean: Path) -> str:
     sections = [
         Section(
             reason,
-            decisions.SAYS.get(reason, ""),
+            reasons.says(reason),
             counts.totals[reason],
             [_dropped(decision, reason, by_file, clean) for decision in chosen[reason]],
         )
@@ -63,9 +62,9 @@ def contact_sheet(table: Sequence[Decision], clean: Path) -> str:
 def _dropped(
     decision: Decision, reason: str, by_file: Mapping[str, Decision], clean: Path
 ) -> ShownPicture:
-    other = by_file.get(decision.twin)
+    other = by_file.get(decision.duplicate_of)
     beside = _shown(other, clean) if other else None
-    return _shown(decision, clean, decision.measure_of(reason), beside)
+    return _shown(decision, clean, reasons.explain(decision, reason), beside)
 
 
 def _shown(

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from whoswho import paths, tables
 from whoswho.artifacts import decisions
 from whoswho.artifacts.backbone import BackboneSource
-from whoswho.artifacts.split import Overlap, load_dataset
+from whoswho.artifacts.overlaps import Overlap
+from whoswho.artifacts.split import load_dataset
 from whoswho.errors import UserError
 from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
@@ -153,7 +154,7 @@ def gather(workspace: Path) -> RunReport:
         all_predictions=answers,
         metrics=paths.read_json(workspace / paths.EVALUATION / "metrics.json"),
         history=tables.read(workspace / paths.MODEL / "history.csv", ("epoch",)),
-        cleaning=count_decisions(decisions.read(workspace / paths.CLEAN / "decisions.csv")),
+        cleaning=count_decisions(decisions.read_decisions(workspace / paths.CLEAN)),
         pictures={split: dataset.counts(split) for split in dataset.splits},
         whole=sum(example.crop == "whole" for example in examples) if crop == "face" else 0,
         crop=crop,

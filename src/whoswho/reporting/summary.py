@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whoswho import paths, sample
-from whoswho.artifacts import decisions
 from whoswho.artifacts.backbone import BackboneSource, load_source
-from whoswho.artifacts.decisions import Decision
+from whoswho.artifacts.decisions import Decision, read_decisions
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
 from whoswho.reporting import fonts
@@ -33,7 +32,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
             not active yet.
     """
     first = f"{activate} && " if activate else ""
-    table = decisions.read(workspace / paths.CLEAN / "decisions.csv")
+    table = read_decisions(workspace / paths.CLEAN)
     source = load_source(workspace / paths.BACKBONE)
     facts = [
         ("data", _data(table)),

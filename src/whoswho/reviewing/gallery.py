@@ -17,7 +17,7 @@ from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SPLIT, find_split
 from whoswho.artifacts.suspects import SUMMARY, TABLE, Suspect, read_suspects
-from whoswho.cleaning import checks
+from whoswho.cleaning import reasons as words
 from whoswho.dataset import review
 from whoswho.labels import from_folder
 from whoswho.pictures import opening
@@ -25,7 +25,7 @@ from whoswho.reporting import fonts
 
 DROPPED, SUSPECTS, KEPT = "dropped", "suspects", "kept"
 
-DECISIONS = paths.CLEAN / "decisions.csv"
+DECISIONS = paths.CLEAN / decisions.DECISIONS
 SOURCES = (DECISIONS, paths.DATASET / SPLIT, TABLE, SUMMARY)
 
 _NO_PIXELS = {opening.UNREADABLE, opening.TRUNCATED, opening.NOT_A_PICTURE, opening.ANIMATED}
@@ -40,7 +40,7 @@ class Picture:
         counts_under: the label cleaning counted it under: another where a person moved it.
         reason: the first of its reasons, under which it is shown.
         measures: (reason, what was measured), also of a picture that a person kept.
-        twin: the file it is shown beside, empty without one.
+        duplicate_of: the file it is shown beside, empty without one.
         face: left, top, right, bottom of the main one, pixels of the upright picture.
         decided: keep or drop, by the last `dvc repro`.
         checked: keep or drop, as the checks alone would have it.
@@ -54,7 +54,7 @@ class Picture:
     section: str
     reason: str
     measures: Sequence[tuple[str, str]]
-    twin: str
+    duplicate_of: str
     split: str
     width: int
     height: int
@@ -111,7 +111,7 @@ def load(workspace: Path) -> Gallery:
         UserError: decisions.csv is not there, or a table is not sound.
     """
     before = version(workspace)
-    table = decisions.read(workspace / DECISIONS)
+    table = decisions.read_decisions(workspace / paths.CLEAN)
     split = {row.file: row.split for row in find_split(workspace / paths.DATASET) or ()}
     suspects, why_none = _suspects(workspace)
     leading = _leading(table)
@@ -146,9 +146,7 @@ def as_json(gallery: Gallery) -> dict[str, Any]:
     places = {one.file: place for place, one in enumerate(gallery.pictures)}
     return {
         "cleaned": gallery.cleaned,
-        "reasons": [
-            {"name": reason, "says": decisions.SAYS.get(reason, "")} for reason in gallery.reasons
-        ],
+        "reasons": [{"name": reason, "says": words.says(reason)} for reason in gallery.reasons],
         "labels": [{"name": label, "shown": fonts.drawable(label)} for label in gallery.labels],
         "noSuspects": _shown(gallery.no_suspects),
         "pictures": [_as_json(one, places) for one in gallery.pictures],
@@ -169,7 +167,7 @@ def _as_json(one: Picture, places: Mapping[str, int]) -> dict[str, Any]:
         "measures": [
             (reason, fonts.drawable(text) if text else "") for reason, text in one.measures
         ],
-        "twin": places.get(one.twin, -1),
+        "duplicateOf": places.get(one.duplicate_of, -1),
         "split": one.split,
         "size": [one.width, one.height],
         "face": one.face,
@@ -194,7 +192,6 @@ def _shown(text: str) -> str:
 def _picture(
     one: Decision, split: Mapping[str, str], leading: Mapping[tuple[str, str], str]
 ) -> Picture:
-    reasons = [reason for reason in one.reasons.split(";") if reason]
     face = one.main_face
     label = folder_label(one)
     return Picture(
@@ -203,16 +200,16 @@ def _picture(
         sha256=one.sha256,
         counts_under=one.label,
         section=KEPT if one.kept else DROPPED,
-        reason=reasons[0] if reasons else "",
-        measures=_measures(one, reasons),
-        twin=one.twin,
+        reason=one.reasons[0] if one.reasons else "",
+        measures=[(reason, words.explain(one, reason)) for reason in one.reasons or one.overruled],
+        duplicate_of=one.duplicate_of,
         split=one.split or split.get(one.file, ""),
-        width=int(one.width or 0),
-        height=int(one.height or 0),
+        width=one.width or 0,
+        height=one.height or 0,
         face=(face.left, face.top, face.right, face.bottom) if face else None,
         decided=review.KEEP if one.kept else review.DROP,
-        checked=_checked(one, reasons),
-        fixed=_fixed(one, reasons, leading.get((one.sha256, label), one.file)),
+        checked=_checked(one),
+        fixed=_fixed(one, leading.get((one.sha256, label), one.file)),
     )
 
 
@@ -223,32 +220,18 @@ def folder_label(one: Decision) -> str:
     return from_folder(one.file.split("/")[1 if one.split else 0])
 
 
-def _measures(one: Decision, reasons: Sequence[str]) -> list[tuple[str, str]]:
-    """Reason and measure; what a person kept has the measures of its reasons alone."""
-    if reasons or not one.measure:
-        return [(reason, one.measure_of(reason)) for reason in reasons]
-    named = [reason for reason in checks.REASONS if f"; {reason}: " in f"; {one.measure}"]
-    kept = replace(one, reasons=";".join(named))
-    return [(reason, kept.measure_of(reason)) for reason in named]
+def _checked(one: Decision) -> str:
+    """Keep or drop without a person's word."""
+    against = {*one.reasons, *one.overruled} - {words.REVIEW}
+    return review.DROP if against else review.KEEP
 
 
-def _checked(one: Decision, reasons: Sequence[str]) -> str:
-    """Keep or drop without a person's word; what a person kept has a measure if it was bad."""
-    if one.reviewed == review.DROP:
-        bad = bool(set(reasons) - {checks.REVIEW})
-    elif one.reviewed == review.KEEP:
-        bad = bool(one.measure)
-    else:
-        bad = not one.kept
-    return review.DROP if bad else review.KEEP
-
-
-def _fixed(one: Decision, reasons: Sequence[str], leader: str) -> str:
+def _fixed(one: Decision, leader: str) -> str:
     if not one.label:
         return "it lies in no label's folder; move it into one"
     if not one.sha256:
         return "its bytes cannot be read"
-    if _NO_PIXELS & set(reasons):
+    if _NO_PIXELS & set(one.reasons):
         return "it cannot be opened as a picture"
     if leader != one.file:
         return f"the same file as {leader}, which stands for both; decide there"

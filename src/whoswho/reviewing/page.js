@@ -182,7 +182,7 @@ function build(picture, place) {
     line.hidden = false;
     for (const button of card.querySelectorAll(".quiet")) button.hidden = true;
   }
-  const twin = pictures[picture.twin];
+  const twin = pictures[picture.duplicateOf];
   if (twin) {
     card.classList.add("pair");
     const beside = card.querySelector(".shot").cloneNode(true);
@@ -229,7 +229,7 @@ function draw(picture) {
   why.hidden = !word?.why;
   text(why, "bdi", word?.why ?? "");
   const note = card.querySelector(".note");
-  const twin = pictures[picture.twin];
+  const twin = pictures[picture.duplicateOf];
   // Of one photograph the best stays; both stay only where a person says so of both.
   const near = picture.reason === "near_duplicate";
   const both = near && twin && wordOf(twin)?.decision === "keep";
@@ -286,7 +286,7 @@ function group(box, title, says, members) {
 
 function lay(noSuspects) {
   pictures.forEach((picture, place) => build(picture, place));
-  pictures.forEach((picture) => picture.twin >= 0 && draw(picture));
+  pictures.forEach((picture) => picture.duplicateOf >= 0 && draw(picture));
   const all = new DocumentFragment();
   for (const [name, [title, says]] of Object.entries(SECTIONS)) {
     const members = pictures.filter((picture) => picture.section === name);

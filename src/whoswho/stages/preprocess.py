@@ -12,7 +12,8 @@ from collections import Counter
 
 from whoswho import paths
 from whoswho.artifacts import decisions
-from whoswho.artifacts.split import SplitRow, read_overlaps, write_dataset
+from whoswho.artifacts.overlaps import read_overlaps
+from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.pictures import prepared_files, splitting
@@ -23,15 +24,15 @@ def main() -> None:
     """Write the dataset. A set that is split already keeps its split."""
     params = load_params()
     clean = paths.workspace() / paths.CLEAN
-    kept = [row for row in decisions.read(clean / "decisions.csv") if row.kept]
-    detector = paths.read_json(clean / "faces.json")
+    kept = [row for row in decisions.read_decisions(clean) if row.kept]
+    detector = decisions.read_face_settings(clean)
     settings = PictureSettings(
         # Where cleaning looked for no faces there is nobody to crop.
-        crop=params.picture.crop if detector["faces"] == "one" else "whole",
+        crop=params.picture.crop if detector.faces == "one" else "whole",
         margin=params.picture.margin,
         size=params.picture.size,
-        face_probability=detector["probability"],
-        face_smallest=detector["smallest"],
+        face_probability=detector.probability,
+        face_smallest=detector.min_size,
     )
     ready_split = any(row.split for row in kept)
     if not ready_split:

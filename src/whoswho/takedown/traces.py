@@ -16,6 +16,8 @@ from functools import cached_property
 from pathlib import Path
 
 from whoswho import paths, tables
+from whoswho.artifacts import decisions as clean
+from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SplitRow, find_split
 from whoswho.dataset import forgotten, listing, manifest, review
 from whoswho.errors import UserError
@@ -23,7 +25,7 @@ from whoswho.labels import from_folder, is_litter
 from whoswho.tables import Row
 from whoswho.takedown import versioned
 
-DECISIONS = paths.CLEAN / "decisions.csv"
+DECISIONS = paths.CLEAN / clean.DECISIONS
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ class _Tables:
 
     manifest: list[Row]
     review: list[Row]
-    decisions: list[Row] | None
+    decisions: list[Decision] | None
     split: list[SplitRow] | None
 
     @classmethod
@@ -220,30 +222,28 @@ class _Tables:
         def rows(path: Path, columns: Iterable[str]) -> list[Row] | None:
             return tables.read(path, columns) if path.is_file() else None
 
+        cleaned = (workspace / DECISIONS).is_file()
         return cls(
             manifest.read(workspace / paths.DATA)[1],
             rows(workspace / paths.REVIEW, review.COLUMNS) or [],
-            rows(workspace / DECISIONS, ("file", "label", "sha256", "group")),
+            clean.read_decisions(workspace / paths.CLEAN) if cleaned else None,
             find_split(workspace / paths.DATASET),
         )
 
     @property
     def labels(self) -> set[str]:
         """Every label that a table names."""
-        rows = (*self.manifest, *self.review, *(self.decisions or ()))
-        named = [row["label"] for row in rows] + [row.label for row in self.split or ()]
-        return set(map(from_folder, named))
+        rows = (*self.manifest, *self.review)
+        counted = [row.label for row in (*(self.decisions or ()), *(self.split or ()))]
+        return {from_folder(label) for label in (*(row["label"] for row in rows), *counted)}
 
     def pictures_of(self, labels: frozenset[str], present: set[str]) -> set[str]:
         """Pictures that count under a label though they lie elsewhere, or nowhere any more."""
         moved = {row["sha256"] for row in self.review if from_folder(row["other_label"]) in labels}
         lost = {
-            sha256
-            for sha256, label in (
-                *((row["sha256"], row["label"]) for row in self.decisions or ()),
-                *((row.sha256, row.label) for row in self.split or ()),
-            )
-            if label in labels and sha256 not in present
+            row.sha256
+            for row in (*(self.decisions or ()), *(self.split or ()))
+            if row.label in labels and row.sha256 not in present
         }
         return moved | lost
 
@@ -317,13 +317,16 @@ def _add_outputs(workspace: Path, traces: Traces, read: _Tables) -> None:
     """
     cells = traces.pictures | traces.asked.labels
 
-    def reached(rows: Iterable[Row] | None) -> bool:
+    def reached(rows: Iterable[Iterable[str]] | None) -> bool:
         if rows is None:
             return bool(traces.files or traces.rows)
-        return any(not cells.isdisjoint(row.values()) for row in rows)
+        return any(not cells.isdisjoint(row) for row in rows)
 
-    traces.in_split = reached(None if read.split is None else [vars(row) for row in read.split])
-    if not traces.in_split and not reached(read.decisions):
+    decided = read.decisions and [
+        (row.sha256, row.group, row.label, row.other_label) for row in read.decisions
+    ]
+    traces.in_split = reached(read.split and [vars(row).values() for row in read.split])
+    if not traces.in_split and not reached(decided):
         return
     repo = versioned.opened(workspace)
     found = versioned.derived(repo, spare=None if traces.in_split else paths.DATASET)
@@ -333,14 +336,15 @@ def _add_outputs(workspace: Path, traces: Traces, read: _Tables) -> None:
 
 
 def _copies(
-    decisions: list[Row] | None, hashes: Mapping[str, str], pictures: Set[str]
+    decisions: list[Decision] | None, hashes: Mapping[str, str], pictures: Set[str]
 ) -> list[Copy]:
     """Pictures of data/ that cleaning grouped with one that goes, though their bytes differ."""
-    groups = {row["group"] for row in decisions or () if row["sha256"] in pictures} - {""}
+    rows = decisions or ()
+    groups = {row.group for row in rows if row.sha256 in pictures} - {""}
     return [
-        Copy(row["file"], row["sha256"])
-        for row in decisions or ()
-        if row["group"] in groups
-        and row["sha256"] not in pictures
-        and hashes.get(row["file"]) == row["sha256"]
+        Copy(row.file, row.sha256)
+        for row in rows
+        if row.group in groups
+        and row.sha256 not in pictures
+        and hashes.get(row.file) == row.sha256
     ]
