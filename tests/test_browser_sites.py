@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import psutil
 import pytest
 from ruamel.yaml import YAML
-from support import search_sites
+from support import processes, search_sites
 from support.repository import skip_or_fail
 from support.search_sites import Play, Site, data_url, serving
 
@@ -491,10 +491,8 @@ def test_nothing_of_the_browser_outlives_the_crawl(
     chrome: browser.Browser, server: Site, number: signal.Signals
 ) -> None:
     server.play = Play(results=None)
-    crawler = subprocess.Popen(
-        [sys.executable, "-c", CRAWLER, server.address("google")],
-        stdout=subprocess.PIPE,
-        text=True,
+    crawler = processes.start(
+        [sys.executable, "-c", CRAWLER, server.address("google")], stdout=subprocess.PIPE
     )
     assert crawler.stdout is not None
     profile = crawler.stdout.readline().strip()

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from support import processes
 from support.loopback import (
     QUICK,
     Reply,
@@ -692,10 +693,11 @@ with one_line_errors(), as_exceptions():
 
 
 def crawler(root: Path, server: Server) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-c", CRAWLER, str(root), server.root, str(Path(__file__).parent)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
 
 
 def slowly(number: int) -> Callable[[Request], bytes]:

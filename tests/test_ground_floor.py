@@ -10,6 +10,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from support import processes
 
 from whoswho import labels, paths, tables
 from whoswho.errors import UserError, one_line
@@ -183,6 +184,23 @@ def test_what_is_started_after_a_signal_can_be_ended_by_one() -> None:
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         f"        subprocess.run([sys.executable, '-c', {child!r}])\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 128 + 15, done.stderr
-    assert done.stdout.split() == ["0", "0"]  # the system's own way, that is to end
+    process = processes.start([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    printed, _ = process.communicate()
+    assert process.returncode == 128 + 15
+    assert printed.split() == ["0", "0"]  # the system's own way, that is to end
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_an_ignored_hangup_ends_nothing() -> None:
+    """Whoever typed `nohup dvc repro &` wants it to outlive the terminal."""
+    program = (
+        "import os, signal\n"
+        "from whoswho.lifecycle.signals import as_exceptions\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it\n"
+        "with as_exceptions():\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print('goes on')\n"
+    )
+    process = processes.start([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    printed, _ = process.communicate()
+    assert (process.returncode, printed) == (0, "goes on\n")

@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 import pytest
 from PIL import Image
-from support import browser
+from support import browser, processes
 from support.pictures import blocks
 from support.reported import HANGUL, HOSTILE, LONG
 from support.repository import REPOSITORY
@@ -987,10 +987,12 @@ def test_a_link_out_of_the_set_is_not_followed(tmp_path: Path) -> None:
 
 
 def command(workspace: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+    return processes.start(
         [sys.executable, "-m", "whoswho.cli", "review", *arguments],
-        cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=workspace,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_it_listens_on_this_machine_alone_and_ends_quietly(site: Site) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from support import processes
 from support.repository import REPOSITORY
 from whoswho.lifecycle.store import Store, open_store
 
@@ -47,11 +48,14 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def start(code: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=cwd, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(**more),
+    return processes.start(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment(**more),
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def free_port() -> int:

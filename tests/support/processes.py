@@ -1,0 +1,24 @@
+"""Processes that a test starts and then signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+
+def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
+    """Start a process that signals end as at a terminal.
+
+    A process inherits the signals that its parent ignores, and whoever runs the tests may ignore
+    some: `nohup` does SIGHUP, a script that runs them with `&` SIGINT.
+    """
+    restore = _restore_signals if os.name == "posix" else None
+    return subprocess.Popen(command, text=True, preexec_fn=restore, **options)
+
+
+def _restore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
