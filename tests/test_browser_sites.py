@@ -22,17 +22,15 @@ from support.search_sites import Play, Site, data_url, serving
 
 from whoswho import tables
 from whoswho.crawl import browser, crawl, markup, results_page
-from whoswho.crawl.google import Google
 from whoswho.crawl.image_search import ImageSearch
-from whoswho.crawl.naver import Naver
-from whoswho.crawl.results_page import Patience
-from whoswho.crawl.site import Hit, Search, SiteError
+from whoswho.crawl.results_page import Timeouts
+from whoswho.crawl.site import CrawlOptions, CrawlSource, Hit, Search, SiteError
 from whoswho.dataset import manifest
 from whoswho.errors import UserError, one_line_errors
 
-BOTH = pytest.mark.parametrize("kind", [Google, Naver])
-FOR_RESULTS = Patience(growth=1.5)  # what comes does so at once; what ends must be seen to end
-FOR_CAUSES = Patience(page=1, arrival=0.7, growth=0.5, thumbnail=0.3, picture=0.5, person=10)
+BOTH = pytest.mark.parametrize("name", ["google", "naver"])
+FOR_RESULTS = Timeouts(growth=1.5)  # what comes does so at once; what ends must be seen to end
+FOR_CAUSES = Timeouts(page=1, arrival=0.7, growth=0.5, thumbnail=0.3, picture=0.5, person=10)
 SEARCH = Search("장원영 & 안유진 +1", "장원영")
 
 
@@ -41,7 +39,7 @@ def chrome() -> Iterator[browser.Browser]:
     """One browser for the tests that leave it whole."""
     if not shutil.which("chromium") or not shutil.which("chromedriver"):
         skip_or_fail("needs chromium and chromedriver (apt-get install chromium chromium-driver)")
-    started = browser.start(window=False, proxy=None, allow_private=True, patience=30)
+    started = browser.start(window=False, proxy=None, allow_private=True, timeout=30)
     yield started
     started.close()
 
@@ -61,21 +59,20 @@ def ask(chrome: browser.Browser, server: Site, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ImageSearch, "close", lambda self: None)
 
     def hits(
-        kind: type[Google] | type[Naver],
+        name: str,
         play: Play,
         limit: int = 0,
-        patience: Patience = FOR_RESULTS,
+        timeouts: Timeouts = FOR_RESULTS,
         window: bool = False,
         **options: bool,
     ) -> Iterator[Hit]:
         chrome.driver.get("about:blank")  # the page before asks for nothing more
         server.play = play
-        address = server.address(kind.__name__.lower())
-        settings: dict[str, Any] = {"full": False, "face": False} | options
-        site = kind(address=address, allow_private=True, window=window, **settings)
-        monkeypatch.setattr(site, "patience", patience)
+        how = CrawlOptions(allow_private=True, window=window, **options)
+        site = ImageSearch(name, how, address=server.address(name))
+        monkeypatch.setattr(site, "timeouts", timeouts)
         monkeypatch.setattr(site, "_browser", chrome)
-        chrome.driver.set_page_load_timeout(patience.page)
+        chrome.driver.set_page_load_timeout(timeouts.page)
         return site.hits(SEARCH, limit)
 
     return hits
@@ -96,26 +93,24 @@ def why(hits: Iterator[Hit]) -> str:
 @BOTH
 @pytest.mark.parametrize("data", [True, False])
 def test_thumbnails_come_while_scrolling_until_the_page_ends(
-    ask: Ask, server: Site, kind: type[Google], data: bool
+    ask: Ask, server: Site, name: str, data: bool
 ) -> None:
-    found = list(ask(kind, Play(results=37, batch=10, data=data)))
+    found = list(ask(name, Play(results=37, batch=10, data=data)))
     assert [hit.rank for hit in found] == list(range(1, 38))
     assert [hit.image for hit in found] == [server.thumbnail(number) for number in range(37)]
     assert {hit.thumbnail for hit in found} == {""}
-    if kind is Google:
+    if name == "google":
         assert [hit.page for hit in found] == [server.page(number) for number in range(37)]
 
 
 @BOTH
 @pytest.mark.parametrize("face", [True, False])
-def test_the_site_is_asked_for_these_words(
-    ask: Ask, server: Site, kind: type[Google], face: bool
-) -> None:
-    assert len(list(ask(kind, Play(), limit=1, face=face))) == 1
+def test_the_site_is_asked_for_these_words(ask: Ask, server: Site, name: str, face: bool) -> None:
+    assert len(list(ask(name, Play(), limit=1, face=face))) == 1
     # A picture of the page before may still come in.
     search = next(path for path in server.play.asked if path.startswith("/search"))
     asked = parse_qs(urlsplit(search).query, keep_blank_values=True)
-    if kind is Google:
+    if name == "google":
         wanted = {"q": [SEARCH.text], "tbm": ["isch"]} | ({"tbs": ["itp:face"]} if face else {})
     else:
         wanted = {"query": [SEARCH.text], "where": ["image"]} | ({"face": ["1"]} if face else {})
@@ -123,12 +118,12 @@ def test_the_site_is_asked_for_these_words(
 
 
 def test_a_limit_ends_the_scrolling(ask: Ask, server: Site) -> None:
-    assert len(list(ask(Naver, Play(results=None), limit=12))) == 12
+    assert len(list(ask("naver", Play(results=None), limit=12))) == 12
     assert sum(path == "/more" for path in server.play.paths()) < 10
 
 
 def test_results_are_read_as_they_are_taken(ask: Ask, server: Site) -> None:
-    hits = ask(Google, Play(results=None), full=True)
+    hits = ask("google", Play(results=None), full=True)
     for _ in range(3):
         next(hits)
     # The address of a large picture is known a moment before the picture is asked for.
@@ -137,12 +132,12 @@ def test_results_are_read_as_they_are_taken(ask: Ask, server: Site) -> None:
 
 @BOTH
 def test_the_large_picture_after_a_click_one_hit_a_result(
-    ask: Ask, server: Site, kind: type[Google]
+    ask: Ask, server: Site, name: str
 ) -> None:
     def large(number: int) -> str:
         return "refused" if number % 5 == 2 else "served"
 
-    found = list(ask(kind, Play(results=23, large=large), limit=20, full=True))
+    found = list(ask(name, Play(results=23, large=large), limit=20, full=True))
     assert [hit.rank for hit in found] == list(range(1, 21))
     assert [hit.image for hit in found] == [server.large(number) for number in range(20)]
     assert [hit.thumbnail for hit in found] == [data_url(number) for number in range(20)]
@@ -156,7 +151,7 @@ def test_where_the_large_picture_never_comes_the_thumbnail_is_named(
         return "never" if number == 1 else "served"
 
     play = Play(results=4, batch=4, data=False, large=large)
-    found = list(ask(Google, play, limit=4, full=True, patience=Patience(picture=1.5)))
+    found = list(ask("google", play, limit=4, full=True, timeouts=Timeouts(picture=1.5)))
     expected = [server.large(0), "", server.large(2), server.large(3)]
     assert [hit.image for hit in found] == expected
     assert [hit.thumbnail for hit in found] == [server.thumbnail(number) for number in range(4)]
@@ -164,9 +159,9 @@ def test_where_the_large_picture_never_comes_the_thumbnail_is_named(
 
 def test_a_result_without_a_thumbnail_costs_no_other(ask: Ask, server: Site) -> None:
     play = Play(results=4, kind="first_blank")
-    found = list(ask(Naver, play, patience=FOR_CAUSES))
+    found = list(ask("naver", play, timeouts=FOR_CAUSES))
     assert [(hit.rank, hit.image) for hit in found] == [(n + 1, data_url(n)) for n in (1, 2, 3)]
-    found = list(ask(Naver, play, limit=2, full=True, patience=Patience(thumbnail=0.3)))
+    found = list(ask("naver", play, limit=2, full=True, timeouts=Timeouts(thumbnail=0.3)))
     assert [(hit.image, hit.thumbnail) for hit in found] == [
         (server.large(0), ""),
         (server.large(1), data_url(1)),
@@ -175,30 +170,30 @@ def test_a_result_without_a_thumbnail_costs_no_other(ask: Ask, server: Site) -> 
 
 def test_a_link_that_names_the_large_picture_is_believed(ask: Ask, server: Site) -> None:
     play = Play(named=True, kind="panelless")
-    (hit,) = ask(Google, play, limit=1, full=True)
+    (hit,) = ask("google", play, limit=1, full=True)
     assert (hit.image, hit.page) == (server.large(0), server.page(0))
 
 
 @BOTH
-def test_a_button_for_more_is_pressed(ask: Ask, kind: type[Google]) -> None:
-    assert len(list(ask(kind, Play(results=25, further="button")))) == 25
+def test_a_button_for_more_is_pressed(ask: Ask, name: str) -> None:
+    assert len(list(ask(name, Play(results=25, further="button")))) == 25
 
 
 def test_an_endless_page_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results_page, "MOST", 45)
-    assert len(list(ask(Google, Play(results=None)))) == 45
+    assert len(list(ask("google", Play(results=None)))) == 45
 
 
 def test_a_page_that_goes_round_in_circles_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results_page, "REPEATS", 20)
-    found = list(ask(Google, Play(results=None, repeats=15)))
+    found = list(ask("google", Play(results=None, repeats=15)))
     assert len({hit.image for hit in found}) == len(found) == 15
 
 
 def test_a_click_follows_no_link_off_the_site(
     ask: Ask, server: Site, chrome: browser.Browser
 ) -> None:
-    assert len(list(ask(Google, Play(results=3, kind="away"), full=True))) == 3
+    assert len(list(ask("google", Play(results=3, kind="away"), full=True))) == 3
     assert "/away" not in server.play.paths()
     assert urlsplit(chrome.driver.current_url).hostname == "127.0.0.1"
 
@@ -208,35 +203,35 @@ def test_a_click_follows_no_link_off_the_site(
 
 @pytest.mark.parametrize("kind", ["covered", "talking"])
 def test_what_pops_up_is_put_away(ask: Ask, server: Site, kind: str) -> None:
-    found = list(ask(Naver, Play(kind=kind), limit=4, full=True))
+    found = list(ask("naver", Play(kind=kind), limit=4, full=True))
     assert [hit.image for hit in found] == [server.large(number) for number in range(4)]
 
 
 def test_a_consent_form_is_refused_and_the_search_goes_on(ask: Ask, server: Site) -> None:
-    assert len(list(ask(Google, Play(kind="consent"), limit=5))) == 5
+    assert len(list(ask("google", Play(kind="consent"), limit=5))) == 5
     assert "/save?set_eom=true" in server.play.asked
     assert "/save?set_eom=false" not in server.play.asked
 
 
 @pytest.mark.parametrize(
-    ("kind", "play", "said"),
+    ("name", "play", "said"),
     [
-        (Google, "captcha", ["captcha", "“Sorry...”", "--threads", "proxy", "--window"]),
-        (Naver, "captcha", ["captcha", "--window"]),
-        (Google, "sorry", ["blocks us", "answers 429", "“429 Too Many Requests”", "--window"]),
-        (Google, "words", ["blocks us", "“unusual traffic”"]),
-        (Naver, "words", ["blocks us", "“비정상적인 검색”"]),
-        (Google, "nothing", ["the site says that it finds no pictures"]),
-        (Naver, "nothing", ["the site says that it finds no pictures"]),
-        (Google, "broken", ["HTTP status 503", "“Service Unavailable”", "later"]),
-        (Google, "wordless", ["blocks us", "answers 429"]),
-        (Naver, "down", ["HTTP status 503"]),
-        (Google, "silent", ["does not answer within 1 s"]),
-        (Google, "closed", ["cannot be reached (ERR_EMPTY_RESPONSE)"]),
+        ("google", "captcha", ["captcha", "“Sorry...”", "--threads", "proxy", "--window"]),
+        ("naver", "captcha", ["captcha", "--window"]),
+        ("google", "sorry", ["blocks us", "answers 429", "“429 Too Many Requests”", "--window"]),
+        ("google", "words", ["blocks us", "“unusual traffic”"]),
+        ("naver", "words", ["blocks us", "“비정상적인 검색”"]),
+        ("google", "nothing", ["the site says that it finds no pictures"]),
+        ("naver", "nothing", ["the site says that it finds no pictures"]),
+        ("google", "broken", ["HTTP status 503", "“Service Unavailable”", "later"]),
+        ("google", "wordless", ["blocks us", "answers 429"]),
+        ("naver", "down", ["HTTP status 503"]),
+        ("google", "silent", ["does not answer within 1 s"]),
+        ("google", "closed", ["cannot be reached (ERR_EMPTY_RESPONSE)"]),
     ],
 )
-def test_the_cause_is_named(ask: Ask, kind: type[Google], play: str, said: list[str]) -> None:
-    text = why(ask(kind, Play(kind=play), patience=FOR_CAUSES))
+def test_the_cause_is_named(ask: Ask, name: str, play: str, said: list[str]) -> None:
+    text = why(ask(name, Play(kind=play), timeouts=FOR_CAUSES))
     for part in said:
         assert part in text
     assert "no selector" not in text  # that would send a person to mend what is whole
@@ -246,17 +241,14 @@ def test_a_site_that_is_not_there_is_named(ask: Ask, server: Site) -> None:
     with serving() as gone:
         port = urlsplit(gone.root).port
     server_root, server.root = server.root, gone.root
-    text = why(ask(Google, Play(), patience=FOR_CAUSES))
+    text = why(ask("google", Play(), timeouts=FOR_CAUSES))
     server.root = server_root
     assert f"127.0.0.1:{port} cannot be reached (ERR_CONNECTION_REFUSED)" in text
 
 
 @BOTH
-def test_changed_markup_names_the_selector_its_file_and_the_page(
-    ask: Ask, kind: type[Google]
-) -> None:
-    text = why(ask(kind, Play(kind="renamed"), patience=FOR_CAUSES))
-    name = kind.__name__.lower()
+def test_changed_markup_names_the_selector_its_file_and_the_page(ask: Ask, name: str) -> None:
+    text = why(ask(name, Play(kind="renamed"), timeouts=FOR_CAUSES))
     first = markup.load(markup.FOLDER / f"{name}.yaml").results[0]
     for part in ("“장원영 - 검색”", "`results`", f"selectors/{name}.yaml", first):
         assert part in text
@@ -267,9 +259,9 @@ def test_a_consent_form_without_a_known_button_is_said(ask: Ask, chrome: browser
         update={"consent": ['form[action="/save"]']}
     )
     page = results_page.ResultsPage(chrome.driver, strange, FOR_CAUSES, full=False, window=False)
-    list(ask(Google, Play(), limit=1))
+    list(ask("google", Play(), limit=1))
     with pytest.raises(SiteError):
-        list(ask(Google, Play(kind="unknown_consent"), patience=FOR_CAUSES))
+        list(ask("google", Play(kind="unknown_consent"), timeouts=FOR_CAUSES))
     text = why(page.hits(0))
     for part in ("consent", "“Before you continue”", "`refuse`", "google.yaml", "--window"):
         assert part in text
@@ -277,7 +269,7 @@ def test_a_consent_form_without_a_known_button_is_said(ask: Ask, chrome: browser
 
 def test_a_consent_form_that_comes_back_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results_page, "REFUSALS", 1)
-    text = why(ask(Google, Play(kind="endless_consent"), patience=FOR_CAUSES))
+    text = why(ask("google", Play(kind="endless_consent"), timeouts=FOR_CAUSES))
     assert "comes back" in text
 
 
@@ -285,9 +277,9 @@ def test_thumbnails_that_moved_or_do_not_come_are_told_apart(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results_page, "LOST", 2)
-    moved = why(ask(Google, Play(kind="unpictured"), patience=FOR_CAUSES))
+    moved = why(ask("google", Play(kind="unpictured"), timeouts=FOR_CAUSES))
     assert "`thumbnail`" in moved
-    blank = why(ask(Google, Play(kind="blank_thumbnails"), patience=FOR_CAUSES))
+    blank = why(ask("google", Play(kind="blank_thumbnails"), timeouts=FOR_CAUSES))
     assert "do not come" in blank
     assert "`thumbnail`" not in blank
 
@@ -297,7 +289,7 @@ def test_a_panel_that_moved_is_said_after_a_few_results(
 ) -> None:
     monkeypatch.setattr(results_page, "LOST", 2)
     with pytest.raises(SiteError) as caught:
-        list(ask(Naver, Play(kind="panelless"), full=True, patience=FOR_CAUSES))
+        list(ask("naver", Play(kind="panelless"), full=True, timeouts=FOR_CAUSES))
     assert "`picture`" in str(caught.value)
     assert "selectors/naver.yaml" in str(caught.value)
 
@@ -310,7 +302,7 @@ def test_a_site_that_stops_in_the_middle_says_so_after_the_hits(
 ) -> None:
     found = []
     with pytest.raises(SiteError) as caught:
-        for hit in ask(Google, Play(fails=fails)):
+        for hit in ask("google", Play(fails=fails)):
             found.append(hit)
     assert len(found) == 10
     assert "no further results" in str(caught.value)
@@ -320,7 +312,7 @@ def test_a_site_that_stops_in_the_middle_says_so_after_the_hits(
 def test_a_captcha_is_left_to_a_person_where_there_is_a_window(
     ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = list(ask(Google, Play(kind="solved"), limit=3, patience=FOR_CAUSES, window=True))
+    found = list(ask("google", Play(kind="solved"), limit=3, timeouts=FOR_CAUSES, window=True))
     assert len(found) == 3
     assert "captcha" in capsys.readouterr().err
 
@@ -361,7 +353,7 @@ def test_what_is_no_file_of_selectors_is_one_line(tmp_path: Path, text: str) -> 
 
 
 def test_a_selector_the_browser_refuses_is_named(ask: Ask, chrome: browser.Browser) -> None:
-    list(ask(Google, Play(), limit=1))
+    list(ask("google", Play(), limit=1))
     bad = markup.load(markup.FOLDER / "google.yaml").model_copy(update={"results": ["div[["]})
     page = results_page.ResultsPage(chrome.driver, bad, FOR_CAUSES, full=False, window=False)
     text = why(page.hits(0))
@@ -389,7 +381,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, 
 
 
 def found_nothing(**options: Any) -> str:
-    site = Google(full=False, face=False, allow_private=True, **options)
+    site = ImageSearch("google", CrawlOptions(allow_private=True, **options))
     try:
         return why(site.hits(SEARCH, 1))
     finally:
@@ -454,7 +446,8 @@ def test_a_browser_that_dies_keeps_the_hits_and_the_next_search_has_a_new_one(
     chrome: browser.Browser, server: Site
 ) -> None:
     server.play = Play(results=None)
-    site = Google(full=True, face=False, address=server.address("google"), allow_private=True)
+    how = CrawlOptions(full=True, allow_private=True)
+    site = ImageSearch("google", how, address=server.address("google"))
     hits = site.hits(SEARCH, 0)
     assert all(next(hits).image for _ in range(3))
     assert site._browser is not None
@@ -471,11 +464,12 @@ def test_a_browser_that_dies_keeps_the_hits_and_the_next_search_has_a_new_one(
 
 CRAWLER = """
 import sys
-from whoswho.crawl.google import Google
-from whoswho.crawl.site import Search
+from whoswho.crawl.image_search import ImageSearch
+from whoswho.crawl.site import CrawlOptions, Search
 from whoswho.lifecycle.signals import as_exceptions
 
-site = Google(full=True, face=False, address=sys.argv[1], allow_private=True)
+how = CrawlOptions(full=True, allow_private=True)
+site = ImageSearch("google", how, address=sys.argv[1])
 with as_exceptions():
     try:
         for hit in site.hits(Search("a", "a"), 0):
@@ -519,7 +513,7 @@ def alive(process: psutil.Process) -> bool:
 def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
     server.play = Play()
     port = urlsplit(server.root).port
-    started = browser.start(window=False, proxy=None, allow_private=False, patience=10)
+    started = browser.start(window=False, proxy=None, allow_private=False, timeout=10)
     try:
         started.driver.get(
             "data:text/html,<title>x</title>"
@@ -538,7 +532,7 @@ def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
 
 def test_a_private_address_is_not_asked_for(server: Site) -> None:
     server.play = Play()
-    site = Naver(full=False, face=False, address=server.address("naver"))
+    site = ImageSearch("naver", CrawlOptions(), address=server.address("naver"))
     text = why(site.hits(SEARCH, 1))
     assert "private" in text
     assert "--allow-private" in text
@@ -549,9 +543,7 @@ def test_a_private_address_is_not_asked_for(server: Site) -> None:
 @pytest.mark.usefixtures("chrome")
 def test_a_redirect_to_a_private_address_is_not_read(server: Site) -> None:
     server.play = Play(kind="led_inside")
-    site = Google(
-        full=False, face=False, address="http://images.example/search", proxy=server.root
-    )
+    site = ImageSearch("google", CrawlOptions(), server.root, "http://images.example/search")
     try:
         assert "private" in why(site.hits(SEARCH, 1))
     finally:
@@ -561,10 +553,8 @@ def test_a_redirect_to_a_private_address_is_not_read(server: Site) -> None:
 @pytest.mark.usefixtures("chrome")
 def test_the_browser_asks_through_the_proxy(server: Site) -> None:
     server.play = Play(results=3)
-    site = Google(
-        full=False, face=False, address="http://images.example/search", proxy=server.root,
-        allow_private=True,
-    )  # fmt: skip
+    how = CrawlOptions(allow_private=True)
+    site = ImageSearch("google", how, server.root, "http://images.example/search")
     try:
         assert len(list(site.hits(SEARCH, 1))) == 1
     finally:
@@ -583,20 +573,19 @@ def crawl_google(
     monkeypatch.setattr(ImageSearch, "close", lambda self: None)
     data = tmp_path / "data"
 
-    def run(play: Play, limit: int, patience: Patience) -> list[dict[str, str]]:
-        def make(*_: object) -> Google:
-            site = Google(
-                full=True, face=False, address=server.address("google"), allow_private=True
-            )
-            monkeypatch.setattr(site, "patience", patience)
+    def run(play: Play, limit: int, timeouts: Timeouts) -> list[dict[str, str]]:
+        def make(*_: object) -> ImageSearch:
+            how = CrawlOptions(full=True, allow_private=True)
+            site = ImageSearch("google", how, address=server.address("google"))
+            monkeypatch.setattr(site, "timeouts", timeouts)
             monkeypatch.setattr(site, "_browser", chrome)
             return site
 
         chrome.driver.get("about:blank")
         server.play = play
-        source = crawl.Source("google", make, [SEARCH], limit=limit)
+        source = CrawlSource("google", make, [SEARCH], limit=limit)
         with one_line_errors():
-            crawl.run(tmp_path, data, [source], crawl.Options(full=True, allow_private=True))
+            crawl.run(tmp_path, data, [source], CrawlOptions(full=True, allow_private=True))
         return tables.read(data / manifest.NAME)
 
     return run

@@ -32,13 +32,14 @@ from support.loopback import (
 
 from whoswho import cli, paths, tables
 from whoswho.crawl import collection, command, crawl
-from whoswho.crawl.collection import PUT_IN, TAKEN_OUT, Collection, alone
+from whoswho.crawl.collection import Collection, alone
 from whoswho.crawl.commons import Commons
-from whoswho.crawl.crawl import Options, Source
 from whoswho.crawl.folder import Folder
-from whoswho.crawl.site import Hit, Search, SiteError
+from whoswho.crawl.mending import PUT_IN, TAKEN_OUT
+from whoswho.crawl.site import CrawlOptions, CrawlSource, Hit, Search, SiteError
 from whoswho.crawl.transport import Transport
 from whoswho.dataset import forgotten, listing, manifest
+from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
 from whoswho.tables import Row
 
@@ -79,7 +80,7 @@ class Set:
 
     def crawl(self, *galleries: Gallery, limit: int = 0, full: bool = True, **how: Any) -> None:
         sources = [
-            Source(
+            CrawlSource(
                 gallery.name,
                 lambda *_, gallery=gallery: gallery,
                 [Search(text, how.get("labels", {}).get(text, text)) for text in gallery.found],
@@ -89,7 +90,7 @@ class Set:
             for gallery in galleries
         ]
         how.pop("labels", None)
-        options = Options(full=full, allow_private=True, limits=QUICK, **how)
+        options = CrawlOptions(full=full, allow_private=True, limits=QUICK, **how)
         crawl.run(self.root, self.data, sources, options)
 
     @property
@@ -311,9 +312,9 @@ def test_threads_take_the_proxies_in_turn(made: Set) -> None:
         return Gallery({"Ann": [SiteError("is away")], "밥": [SiteError("is away")]})
 
     listed = ["http://one:1", "http://two:2"]
-    sources = [Source("google", make, [Search("Ann", "Ann"), Search("밥", "밥")])]
+    sources = [CrawlSource("google", make, [Search("Ann", "Ann"), Search("밥", "밥")])]
     with pytest.raises(UserError, match="is away"):
-        crawl.run(made.root, made.data, sources, Options(threads=2, proxies=listed))
+        crawl.run(made.root, made.data, sources, CrawlOptions(threads=2, proxies=listed))
     assert sorted(given) == listed
 
 
@@ -638,9 +639,9 @@ def test_each_place_a_kill_can_hit_is_mended(
     def killed(*_: Any) -> None:
         raise Killed
 
-    def half(data: Path, columns: Any, row: Row) -> None:
+    def half(data: Path, row: ManifestRow) -> None:
         with manifest.path(data).open("ab") as file:
-            file.write(f"{row['file']},{row['label']},goo".encode())
+            file.write(f"{row.file},{row.label},goo".encode())
         raise Killed
 
     def no_rename(self: Path, target: Any) -> Path:
@@ -674,7 +675,7 @@ sys.path.insert(0, sys.argv[3])
 from support.loopback import QUICK
 from dataclasses import replace
 from whoswho.crawl import crawl
-from whoswho.crawl.site import Hit, Search
+from whoswho.crawl.site import CrawlOptions, CrawlSource, Hit, Search
 from whoswho.errors import one_line_errors
 from whoswho.lifecycle.signals import as_exceptions
 
@@ -684,11 +685,11 @@ class Gallery:
         return (Hit(n + 1, f"{sys.argv[2]}/p{n}") for n in range(60))
     def close(self): pass
 
-source = crawl.Source("google", lambda *_: Gallery(), [Search("a", "가"), Search("b", "나")], 50)
+source = CrawlSource("google", lambda *_: Gallery(), [Search("a", "가"), Search("b", "나")], 50)
 with one_line_errors(), as_exceptions():
     root = Path(sys.argv[1])
     limits = replace(QUICK, seconds=60)
-    crawl.run(root, root / "data", [source], crawl.Options(allow_private=True, limits=limits))
+    crawl.run(root, root / "data", [source], CrawlOptions(allow_private=True, limits=limits))
 """
 
 
@@ -786,7 +787,7 @@ def test_a_row_that_does_not_reach_the_disk_is_taken_back(
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="No space"):
-        manifest.append(made.data, manifest.COLUMNS, {"file": "Ann/google_0001.jpg"})
+        manifest.append(made.data, ManifestRow("Ann/google_0001.jpg"))
     assert manifest.path(made.data).read_bytes() == before
 
 
@@ -867,9 +868,9 @@ def test_a_folder_is_copied_or_linked_with_names_alone(made: Set, tmp_path: Path
     (top / "Ann" / ".hidden.jpg").write_bytes(picture(3))
     for link in (False, True):
         site = Folder(top)
-        source = Source("folder", lambda *_, site=site: site, site.searches(), link=link)
+        source = CrawlSource("folder", lambda *_, site=site: site, site.searches(), link=link)
         target = Set(tmp_path / str(link))
-        crawl.run(target.root, target.data, [source], Options())
+        crawl.run(target.root, target.data, [source], CrawlOptions())
         target.check()
         assert target.files() == ["folder_0001.jpg", "folder_0002.png"]
         same = (target.data / "Ann" / "folder_0001.jpg").samefile(top / "Ann" / "IMG 1.JPG")
@@ -1022,7 +1023,7 @@ def test_check_says_what_works_and_keeps_nothing(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
         "whoswho.crawl.sites.make",
-        lambda name, options: Gallery(
+        lambda name, *_: Gallery(
             {"Ann": hits([server["/no"], *server.pictures(2)]) if name == "google" else
              [SiteError("naver shows a captcha")]}, name),
     )  # fmt: skip

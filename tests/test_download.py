@@ -150,7 +150,7 @@ def test_a_body_packed_for_the_way_is_unpacked(server: Server, transport: Transp
 def test_a_real_bomb_is_refused_or_known_harmless_by_its_header(cases: Path, name: str) -> None:
     data = (cases / "awkward" / name).read_bytes()
     try:
-        found = download.picture(data)
+        found = download.identify(data)
     except DownloadError:
         return
     assert found.width * found.height <= opening.MOST_PIXELS
@@ -165,7 +165,7 @@ def test_too_many_pixels_are_refused_without_decoding_them(
         Image.Image, "load", lambda *_: pytest.fail("a pixel was asked for"), raising=True
     )
     with pytest.raises(DownloadError, match="megapixels"):
-        download.picture(file.getvalue())
+        download.identify(file.getvalue())
 
 
 # --- Asking again --------------------------------------------------------------------------------
@@ -495,7 +495,7 @@ def test_the_kind_is_told_by_content(
 
 @pytest.mark.parametrize("name", ["hopper.heif", "hopper.avif", "flower.webp", "frozenpond.mpo"])
 def test_real_files_too(cases: Path, name: str) -> None:
-    found = download.picture((cases / "awkward" / name).read_bytes())
+    found = download.identify((cases / "awkward" / name).read_bytes())
     assert found.ending == {"heif": "heic", "mpo": "jpg"}.get(name[-4:].strip("."), name[-4:])
     assert found.width > 50
 

@@ -38,7 +38,8 @@ from whoswho.lifecycle import completion, holders
 from whoswho.lifecycle.store import open_store
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.settings import PictureSettings
-from whoswho.takedown import forget, traces, versioned
+from whoswho.takedown import removal, traces, versioned
+from whoswho.takedown.request import TakedownRequest
 
 IMAGE = "https://pictures.example/mina/1.jpg"
 PAGE = "https://pages.example/mina?page=2"
@@ -133,8 +134,8 @@ class Set:
     def take(self, **asked: str) -> traces.Traces:
         """Find and remove."""
         named = {kind: [asked.get(kind, "")] if kind in asked else [] for kind in KINDS}
-        found = traces.find(self.root, traces.asked(*named.values()))
-        forget.remove(self.root, found)
+        found = traces.find(self.root, TakedownRequest.parse(*named.values()))
+        removal.remove(self.root, found)
         return found
 
     def run(self, *arguments: str, code: int = 0) -> str:
@@ -261,7 +262,7 @@ def test_a_set_already_split_and_a_label_in_another_unicode_form(tmp_path: Path)
     assert made.there() == {f"data/{split}/Jun/b.jpg" for split in paths.SPLITS}
     assert forgotten.load(tmp_path / "data").bars_picture(copied)
     with pytest.raises(UserError, match="--label train: no such label"):
-        found = traces.find(tmp_path, traces.asked([], [], ["train"]))
+        found = traces.find(tmp_path, TakedownRequest.parse([], [], ["train"]))
         traces.check_known(found, elsewhere=False)
 
 
@@ -274,12 +275,12 @@ def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> N
     links = {"out.jpg": outside, "dvc.jpg": cached, "in.jpg": Path("google_0001.jpg")}
     for name, target in links.items():
         (made_set.root / "data/Mina" / name).symlink_to(target)
-    found = traces.find(made_set.root, traces.asked([], [sha256("one")], []))
+    found = traces.find(made_set.root, TakedownRequest.parse([], [sha256("one")], []))
     assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(found.files)
     assert "Mina/out.jpg" not in found.files, "nothing outside is read"
-    _, (place,) = forget.held(versioned.opened(made_set.root), made_set.root, found)
+    _, (place,) = removal.held(versioned.opened(made_set.root), made_set.root, found)
     assert list(place.objects.values()) == [str(cached)]
-    forget.remove(made_set.root, found)
+    removal.remove(made_set.root, found)
     assert cached.is_file(), "a name is not the object; that is named"
     made_set.take(label="Mina")
     assert outside.read_text() == "one"
@@ -381,7 +382,7 @@ def test_killed_anywhere_the_same_command_finishes(
         for file in [*made_set.there("data/Mina"), "data/Jun/google_0002.jpg"]:
             (made_set.root / file).unlink()
         shutil.rmtree(made_set.root / "data/Jun/.ipynb_checkpoints")
-        manifest.write(made_set.root / "data", manifest.COLUMNS, [])
+        manifest.write(made_set.root / "data", [])
 
     class Killed(BaseException):
         pass
@@ -510,25 +511,23 @@ def test_a_crawl_under_way_ends_first(made_set: Set) -> None:
 
 
 def test_what_a_crawl_brought_while_the_question_stood_goes_too(made_set: Set) -> None:
-    found = traces.find(made_set.root, traces.asked([PAGE], [], []))
+    found = traces.find(made_set.root, TakedownRequest.parse([PAGE], [], []))
     data = made_set.root / "data"
     shutil.copy(data / "Jun/google_0001.jpg", data / "Jun/google_0007.jpg")
     with (data / "Jun/google_0007.jpg").open("ab") as file:
         file.write(b"later")
-    row = dict.fromkeys(manifest.COLUMNS, "") | {
-        "file": "Jun/google_0007.jpg", "label": "Jun", "page_url": PAGE,
-        "sha256": paths.sha256(data / "Jun/google_0007.jpg"),
-    }  # fmt: skip
-    manifest.append(data, manifest.COLUMNS, row)
-    forget.remove(made_set.root, found)
+    later = paths.sha256(data / "Jun/google_0007.jpg")
+    row = manifest.ManifestRow("Jun/google_0007.jpg", "Jun", page_url=PAGE, sha256=later)
+    manifest.append(data, row)
+    removal.remove(made_set.root, found)
     assert "data/Jun/google_0007.jpg" not in made_set.there()
-    assert forgotten.load(data).bars_picture(row["sha256"])
+    assert forgotten.load(data).bars_picture(later)
 
 
 def test_marks_of_finished_searches_name_the_label_no_more(made_set: Set) -> None:
     marks = finished.Finished(made_set.root, made_set.root / "data")
     for label in ("Mina", "Jun"):
-        marks.add(Search(f"{label} actress", label), "google", finished.Asked(10, False, False))
+        marks.add(Search(f"{label} actress", label), "google", finished.Extent(10, False, False))
     made_set.take(label="Mina")
     text = (made_set.root / finished.NAME).read_text()
     assert "Mina" not in text

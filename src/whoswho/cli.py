@@ -46,13 +46,13 @@ def check(options: argparse.Namespace) -> None:
 
 def crawl(options: argparse.Namespace) -> None:
     """Fetch pictures of the people in keywords.txt into data/, and note where each came from."""
-    from whoswho.crawl import command, crawl
+    from whoswho.crawl import command, crawl, trial
     from whoswho.lifecycle.signals import as_exceptions
 
     plan = command.plan(paths.workspace(), options)
     with as_exceptions():
         if options.check:
-            crawl.check(plan.sources, plan.options)
+            trial.run(plan.sources, plan.options)
         else:
             crawl.run(paths.root(), plan.data, plan.sources, plan.options)
 
@@ -60,18 +60,18 @@ def crawl(options: argparse.Namespace) -> None:
 def forget(options: argparse.Namespace) -> None:
     """Take pictures down with every trace, bar them from later crawls, name what holds them."""
     from whoswho.dataset import listing
-    from whoswho.takedown import forget as removal
-    from whoswho.takedown import traces, versioned, words
+    from whoswho.takedown import messages, removal, traces, versioned
+    from whoswho.takedown.request import TakedownRequest
 
     workspace = paths.workspace()
-    asked = traces.asked(options.url, options.sha256, options.label)
-    found = traces.find(workspace, asked, with_copies=options.with_copies)
+    request = TakedownRequest.parse(options.url, options.sha256, options.label)
+    found = traces.find(workspace, request, with_copies=options.with_copies)
     repo = versioned.opened(workspace)
-    objects, places = removal.held(repo, workspace, found)
-    models = _holders(workspace, found.pictures, asked.labels)
+    objects, stores = removal.held(repo, workspace, found)
+    models = _holders(workspace, found.pictures, request.labels)
     traces.check_known(found, elsewhere=bool(models))
-    print("\n".join(words.before(found, workspace)))
-    print("\n".join(words.held(objects, places, [str(model) for model in models], workspace)))
+    print("\n".join(messages.before(found, workspace)))
+    print("\n".join(messages.held(objects, stores, [str(model) for model in models], workspace)))
     if options.dry_run:
         print("dry run: nothing was changed, nothing is barred")
         return
@@ -80,7 +80,7 @@ def forget(options: argparse.Namespace) -> None:
     changed = removal.remove(workspace, found)
     deletion = [line for model in models for line in model.deletion]
     push = "remote" in repo.config["core"]
-    print("\n".join(words.after(places, deletion, changed=changed, push=push)))
+    print("\n".join(messages.after(stores, deletion, changed=changed, push=push)))
     try:
         listing.scan(workspace / paths.DATA)
     except UserError as error:

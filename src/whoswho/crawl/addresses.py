@@ -31,7 +31,7 @@ _METADATA = {
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
-class Refused(Exception):  # noqa: N818 - a verdict on an address, written down
+class AddressRefused(Exception):  # noqa: N818 - a verdict on an address, written down
     """Why an address is not asked for, in a few words."""
 
 
@@ -39,19 +39,19 @@ def split(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of an http or https address.
 
     Raises:
-        Refused: it is another kind of address, or none.
+        AddressRefused: it is another kind of address, or none.
     """
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise Refused("not an address") from None
+        raise AddressRefused("not an address") from None
     if "\\" in parts.netloc:  # where the host ends is read differently by those who connect
-        raise Refused("not an address")
+        raise AddressRefused("not an address")
     if parts.scheme not in ("http", "https"):
-        raise Refused(f"{parts.scheme or 'no scheme'}: only http and https are asked for")
+        raise AddressRefused(f"{parts.scheme or 'no scheme'}: only http and https are asked for")
     if not host:
-        raise Refused("an address without a host")
+        raise AddressRefused("an address without a host")
     return parts.scheme, host, port or {"http": 80, "https": 443}[parts.scheme]
 
 
@@ -77,7 +77,7 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...
     """What `host` resolves to, as arguments for sockets: (family, type, protocol, address).
 
     Raises:
-        Refused: one of its addresses is private. A host with both kinds is not to be trusted.
+        AddressRefused: one of its addresses is private, be there public ones as well.
         OSError: it does not resolve.
     """
     found = []
@@ -87,7 +87,7 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...
         address = ipaddress.ip_address(str(place[0]))
         if not allow_private and not public(address):
             where = "" if str(address) == host.strip("[]") else f", {address}"
-            raise Refused(
+            raise AddressRefused(
                 f"{host} is in a private network{where}; --allow-private asks for it nevertheless"
             )
         found.append((family, kind, protocol, place))
@@ -101,7 +101,7 @@ def check(url: str, *, allow_private: bool) -> None:
     name again and go where it then leads. A name that does not resolve here is left to them.
 
     Raises:
-        Refused: the scheme, or an address that the host resolves to here.
+        AddressRefused: the scheme, or an address that the host resolves to here.
     """
     _, host, port = split(url)
     try:
@@ -109,7 +109,7 @@ def check(url: str, *, allow_private: bool) -> None:
     except OSError:
         return
     except UnicodeError:  # a label of the host is empty or too long
-        raise Refused(f"{host} is no host's name") from None
+        raise AddressRefused(f"{host} is no host's name") from None
 
 
 def guard(manager: PoolManager, *, allow_private: bool) -> None:

@@ -21,6 +21,7 @@ from selenium.webdriver.chromium.service import ChromiumService
 from urllib3.exceptions import HTTPError
 
 from whoswho.crawl.site import SiteError
+from whoswho.errors import one_line
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 ELSEWHERE = (  # where installers put it without naming it in PATH
@@ -142,7 +143,7 @@ class Browser:
         self.profile.cleanup()
 
 
-def start(*, window: bool, proxy: str | None, allow_private: bool, patience: float) -> Browser:
+def start(*, window: bool, proxy: str | None, allow_private: bool, timeout: float) -> Browser:
     """Start a Chrome that nobody else uses.
 
     Args:
@@ -150,7 +151,7 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
         proxy: for everything it asks for, as http://host:port.
         allow_private: let pages reach this machine and its network; with a proxy, what they
             reach is the proxy's to decide.
-        patience: seconds a page may take to answer.
+        timeout: seconds a page may take to answer.
 
     Raises:
         SiteError: no browser, no driver, versions that do not fit, or it does not start.
@@ -165,7 +166,7 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
         with _ONE_AT_A_TIME:
             service = _WatchedService(found.driver, profile.name)
             driver = webdriver.Chrome(options=options, service=service)
-        driver.set_page_load_timeout(patience)
+        driver.set_page_load_timeout(timeout)
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_DIALOGS})
         return Browser(driver, _family(service), profile)
     except BaseException as error:
@@ -174,8 +175,13 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, patience: flo
         profile.cleanup()
         if not isinstance(error, (WebDriverException, HTTPError, OSError)):
             raise
-        why = str(error).strip().splitlines()[0].removeprefix("Message: ")
-        raise SiteError(f"{found} did not start: {why}; {CURE}") from None
+        raise SiteError(f"{found} did not start: {first_line(error)}; {CURE}") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error of the driver says, without its stack."""
+    text = str(getattr(error, "msg", None) or error).strip()
+    return one_line(text.splitlines()[0] if text else error)
 
 
 def _screen() -> bool:

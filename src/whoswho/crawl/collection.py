@@ -1,8 +1,7 @@
 """The pictures of data/ and the manifest's rows, kept one to one whatever happens.
 
 A picture is written beside its place, then its row, then it is moved into its place. A crawl
-that was killed between any two of these is mended by the next one (`Collection.open`), which also
-takes note of what a person did in between: took a picture out, moved it, put one in.
+that was killed between any two of these is mended by the next one (`mending`).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,24 +17,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from whoswho import paths
-from whoswho.crawl import download
-from whoswho.crawl.download import THUMBNAIL, Picture
+from whoswho.crawl import download, mending
+from whoswho.crawl.download import THUMBNAIL, FetchedPicture
 from whoswho.crawl.site import Hit, Search
 from whoswho.crawl.transport import DownloadError
 from whoswho.data_urls import is_data_url
 from whoswho.dataset import listing, manifest
+from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
-from whoswho.labels import check_distinct, folder_problem, from_folder, is_litter
-from whoswho.pictures import opening
-from whoswho.tables import Row
+from whoswho.labels import check_distinct, folder_problem, is_litter
 
-TAKEN_OUT = "taken out by hand"
-PUT_IN = "put in by hand"
 LOCK = Path(".whoswho/crawl/lock")
 LETTERS = 10_000  # of a cell; a reader of CSV takes up to 131,072
 
-_PARTIAL = re.compile(r"\.(.+_\d{4,}\.\w+)\.partial")
 _NUMBERED = re.compile(r"(.+)_(\d+)\.\w+")
 # Halves of letters, as a page may hold them; the others stand for bytes of a file's name.
 _UNWRITABLE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
@@ -51,65 +45,60 @@ class Collection:
             UserError: the manifest cannot be understood, or the set is split already.
         """
         self.data = data
-        self.notes: list[str] = []
         self._lock = threading.RLock()
-        self._columns, self._rows = manifest.read(data)
-        self._addresses: dict[tuple[str, str], Row] = {}
-        self._pictures: dict[tuple[str, str], Row] = {}
-        self._numbers: defaultdict[tuple[str, str], int] = defaultdict(int)
-        self._gone: set[int] = set()  # rows that are not written any more, by id
+        before = manifest.read(data)
         if listing.is_split(data):
             raise UserError(
                 f"{data}: is split into train and validation already; crawl into another folder "
                 "with --out, and move the pictures from there"
             )
         data.mkdir(parents=True, exist_ok=True)
-        self._mend()
-        for row in self._rows:
-            self._index(row)
-        if not manifest.may_be_appended(data, self._columns):
-            manifest.write(data, self._columns, self._rows)
+        cells = [row.cells for row in before]
+        rows, files = mending.mend(data, before)
+        if [row.cells for row in rows] != cells or not manifest.may_be_appended(data):
+            manifest.write(data, rows)
+        self._rows: dict[ManifestRow, None] = {}
+        self._addresses: dict[tuple[str, str], ManifestRow] = {}
+        self._pictures: dict[tuple[str, str], ManifestRow] = {}
+        for row in rows:
+            self._add(row)
+        self._numbers: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for file in files:
+            if match := _NUMBERED.fullmatch(file.partition("/")[2]):
+                key = (mending.label_of(file), match[1])
+                self._numbers[key] = max(self._numbers[key], int(match[2]))
 
     # --- Asking ----------------------------------------------------------------------------------
 
     @property
     def counts(self) -> dict[str, int]:
         """Pictures a label."""
-        found: defaultdict[str, int] = defaultdict(int)
-        for row in self._living():
-            if row["file"]:
-                found[row["label"]] += 1
-        return dict(found)
+        return Counter(row.label for row in self._rows if row.file)
 
-    def files(self, label: str, site: str) -> list[Row]:
+    def files(self, label: str, site: str) -> list[ManifestRow]:
         """Rows of the pictures that a label has of a site."""
         with self._lock:
             return [
-                row
-                for row in self._living()
-                if row["file"] and row["label"] == label and row["site"] == site
+                row for row in self._rows if row.file and (row.label, row.site) == (label, site)
             ]
 
     def has(self, label: str, site: str) -> bool:
         """Whether a label has any row of a site, be it a failure."""
         with self._lock:
-            return any(row["label"] == label and row["site"] == site for row in self._living())
+            return any((row.label, row.site) == (label, site) for row in self._rows)
 
-    def by_address(self, label: str, url: str) -> Row | None:
+    def by_address(self, label: str, url: str) -> ManifestRow | None:
         """The row of a picture that was had from an address; for data: ones, of its bytes."""
-        with self._lock:
-            if not url:
-                return None
-            if not is_data_url(url):
+        if not is_data_url(url):
+            with self._lock:
                 row = self._addresses.get((label, url))
-                return row and self._pictures[label, row["sha256"]]
-            try:
-                picture = download.data_picture(url)
-            except DownloadError:
-                return None
-            return self._pictures.get((label, picture.sha256))
+                return row and self._pictures[label, row.sha256]
+        try:
+            return self.by_picture(label, download.identify_data_url(url).sha256)
+        except DownloadError:
+            return None
 
-    def by_picture(self, label: str, sha256: str) -> Row | None:
+    def by_picture(self, label: str, sha256: str) -> ManifestRow | None:
         """The row of a picture with these bytes."""
         with self._lock:
             return self._pictures.get((label, sha256))
@@ -117,8 +106,8 @@ class Collection:
     # --- Adding ----------------------------------------------------------------------------------
 
     def save(
-        self, search: Search, site: str, hit: Hit, picture: Picture, *, link: bool = False
-    ) -> Row:
+        self, search: Search, site: str, hit: Hit, picture: FetchedPicture, *, link: bool = False
+    ) -> ManifestRow:
         """Keep a picture under the next free number; `link` ties it to `hit.file`, uncopied."""
         with self._lock:
             folder = self.data / search.label
@@ -126,160 +115,62 @@ class Collection:
             key = (search.label, site)
             self._numbers[key] += 1
             name = f"{site}_{self._numbers[key]:04d}.{picture.ending}"
+            row = _row(search, site, hit, picture.note)
+            row.file, row.sha256 = f"{search.label}/{name}", picture.sha256
+            row.bytes, row.content_type = str(len(picture.data)), picture.content_type
+            row.width, row.height = str(picture.width), str(picture.height)
             partial = folder / f".{name}.partial"
-            row = self._row(search, site, hit) | {
-                "file": f"{search.label}/{name}",
-                "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "sha256": picture.sha256,
-                "bytes": str(len(picture.data)),
-                "width": str(picture.width),
-                "height": str(picture.height),
-                "content_type": picture.content_type,
-                "note": _cell(picture.note),
-            }
             try:
                 if link and hit.file is not None:
                     _link(hit.file, partial)
                 else:
                     _write(partial, picture.data)
-                manifest.append(self.data, self._columns, row)
+                manifest.append(self.data, row)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
             partial.replace(folder / name)
-            self._rows.append(row)
-            self._index(row)
+            self._add(row)
             return row
 
     def note(self, search: Search, site: str, hit: Hit, reason: str, sha256: str = "") -> None:
         """Write down an address that gave no picture, or (with `sha256`) one that is there."""
         with self._lock:
-            row = self._row(search, site, hit) | {
-                "fetched_at": datetime.now(UTC).isoformat(timespec="seconds"),
-                "sha256": sha256,
-                "note": _cell(reason),
-            }
-            manifest.append(self.data, self._columns, row)
-            self._rows.append(row)
-            self._index(row)
+            row = _row(search, site, hit, reason)
+            row.sha256 = sha256
+            manifest.append(self.data, row)
+            self._add(row)
 
-    def annotate(self, row: Row, note: str) -> None:
+    def annotate(self, row: ManifestRow, note: str) -> None:
         """Change the note of a row; it is on the disk once the set is closed."""
         with self._lock:
-            row["note"] = _cell(note)
+            row.note = _cell(note)
 
-    def drop(self, row: Row) -> None:
+    def drop(self, row: ManifestRow) -> None:
         """Remove a picture of ours that a better one of the same hit stands in for."""
         with self._lock:
-            (self.data / row["file"]).unlink(missing_ok=True)
-            self._gone.add(id(row))
-            row["file"] = ""  # its bytes are still known, but count as no picture
+            (self.data / row.file).unlink(missing_ok=True)
+            self._rows.pop(row, None)
+            row.file = ""  # its bytes are still known, but count as no picture
 
     def close(self) -> None:
         """Write the manifest in order, each address that failed once, with its last reason."""
         with self._lock:
-            had = {_failure(row) for row in self._rows if row["sha256"]}
-            last = {_failure(row): id(row) for row in self._rows if not row["sha256"]}
-            rows = [
-                row
-                for row in self._living()
-                if row["sha256"] or (_failure(row) not in had and last[_failure(row)] == id(row))
-            ]
-            manifest.write(self.data, self._columns, rows)
+            had = {_failure(row) for row in self._rows if row.sha256}
+            last = {_failure(row): row for row in self._rows if not row.sha256}
+            failed = {row for failure, row in last.items() if failure not in had}
+            manifest.write(self.data, [row for row in self._rows if row.sha256 or row in failed])
 
-    def _living(self) -> Iterator[Row]:
-        return (row for row in self._rows if id(row) not in self._gone)
-
-    def _index(self, row: Row) -> None:
-        if not row["sha256"]:
+    def _add(self, row: ManifestRow) -> None:
+        self._rows[row] = None
+        if not row.sha256:
             return
         for key, index in (
-            ((row["label"], row["image_url"]), self._addresses),
-            ((row["label"], row["sha256"]), self._pictures),
+            ((row.label, row.image_url), self._addresses),
+            ((row.label, row.sha256), self._pictures),
         ):
-            if all(key) and (row["file"] or key not in index):
+            if all(key) and (row.file or key not in index):
                 index[key] = row
-
-    def _row(self, search: Search, site: str, hit: Hit) -> Row:
-        address = hit.image or hit.thumbnail
-        if is_data_url(address):  # its bytes are the picture's: the type is enough
-            address = re.split("[;,]", address, maxsplit=1)[0]
-        row = dict.fromkeys(self._columns, "")
-        return row | {
-            "label": search.label,
-            "site": site,
-            "search": search.text,
-            "rank": str(hit.rank),
-            "page_url": _cell(hit.page),
-            "image_url": _cell(address),
-            "author": _cell(hit.author),
-            "licence": _cell(hit.licence),
-        }
-
-    # --- Mending ---------------------------------------------------------------------------------
-
-    def _mend(self) -> None:
-        """Bring files and rows one to one."""
-        files, partials = _walk(self.data)
-        changed = False
-        by_file: dict[str, Row] = {}
-        for row in self._rows:
-            if row["file"] in by_file:  # of one that was written twice, the last row is right
-                self._gone.add(id(by_file[row["file"]]))
-            if row["file"]:
-                by_file[row["file"]] = row
-        for file, partial in partials.items():
-            wanted = by_file.get(file)
-            if wanted and file not in files and paths.sha256(partial) == wanted["sha256"]:
-                partial.replace(self.data / file)
-                files.add(file)
-            else:
-                partial.unlink()
-        lost: defaultdict[str, list[Row]] = defaultdict(list)
-        for file, row in by_file.items():
-            if file not in files:
-                lost[row["sha256"]].append(row)
-        for file in sorted(files - set(by_file)):
-            changed = True
-            sha256 = paths.sha256(self.data / file)
-            label = from_folder(file.split("/")[0])
-            if lost[sha256]:  # it was moved
-                lost[sha256].pop().update(file=file, label=label)
-            else:
-                self._rows.append(self._found(file, label, sha256))
-        labels = {from_folder(file.split("/")[0]) for file in files}
-        for row in (row for rows in lost.values() for row in rows):
-            changed = True
-            if row["label"] in labels:
-                row["file"], row["note"] = "", TAKEN_OUT
-            else:  # the whole folder was removed: the label is to be crawled anew
-                self._gone.add(id(row))
-        changed = changed or bool(self._gone)
-        self._rows = list(self._living())
-        self._gone = set()
-        for file in files:
-            label, _, name = file.partition("/")
-            if match := _NUMBERED.fullmatch(name):
-                key = (from_folder(label), match[1])
-                self._numbers[key] = max(self._numbers[key], int(match[2]))
-        if changed:
-            manifest.write(self.data, self._columns, self._rows)
-
-    def _found(self, file: str, label: str, sha256: str) -> Row:
-        """The row of a file that no crawl brought."""
-        path = self.data / file
-        row = dict.fromkeys(self._columns, "") | {
-            "file": file, "label": label, "sha256": sha256, "bytes": str(path.stat().st_size),
-            "note": PUT_IN,
-        }  # fmt: skip
-        try:
-            picture = download.picture(opening.read_bytes(path))
-        except (DownloadError, opening.ImageOpenError):
-            return row
-        return row | {
-            "width": str(picture.width), "height": str(picture.height),
-            "content_type": picture.content_type,
-        }  # fmt: skip
 
 
 @contextmanager
@@ -301,7 +192,7 @@ def alone(root: Path) -> Iterator[None]:
 
 
 def check_labels(data: Path, labels: set[str]) -> None:
-    """See that each label can be a folder of `data`, and is there no link, no file, no twin.
+    """See that each label can be a folder of `data`, and is there no link and no file.
 
     Raises:
         UserError: one cannot, or differs from a folder only in case or Unicode form.
@@ -317,33 +208,34 @@ def check_labels(data: Path, labels: set[str]) -> None:
     check_distinct(sorted(folders | labels))
 
 
-def is_thumbnail(row: Row) -> bool:
+def is_thumbnail(row: ManifestRow) -> bool:
     """Whether a row's picture is a thumbnail because no more was asked for."""
-    return row["note"] == THUMBNAIL
+    return row.note == THUMBNAIL
 
 
-def _failure(row: Row) -> tuple[str, ...]:
+def _row(search: Search, site: str, hit: Hit, note: str) -> ManifestRow:
+    address = hit.image or hit.thumbnail
+    if is_data_url(address):  # its bytes are the picture's: the type is enough
+        address = re.split("[;,]", address, maxsplit=1)[0]
+    return ManifestRow(
+        label=search.label,
+        site=site,
+        search=search.text,
+        rank=str(hit.rank),
+        page_url=_cell(hit.page),
+        image_url=_cell(address),
+        fetched_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        author=_cell(hit.author),
+        licence=_cell(hit.licence),
+        note=_cell(note),
+    )
+
+
+def _failure(row: ManifestRow) -> tuple[str, ...]:
     """What a failure is known by when it happens again, or is mended."""
-    if row["image_url"].startswith("http"):
-        return row["label"], row["site"], row["image_url"]
-    return row["label"], row["site"], row["search"], row["rank"]  # a file, or a data: address
-
-
-def _walk(data: Path) -> tuple[set[str], dict[str, Path]]:
-    """Files of the labels, and half-written pictures by the file they were to become."""
-    files: set[str] = set()
-    partials: dict[str, Path] = {}
-    for folder, folders, names in os.walk(data):
-        folders[:] = [name for name in folders if not is_litter(name)]
-        inside = Path(folder).relative_to(data)
-        if inside == Path():
-            continue
-        for name in names:
-            if match := _PARTIAL.fullmatch(name):
-                partials[(inside / match[1]).as_posix()] = Path(folder, name)
-            elif not is_litter(name) and Path(folder, name).is_file():
-                files.add((inside / name).as_posix())
-    return files, partials
+    if row.image_url.startswith("http"):
+        return row.label, row.site, row.image_url
+    return row.label, row.site, row.search, row.rank  # a file, or a data: address
 
 
 def _write(path: Path, data: bytes) -> None:

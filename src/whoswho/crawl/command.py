@@ -10,8 +10,8 @@ from pathlib import Path
 
 from whoswho import paths
 from whoswho.crawl import folder, keywords, proxies, sites, urls
-from whoswho.crawl.crawl import Options, Source, from_site
 from whoswho.crawl.progress import say
+from whoswho.crawl.site import CrawlOptions, CrawlSource
 from whoswho.errors import UserError
 
 KEYWORDS = Path("keywords.txt")
@@ -23,17 +23,17 @@ class Plan:
     """Where to crawl into, from what, and how."""
 
     data: Path
-    sources: Sequence[Source]
-    options: Options
+    sources: Sequence[CrawlSource]
+    options: CrawlOptions
 
 
-def plan(workspace: Path, given: argparse.Namespace) -> Plan:
+def plan(workspace: Path, arguments: argparse.Namespace) -> Plan:
     """The plan that the parsed options of the command line ask for.
 
     Raises:
         UserError: options that do not go together, or a file that cannot be used.
     """
-    data = given.out or workspace / paths.DATA
+    data = arguments.out or workspace / paths.DATA
     if workspace.is_relative_to(data.resolve()):
         raise UserError(f"--out {data}: holds the repository itself; give a folder of its own")
     tracked = data.with_name(f"{data.name}.dvc")
@@ -45,42 +45,45 @@ def plan(workspace: Path, given: argparse.Namespace) -> Plan:
     for place in (data, *data.parents):
         if place.exists() and not place.is_dir():
             raise UserError(f"{place}: is a file; give a folder to --out")
-    if (given.link or given.label is not None) and given.folder is None:
+    if (arguments.link or arguments.label is not None) and arguments.folder is None:
         raise UserError("--link and --label say how to take --folder; give --folder DIR")
-    if given.threads < 1:
+    if arguments.threads < 1:
         raise UserError("--threads 0: nothing would be asked; give 1 or more")
-    options = Options(
-        full=given.full,
-        face=given.face,
-        threads=given.threads,
-        proxies=proxies.read(given.proxies) if given.proxies else (),
-        again=given.again,
-        allow_private=given.allow_private,
+    options = CrawlOptions(
+        full=arguments.full,
+        face=arguments.face,
+        window=arguments.window,
+        threads=arguments.threads,
+        proxies=proxies.read(arguments.proxies) if arguments.proxies else (),
+        again=arguments.again,
+        allow_private=arguments.allow_private,
     )
-    return Plan(data, _sources(workspace, given, options), options)
+    return Plan(data, _sources(workspace, arguments, options), options)
 
 
-def _sources(workspace: Path, given: argparse.Namespace, options: Options) -> list[Source]:
-    found = []
-    limit = given.limit if given.limit is not None else 0
-    if given.urls is not None:
-        table = urls.Urls(given.urls)
-        found.append(Source(urls.NAME, lambda *_: table, table.searches(), limit))
-    if given.folder is not None:
-        top = folder.Folder(given.folder, given.label)
-        found.append(Source(folder.NAME, lambda *_: top, top.searches(), limit, link=given.link))
-    if not found or given.sites is not None or given.keywords is not None:
-        searches = keywords.read(given.keywords or workspace / KEYWORDS)
-        usual = sites.NAMES if given.check else sites.USUAL
-        names = _names(given.sites) if given.sites is not None else usual
+def _sources(
+    workspace: Path, arguments: argparse.Namespace, options: CrawlOptions
+) -> list[CrawlSource]:
+    sources: list[CrawlSource] = []
+    limit = arguments.limit if arguments.limit is not None else 0
+    if arguments.urls is not None:
+        table = urls.Urls(arguments.urls)
+        sources.append(CrawlSource(urls.NAME, lambda *_: table, table.searches(), limit))
+    if arguments.folder is not None:
+        top = folder.Folder(arguments.folder, arguments.label)
+        sources.append(
+            CrawlSource(folder.NAME, lambda *_: top, top.searches(), limit, link=arguments.link)
+        )
+    if not sources or arguments.sites is not None or arguments.keywords is not None:
+        searches = keywords.read(arguments.keywords or workspace / KEYWORDS)
+        usual = sites.NAMES if arguments.check else sites.USUAL
+        names = _names(arguments.sites) if arguments.sites is not None else usual
         if options.face and "commons" in names:
             say("crawl: commons cannot search for faces alone; --face is left out there",
                 trouble=True)  # fmt: skip
-        limit = given.limit if given.limit is not None else LIMIT
-        found += [
-            from_site(name, searches, options, limit=limit, window=given.window) for name in names
-        ]
-    return found
+        limit = arguments.limit if arguments.limit is not None else LIMIT
+        sources += [sites.source(name, searches, options, limit) for name in names]
+    return sources
 
 
 def _names(text: str) -> list[str]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
 
 from whoswho.crawl.site import Hit
 from whoswho.crawl.transport import DownloadError, Transport
@@ -12,18 +15,12 @@ from whoswho.pictures import opening
 
 THUMBNAIL = "thumbnail"  # starts the note of a picture that is one
 
-_KINDS = {  # format: ending and content type
-    "JPEG": ("jpg", "image/jpeg"), "PNG": ("png", "image/png"), "WEBP": ("webp", "image/webp"),
-    "GIF": ("gif", "image/gif"), "AVIF": ("avif", "image/avif"), "HEIF": ("heic", "image/heic"),
-    "TIFF": ("tif", "image/tiff"), "BMP": ("bmp", "image/bmp"), "ICO": ("ico", "image/x-icon"),
-    "JPEG2000": ("jp2", "image/jp2"), "PSD": ("psd", "image/vnd.adobe.photoshop"),
-    "PPM": ("ppm", "image/x-portable-anymap"), "ICNS": ("icns", "image/icns"),
-    "QOI": ("qoi", "image/qoi"), "DDS": ("dds", "image/vnd.ms-dds"),
-}  # fmt: skip
+# Of file names, where it is not the format's name in small letters.
+_ENDINGS = {"JPEG": "jpg", "HEIF": "heic", "TIFF": "tif", "JPEG2000": "jp2"}
 
 
 @dataclass(frozen=True)
-class Picture:
+class FetchedPicture:
     """A picture's bytes and what they are.
 
     Attributes:
@@ -40,80 +37,66 @@ class Picture:
     height: int
     note: str = ""
 
-    def noted(self, note: str) -> Picture:
+    def noted(self, note: str) -> FetchedPicture:
         """The same picture with another note."""
         return replace(self, note=note)
 
 
-def picture(data: bytes) -> Picture:
-    """What `data` is, told by its content, nothing decoded.
+def identify(source: bytes | Path) -> FetchedPicture:
+    """What a file or its bytes are, told by their content, nothing decoded.
 
     Raises:
-        DownloadError: it is no picture (a web page, an SVG drawing …) or has too many pixels.
+        DownloadError: it is no picture (a web page, an SVG drawing …), has too many pixels, or is
+            a file that cannot be read.
     """
     try:
+        data = source if isinstance(source, bytes) else opening.read_bytes(source)
         header = opening.read_header(data)
-    except opening.ImageOpenError as unfit:
-        no = "not a picture: " if unfit.reason == opening.NOT_A_PICTURE else ""
-        raise DownloadError(f"{no}{unfit.detail}") from None
-    ending, content_type = _KINDS[header.format]
+    except opening.ImageOpenError as error:
+        no = "not a picture: " if error.reason == opening.NOT_A_PICTURE else ""
+        raise DownloadError(f"{no}{error.detail}") from None
+    ending = _ENDINGS.get(header.format, header.format.lower())
+    content_type = Image.MIME.get(header.format, f"image/{ending}")
     sha256 = hashlib.sha256(data).hexdigest()
-    return Picture(data, sha256, ending, content_type, header.width, header.height)
+    return FetchedPicture(data, sha256, ending, content_type, header.width, header.height)
 
 
-def download(hit: Hit, transport: Transport, proxy: str | None = None) -> Picture:
-    """The picture of a hit, or its thumbnail where the picture cannot be had; the note says so.
-
-    Raises:
-        DownloadError: neither can be had; the reason is the picture's own.
-    """
-    if hit.file is not None:
-        return picture(_read(hit))
-    if not hit.image:
-        why = "the site shows no full picture"
-        if not hit.thumbnail:
-            raise DownloadError(why)
-    else:
-        try:
-            return fetch(hit.image, transport, hit.page, proxy)
-        except DownloadError as first:
-            if not hit.thumbnail or hit.thumbnail == hit.image:
-                raise
-            why = f"full picture {first}"
-            try:
-                found = fetch(hit.thumbnail, transport, hit.page, proxy)
-            except DownloadError:
-                raise first from None
-            return found.noted(f"{THUMBNAIL}: {why}")
-    return fetch(hit.thumbnail, transport, hit.page, proxy).noted(f"{THUMBNAIL}: {why}")
-
-
-def fetch(url: str, transport: Transport, page: str, proxy: str | None) -> Picture:
-    """The picture at an http, https or data: address.
-
-    Raises:
-        DownloadError: it cannot be had, or is none.
-    """
-    if is_data_url(url):
-        return data_picture(url)
-    return picture(transport.get(url, page=page, proxy=proxy))
-
-
-def data_picture(url: str) -> Picture:
+def identify_data_url(url: str) -> FetchedPicture:
     """The picture that a data: URL carries.
 
     Raises:
         DownloadError: the URL is malformed, or carries no picture.
     """
     try:
-        return picture(decode_data_url(url))
+        return identify(decode_data_url(url))
     except ValueError as error:
         raise DownloadError(str(error)) from None
 
 
-def _read(hit: Hit) -> bytes:
-    assert hit.file is not None
+def download(hit: Hit, transport: Transport, proxy: str | None = None) -> FetchedPicture:
+    """The picture of a hit, or its thumbnail where the picture cannot be had; the note says so.
+
+    Raises:
+        DownloadError: neither can be had; the reason is the picture's own.
+    """
+
+    def fetch(url: str) -> FetchedPicture:
+        if is_data_url(url):
+            return identify_data_url(url)
+        return identify(transport.get(url, page=hit.page, proxy=proxy))
+
+    if hit.file is not None:
+        return identify(hit.file)
+    problem: DownloadError | None = None
+    why = "the site shows no full picture"
+    if hit.image:
+        try:
+            return fetch(hit.image)
+        except DownloadError as error:
+            problem, why = error, f"full picture {error}"
+    if hit.thumbnail in ("", hit.image):
+        raise problem or DownloadError(why)
     try:
-        return opening.read_bytes(hit.file)
-    except opening.ImageOpenError as unfit:
-        raise DownloadError(unfit.detail) from None
+        return fetch(hit.thumbnail).noted(f"{THUMBNAIL}: {why}")
+    except DownloadError as error:
+        raise problem or error from None

@@ -20,8 +20,8 @@ COLUMNS = ("data", "label", "site", "search", "face", "limit", "full")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a search asked for: how many pictures (0: all), full ones, only faces."""
+class Extent:
+    """What a search asks for: how many pictures (0: all), full ones, only faces."""
 
     limit: int
     full: bool
@@ -38,25 +38,27 @@ class Finished:
         resolved, root = data.resolve(), root.resolve()
         inside = resolved.is_relative_to(root)
         self._data = str(resolved.relative_to(root) if inside else resolved)
-        self._marks: dict[tuple[str, ...], Asked] = {}
+        self._marks: dict[tuple[str, ...], Extent] = {}
         if self._path.exists():
             for row in tables.read(self._path, COLUMNS):
                 key = tuple(row[name] for name in COLUMNS[:5])
                 if not row["limit"].isdecimal():
                     raise UserError(f"{self._path}: is damaged; delete it, then run this again")
-                self._marks[key] = Asked(int(row["limit"]), row["full"] == "1", row["face"] == "1")
+                self._marks[key] = Extent(
+                    int(row["limit"]), row["full"] == "1", row["face"] == "1"
+                )
 
-    def covers(self, search: Search, site: str, asked: Asked) -> bool:
+    def covers(self, search: Search, site: str, extent: Extent) -> bool:
         """Whether a search was finished that asked for at least as much."""
-        mark = self._marks.get(self._key(search, site, asked.face))
-        if mark is None or (asked.full and not mark.full):
+        mark = self._marks.get(self._key(search, site, extent.face))
+        if mark is None or (extent.full and not mark.full):
             return False
-        return mark.limit == 0 or 0 < asked.limit <= mark.limit
+        return mark.limit == 0 or 0 < extent.limit <= mark.limit
 
-    def add(self, search: Search, site: str, asked: Asked) -> None:
+    def add(self, search: Search, site: str, extent: Extent) -> None:
         """Mark a search as finished."""
         with self._lock:
-            self._marks[self._key(search, site, asked.face)] = asked
+            self._marks[self._key(search, site, extent.face)] = extent
             tables.write(
                 self._path,
                 COLUMNS,

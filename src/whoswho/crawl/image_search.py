@@ -1,8 +1,7 @@
-"""What the image searches that need a real browser share: from a question to hits."""
+"""The image searches that need a real browser: from a search to hits."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from urllib.parse import urlencode, urlsplit
 
@@ -10,61 +9,42 @@ from selenium.common.exceptions import TimeoutException, WebDriverException
 from urllib3.exceptions import HTTPError
 
 from whoswho.crawl import addresses, browser, markup
-from whoswho.crawl.results_page import Patience, ResultsPage
-from whoswho.crawl.site import Hit, Search, SiteError
+from whoswho.crawl.results_page import ResultsPage, Timeouts
+from whoswho.crawl.site import CrawlOptions, Hit, Search, SiteError
 
 
-class ImageSearch(ABC):
-    """A site searched through its page; it implements `site.Site`.
+class ImageSearch:
+    """A site searched through its page, as selectors/<name>.yaml says; it implements `site.Site`.
 
     The browser starts with the first search and stays until `close`.
-
-    Attributes:
-        name: of the site, and of its file in selectors/.
-        address: of its page of results.
-        only_faces: name and value of the parameter that asks for pictures of faces alone.
     """
 
-    name: str
-    address: str
-    only_faces: tuple[str, str]
-    patience = Patience()
+    timeouts = Timeouts()
 
     def __init__(
         self,
-        *,
-        full: bool,
-        face: bool,
-        window: bool = False,
+        name: str,
+        options: CrawlOptions,
         proxy: str | None = None,
         address: str | None = None,
-        allow_private: bool = False,
     ) -> None:
-        """Prepare to ask.
+        """Prepare to search the site called `name`.
 
         Args:
-            full: open each result and name its large picture; else the thumbnail is the picture.
-            face: for pictures of faces alone.
-            window: show the browser.
+            options: with `full` each result is opened for its large picture; else the thumbnail
+                is the picture.
             proxy: for everything the browser asks for, as `proxies.read` gives it.
             address: another page than the site's own.
-            allow_private: let it reach this machine and its network.
 
         Raises:
             UserError: the file of selectors is no good.
         """
-        self.markup = markup.load(markup.FOLDER / f"{self.name}.yaml")
-        self._full = full
-        self._face = dict([self.only_faces]) if face else {}
-        self._window = window
+        self.name = name
+        self.markup = markup.load(markup.FOLDER / f"{name}.yaml")
+        self._options = options
         self._proxy = proxy
-        self._address = address or self.address
-        self._allow_private = allow_private
+        self._address = address or self.markup.address
         self._browser: browser.Browser | None = None
-
-    @abstractmethod
-    def question(self, text: str) -> dict[str, str]:
-        """The parameters that ask for pictures of `text`."""
 
     def hits(self, search: Search, limit: int) -> Iterator[Hit]:
         """What the site finds, best first, at most `limit` (0: results_page.MOST).
@@ -72,13 +52,18 @@ class ImageSearch(ABC):
         Raises:
             SiteError: what stands in the way, and the cure.
         """
+        query = {
+            key: text.replace("{search}", search.text) for key, text in self.markup.query.items()
+        }
+        if self._options.face:
+            query |= self.markup.only_faces
         try:
-            asked = self.question(search.text) | self._face
-            page = self._open(f"{self._address}?{urlencode(asked)}")
+            page = self._open(f"{self._address}?{urlencode(query)}")
             yield from page.hits(limit)
         except (WebDriverException, HTTPError) as error:
             self.close()  # the next search gets a new browser
-            raise SiteError(f"the browser broke off: {_first_line(error)}; run it again") from None
+            why = browser.first_line(error)
+            raise SiteError(f"the browser broke off: {why}; run it again") from None
 
     def close(self) -> None:
         """End the browser and remove its profile."""
@@ -88,12 +73,13 @@ class ImageSearch(ABC):
 
     def _open(self, address: str) -> ResultsPage:
         self._check(address)
+        options, timeouts = self._options, self.timeouts
         if self._browser is None:
             self._browser = browser.start(
-                window=self._window,
+                window=options.window,
                 proxy=self._proxy,
-                allow_private=self._allow_private,
-                patience=self.patience.page,
+                allow_private=options.allow_private,
+                timeout=timeouts.page,
             )
         driver = self._browser.driver
         host = urlsplit(address).netloc
@@ -101,7 +87,7 @@ class ImageSearch(ABC):
             driver.get(address)
         except TimeoutException:
             raise SiteError(
-                f"{host} does not answer within {self.patience.page:g} s; try again later"
+                f"{host} does not answer within {timeouts.page:g} s; try again later"
             ) from None
         except WebDriverException as error:
             if "net::" not in str(error.msg):
@@ -113,16 +99,11 @@ class ImageSearch(ABC):
             ) from None
         if driver.current_url.startswith("http"):  # else it is the browser's own page
             self._check(driver.current_url)
-        return ResultsPage(driver, self.markup, self.patience, self._full, self._window)
+        return ResultsPage(driver, self.markup, timeouts, options.full, options.window)
 
     def _check(self, address: str) -> None:
         """Refuse what the site's name, or a redirect, must not lead to."""
         try:
-            addresses.check(address, allow_private=self._allow_private)
-        except addresses.Refused as refused:
-            raise SiteError(str(refused)) from None
-
-
-def _first_line(error: Exception) -> str:
-    text = getattr(error, "msg", None) or str(error)
-    return " ".join(text.strip().splitlines()[0].split()) if text.strip() else type(error).__name__
+            addresses.check(address, allow_private=self._options.allow_private)
+        except addresses.AddressRefused as error:
+            raise SiteError(str(error)) from None

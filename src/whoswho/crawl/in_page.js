@@ -1,6 +1,6 @@
-// What the crawl asks a page of results. It runs inside the page, reads, and scrolls; clicks come
-// from the driver, because the sites take no others. Called as (markup, question, ...more).
-const [markup, question, ...more] = arguments;
+// What the crawl does in a page of results. It runs inside the page, reads, and scrolls; clicks come
+// from the driver, because the sites take no others. Called as (markup, name, ...more).
+const [markup, name, ...more] = arguments;
 
 const all = (selectors, within = document) => {
   for (const selector of selectors) {
@@ -34,7 +34,7 @@ const thumbnailOf = (image) => {
   return drawn ? image.src : "";
 };
 
-const questions = {
+const functions = {
   // What kind of page this is.
   state() {
     const results = all(markup.results).length;
@@ -156,4 +156,4 @@ const questions = {
   },
 };
 
-return questions[question](...more);
+return functions[name](...more);

@@ -1,4 +1,4 @@
-"""Where things stand on a site's pages: selectors/<site>.yaml as a validated object."""
+"""How to ask a site, and where things stand on its pages: selectors/<site>.yaml, validated."""
 
 from __future__ import annotations
 
@@ -31,12 +31,15 @@ class PictureLink(_Part):
 
 
 class Markup(_Part):
-    """Selectors and words of one site; the meaning of each key stands in the files.
+    """Address, selectors and words of one site; the meaning of each key stands in the files.
 
     Every list is in order of preference. `file` is the file they came from, as a message names it.
     """
 
     file: str
+    address: Text
+    query: dict[Text, Text]
+    only_faces: dict[Text, Text]
     results: Some
     thumbnail: Some
     thumbnail_attributes: Any

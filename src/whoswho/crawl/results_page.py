@@ -15,12 +15,14 @@ from selenium.common.exceptions import (
     JavascriptException,
     MoveTargetOutOfBoundsException,
     StaleElementReferenceException,
+    TimeoutException,
     WebDriverException,
 )
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
 
 from whoswho.crawl.markup import Markup
 from whoswho.crawl.site import Hit, SiteError
@@ -30,12 +32,12 @@ MOST = 2000  # results looked at in one search: an endless page ends here, also 
 REPEATS = 100  # results in a row that bring no new picture: the site goes round in circles
 LOST = 5  # results in a row without a thumbnail or a panel: that is the page, not the result
 REFUSALS = 3  # answers to consent forms before it is said that they do not help
-ATTEMPTS = 3  # at asking a page that is just being left for the next one
+ATTEMPTS = 3  # at reading a page that is just being left for the next one
 TICK = 0.05  # seconds between two looks at the page
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long to wait for what, in seconds."""
 
     page: float = 30  # the site's answer
@@ -46,7 +48,7 @@ class Patience:
     person: float = 300  # someone who solves a captcha in the window
 
 
-class Row(TypedDict):
+class ResultRow(TypedDict):
     """A result as read: its elements, its thumbnail ('' where none came) and its page."""
 
     result: WebElement
@@ -59,11 +61,11 @@ class ResultsPage:
     """The page that a driver has just opened for one search."""
 
     def __init__(
-        self, driver: WebDriver, markup: Markup, patience: Patience, full: bool, window: bool
+        self, driver: WebDriver, markup: Markup, timeouts: Timeouts, full: bool, window: bool
     ) -> None:
         self._driver = driver
         self._markup = markup
-        self._patience = patience
+        self._timeouts = timeouts
         self._full = full
         self._window = window
         self._script = IN_PAGE.read_text(encoding="utf-8")
@@ -97,40 +99,43 @@ class ResultsPage:
         """Get to the results, past a consent form."""
         refusals = 0
         by_hand = False
-        deadline = time.monotonic() + self._patience.arrival
+        deadline = time.monotonic() + self._timeouts.arrival
         while True:
-            state = self._ask("state")
+            state = self._call("state")
             late = time.monotonic() > deadline
             trouble = self._trouble(state)
             if trouble and self._window and not by_hand:
                 by_hand = True
-                deadline = time.monotonic() + self._patience.person
-                print(
-                    f"Please answer the page in the browser's window: {trouble}", file=sys.stderr
-                )
-            elif trouble and (late or not self._window):
-                raise SiteError(trouble)
-            elif not trouble and by_hand:  # answered: from here on the site's turn again
+                deadline = time.monotonic() + self._timeouts.person
+                print(f"Please answer the page in the browser: {trouble}", file=sys.stderr)
+            elif trouble:
+                if late or not self._window:
+                    raise SiteError(trouble)
+            elif by_hand:  # answered: from here on the site's turn again
                 by_hand = False
-                deadline = time.monotonic() + self._patience.arrival
-            elif not trouble and state["consent"]:
+                deadline = time.monotonic() + self._timeouts.arrival
+            elif state["consent"]:
                 refusals += 1
                 self._refuse(state["refuse"], refusals)
-            elif not trouble and state["results"]:
-                self._ask("prepare")
+            elif state["results"]:
+                self._call("prepare")
                 return
-            elif state["nothing"] and (state["loaded"] or late):
-                raise SiteError("the site says that it finds no pictures for this search")
-            elif state["broken"]:
-                raise SiteError(f"the site cannot be reached ({state['broken']}); try again later")
-            elif state["status"] >= 400 and (state["loaded"] or late):
-                raise SiteError(
-                    f"the site answers with HTTP status {state['status']}, page "
-                    f"{_title(state)}; try again later"
-                )
-            elif late:
-                raise self._changed("results", "no result", state)
+            else:
+                self._check(state, late)
             time.sleep(TICK)
+
+    def _check(self, state: dict[str, Any], late: bool) -> None:
+        """Raise SiteError where a page without results will have none."""
+        settled = state["loaded"] or late
+        if state["nothing"] and settled:
+            raise SiteError("the site says that it finds no pictures for this search")
+        if state["broken"]:
+            raise SiteError(f"the site cannot be reached ({state['broken']}); try again later")
+        if state["status"] >= 400 and settled:
+            status = f"HTTP status {state['status']}, page {_title(state)}"
+            raise SiteError(f"the site answers with {status}; try again later")
+        if late:
+            raise self._changed("results", "no result", state)
 
     def _trouble(self, state: dict[str, Any]) -> str:
         """What only time or a person can answer; '' where nothing of that kind is seen."""
@@ -155,7 +160,7 @@ class ResultsPage:
                 f"in {self._markup.file}, or use --window and answer by hand"
             )
         self._click(button)
-        self._until(self._patience.arrival, lambda: not self._ask("state")["consent"])
+        self._until(self._timeouts.arrival, lambda: not self._call("state")["consent"])
 
     def _changed(self, key: str, what: str, state: dict[str, Any]) -> SiteError:
         tried = ", ".join(getattr(self._markup, key))
@@ -166,13 +171,13 @@ class ResultsPage:
 
     # --- Reading ---------------------------------------------------------------------------------
 
-    def _rows(self) -> Iterator[Row]:
+    def _rows(self) -> Iterator[ResultRow]:
         """The results one by one, scrolled to as they are asked for."""
         batch = 1 if self._full else 100  # a click may rebuild the page: no element is kept long
         read = lost = 0
         while read < MOST:
-            answer = self._ask("read", min(batch, MOST - read))
-            rows: list[Row] = answer["rows"]
+            answer = self._call("read", min(batch, MOST - read))
+            rows: list[ResultRow] = answer["rows"]
             if not rows and answer["waiting"] is not None:
                 row = self._late(answer["waiting"])
                 lost = 0 if row["thumbnail"] else lost + 1
@@ -186,21 +191,21 @@ class ResultsPage:
             read += len(rows)
             yield from rows
 
-    def _late(self, result: WebElement) -> Row:
+    def _late(self, result: WebElement) -> ResultRow:
         """The result whose thumbnail was not there: scroll to it and give it some time."""
-        self._ask("reveal", result)
-        rows: list[Row] = []
+        self._call("reveal", result)
+        rows: list[ResultRow] = []
 
         def come() -> bool:
-            rows.extend(self._ask("read", 1)["rows"])
+            rows.extend(self._call("read", 1)["rows"])
             return bool(rows)
 
-        if not self._until(self._patience.thumbnail, come):
-            rows.append(self._ask("skip", result))
+        if not self._until(self._timeouts.thumbnail, come):
+            rows.append(self._call("skip", result))
         return rows[0]
 
     def _no_thumbnails(self, pictured: bool) -> SiteError:
-        state = self._ask("state")
+        state = self._call("state")
         if not pictured:
             return self._changed("thumbnail", "results without a thumbnail", state)
         return SiteError(
@@ -217,17 +222,17 @@ class ResultsPage:
 
         def come() -> bool:
             nonlocal pressed
-            if self._ask("scroll"):
+            if self._call("scroll"):
                 return True
-            if not pressed and (button := self._ask("more")) is not None:
+            if not pressed and (button := self._call("more")) is not None:
                 pressed = self._click(button)
             return False
 
-        if self._until(self._patience.growth, come):
+        if self._until(self._timeouts.growth, come):
             return True
-        if trouble := self._trouble(self._ask("state")):
+        if trouble := self._trouble(self._call("state")):
             raise SiteError(f"no further results: {trouble}")
-        status = self._ask("failed")
+        status = self._call("failed")
         if status is not None:
             why = f"HTTP status {status}" if status else "a broken connection"
             raise SiteError(f"no further results: the site answers with {why}; try again later")
@@ -235,26 +240,26 @@ class ResultsPage:
 
     # --- The full picture ------------------------------------------------------------------------
 
-    def _full_hit(self, rank: int, row: Row) -> Hit:
+    def _full_hit(self, rank: int, row: ResultRow) -> Hit:
         image, page = self._large(row)
         return Hit(rank, image, thumbnail=row["thumbnail"], page=page or row["page"])
 
-    def _large(self, row: Row) -> tuple[str, str]:
+    def _large(self, row: ResultRow) -> tuple[str, str]:
         """Addresses of the large picture and its page; '' where they do not come."""
         arguments = (row["result"], row["thumbnail"])
         shown: dict[str, Any] = {}
         try:
-            before = self._ask("panel", *arguments)["shown"]
-            self._ask("reveal", row["result"])
-            self._ask("listen")
+            before = self._call("panel", *arguments)["shown"]
+            self._call("reveal", row["result"])
+            self._call("listen")
             if not self._click(row["image"]):
                 return "", ""
 
             def come() -> bool:
-                shown.update(self._ask("panel", *arguments))
+                shown.update(self._call("panel", *arguments))
                 return bool(shown["named"] or shown["came"] or shown["shown"] not in ("", before))
 
-            self._until(self._patience.picture, come)
+            self._until(self._timeouts.picture, come)
         except StaleElementReferenceException:
             return "", ""  # the site took the result away meanwhile
         if shown["named"]:
@@ -269,7 +274,7 @@ class ResultsPage:
         if self._panel_seen:
             return
         self._without_panel += 1
-        state = self._ask("state")
+        state = self._call("state")
         if trouble := self._trouble(state):
             raise SiteError(trouble)
         if self._without_panel == LOST:
@@ -277,13 +282,13 @@ class ResultsPage:
 
     # --- The driver ------------------------------------------------------------------------------
 
-    def _ask(self, question: str, *more: Any) -> Any:
-        """What the page answers to a question of in_page.js."""
+    def _call(self, function: str, *arguments: Any) -> Any:
+        """What a function of in_page.js returns."""
         problem = ""
         for _ in range(ATTEMPTS):
             try:
                 return self._driver.execute_script(
-                    self._script, self._markup.model_dump(), question, *more
+                    self._script, self._markup.model_dump(), function, *arguments
                 )
             except JavascriptException as error:
                 problem = str(error.msg)
@@ -291,7 +296,7 @@ class ResultsPage:
                 if bad:
                     what = f"{rest.splitlines()[0]} is not a CSS selector"
                     raise SiteError(f"{self._markup.file}: {what}; mend it") from None
-            time.sleep(TICK)  # the page was left in the middle of the answer
+            time.sleep(TICK)  # the page was left in the middle of it
         raise WebDriverException(problem)
 
     def _click(self, element: WebElement) -> bool:
@@ -311,18 +316,16 @@ class ResultsPage:
                 return True
         return False
 
-    @staticmethod
-    def _until(seconds: float, come: Callable[[], bool]) -> bool:
-        """Whether it comes within so many seconds."""
-        deadline = time.monotonic() + seconds
-        while not come():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(TICK)
+    def _until(self, seconds: float, condition: Callable[[], bool]) -> bool:
+        """Whether the condition holds within so many seconds."""
+        try:
+            WebDriverWait(self._driver, seconds, TICK).until(lambda _: condition())
+        except TimeoutException:
+            return False
         return True
 
 
-def _thumbnail_hit(rank: int, row: Row) -> Hit:
+def _thumbnail_hit(rank: int, row: ResultRow) -> Hit:
     return Hit(rank, image=row["thumbnail"], page=row["page"])
 
 

@@ -1,15 +1,17 @@
 """The small interface between the crawl and a place pictures come from.
 
-A site finds; it downloads nothing. Adding one is one module with one class, one line in
-`crawl.sites`, and, where a browser is driven, one file of selectors.
+A site finds; it downloads nothing. One that is searched through its page is a file of selectors
+and a name in `crawl.sites`; any other one is a module with one class as well.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+
+from whoswho.crawl.transport import Limits, Transport
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,47 @@ class Site(Protocol):
 
     def close(self) -> None:
         """Give back what the site holds: its browser, its connections."""
+
+
+@dataclass(frozen=True)
+class CrawlOptions:
+    """How to crawl.
+
+    Attributes:
+        full: ask sites for full pictures, else for thumbnails.
+        face: ask for pictures of faces alone, where a site knows that.
+        window: show the browser.
+        threads: searches side by side.
+        proxies: taken in turn by the threads.
+        again: ask also where a search is finished.
+        allow_private: let addresses lead to this machine and its network.
+    """
+
+    full: bool = False
+    face: bool = False
+    window: bool = False
+    threads: int = 2
+    proxies: Sequence[str] = ()
+    again: bool = False
+    allow_private: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class CrawlSource:
+    """A site and what it is asked.
+
+    Attributes:
+        site: its name.
+        make: gives the site for a transport and a proxy.
+        limit: pictures a label gets from it, 0: all.
+        thumbnails: it is asked for thumbnails.
+        link: its files are linked, not copied.
+    """
+
+    site: str
+    make: Callable[[Transport, str | None], Site]
+    searches: Sequence[Search]
+    limit: int = 0
+    thumbnails: bool = False
+    link: bool = False

@@ -38,7 +38,7 @@ from urllib3.util import parse_url
 
 from whoswho import __version__
 from whoswho.crawl import addresses
-from whoswho.crawl.addresses import Refused
+from whoswho.crawl.addresses import AddressRefused
 from whoswho.crawl.politeness import Hosts
 
 USER_AGENT = f"Mozilla/5.0 (compatible; whoswho/{__version__}; a crawler of pictures)"
@@ -200,7 +200,7 @@ class Transport:
                 with self._hosts.turn(host, clock.left):
                     clock.start()
                     body, location = self._ask(url, host, page, proxy, clock)
-            except Refused as refusal:
+            except AddressRefused as refusal:
                 raise DownloadError(str(refusal)) from None
             except TimeoutError as error:
                 raise DownloadError(f"{host} {error}") from None

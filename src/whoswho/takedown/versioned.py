@@ -9,20 +9,18 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-import threading
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from whoswho import paths
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
+from whoswho.timeouts import call_within
 
 REMOTE_S = 20.0  # a remote that takes longer is said not to answer
-T = TypeVar("T")
 _FOLDER = re.compile(r"[0-9a-f]{2}")
 _OBJECT = re.compile(r"[0-9a-f]{30}")  # one of a folder ends in .dir, and is a list
 
@@ -36,7 +34,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Place:
+class ObjectStore:
     """One store of objects.
 
     Attributes:
@@ -110,7 +108,7 @@ def objects(
     return named, set(found.values())
 
 
-def places(repo: Repo, wanted: Set[str], *, complete: bool) -> list[Place]:
+def stores(repo: Repo, wanted: Set[str], *, complete: bool) -> list[ObjectStore]:
     """The cache and the remotes, each with those of the wanted objects that it has.
 
     `complete` is whether `wanted` names them all. The cache is known to have no others.
@@ -122,7 +120,7 @@ def places(repo: Repo, wanted: Set[str], *, complete: bool) -> list[Place]:
         if (file := folder / name[:2] / name[2:]).exists()
     }
     remotes = [_remote(repo, name, wanted, complete) for name in sorted(repo.config["remote"])]
-    return [Place("", cached, "dvc gc --workspace"), *remotes]
+    return [ObjectStore("", cached, "dvc gc --workspace"), *remotes]
 
 
 def md5(file: Path) -> str:
@@ -154,39 +152,22 @@ def _in_cache(folder: Path, pictures: Set[str]) -> dict[str, str]:
     return found
 
 
-def _remote(repo: Repo, name: str, wanted: Set[str], complete: bool) -> Place:
+def _remote(repo: Repo, name: str, wanted: Set[str], complete: bool) -> ObjectStore:
     def look() -> tuple[dict[str, str], bool]:
         store = repo.cloud.get_remote_odb(name=name, command="gc")
         there = sorted(store.oids_exist(wanted)) if wanted else []
         # Clients of servers take every failure for "not there".
         sure = store.fs.protocol == "local" and Path(store.path).parents[1].is_dir()
-        return {one: str(store.oid_to_path(one)) for one in there}, sure
+        return {oid: str(store.oid_to_path(oid)) for oid in there}, sure
 
     collect = f"dvc gc --workspace --cloud -r {shlex.quote(name)}"
-    answer = _in_time(look)
-    if isinstance(answer, str):
-        return Place(name, {}, collect, answer)
-    there, sure = answer
+    try:
+        there, sure = call_within(REMOTE_S, look)
+    except Exception as error:  # noqa: BLE001 - a remote may be of any kind and fail in any way
+        return ObjectStore(name, {}, collect, one_line(error))
     problem = ""
     if not complete:
         problem = "no file tells any more under what name a picture is there"
     elif wanted and not there and not sure:
         problem = "nothing is seen there, nor would it be where the remote is away"
-    return Place(name, there, collect, problem)
-
-
-def _in_time(look: Callable[[], T]) -> T | str:
-    """What `look` finds, or why it did not within REMOTE_S."""
-    answer: list[T | str] = []
-
-    def run() -> None:
-        try:
-            answer.append(look())
-        except Exception as error:  # noqa: BLE001 - a remote may be of any kind and fail in any way
-            answer.append(" ".join(f"{error or type(error).__name__}".split()))
-
-    # A thread that hangs in a socket must not keep the process from ending.
-    asking = threading.Thread(target=run, daemon=True)
-    asking.start()
-    asking.join(REMOTE_S)
-    return answer[0] if answer else f"no answer within {REMOTE_S:g} s"
+    return ObjectStore(name, there, collect, problem)

@@ -24,7 +24,7 @@ from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.tables import Row
 from whoswho.takedown import versioned
-from whoswho.takedown.traces import Traces, find, is_address, review_goes, row_goes
+from whoswho.takedown.traces import Traces, find
 
 CONTACT_SHEET = paths.REPORTS / "clean.html"
 
@@ -40,14 +40,14 @@ def remove(workspace: Path, traces: Traces) -> bool:
     """
     with collection.alone(workspace):
         barred = forgotten.load(workspace / paths.DATA)
-        traces = find(workspace, traces.asked)
+        traces = find(workspace, traces.request)
         _remove(workspace, traces)
         return traces.any or forgotten.load(workspace / paths.DATA) != barred
 
 
 def held(
     repo: Repo, workspace: Path, traces: Traces
-) -> tuple[dict[str, str], list[versioned.Place]]:
+) -> tuple[dict[str, str], list[versioned.ObjectStore]]:
     """DVC's objects of the pictures and of what was made of them, and where they are.
 
     Objects are named by their MD5, each with the file it stands for.
@@ -68,18 +68,18 @@ def held(
     made += [dataset / row.path for row in split if row.sha256 in traces.pictures]
     files = [file for file in made if file.is_file()]
     lost = traces.pictures - known.keys()
-    wanted, found = versioned.objects(repo, known, lost, files)
-    return wanted, versioned.places(repo, wanted.keys(), complete=lost <= found)
+    objects, found = versioned.objects(repo, known, lost, files)
+    return objects, versioned.stores(repo, objects.keys(), complete=lost <= found)
 
 
 def _remove(workspace: Path, traces: Traces) -> None:
     data = workspace / paths.DATA
-    asked = traces.asked
+    request = traces.request
     forgotten.add(
         data,
         pictures=traces.pictures,
-        addresses=asked.addresses | {row["image_url"] for row in traces.rows if is_address(row)},
-        labels=asked.labels,
+        addresses=request.addresses | {row.address for row in traces.rows} - {""},
+        labels=request.labels,
     )
     _forget_faces(workspace, traces.pictures)
     for path in (*(output.path for output in traces.outputs), *traces.caches):
@@ -89,14 +89,13 @@ def _remove(workspace: Path, traces: Traces) -> None:
     for folder in traces.folders:
         _delete(data / folder)
     _remove_empty({(data / file).parent for file in traces.files}, data)
-    _strike(workspace / finished.NAME, lambda row: row["label"] in asked.labels)
+    _strike(workspace / finished.NAME, lambda row: row["label"] in request.labels)
     with review.locked(workspace / paths.REVIEW):
-        _strike(workspace / paths.REVIEW, lambda row: review_goes(row, traces))
-    columns, rows = manifest.read(data)
-    gone = set(traces.files)
-    kept = [row for row in rows if not row_goes(row, asked, gone, traces.pictures)]
+        _strike(workspace / paths.REVIEW, traces.has_review)
+    rows = manifest.read(data)
+    kept = [row for row in rows if not traces.has_row(row)]
     if len(kept) < len(rows):
-        manifest.write(data, columns, kept)
+        manifest.write(data, kept)
 
 
 def _forget_faces(workspace: Path, pictures: Set[str]) -> None:

@@ -1,4 +1,4 @@
-"""What `whoswho forget` says: what goes, what still holds the pictures, and what to run next."""
+"""What `whoswho forget` prints: what goes, what still holds the pictures, and what to run next."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from whoswho import paths
 from whoswho.dataset import forgotten
-from whoswho.labels import from_folder
 from whoswho.takedown.traces import Traces
-from whoswho.takedown.versioned import Place
+from whoswho.takedown.versioned import ObjectStore
+from whoswho.wording import plural
 
 GUIDE = "docs/takedown.md"
 
@@ -20,7 +20,10 @@ def before(traces: Traces, workspace: Path) -> list[str]:
 
 
 def held(
-    objects: Mapping[str, str], places: Sequence[Place], models: Sequence[str], workspace: Path
+    objects: Mapping[str, str],
+    stores: Sequence[ObjectStore],
+    models: Sequence[str],
+    workspace: Path,
 ) -> list[str]:
     """What is held where this command does not reach.
 
@@ -30,17 +33,17 @@ def held(
     """
     lines = []
     for name, what in sorted(objects.items(), key=lambda item: item[1]):
-        having = [place for place in places if name in place.objects]
+        having = [store for store in stores if name in store.objects]
         if not having:
             continue
         address = having[0].objects[name].removeprefix(f"{workspace}/")
-        also = "".join(f", also in remote {place.name}" for place in having[1:])
+        also = "".join(f", also in remote {store.name}" for store in having[1:])
         where = f"DVC remote {having[0].name}" if having[0].name else "DVC cache"
         lines.append(f"{where}: {address}{also}  ({what})")
     lines += [
-        f"DVC remote {place.name}: perhaps ({place.problem}); {place.collect}"
-        for place in places
-        if place.problem
+        f"DVC remote {store.name}: perhaps ({store.problem}); {store.collect}"
+        for store in stores
+        if store.problem
     ]
     lines += models
     if not lines:
@@ -49,7 +52,7 @@ def held(
 
 
 def after(
-    places: Sequence[Place], deletion: Sequence[str], *, changed: bool, push: bool
+    stores: Sequence[ObjectStore], deletion: Sequence[str], *, changed: bool, push: bool
 ) -> list[str]:
     """What was done, and the commands that rebuild and collect, in their order.
 
@@ -69,7 +72,7 @@ def after(
         steps.append('export MLFLOW_TRACKING_URI="$(whoswho store)"')
         steps += deletion
     # It keeps what the workspace uses, and before the repro that is the pictures.
-    steps += [place.collect for place in places if place.objects]
+    steps += [store.collect for store in stores if store.objects]
     if not steps:
         return lines
     return [
@@ -83,12 +86,12 @@ def after(
 def _going(traces: Traces, workspace: Path) -> list[str]:
     if not traces.any:
         return ["forget: nothing in this repository has it"]
-    pictures, files = _count(len(traces.pictures), "picture"), _count(len(traces.files), "file")
+    pictures, files = plural(len(traces.pictures), "picture"), plural(len(traces.files), "file")
     lines = [f"forget: {pictures}, {files}"]
     lines += _indented(f"{paths.DATA.as_posix()}/{file}" for file in traces.files)
     for table, rows in (("data/manifest.csv", traces.rows), ("review.csv", traces.reviews)):
         if rows:
-            lines.append(f"  {_count(len(rows), 'row')} of {table}")
+            lines.append(f"  {plural(len(rows), 'row')} of {table}")
     computed = [output.path for output in traces.outputs] + traces.caches
     if computed:
         lines.append("computed from them; the next `dvc repro` rebuilds it without them:")
@@ -105,13 +108,13 @@ def _staying(traces: Traces) -> list[str]:
             "(`chmod u+r FILE`), then run the same command again:",
             *_indented(f"data/{file}" for file in traces.unreadable),
         ]
-    if not traces.copies:
+    if not traces.look_alikes:
         return lines
     return [
         *lines,
         "look-alikes, perhaps the same photograph cut or resized: they stay; the same command "
         "with --with-copies takes them too:",
-        *_indented(f"data/{copy.file}  {copy.sha256}" for copy in traces.copies),
+        *_indented(f"data/{file}  {sha256}" for file, sha256 in traces.look_alikes.items()),
     ]
 
 
@@ -124,13 +127,9 @@ def _searched(traces: Traces, workspace: Path) -> list[str]:
     return [
         f"keywords.txt, line {number}, still names a label that goes; delete it"
         for number, line in enumerate(text.splitlines(), 1)
-        if traces.asked.labels & {from_folder(part.strip()) for part in line.split("=")}
+        if any(traces.request.names_label(part.strip()) for part in line.split("="))
     ]
 
 
 def _indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
