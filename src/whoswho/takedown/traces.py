@@ -15,7 +15,7 @@ from pathlib import Path
 
 from whoswho import paths, tables
 from whoswho.artifacts.decisions import DECISIONS, Decision, read_decisions
-from whoswho.artifacts.split import find_split
+from whoswho.artifacts.split import SplitRow, find_split
 from whoswho.dataset import forgotten, listing, manifest, review
 from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
@@ -138,8 +138,8 @@ def _find(workspace: Path, request: TakedownRequest) -> Traces:
     traces.files = {file: sha256 for file, sha256 in hashes.items() if file.startswith(below)}
     _follow(traces, rows, hashes)
     traces.reviews = [row for row in reviews if traces.has_review(row)]
-    in_cleaned = _speak_of(traces, cleaned and [vars(picture) for picture in cleaned])
-    traces.in_split = _speak_of(traces, prepared and [vars(picture) for picture in prepared])
+    in_cleaned = _speak_of(traces, cleaned)
+    traces.in_split = _speak_of(traces, prepared)
     if traces.in_split or in_cleaned:
         _add_outputs(workspace, traces)
     traces.unreadable = sorted(unreadable - traces.files.keys())
@@ -231,7 +231,7 @@ def _labels(data: Path, files: Iterable[str]) -> set[str]:
     return {from_folder(parts[depth]) for parts in split if len(parts) > depth + 1}
 
 
-def _speak_of(traces: Traces, rows: Iterable[Mapping[str, object]] | None) -> bool:
+def _speak_of(traces: Traces, rows: Iterable[Decision] | Iterable[SplitRow] | None) -> bool:
     """Whether a stage's table speaks of what goes.
 
     Where it is missing nobody can tell, so its outputs go with the first picture that goes.
@@ -240,7 +240,7 @@ def _speak_of(traces: Traces, rows: Iterable[Mapping[str, object]] | None) -> bo
         return bool(traces.files or traces.rows)
     cells = traces.pictures | traces.request.labels
     columns = ("sha256", "group", "label", "other_label")
-    return any(row.get(column) in cells for row in rows for column in columns)
+    return any(vars(row).get(column) in cells for row in rows for column in columns)
 
 
 def _add_outputs(workspace: Path, traces: Traces) -> None:
