@@ -98,7 +98,7 @@ def test_frozen_blocks_hold_every_tensor_still_whatever_train_is_called(
     net(torch.randn(4, 3, 64, 64)).square().sum().backward()
     optimizer.step()
     learns = {
-        name for block in network.learning_blocks(net.backbone, unfreeze) for name, _ in block
+        name for block in network.trainable_blocks(net.backbone, unfreeze) for name, _ in block
     }
     frozen = net.frozen_names()
     for name, value in net.state_dict().items():
@@ -110,7 +110,7 @@ def test_frozen_blocks_hold_every_tensor_still_whatever_train_is_called(
 
 def names_of(arch: str, unfreeze: Unfreeze) -> list[list[str]]:
     backbone, _ = network.backbone_from(arch, network.random_backbone(arch, 0))
-    return [[name for name, _ in block] for block in network.learning_blocks(backbone, unfreeze)]
+    return [[name for name, _ in block] for block in network.trainable_blocks(backbone, unfreeze)]
 
 
 def test_learning_blocks_go_from_the_named_one_up() -> None:
@@ -145,7 +145,7 @@ def test_other_classifiers_lose_their_head_and_learn_from_a_block_up(
     assert told == width
     net = Network(arch, backbone, network.build_head(width, 3, BLOG))
     net.freeze(3)
-    learning = network.learning_blocks(net.backbone, 3)
+    learning = network.trainable_blocks(net.backbone, 3)
     assert [[name for name, _ in block] for block in learning] == blocks
     net.train()
     optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)

@@ -323,7 +323,7 @@ def content(tmp_path_factory: pytest.TempPathFactory, state: network.State) -> b
 def site(content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     site = Site(content)
     monkeypatch.setattr(ResNet18_Weights.IMAGENET1K_V1.value, "url", site.url)
-    monkeypatch.setattr(weight_downloads, "PATIENCE", 2.0)
+    monkeypatch.setattr(weight_downloads, "ANSWER_TIMEOUT", 2.0)
     yield site
     site.server.shutdown()
     site.server.server_close()
@@ -368,7 +368,7 @@ def test_a_bad_answer_leaves_nothing_and_the_next_entry_is_taken_aloud(
     manner: str, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.manner = manner
-    monkeypatch.setattr(weight_downloads, "SILENCE", 0.5)
+    monkeypatch.setattr(weight_downloads, "READ_TIMEOUT", 0.5)
     start = time.monotonic()
     _, source = fetch([NAME, "random"], tmp_path)
     assert time.monotonic() - start < 4.5
@@ -427,7 +427,7 @@ def test_a_slow_download_goes_on_while_bytes_arrive(
     site: Site, tmp_path: Path, state: network.State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.manner = "slow"  # in all longer than the silence that would end it
-    monkeypatch.setattr(weight_downloads, "SILENCE", 1.0)
+    monkeypatch.setattr(weight_downloads, "READ_TIMEOUT", 1.0)
     assert_same_backbone(fetch([NAME], tmp_path)[0], state)
     assert socket.getdefaulttimeout() is None
 
@@ -435,9 +435,9 @@ def test_a_slow_download_goes_on_while_bytes_arrive(
 def test_a_network_that_never_answers_is_waited_for_once(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert weight_downloads.Patience().left <= 10
+    assert weight_downloads.Timeout().left <= 10
     site.manner = "silent"
-    monkeypatch.setattr(weight_downloads, "PATIENCE", 1.0)
+    monkeypatch.setattr(weight_downloads, "ANSWER_TIMEOUT", 1.0)
     start = time.monotonic()
     _, source = weights.fetch(
         [NAME, "DEFAULT", "random"], ARCH, 0, [tmp_path], cache=tmp_path / "cache"

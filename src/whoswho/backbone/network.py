@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from whoswho.backbone.seeds import seeded
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
 
 # torchvision is imported where a backbone is built: a head that learns from stored features needs
 # none, and importing it costs as long as importing torch.
 
 State = dict[str, Tensor]
-Unfreeze = int | str  # 0: frozen | 1..4: that block and the ones above learn | "all"
+Unfreeze = int | str  # 0: frozen | 1..4: from that block up | "all"
 Block = list[tuple[str, nn.Module]]  # modules of the backbone, by their names in it
 
 BLOCKS = 4  # what `unfreeze` can name; below them lies the stem
@@ -66,8 +66,8 @@ class Standardize(nn.Module):
         return (features - self.mean) / self.deviation
 
 
-class StillBatchNorm(nn.BatchNorm2d):
-    """The batch norm of a frozen block: its statistics are weights, so no train() wakes it."""
+class FrozenBatchNorm(nn.BatchNorm2d):
+    """The batch norm of a frozen block: its statistics are weights, so no train() changes them."""
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode, whoever asks and from however far above."""
@@ -82,7 +82,7 @@ class Network(nn.Module):
         self.arch = arch
         self.backbone = backbone
         self.head = head
-        self._frozen: list[nn.Module] = []
+        self._frozen: set[nn.Module] = set()
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Logits of prepared pictures."""
@@ -90,21 +90,23 @@ class Network(nn.Module):
         return logits
 
     def freeze(self, unfreeze: Unfreeze) -> None:
-        """Let the head and the backbone's blocks from `unfreeze` up learn; hold all others still.
+        """Let the head and the backbone's blocks from `unfreeze` up learn; freeze all others.
 
-        Held means every tensor, the running statistics of batch norms included, and nothing
+        Frozen is every tensor, the running statistics of batch norms included, and nothing is
         drawn by chance: a frozen block stays in evaluation mode.
         """
-        self.backbone.requires_grad_(unfreeze == "all")
-        for block in learning_blocks(self.backbone, unfreeze):
-            for _, part in block:
-                part.requires_grad_(True)
-        learning = {id(m) for module in self._learning(unfreeze) for m in module.modules()}
-        self._frozen = [module for module in self.backbone.modules() if id(module) not in learning]
+        blocks = trainable_blocks(self.backbone, unfreeze)
+        parts = [part for block in blocks for _, part in block]
+        if unfreeze == "all":
+            parts = [self.backbone]
+        self._frozen = set(self.backbone.modules()).difference(*(p.modules() for p in parts))
+        self.backbone.requires_grad_(False)
+        for part in parts:
+            part.requires_grad_(True)
         for module in self.backbone.modules():
             if isinstance(module, nn.BatchNorm2d):
-                held = id(module) not in learning
-                module.__class__ = StillBatchNorm if held else nn.BatchNorm2d
+                frozen = module in self._frozen
+                module.__class__ = FrozenBatchNorm if frozen else nn.BatchNorm2d
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
@@ -115,56 +117,45 @@ class Network(nn.Module):
         return self
 
     def frozen_names(self) -> set[str]:
-        """The names, in the state, of all tensors that `freeze` holds still."""
-        learning = {id(value) for value in self.parameters() if value.requires_grad}
-        learning |= {
-            id(value)
-            for module in self.backbone.modules()
-            if module not in self._frozen
-            for value in module.buffers(recurse=False)
-        }
+        """The names, in the state, of all frozen tensors."""
         return {
             f"backbone.{name}"
-            for name, value in self.backbone.state_dict(keep_vars=True).items()
-            if id(value) not in learning
+            for name in self.backbone.state_dict()
+            if self.backbone.get_submodule(name.rpartition(".")[0]) in self._frozen
         }
 
-    def _learning(self, unfreeze: Unfreeze) -> list[nn.Module]:
-        if unfreeze == "all":
-            return [self.backbone]
-        return [part for block in learning_blocks(self.backbone, unfreeze) for _, part in block]
+
+def trainable_blocks(backbone: nn.Module, unfreeze: Unfreeze) -> list[Block]:
+    """The blocks that learn, from the lowest up: 0 none, 3 the upper two, all every part."""
+    if unfreeze == 0:
+        return []
+    blocks = _blocks(backbone)
+    return blocks if unfreeze == "all" else blocks[-BLOCKS:][int(unfreeze) - 1 :]
 
 
-def blocks(backbone: nn.Module) -> list[Block]:
+def _blocks(backbone: nn.Module) -> list[Block]:
     """The backbone's parts that have parameters, from the stem up; the last four are the blocks.
 
     Of a ResNet these are its stem and layer1 to layer4. Where a backbone has fewer parts than
     that, the largest is opened until it has; a norm belongs to the part before it.
     """
-    parts = _with_parameters("", backbone)
-    while len(_norms_joined(parts)) <= BLOCKS:
+    parts = _parts("", backbone)
+    while len(_with_norms(parts)) <= BLOCKS:
         sizes = [
-            (sum(p.numel() for p in part.parameters()), place)
-            for place, (name, part) in enumerate(parts)
-            if len(_with_parameters(name, part)) > 0
+            (sum(p.numel() for p in part.parameters()), index)
+            for index, (name, part) in enumerate(parts)
+            if _parts(name, part)
         ]
         if not sizes:
             break
-        _, place = max(sizes)
-        name, part = parts[place]
-        parts[place : place + 1] = _with_parameters(f"{name}.", part)
-    return _norms_joined(parts)
+        _, largest = max(sizes)
+        name, part = parts[largest]
+        parts[largest : largest + 1] = _parts(f"{name}.", part)
+    return _with_norms(parts)
 
 
-def learning_blocks(backbone: nn.Module, unfreeze: Unfreeze) -> list[Block]:
-    """The blocks that learn, from the lowest up: 0 none, 3 the upper two, all every part."""
-    found = blocks(backbone)
-    if unfreeze == "all":
-        return found
-    return found[-BLOCKS:][int(unfreeze) - 1 :] if unfreeze else []
-
-
-def _with_parameters(prefix: str, module: nn.Module) -> Block:
+def _parts(prefix: str, module: nn.Module) -> Block:
+    """The children of a module that have parameters."""
     return [
         (f"{prefix}{name}", child)
         for name, child in module.named_children()
@@ -172,19 +163,16 @@ def _with_parameters(prefix: str, module: nn.Module) -> Block:
     ]
 
 
-def _norms_joined(parts: Block) -> list[Block]:
-    joined: list[Block] = []
+def _with_norms(parts: Block) -> list[Block]:
+    """Each part with the norms that follow it."""
+    blocks: list[Block] = []
     for name, part in parts:
-        if joined and _is_norm(part):
-            joined[-1].append((name, part))
+        owners = [m for m in part.modules() if next(m.parameters(recurse=False), None) is not None]
+        if blocks and all(isinstance(owner, _NORMS) for owner in owners):
+            blocks[-1].append((name, part))
         else:
-            joined.append([(name, part)])
-    return joined
-
-
-def _is_norm(part: nn.Module) -> bool:
-    owners = [m for m in part.modules() if next(m.parameters(recurse=False), None) is not None]
-    return all(isinstance(module, _NORMS) for module in owners)
+            blocks.append([(name, part)])
+    return blocks
 
 
 def architectures() -> tuple[str, ...]:
@@ -196,9 +184,9 @@ def architectures() -> tuple[str, ...]:
 
 def check_arch(arch: str) -> None:
     """Raise UserError where torchvision has no classifier of this name."""
-    known = architectures()
-    if arch not in known:
-        near = difflib.get_close_matches(arch, known, 3, 0.4) or ("resnet50",)
+    names = architectures()
+    if arch not in names:
+        near = difflib.get_close_matches(arch, names, 3, 0.4) or ("resnet50",)
         raise UserError(
             f"backbone.arch: {arch!r} is not a classifier of torchvision; nearest: "
             f"{', '.join(near)}"
@@ -206,28 +194,27 @@ def check_arch(arch: str) -> None:
 
 
 def check_size(arch: str, size: int) -> None:
-    """Raise UserError where pictures of `size` pixels a side are none for the backbone."""
-    backbone, _ = _without_memory(arch)
+    """Raise UserError where the backbone cannot take pictures of `size` pixels a side."""
+    backbone, _ = _meta_backbone(arch)
     try:
         with torch.inference_mode():
             backbone.eval()(torch.empty(1, 3, size, size, device="meta"))
     except (RuntimeError, AssertionError, ValueError) as error:
-        why = " ".join(str(error).split())[:100]
         raise UserError(
-            f"picture.size: {size} does not fit {arch} ({why}); set picture.size to 224, or take "
-            "a backbone.arch that any size fits, such as resnet50"
+            f"picture.size: {size} does not fit {arch} ({one_line(error, 100)}); set picture.size "
+            "to 224, or take a backbone.arch that any size fits, such as resnet50"
         ) from None
 
 
 def backbone_outline(arch: str) -> tuple[State, int]:
     """The backbone's tensors on the meta device, in the network's order, and its width."""
-    net, width = _without_memory(arch)
+    net, width = _meta_backbone(arch)
     return dict(net.state_dict()), width
 
 
 def backbone_from(arch: str, state: State) -> tuple[nn.Module, int]:
     """A backbone holding the tensors of `state` itself (not copies), and its feature width."""
-    net, width = _without_memory(arch)
+    net, width = _meta_backbone(arch)
     net.load_state_dict(state, assign=True)
     return net, width
 
@@ -241,8 +228,8 @@ def random_backbone(arch: str, seed: int) -> State:
 
 
 def head_names(arch: str) -> tuple[str, ...]:
-    """Where torchvision's own heads stand among a network's tensors: starts of their names."""
-    name, _ = _head_of(arch, _classifier_without_memory(arch))
+    """The starts of the names of torchvision's own heads among a network's tensors."""
+    name, _ = _head_of(arch, _meta_classifier(arch))
     return (f"{name}.", *(f"{side}." for side in _SIDE_HEADS))
 
 
@@ -262,11 +249,11 @@ def build_head(width: int, labels: int, shape: HeadShape, seed: int = 0) -> nn.S
     return nn.Sequential(layers)
 
 
-def _without_memory(arch: str) -> tuple[nn.Module, int]:
-    return _without_head(arch, _classifier_without_memory(arch))
+def _meta_backbone(arch: str) -> tuple[nn.Module, int]:
+    return _without_head(arch, _meta_classifier(arch))
 
 
-def _classifier_without_memory(arch: str) -> nn.Module:
+def _meta_classifier(arch: str) -> nn.Module:
     check_arch(arch)
     try:
         with torch.device("meta"):

@@ -208,18 +208,15 @@ def _all_reduce(values: Tensor) -> Tensor:
     return total
 
 
-class SyncBatchNorm2d(nn.SyncBatchNorm):
-    """A batch norm that learns from the whole batch, whichever processes hold its pictures.
+class CpuSyncBatchNorm(nn.BatchNorm2d):
+    """What nn.SyncBatchNorm is on GPUs alone: a batch norm over all processes' pictures.
 
-    torch's own does so on GPUs alone. Mean and variance are those of all pictures (Ioffe and
-    Szegedy 2015, arXiv:1502.03167).
+    Mean and variance are those of the whole batch (Ioffe and Szegedy 2015, arXiv:1502.03167).
     """
-
-    process_group = None  # all processes
 
     def forward(self, maps: Tensor) -> Tensor:
         """Normalise maps (batch, channels, height, width)."""
-        if not self.training or maps.is_cuda:
+        if not self.training:
             return super().forward(maps)
         values = maps.float()
         count = values.new_tensor([values.numel() / values.shape[1]])
@@ -242,8 +239,9 @@ class SyncBatchNorm2d(nn.SyncBatchNorm):
         return normalised.to(maps.dtype)
 
 
-def sync_batch_norms(module: nn.Module) -> None:
+def sync_batch_norms(module: nn.Module, device: torch.device) -> None:
     """Let every batch norm that learns take its statistics from all processes' pictures."""
     for norm in module.modules():
         if type(norm) is nn.BatchNorm2d:
-            norm.__class__ = SyncBatchNorm2d  # type: ignore[assignment]
+            norm.process_group = None  # type: ignore[assignment]  # nn.SyncBatchNorm's: all
+            norm.__class__ = nn.SyncBatchNorm if device.type == "cuda" else CpuSyncBatchNorm  # type: ignore[assignment]

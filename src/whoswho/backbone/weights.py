@@ -7,13 +7,16 @@ another architecture, a pickled object) stops the run: no list excuses a mistake
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whoswho.artifacts.backbone import RANDOM, BackboneSource, PassedOver
-from whoswho.backbone import network, weight_downloads, weight_files
+from whoswho.backbone import network
 from whoswho.backbone.network import State
+from whoswho.backbone.weight_downloads import Timeout, UnavailableError, download
+from whoswho.backbone.weight_files import SUFFIXES, fit_to, open_state
 from whoswho.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,31 +41,28 @@ def fetch(
     """
     expected, _ = network.backbone_outline(arch)
     published = {entry: _published(entry, arch) for entry in choices}
-    patience = weight_downloads.Patience()
+    timeout = Timeout()
     passed: list[PassedOver] = []
-    for entry in choices:
-        weights = published[entry]
-        if entry == RANDOM:
-            state = network.random_backbone(arch, seed)
-            return state, _source(arch, entry, _digest(state), f"seed {seed}", tuple(passed))
-        if weights is None:
-            path = _find(entry, folders)
-            if path is None:
-                where = " or ".join(str(folder / entry) for folder in folders)
-                passed.append(_passed(entry, "not there", f"{where} is not there"))
-                continue
-            state = weight_files.open_state(path)
-            origin = entry
-        else:
-            try:
-                content = weight_downloads.get(weights, patience, cache)
-            except weight_downloads.UnavailableError as reason:
-                passed.append(_passed(entry, reason.kind, str(reason)))
-                continue
-            state = content
-            origin = weights.url
-        state = weight_files.fit_to(expected, state, arch, network.head_names(arch), entry)
-        return state, _source(arch, entry, _digest(state), origin, tuple(passed))
+    for entry, weights in published.items():
+        try:
+            if entry == RANDOM:
+                state, origin = network.random_backbone(arch, seed), f"seed {seed}"
+            elif weights is None:
+                state, origin = open_state(_find(entry, folders)), entry
+            else:
+                state, origin = open_state(download(weights.url, timeout, cache)), weights.url
+        except UnavailableError as error:
+            passed.append(PassedOver(entry=entry, why=error.kind, detail=str(error)))
+            continue
+        state = fit_to(expected, state, arch, network.head_names(arch), entry)
+        source = BackboneSource(
+            arch=arch,
+            entry=entry,
+            sha256=_digest(state),
+            origin=origin,
+            passed_over=tuple(passed),
+        )
+        return state, source
     reasons = "; ".join(f"{p.entry}: {p.detail}" for p in passed)
     raise UserError(
         f"backbone.weights: nothing on the list can be had: {reasons}; mend that, or add "
@@ -75,7 +75,7 @@ def _published(entry: str, arch: str) -> WeightsEnum | None:
 
     A name that torchvision does not know is a mistake even where a later entry could be had.
     """
-    if entry == RANDOM or "/" in entry or "\\" in entry or entry.endswith(weight_files.SUFFIXES):
+    if entry == RANDOM or "/" in entry or "\\" in entry or entry.endswith(SUFFIXES):
         return None
     from torchvision.models import get_model_weights
 
@@ -84,31 +84,23 @@ def _published(entry: str, arch: str) -> WeightsEnum | None:
         raise UserError(
             f"backbone.weights: {entry!r} is not weights that torchvision has for {arch} "
             f"({', '.join(names.__members__)}), nor {RANDOM!r}, nor a path "
-            f"(ending in {', '.join(weight_files.SUFFIXES)})"
+            f"(ending in {', '.join(SUFFIXES)})"
         )
     weights: WeightsEnum = names[entry]
     return weights
 
 
-def _find(entry: str, folders: Sequence[Path]) -> Path | None:
-    places = [folder / Path(entry).expanduser() for folder in folders]
-    return next((place for place in places if place.is_file()), None)
-
-
-def _passed(entry: str, why: str, detail: str) -> PassedOver:
-    return PassedOver(entry=entry, why=why, detail=detail)
-
-
-def _source(
-    arch: str, entry: str, sha256: str, origin: str, passed: tuple[PassedOver, ...]
-) -> BackboneSource:
-    return BackboneSource(arch=arch, entry=entry, sha256=sha256, origin=origin, passed_over=passed)
+def _find(entry: str, folders: Sequence[Path]) -> Path:
+    for folder in folders:
+        path = folder / Path(entry).expanduser()
+        if path.is_file():
+            return path
+    paths = " or ".join(str(folder / entry) for folder in folders)
+    raise UnavailableError("not there", f"{paths} is not there")
 
 
 def _digest(state: State) -> str:
     """The SHA-256 that the file of `save_backbone` will have."""
-    import hashlib
-
     from safetensors.torch import save
 
     return hashlib.sha256(save(state)).hexdigest()

@@ -115,7 +115,7 @@ def whole(
     net = Network(arch, body, answers)
     net.freeze(unfreeze)
     if process_group.world_size > 1:
-        sync_batch_norms(net)
+        sync_batch_norms(net, place)
     net.to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
     known = loader.Loader(loader.Pictures(dataset.examples["train"], augment), place)
     watched = loader.Loader(loader.Pictures(dataset.examples["validation"]), place)
@@ -152,7 +152,7 @@ def _backbone_groups(
     What lies lower is more general and needs less change (Howard and Ruder 2018,
     arXiv:1801.06146, discriminative fine-tuning).
     """
-    learning = network.learning_blocks(net.backbone, unfreeze)
+    learning = network.trainable_blocks(net.backbone, unfreeze)
     groups = []
     grouped: set[int] = set()
     for depth, block in enumerate(reversed(learning)):
