@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from whoswho.artifacts.model import HeadShape
 from whoswho.backbone import forward
-from whoswho.backbone.network import HeadShape, Network, backbone_from, build_head, random_backbone
+from whoswho.backbone.network import Network, backbone_from, build_head, random_backbone
 from whoswho.evaluation import attention
 
 

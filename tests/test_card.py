@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from support.reported import HOSTILE, MISSING, workspace
 
 from whoswho import paths, tables
+from whoswho.artifacts.predictions import LabelScore
 from whoswho.reporting import card, run_report
 from whoswho.reporting.run_report import RunReport
 
@@ -69,46 +68,14 @@ def test_every_label_has_its_row_and_none_breaks_the_table(report: RunReport) ->
 
 
 def test_an_absent_label_keeps_its_row_and_is_not_defined(report: RunReport) -> None:
-    (row,) = [s for s in report.scores if s.label == MISSING and s.split == "test"]
+    (row,) = [s for s in report.evaluation.scores if s.label == MISSING and s.split == "test"]
     assert (row.recall, row.f1, row.support) == (None, None, 0)
     assert "| C++ | 0.000 | not defined | not defined | 0 |" in card.model_card(report)
 
 
-def test_per_label_is_scikit_learns(report: RunReport) -> None:
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
-
-    place = {label: i for i, label in enumerate(HOSTILE)}
-    actual = np.array([place[answer.actual] for answer in report.predictions])
-    predicted = np.array([place[answer.predicted] for answer in report.predictions])
-    places = range(len(HOSTILE))
-    theirs = precision_recall_fscore_support(
-        actual, predicted, labels=places, zero_division=np.nan
-    )
-    ours = [score for score in report.scores if score.split == "test"]
-    for one, label, *other, support in zip(ours, HOSTILE, *theirs, strict=True):
-        assert (one.label, one.support) == (label, support)
-        for name, value in zip(("precision", "recall", "f1"), other, strict=True):
-            if getattr(one, name) is None:  # of an absent label it says F1 0 where we say none
-                assert math.isnan(value) or (name, support) == ("f1", 0)
-            else:
-                assert getattr(one, name) == pytest.approx(value), (label, name)
-    assert (report.confusion == confusion_matrix(actual, predicted, labels=places)).all()
-
-
-def test_a_label_never_predicted_has_no_precision() -> None:
-    answers = [answer("a", "a"), answer("b", "a")]
-    a, b = run_report.per_label(["a", "b"], "test", answers)
-    assert (a.precision, a.recall, a.f1) == (0.5, 1.0, pytest.approx(2 / 3))
-    assert (b.precision, b.recall, b.f1) == (None, 0.0, 0.0)
-
-
-def answer(actual: str, predicted: str) -> run_report.Prediction:
-    return run_report.Prediction("f", "test", actual, predicted, 0.5, 0.5, False, Path("p"))
-
-
 def test_the_tables(report: RunReport, tmp_path: Path) -> None:
     run_report.write_tables(report, tmp_path)
-    rows = tables.read(tmp_path / "per_label.csv", run_report.PER_LABEL)
+    rows = tables.read(tmp_path / "per_label.csv", tables.columns(LabelScore))
     assert len(rows) == 2 * len(HOSTILE)
     assert [row["label"] for row in rows[: len(HOSTILE)]] == list(HOSTILE)
     (absent,) = [r for r in rows if r["label"] == MISSING and r["split"] == "test"]
@@ -116,7 +83,7 @@ def test_the_tables(report: RunReport, tmp_path: Path) -> None:
     answers = tables.read(tmp_path / "predictions.csv", run_report.PREDICTIONS)
     assert {row["split"] for row in answers} == {"test"}
     assert len(answers) == 2 * (len(HOSTILE) - 1)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == report.metrics
+    assert json.loads((tmp_path / "metrics.json").read_text()) == report.evaluation.headline
     assert len(tables.read(tmp_path / "history.csv", ("epoch", "train/loss"))) == 3
     assert b"\r" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
@@ -139,17 +106,6 @@ def test_cleaning_counts_a_picture_under_each_of_its_reasons(
     assert report.cleaning.totals["kept"] == 6 * len(HOSTILE) - 2
     assert report.cleaning.reasons[0] == "no_face"
     assert report.cleaning.totals["no_face"] == 10
-
-
-@pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
-def test_the_temperature_can_be_taken_back(temperature: float) -> None:
-    logits = np.random.default_rng(0).normal(0, 4, 12)
-
-    def softmax(z: np.ndarray) -> np.ndarray:
-        return np.exp(z - z.max()) / np.exp(z - z.max()).sum()
-
-    back = run_report.without_temperature(softmax(logits / temperature), temperature)
-    assert np.allclose(back, softmax(logits))
 
 
 def test_predictions_of_another_dataset_are_refused(tmp_path: Path) -> None:

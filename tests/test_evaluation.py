@@ -18,15 +18,17 @@ from support.repository import REPOSITORY
 from whoswho import params, paths, tables
 from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.features import load_features
+from whoswho.artifacts.model import ModelDescription, save_model
+from whoswho.artifacts.predictions import Evaluation, read_evaluation, write_evaluation
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import extraction, network
 from whoswho.errors import UserError
 from whoswho.evaluation import judging, measures
-from whoswho.inference import model_folder
-from whoswho.inference.model_folder import Model
+from whoswho.inference.model import Model, load_model, softmax
 from whoswho.training import calibration, training
 
 LABELS = ("None", "007", "C++", "다")
+EVALUATE = params.Evaluate(bootstrap=500, bins=10, seed=0)
 
 
 def shares_for(predicted: list[int], certainty: float = 0.7, labels: int = 4) -> np.ndarray:
@@ -45,7 +47,7 @@ def measure(actual: list[int], probabilities: np.ndarray, **more: object) -> dic
     } | more
     threshold = settings.pop("threshold")
     return measures.measure(
-        np.array(actual), probabilities, probabilities, LABELS, threshold, **settings
+        np.array(actual), probabilities, probabilities, threshold, **settings
     )  # type: ignore[arg-type]
 
 
@@ -125,6 +127,36 @@ def test_mcnemar_is_exact(first: int, second: int) -> None:
     assert measures.mcnemar(second, first) == measures.mcnemar(first, second)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_per_label_is_scikit_learns(seed: int) -> None:
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+    dice = np.random.default_rng(seed)
+    actual = dice.integers(0, 3, 20)  # the last label has no picture
+    probabilities = dice.dirichlet(np.ones(4), 20)
+    predicted = probabilities.argmax(axis=1)
+    matrix = measures.confusion(actual, probabilities)
+    assert (matrix == confusion_matrix(actual, predicted, labels=range(4))).all()
+    theirs = precision_recall_fscore_support(
+        actual, predicted, labels=range(4), zero_division=np.nan
+    )
+    scores = measures.per_label(matrix, LABELS, "test")
+    for score, label, *other, support in zip(scores, LABELS, *theirs, strict=True):
+        assert (score.label, score.split, score.support) == (label, "test", support)
+        for name, value in zip(("precision", "recall", "f1"), other, strict=True):
+            if getattr(score, name) is None:  # of an absent label it says F1 0 where we say none
+                assert math.isnan(value) or (name, support) == ("f1", 0)
+            else:
+                assert getattr(score, name) == pytest.approx(value), (label, name)
+
+
+def test_a_label_never_predicted_has_no_precision() -> None:
+    matrix = measures.confusion(np.array([0, 1]), shares_for([0, 0], labels=2))
+    a, b = measures.per_label(matrix, ["a", "b"], "test")
+    assert (a.precision, a.recall, a.f1) == (0.5, 1.0, pytest.approx(2 / 3))
+    assert (b.precision, b.recall, b.f1) == (None, 0.0, 0.0)
+
+
 # Calibration
 
 
@@ -140,7 +172,7 @@ def test_the_temperature_is_the_one_with_the_lowest_log_loss(sharpness: float) -
     logits, actual = made_logits(sharpness)
 
     def loss(temperature: float) -> float:
-        probabilities = calibration.probabilities(logits, temperature)
+        probabilities = softmax(logits, temperature)
         return float(-np.log(probabilities[np.arange(len(actual)), actual]).mean())
 
     best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x
@@ -154,7 +186,7 @@ def test_the_temperature_stays_in_its_range() -> None:
 
 
 def test_probabilities_survive_huge_logits() -> None:
-    probabilities = calibration.probabilities(np.array([[1e4, -1e4]], np.float32), 0.05)
+    probabilities = softmax(np.array([[1e4, -1e4]], np.float32), 0.05)
     assert probabilities.tolist() == [[1.0, 0.0]]
 
 
@@ -162,9 +194,9 @@ def test_probabilities_survive_huge_logits() -> None:
 @pytest.mark.parametrize("false_reject_rate", [0.0, 0.05, 0.3, 1.0])
 def test_the_threshold_turns_away_at_most_its_share(false_reject_rate: float, count: int) -> None:
     logits, _ = made_logits(1.0, count)
-    surest = calibration.probabilities(logits, 1.0).max(axis=1)
+    surest = softmax(logits, 1.0).max(axis=1)
     threshold = calibration.fit_threshold(
-        calibration.probabilities(logits, 1.0), false_reject_rate
+        softmax(logits, 1.0), false_reject_rate
     )
     away = int((surest < threshold).sum())
     assert away == math.floor(false_reject_rate * count)
@@ -195,33 +227,53 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     fitted = training.fit(dataset, "resnet18", backbone, stored, recipe, augment, 0)
     logits, actual = fitted.validation_logits, fitted.validation_targets
     temperature = calibration.fit_temperature(logits, actual)
-    threshold = calibration.fit_threshold(calibration.probabilities(logits, temperature), 0.05)
+    threshold = calibration.fit_threshold(softmax(logits, temperature), 0.05)
+    description = ModelDescription(
+        arch="resnet18",
+        labels=dataset.labels,
+        head=fitted.shape,
+        epoch=fitted.epoch,
+        repeats=(),
+        picture=dataset.picture,
+        temperature=temperature,
+        threshold=threshold,
+        params={},
+        inputs={},
+        backbone=BackboneSource(
+            arch="resnet18", entry="random", sha256="0" * 64, origin="seed 0"
+        ),
+    )
     with paths.fresh_folder(folder / "model") as out:
-        model_folder.save(
-            out, fitted, picture=dataset.picture, temperature=temperature, threshold=threshold,
-            params={}, inputs={}, source=BackboneSource(
-                arch="resnet18", entry="random", sha256="0" * 64, origin="seed 0"
-            ),
-        )  # fmt: skip
+        save_model(out, fitted.state, description, fitted.history)
     return dataset, folder / "model"
 
 
 @pytest.fixture(scope="module")
 def model(judged: tuple[Dataset, Path]) -> Model:
-    return model_folder.load(judged[1])
+    return load_model(judged[1])
+
+
+@pytest.fixture(scope="module")
+def evaluation(judged: tuple[Dataset, Path], model: Model) -> Evaluation:
+    return judging.judge(model, judged[0], EVALUATE)
 
 
 def test_a_model_is_judged_from_pictures_by_what_is_served(
-    judged: tuple[Dataset, Path], model: Model
+    judged: tuple[Dataset, Path], model: Model, evaluation: Evaluation
 ) -> None:
     dataset, _ = judged
-    answers = judging.answer(model, dataset, "test")
     images = [Image.open(e.path).convert("RGB") for e in dataset.examples["test"]]
-    singly = np.concatenate([judging.predict(model, [image]) for image in images])
-    assert answers.probabilities == pytest.approx(singly, abs=1e-4)
-    assert answers.probabilities.sum(axis=1) == pytest.approx(1)
-    assert (answers.probabilities.argmax(axis=1) == answers.actual).mean() > 0.9
-    assert not np.allclose(answers.probabilities, answers.probabilities_uncalibrated)
+    singly = np.concatenate([model.probabilities([image]) for image in images])
+    pictures = evaluation.judged_pictures
+    probabilities = np.array([picture.probabilities for picture in pictures])
+    assert evaluation.judged == "test"
+    assert probabilities == pytest.approx(singly, abs=1e-4)
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+    assert np.mean([picture.right for picture in pictures]) > 0.9
+    plain = np.concatenate([softmax(model.logits([image]), 1.0) for image in images])
+    uncalibrated = np.array([picture.uncalibrated for picture in pictures])
+    assert uncalibrated == pytest.approx(plain, abs=1e-4)
+    assert not np.allclose(probabilities, uncalibrated)
 
 
 def test_a_stranger_gets_no_name(model: Model) -> None:
@@ -233,28 +285,48 @@ def test_a_stranger_gets_no_name(model: Model) -> None:
 
     def turned_away(*kinds: float) -> float:
         images = [pattern(kind, f"{n:08x}", 64) for kind in kinds for n in range(30)]
-        return float((model.probabilities(images).max(axis=1) < model.threshold).mean())
+        return float((model.probabilities(images).max(axis=1) < model.description.threshold).mean())
 
     assert turned_away(0, 1, 2) < 0.2
     assert turned_away(0.5) > 0.8
 
 
 def test_the_table_has_a_row_a_picture_with_every_labels_probability(
-    judged: tuple[Dataset, Path], model: Model
+    judged: tuple[Dataset, Path], model: Model, evaluation: Evaluation, tmp_path: Path
 ) -> None:
     dataset, _ = judged
-    answers = judging.answer(model, dataset, "test")
-    header, rows = judging.table(answers, dataset, 0.999)
-    assert header == [
+    write_evaluation(tmp_path, evaluation)
+    rows = [r for r in tables.read(tmp_path / "predictions.csv") if r["split"] == "test"]
+    assert list(rows[0]) == [
         "file", "split", "actual", "predicted", "unknown",
         "probability/A", "probability/B", "probability/C",
+        "uncalibrated/A", "uncalibrated/B", "uncalibrated/C",
     ]  # fmt: skip
     assert [row["file"] for row in rows] == [e.file for e in dataset.examples["test"]]
-    for row, probabilities in zip(rows, answers.probabilities, strict=True):
-        found = [row[f"probability/{label}"] for label in "ABC"]
-        assert found == probabilities.tolist()
-        assert row["predicted"] == "ABC"[int(np.argmax(found))]
-        assert row["unknown"] == int(max(found) < 0.999)
+    for row, picture in zip(rows, evaluation.judged_pictures, strict=True):
+        probabilities = [float(row[f"probability/{label}"]) for label in "ABC"]
+        assert probabilities == list(picture.probabilities)
+        assert [float(row[f"uncalibrated/{label}"]) for label in "ABC"] == list(
+            picture.uncalibrated
+        )
+        assert row["predicted"] == "ABC"[int(np.argmax(probabilities))]
+        assert row["unknown"] == str(int(max(probabilities) < model.description.threshold))
+
+
+def test_everything_judged_comes_back(evaluation: Evaluation, tmp_path: Path) -> None:
+    write_evaluation(tmp_path, evaluation)
+    back = read_evaluation(tmp_path)
+    assert (back.confusion == evaluation.confusion).all()
+    assert list(back.heat_maps) == list(evaluation.heat_maps)
+    for file, heat in evaluation.heat_maps.items():
+        assert back.heat_maps[file] == pytest.approx(heat, abs=1e-4)
+    same = {"confusion": evaluation.confusion, "heat_maps": evaluation.heat_maps}
+    assert dataclasses.replace(back, **same) == evaluation
+    lacking = [score for score in back.scores if (score.split, score.label) == ("test", "B")]
+    assert [(s.recall, s.f1, s.support) for s in lacking] == [(None, None, 0)]
+    assert back.recall("train") == {}
+    assert len(back.headline) == 12
+    assert {"test/accuracy", "validation/log_loss"} < set(back.headline)
 
 
 def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path], model: Model) -> None:
@@ -262,7 +334,7 @@ def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path], model:
     with pytest.raises(
         UserError, match=r"labels \(A, C, B\) are not those of the model \(A, B, C\)"
     ):
-        judging.answer(model, other, "test")
+        judging.judge(model, other, EVALUATE)
 
 
 @pytest.mark.parametrize("splits", [("validation", "test"), ("validation",)])
@@ -279,7 +351,9 @@ def test_the_stage_writes_numbers_for_the_splits_there_are(
     root = workspace(tmp_path, dataset, monkeypatch)
     (root / paths.MODEL).symlink_to(folder, target_is_directory=True)
     stage.main()
-    metrics = paths.read_json(root / paths.EVALUATION / "metrics.json")
+    summary = paths.read_json(root / paths.EVALUATION / "evaluation.json")
+    assert summary["judged"] == splits[-1]
+    metrics = summary["metrics"]
     names = {
         "accuracy", "accuracy_low", "accuracy_high", "chance", "balanced_accuracy", "macro_f1",
         "macro_f1_labels", "log_loss", "top_2", "ece", "ece_uncalibrated", "false_reject_rate",
@@ -321,11 +395,9 @@ def test_torch_threads_do_not_change_the_judgement(
     judged: tuple[Dataset, Path], model: Model
 ) -> None:
     threads = torch.get_num_threads()
-    first = judging.answer(model, judged[0], "test").probabilities
+    first = judging.logits(model, judged[0], "test")
     try:
         torch.set_num_threads(threads % 2 + 1)
-        assert judging.answer(model, judged[0], "test").probabilities == pytest.approx(
-            first, abs=1e-4
-        )
+        assert judging.logits(model, judged[0], "test") == pytest.approx(first, abs=1e-3)
     finally:
         torch.set_num_threads(threads)

@@ -13,13 +13,23 @@ from safetensors.torch import load_file, save_file
 
 from whoswho import paths, tables
 from whoswho.artifacts.backbone import BackboneSource
-from whoswho.artifacts.model import FORMAT, describe, model_digest
+from whoswho.artifacts.model import (
+    FORMAT,
+    HISTORY_COLUMNS,
+    HeadShape,
+    ModelDescription,
+    model_digest,
+    read_description,
+    read_history,
+    save_model,
+    write_description,
+)
 from whoswho.backbone import network
-from whoswho.backbone.network import HeadShape, Network
+from whoswho.backbone.network import Network
 from whoswho.errors import UserError
-from whoswho.inference import model_folder
-from whoswho.pictures import prepare, settings
-from whoswho.training.training import Fitted
+from whoswho.inference.model import load_model
+from whoswho.pictures import prepare
+from whoswho.pictures.settings import PictureSettings
 
 ARCH = "resnet18"
 LABELS = ("None", "아이유", "C++")
@@ -27,6 +37,19 @@ PICTURE = {
     "crop": "face", "margin": 0.3, "size": 64, "face_probability": 0.9, "face_smallest": 0.06,
 }  # fmt: skip
 SHAPE = HeadShape((16,), 0.2, standardize=True)
+DESCRIPTION = ModelDescription(
+    arch=ARCH,
+    labels=LABELS,
+    head=SHAPE,
+    epoch=2,
+    repeats=(),
+    picture=PictureSettings.from_json(PICTURE),
+    temperature=1.5,
+    threshold=0.4,
+    params={"train.lr": 0.001},
+    inputs={"dataset": "12"},
+    backbone=BackboneSource(arch=ARCH, entry="random", sha256="34", origin="seed 0"),
+)
 
 
 def trained() -> Network:
@@ -56,19 +79,13 @@ def folder(net: Network, tmp_path: Path) -> Path:
         }
         for epoch in (1, 2)
     ]  # fmt: skip
-    nothing = np.zeros((0, 3), np.float32), np.zeros(0, np.int64)
-    fitted = Fitted(ARCH, LABELS, SHAPE, state, history, 2, [], *nothing)
     with paths.fresh_folder(tmp_path / "model") as out:
-        model_folder.save(
-            out, fitted, picture=PICTURE, temperature=1.5, threshold=0.4,
-            params={"train.lr": 0.001}, inputs={"dataset": "12"},
-            source=BackboneSource(arch=ARCH, entry="random", sha256="34", origin="seed 0"),
-        )  # fmt: skip
+        save_model(out, state, DESCRIPTION, history)
     return tmp_path / "model"
 
 
 def test_a_model_answers_as_the_network_it_was_saved_from(folder: Path, net: Network) -> None:
-    model = model_folder.load(folder)
+    model = load_model(folder)
     dice = np.random.default_rng(0)
     images = [Image.fromarray(dice.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(5)]
     with torch.inference_mode():
@@ -79,18 +96,23 @@ def test_a_model_answers_as_the_network_it_was_saved_from(folder: Path, net: Net
 
 
 def test_everything_about_a_model_comes_back(folder: Path) -> None:
-    model = model_folder.load(folder)
-    assert model.labels == LABELS
-    assert (model.temperature, model.threshold) == (1.5, 0.4)
-    assert settings.PictureSettings.from_json(model.picture).to_json() == PICTURE
-    assert model.description["params"] == {"train.lr": 0.001}
-    assert model.description["inputs"] == {"dataset": "12"}
-    assert model.description["backbone"]["entry"] == "random"
-    assert model.description["format"] == FORMAT == 1
+    assert read_description(folder) == DESCRIPTION
+    assert load_model(folder).labels == LABELS
+    assert json.loads((folder / "model.json").read_bytes())["format"] == FORMAT
     assert "아이유" in (folder / "model.json").read_text(encoding="utf-8")
-    rows = tables.read(folder / "history.csv", model_folder.HISTORY_COLUMNS)
-    assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert [float(row["train/loss"]) for row in rows] == [1.0, 0.5]
+    tables.read(folder / "history.csv", HISTORY_COLUMNS)
+    rows = read_history(folder)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert [row["train/loss"] for row in rows] == [1.0, 0.5]
+
+
+def test_a_saved_model_can_be_calibrated_on_what_it_answers(folder: Path) -> None:
+    images = [Image.new("RGB", (64, 64), "red")]
+    before = load_model(folder)
+    write_description(folder, DESCRIPTION.model_copy(update={"temperature": 3.0, "threshold": 0.1}))
+    after = load_model(folder)
+    assert (after.logits(images) == before.logits(images)).all()
+    assert after.probabilities(images).max() < before.probabilities(images).max()
 
 
 def test_a_model_is_three_files_of_which_none_runs(folder: Path) -> None:
@@ -118,13 +140,13 @@ def spoil(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4] + b"\1\2\3\4")
 
 
-@pytest.mark.parametrize("found", [2, 0, "1", None])
+@pytest.mark.parametrize("found", [1, 3, "2", None])
 def test_another_format_is_refused(found: object, folder: Path) -> None:
     edit(folder, format=found)
-    with pytest.raises(UserError, match=rf"its format is {found}, this version reads format 1"):
-        model_folder.load(folder)
+    with pytest.raises(UserError, match=rf"its format is {found}, this version reads format 2"):
+        load_model(folder)
     with pytest.raises(UserError, match="format"):
-        describe(folder)
+        read_description(folder)
 
 
 def edit(folder: Path, **changes: object) -> None:
@@ -144,17 +166,17 @@ def test_weights_for_something_else_are_refused(changes: dict[str, object], fold
     edit(folder, **changes)
     labels = len(changes.get("labels", LABELS))  # type: ignore[arg-type]
     with pytest.raises(UserError, match=rf"does not fit model\.json.*has {labels} labels"):
-        model_folder.load(folder)
+        load_model(folder)
 
 
 def test_a_description_that_lacks_something_is_refused(folder: Path) -> None:
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    for name in ("labels", "head", "picture", "temperature", "threshold"):
+    for name in ("labels", "head", "picture", "temperature", "threshold", "backbone"):
         (folder / "model.json").write_text(
             json.dumps({k: v for k, v in described.items() if k != name}), encoding="utf-8"
         )
         with pytest.raises(UserError, match=name):
-            model_folder.load(folder)
+            load_model(folder)
 
 
 def test_damaged_and_absent_files_are_named(folder: Path) -> None:
@@ -162,32 +184,33 @@ def test_damaged_and_absent_files_are_named(folder: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"weights\.safetensors: damaged"):
-        model_folder.load(folder)
+        load_model(folder)
     path.unlink()
     with pytest.raises(UserError, match=r"weights\.safetensors: not there"):
-        model_folder.load(folder)
+        load_model(folder)
     (folder / "model.json").write_text("{", encoding="utf-8")
     with pytest.raises(UserError, match=r"model\.json: not JSON"):
-        model_folder.load(folder)
+        load_model(folder)
 
 
 def test_surplus_weights_are_refused(folder: Path) -> None:
     path = folder / "weights.safetensors"
     save_file({**load_file(path), "head.more.weight": torch.ones(2)}, path)
     with pytest.raises(UserError, match="does not fit"):
-        model_folder.load(folder)
+        load_model(folder)
 
 
 def test_repeats_become_mean_and_spread() -> None:
-    rows = [
+    rows = tuple(
         {"seed": seed, "validation/loss": loss, "validation/accuracy": accuracy}
         for seed, loss, accuracy in ((0, 1.0, 0.5), (1, 2.0, 0.7))
-    ]
-    assert model_folder.repeated({"repeats": rows}) == pytest.approx(
+    )
+    repeated = DESCRIPTION.model_copy(update={"repeats": rows})
+    assert repeated.repeat_metrics == pytest.approx(
         {
             "validation/repeats": 2,
             "validation/loss_mean": 1.5, "validation/loss_deviation": 0.5**0.5,
             "validation/accuracy_mean": 0.6, "validation/accuracy_deviation": 0.02**0.5,
         }
     )  # fmt: skip
-    assert model_folder.repeated({"repeats": rows[:1]}) == {}
+    assert DESCRIPTION.model_copy(update={"repeats": rows[:1]}).repeat_metrics == {}

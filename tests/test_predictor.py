@@ -17,7 +17,7 @@ from support.lifecycle_store import environment
 from support.pictures import png
 
 from whoswho.errors import UserError
-from whoswho.inference import payload, predictor
+from whoswho.inference import payload
 from whoswho.inference.predictor import Predictor
 
 
@@ -28,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def model(folder: Path) -> Predictor:
-    return predictor.load(folder)
+    return Predictor(folder)
 
 
 def test_paths_and_bytes_get_the_same_answer(model: Predictor, tmp_path: Path) -> None:
@@ -73,7 +73,6 @@ def test_many_pictures_keep_their_order_and_answer_as_alone(model: Predictor) ->
 
 def test_it_answers_what_evaluate_wrote(model: Predictor, tmp_path: Path) -> None:
     """The stored, prepared picture through evaluate; the original through predict."""
-    from whoswho.evaluation import judging
     from whoswho.pictures.prepare import Preparer
     from whoswho.pictures.settings import PictureSettings
 
@@ -81,7 +80,7 @@ def test_it_answers_what_evaluate_wrote(model: Predictor, tmp_path: Path) -> Non
     for seed in range(5):
         stored = tmp_path / f"{seed}.png"
         preparer.from_source(png(seed)).image.save(stored)
-        (row,) = judging.predict(model.model, [Image.open(stored)])
+        (row,) = model.model.probabilities([Image.open(stored)])
         (answer,) = model.predict([png(seed)])
         assert list(answer.probabilities.values()) == pytest.approx(list(row), abs=1e-6)
 
@@ -106,9 +105,9 @@ def test_pictures_for_a_figure_are_upright_and_small(model: Predictor) -> None:
 
 def test_a_folder_that_is_no_model_is_named(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(UserError, match="no model folder"):
-        predictor.load("nowhere/model")
+        Predictor(Path("nowhere/model"))
     with pytest.raises(UserError, match=r"model\.json: not there"):
-        predictor.load(tmp_path)
+        Predictor(tmp_path)
     other = tmp_path / "later"
     other.mkdir()
     (other / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes())
@@ -117,14 +116,15 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path, folder: Path) -> Non
         text.replace('"format": 2', '"format": 99'), encoding="utf-8"
     )
     with pytest.raises(UserError, match="format is 99"):
-        predictor.load(other)
+        Predictor(other)
 
 
 def test_predicting_from_a_folder_needs_no_mlflow(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(png())
     code = (
-        "import sys\nfrom whoswho.inference import predictor\n"
-        f"predictor.load({str(folder)!r}).predict(['p.png'])\nprint('mlflow' in sys.modules)"
+        "import sys\nfrom pathlib import Path\n"
+        "from whoswho.inference.predictor import Predictor\n"
+        f"Predictor(Path({str(folder)!r})).predict(['p.png'])\nprint('mlflow' in sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True,

@@ -14,6 +14,7 @@ from support.lifecycle_models import make_model
 from support.lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root  # noqa: F401
 from support.repository import REPOSITORY
 
+from whoswho.artifacts.model import read_description, write_description
 from whoswho.errors import UserError
 from whoswho.lifecycle import (
     alias_log,
@@ -39,17 +40,20 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object) -> Outputs:
     """Outputs around the real model; each `threshold` is another model."""
-    import json
-
     outputs = small.write(root, **kind)  # type: ignore[arg-type]
     folder = outputs.folder / "model"
     shutil.copy(weights / "weights.safetensors", folder)
-    model = {
-        **json.loads((weights / "model.json").read_bytes()),
-        **{k: v for k, v in outputs.model.items() if k in ("labels", "params", "backbone")},
-        "threshold": threshold,
-    }
-    small.write_json(folder / "model.json", model)
+    loaded = read_description(weights)
+    kept = outputs.model
+    model = loaded.model_copy(
+        update={
+            "labels": kept.labels,
+            "params": kept.params,
+            "backbone": kept.backbone,
+            "threshold": threshold,
+        }
+    )
+    write_description(folder, model)
     return outputs
 
 

@@ -58,10 +58,10 @@ def test_it_writes_its_files_the_same_twice_and_says_one_line(finished: Path) ->
 def test_bad_params_and_an_absent_artifact_are_one_line(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
-    (folder / paths.EVALUATION / "metrics.json").unlink()
+    (folder / paths.EVALUATION / "evaluation.json").unlink()
     gone = run(folder)
     assert (gone.returncode, len(gone.stderr.splitlines())) == (2, 1)
-    assert "metrics.json" in gone.stderr
+    assert "evaluation.json" in gone.stderr
     (folder / "params.yaml").write_text("train: {}\n")
     bad = run(folder)
     assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)

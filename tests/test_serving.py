@@ -31,7 +31,8 @@ from support.lifecycle_store import (  # noqa: F401
 )
 from support.pictures import png
 
-from whoswho.inference import predictor
+from whoswho.artifacts.model import read_description, write_description
+from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle import (
     completion,
     promotion,
@@ -88,9 +89,9 @@ def registered(root: Path) -> Path:
     outputs = small.write(root, labels=NAMES)
     model = outputs.folder / "model"
     make_model(model, NAMES)
-    described = json.loads((model / "model.json").read_bytes())
-    described["backbone"].update(entry="IMAGENET1K_V2")
-    small.write_json(model / "model.json", described)
+    description = read_description(model)
+    backbone = description.backbone.model_copy(update={"entry": "IMAGENET1K_V2"})
+    write_description(model, description.model_copy(update={"backbone": backbone}))
     store = open_store(root)
     digest = small.digest(outputs)
     run = completion.completed_run(store, outputs, digest, root / "reports", small.PARAMS, {})
@@ -116,7 +117,7 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
     root.rename(moved)
     os.chdir(moved)
     model = registered(moved)
-    (expected,) = predictor.load(model).predict([png()])
+    (expected,) = Predictor(model).predict([png()])
     shutil.rmtree(moved / "artifacts")
     port = free_port()
     command = [
@@ -210,7 +211,7 @@ def test_the_same_code_works_against_a_server(
         assert everything(store, registry.versions(store)[0].run_id)["files"]
         shutil.rmtree(root / "artifacts")
         folder = version_files.model_folder(open_store(root), "models:/whoswho@champion")
-        loaded = predictor.load(folder)
+        loaded = Predictor(folder)
         (answer,) = loaded.predict([png()])
         assert answer.label in NAMES
         ui.serve(root)

@@ -24,6 +24,7 @@ from support.lifecycle_store import (  # noqa: F401
     start,
 )
 
+from whoswho import tables
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, lineage, tracking, ui
 from whoswho.lifecycle.outputs import Outputs
@@ -327,7 +328,7 @@ def complete(root: Path, outputs: Outputs) -> tuple[Store, object]:
 
 
 def trained(root: Path, outputs: Outputs, epochs: int = 3, digest: str | None = None) -> str:
-    with tracking.training_run(root, small.PARAMS, {"commit": "c"}, outputs.labels) as run:
+    with tracking.training_run(root, small.PARAMS, {"commit": "c"}, outputs.model.labels) as run:
         for row in outputs.history[:epochs]:
             run.epoch(row)
         run.finished(digest or small.digest(outputs))
@@ -369,7 +370,8 @@ def test_a_complete_run_holds_what_the_design_names(root: Path) -> None:
     }
     assert held["files"] == [
         "cleaning.csv", "confusion_matrix.png", "dataset/split.csv",
-        "evaluation/confusion_matrix.csv", "evaluation/metric_keys.csv", "evaluation/metrics.json",
+        "evaluation/attention.json", "evaluation/confusion_matrix.csv",
+        "evaluation/evaluation.json", "evaluation/metric_keys.csv", "evaluation/per_label.csv",
         "evaluation/predictions.csv", "model/history.csv", "model/model.json", "model_card.md",
         "report.html",
     ]  # fmt: skip
@@ -404,7 +406,7 @@ def test_a_run_that_lost_its_server_gets_its_missing_epochs(root: Path) -> None:
 
 def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
     outputs = small.write(root)
-    with tracking.training_run(root, {}, {}, outputs.labels) as run:
+    with tracking.training_run(root, {}, {}, outputs.model.labels) as run:
         for row in [*outputs.history[:2], *outputs.history]:
             run.epoch(row)
         run.finished("f" * 64)
@@ -418,8 +420,8 @@ def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
 def test_a_failed_completion_leaves_the_training_finished(root: Path) -> None:
     outputs = small.write(root)
     run_id = trained(root, outputs)
-    (outputs.folder / "evaluation" / "metrics.json").unlink()
-    with pytest.raises(UserError, match=r"metrics\.json: not there"):
+    (outputs.folder / "evaluation" / "evaluation.json").unlink()
+    with pytest.raises(UserError, match=r"evaluation\.json: not there"):
         complete(root, outputs)
     assert open_store(root).run(run_id).info.status == "FINISHED"
 
@@ -440,3 +442,18 @@ def test_a_set_without_test_pictures_is_judged_on_validation(root: Path) -> None
         run.info.run_id, "evaluation/confusion_matrix.csv", str(root)
     )
     assert "predicted/장원영" in Path(got).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_the_table_of_metric_keys_names_the_metrics_there_are(test: bool, root: Path) -> None:
+    store, run = complete(root, small.write(root, test=test))
+    got = store.client.download_artifacts(
+        run.info.run_id, "evaluation/metric_keys.csv", str(root)
+    )
+    rows = tables.read(Path(got), ["label", "split", "metric"])
+    logged = {key for key in run.data.metrics if "/recall/" in key}
+    assert {row["metric"] for row in rows} == logged
+    splits = {"validation", "test"} if test else {"validation"}
+    assert {(row["label"], row["split"]) for row in rows} == {
+        (label, split) for label in small.LABELS for split in splits
+    }

@@ -17,7 +17,7 @@ from support.repository import REPOSITORY
 from bench.workspace import set_params
 from whoswho import tables
 from whoswho.artifacts.model import model_digest
-from whoswho.inference import predictor
+from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle import registry, version_files
 from whoswho.lifecycle.store import open_store
 
@@ -109,7 +109,7 @@ def test_the_registered_version_answers_as_evaluate_did(workspace: Path) -> None
     # As large as the network's input already, so preparing them again changes nothing.
     files = [workspace / "artifacts" / "dataset" / split[row["file"]]["path"] for row in judged]
     folder = version_files.model_folder(open_store(workspace), "models:/whoswho@challenger")
-    answers = predictor.load(folder).predict(files)
+    answers = Predictor(folder).predict(files)
     for row, answer in zip(judged, answers, strict=True):
         assert answer.label == row["predicted"]
         assert answer.unknown == bool(int(row["unknown"]))

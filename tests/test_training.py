@@ -22,6 +22,7 @@ from torch import nn
 
 from whoswho import params
 from whoswho.artifacts.features import Features, load_features
+from whoswho.artifacts.model import METRICS, HeadShape, mean_and_std
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import device, extraction, loader, network
 from whoswho.backbone.network import State, Unfreeze
@@ -111,7 +112,7 @@ def test_stored_features_give_the_losses_of_a_plain_loop(
     standardize: bool, stored: dict[str, Features]
 ) -> None:
     train, watched = stored["train"], stored["validation"]
-    head = network.build_head(40, 3, network.HeadShape((128,), 0.0, standardize), 0)
+    head = network.build_head(40, 3, HeadShape((128,), 0.0, standardize), 0)
     if standardize:
         rows = torch.from_numpy(np.array(train.values, np.float64)).reshape(-1, 40)
         head.standardize.mean.copy_(rows.mean(0))  # type: ignore[union-attr, operator]
@@ -139,7 +140,7 @@ def test_stored_features_give_the_losses_of_a_plain_loop(
                 loss_sum / 65, right / 65, nn.functional.cross_entropy(logits, y).item(),
                 (logits.argmax(1) == y).float().mean().item(),
             )  # fmt: skip
-        row = dict(zip(training.METRICS, values, strict=True))
+        row = dict(zip(METRICS, values, strict=True))
         expected.append({"epoch": epoch + 1, **row})
     history = fit_head(stored, standardize=standardize).history
     assert len(history) == 3
@@ -507,7 +508,7 @@ def test_a_full_gpu_names_a_batch_to_try(tmp_path: Path, backbone: State) -> Non
 
 def test_lower_blocks_learn_more_slowly(dataset: Dataset, backbone: State) -> None:
     recipe = RECIPE.model_copy(update={"backbone_lr": 0.01, "backbone_decay": 0.1, "lr": 0.003})
-    shape = network.HeadShape((128,), 0.0, True)
+    shape = HeadShape((128,), 0.0, True)
     task = tasks.whole(
         dataset, ARCH, backbone, shape, recipe, AUGMENT, "all", torch.device("cpu"), ProcessGroup()
     )
@@ -663,7 +664,7 @@ def test_repeats_have_their_own_seeds_and_the_first_is_the_model(
     assert several.repeats[1] == {"seed": 1, **without_epoch(fit_head(stored, seed=1).history[-1])}
     losses = [row["validation/loss"] for row in several.repeats]
     assert len(set(losses)) == 3
-    mean, deviation = training.spread(several.repeats, "validation/loss")
+    mean, deviation = mean_and_std(several.repeats, "validation/loss")
     assert mean == pytest.approx(np.mean(losses))
     assert deviation == pytest.approx(np.std(losses, ddof=1))
     assert f"over 3 seeds {np.mean([r['validation/accuracy'] for r in several.repeats]):.3f}" in (

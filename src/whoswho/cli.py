@@ -108,9 +108,9 @@ def summary(options: argparse.Namespace) -> None:
 
 def predict(options: argparse.Namespace) -> None:
     """Name the person on each picture; an unfit picture gets its reason and the rest go on."""
-    from whoswho.inference import predictor
+    from whoswho.inference.predictor import Predictor
 
-    answers = predictor.load(_model_folder(options.model)).predict(
+    answers = Predictor(_model_folder(options.model)).predict(
         options.pictures, keep_images=options.figure is not None
     )
     rows = [("picture", "name", "probability")]

@@ -1,11 +1,9 @@
-"""A real model folder of a small network, made by the code that training uses."""
+"""A real model folder of a small network, written by the code that training uses."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 NAMES = ("장원영", "O'Neil", "None")
 PICTURE = {
@@ -18,27 +16,33 @@ def make_model(
 ) -> Path:
     """resnet18 with a random backbone and head; every label has its chance."""
     from whoswho.artifacts.backbone import BackboneSource
+    from whoswho.artifacts.model import HeadShape, ModelDescription, save_model
     from whoswho.backbone import network
-    from whoswho.backbone.network import HeadShape
-    from whoswho.inference import model_folder
-    from whoswho.training.training import Fitted
+    from whoswho.pictures.settings import PictureSettings
 
     backbone = network.random_backbone("resnet18", seed)
     shape = HeadShape((8,), 0.0, True)
     head = network.build_head(512, len(labels), shape, seed)
     state = {f"backbone.{name}": value for name, value in backbone.items()}
     state |= {f"head.{name}": value for name, value in head.state_dict().items()}
-    fitted = Fitted(
-        "resnet18", tuple(labels), shape, state,
-        [{"epoch": 1, "train/loss": 1.0, "train/accuracy": 0.5,
-          "validation/loss": 1.0, "validation/accuracy": 0.5}],
-        1, [], np.zeros((1, len(labels)), np.float32), np.zeros(1, np.int64),
-    )  # fmt: skip
-    model_folder.save(
-        folder, fitted, picture=PICTURE, temperature=1.0, threshold=threshold,
-        params={"train.lr": 0.001}, inputs={"dataset": "x"},
-        source=BackboneSource(
+    description = ModelDescription(
+        arch="resnet18",
+        labels=tuple(labels),
+        head=shape,
+        epoch=1,
+        repeats=(),
+        picture=PictureSettings.from_json(PICTURE),
+        temperature=1.0,
+        threshold=threshold,
+        params={"train.lr": 0.001},
+        inputs={"dataset": "x"},
+        backbone=BackboneSource(
             arch="resnet18", entry="random", sha256="0" * 64, origin=f"seed {seed}"
         ),
-    )  # fmt: skip
+    )
+    epoch = {
+        "epoch": 1, "train/loss": 1.0, "train/accuracy": 0.5,
+        "validation/loss": 1.0, "validation/accuracy": 0.5,
+    }  # fmt: skip
+    save_model(folder, state, description, [epoch])
     return folder

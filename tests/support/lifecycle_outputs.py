@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from support.evaluations import make_evaluation, prediction_row
 from whoswho import tables
-from whoswho.artifacts.model import model_digest
+from whoswho.artifacts.backbone import BackboneSource
+from whoswho.artifacts.model import HeadShape, ModelDescription, model_digest, write_description
+from whoswho.artifacts.predictions import write_evaluation
 from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.lifecycle.outputs import Outputs
 from whoswho.pictures.settings import PictureSettings
@@ -34,11 +37,22 @@ def write(
     for name in ("model", "evaluation", "dataset"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "model" / "weights.safetensors").write_bytes(seed.encode())
-    write_json(folder / "model" / "model.json", {
-        "format": 2, "arch": "resnet18", "labels": list(labels), "params": PARAMS,
-        "inputs": {"dataset": "x"}, "temperature": 1.0, "threshold": 0.3,
-        "backbone": {"arch": "resnet18", "entry": entry, "sha256": sha(entry), "origin": "here"},
-    })  # fmt: skip
+    description = ModelDescription(
+        arch="resnet18",
+        labels=tuple(labels),
+        head=HeadShape((8,), 0.0, True),
+        epoch=3,
+        repeats=(),
+        picture=PictureSettings("whole", 0.3, 64, 0.9, 0.06),
+        temperature=1.0,
+        threshold=0.3,
+        params=PARAMS,
+        inputs={"dataset": "x"},
+        backbone=BackboneSource(
+            arch="resnet18", entry=entry, sha256=sha(entry), origin="here"
+        ),
+    )
+    write_description(folder / "model", description)
     tables.write(
         folder / "model" / "history.csv",
         ["epoch", "train/loss", "train/accuracy", "validation/loss", "validation/accuracy"],
@@ -57,24 +71,16 @@ def write(
     write_dataset(folder / "dataset", split, PictureSettings("whole", 0.3, 64, 0.9, 0.06))
     judged = [row for row in split if row.split != "train"]
     tests = [row.file for row in judged if row.split == "test"]
-    names = [f"probability/{label}" for label in labels]
     predictions = []
     for row in judged:
         number = tests.index(row.file) if row.file in tests else -1
-        said = row.label if number not in wrong else labels[labels.index(row.label) - 1]
-        predictions.append({
-            "file": row.file, "split": row.split, "actual": row.label,
-            "predicted": said, "unknown": 0,
-            **{name: float(name == f"probability/{said}") for name in names},
-        })  # fmt: skip
-    tables.write(
-        folder / "evaluation" / "predictions.csv",
-        ["file", "split", "actual", "predicted", "unknown", *names], predictions,
-    )  # fmt: skip
+        label = row.label
+        answer = label if number not in wrong else labels[labels.index(label) - 1]
+        predictions.append(prediction_row(labels, row.file, row.split, label, answer))
     metrics = {"validation/accuracy": 0.75, "validation/log_loss": log_loss}
     if test:
         metrics |= {"test/accuracy": 1 - len(wrong) / len(tests), "test/macro_f1": 0.5}
-    write_json(folder / "evaluation" / "metrics.json", metrics)
+    write_evaluation(folder / "evaluation", make_evaluation(labels, predictions, metrics))
     reports = workspace / "reports"
     reports.mkdir(exist_ok=True)
     written = "confusion_matrix.png", "report.html", "model_card.md", "cleaning.csv", "clean.html"

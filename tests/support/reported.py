@@ -7,11 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from support.evaluations import make_evaluation, prediction_row
 from whoswho import paths, tables
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.decisions import KEPT, Decision, write_decisions
+from whoswho.artifacts.model import HeadShape, ModelDescription, write_description
 from whoswho.artifacts.overlaps import Overlap
+from whoswho.artifacts.predictions import write_evaluation
 from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.pictures.settings import PictureSettings
 
@@ -55,18 +60,14 @@ def workspace(
                 judged += 1
                 answer = labels[(place + (judged % wrong == 0)) % len(labels)]
                 sure = 0.5 + 0.4 * draw.random()
-                rest = (1 - sure) / (len(labels) - 1)
                 predictions.append(
-                    {
-                        "file": file, "split": split, "actual": label, "predicted": answer,
-                        "unknown": int(sure < 0.6),
-                        **{f"probability/{n}": sure if n == answer else rest for n in labels},
-                    }
-                )  # fmt: skip
+                    prediction_row(
+                        labels, file, split, label, answer, probability=sure, threshold=0.6
+                    )
+                )
         reasons = ["blank", "too_small"] if place % 2 else ["no_face"]
         decisions.append(Decision(f"{label}/b.jpg", label, reasons=reasons))
     write_decisions(folder / paths.CLEAN, decisions)
-    _csv(folder / paths.EVALUATION / "predictions.csv", predictions)
     overlap = Overlap("train/a.jpg", "train", "t*/a.jpg", "test")
     write_dataset(
         folder / paths.DATASET, split_rows, PictureSettings("face", 0.3, 64, 0.9, 0.06),
@@ -79,12 +80,21 @@ def workspace(
         "passed_over": [{"entry": "IMAGENET1K_V2", "why": "no network"}] if fallback else [],
     }  # fmt: skip
     paths.write_json(folder / paths.BACKBONE / "source.json", source)
-    model: dict[str, Any] = {
-        "format": 2, "arch": "resnet18", "labels": list(labels),
-        "picture": {"crop": "face", "margin": 0.3, "size": 64}, "temperature": 1.5,
-        "threshold": 0.6, "params": {"train.lr": 0.001, "train.head": [128]}, "backbone": source,
-    }  # fmt: skip
-    paths.write_json(folder / paths.MODEL / "model.json", model)
+    model = ModelDescription(
+        arch="resnet18",
+        labels=tuple(labels),
+        head=HeadShape((128,), 0.0, True),
+        epoch=3,
+        repeats=(),
+        picture=PictureSettings("face", 0.3, 64, 0.9, 0.06),
+        temperature=1.5,
+        threshold=0.6,
+        params={"train.lr": 0.001, "train.head": [128]},
+        inputs={},
+        backbone=BackboneSource.model_validate(source),
+    )
+    (folder / paths.MODEL).mkdir(parents=True, exist_ok=True)
+    write_description(folder / paths.MODEL, model)
     _csv(
         folder / paths.MODEL / "history.csv",
         [
@@ -94,20 +104,18 @@ def workspace(
         ],
     )  # fmt: skip
     measures = ("accuracy", "accuracy_low", "accuracy_high", "chance", "balanced_accuracy",
-                "macro_f1", "log_loss", "top_2", "ece", "ece_uncalibrated")  # fmt: skip
-    paths.write_json(
-        folder / paths.EVALUATION / "metrics.json",
-        {f"{s}/{name}": 0.123 + i / 100 for s in splits[1:] for i, name in enumerate(measures)},
-    )
+                "macro_f1", "log_loss", "top_2", "ece", "ece_uncalibrated", "false_reject_rate",
+                "pictures")  # fmt: skip
+    metrics = {f"{s}/{name}": 0.123 + i / 100 for s in splits[1:] for i, name in enumerate(measures)}
     first: dict[str, str] = {}
-    for row in sorted(predictions, key=lambda row: str(row["file"])):
-        if row["split"] == splits[-1]:
-            first.setdefault(str(row["actual"]), str(row["file"]))
-    heat = [[(6 * y + x) / 42 for x in range(7)] for y in range(7)]
-    paths.write_json(
-        folder / paths.EVALUATION / "attention.json",
-        {first[label]: heat for label in labels if label in first},
-    )
+    for picture in sorted(predictions, key=lambda picture: picture.file):
+        if picture.split == splits[-1]:
+            first.setdefault(picture.actual, picture.file)
+    heat = np.arange(49).reshape(7, 7) / 48
+    heat_maps = {first[label]: heat for label in labels if label in first}
+    (folder / paths.EVALUATION).mkdir(parents=True, exist_ok=True)
+    evaluation = make_evaluation(labels, predictions, metrics, heat_maps)
+    write_evaluation(folder / paths.EVALUATION, evaluation)
     return folder
 
 

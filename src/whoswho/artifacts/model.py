@@ -1,38 +1,171 @@
-"""A trained model as files, read without what answers: its name, and how it describes itself."""
+"""artifacts/model: a trained model as three files, none of which runs.
+
+weights.safetensors holds backbone and head, model.json says how to build and use them, history.csv
+tells how it was trained. The format has a number, and another format is refused.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from whoswho import paths
+from pydantic import BaseModel, ValidationError
+
+from whoswho import paths, tables
+from whoswho.artifacts.backbone import BackboneSource
 from whoswho.errors import UserError
+from whoswho.pictures.settings import PictureSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FORMAT = 2
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
 HISTORY = "history.csv"
+METRICS = ("train/loss", "train/accuracy", "validation/loss", "validation/accuracy")
+HISTORY_COLUMNS = ("epoch", *METRICS)
+
+HistoryRow = dict[str, float]  # HISTORY_COLUMNS; epochs count from 1
 
 AGAIN = "run `dvc checkout`, or `dvc repro -f -s train`"
 
 
-def describe(folder: Path) -> dict[str, Any]:
-    """All of model.json, its format known.
+@dataclass(frozen=True)
+class HeadShape:
+    """What the head looks like."""
+
+    widths: tuple[int, ...]  # of the hidden layers
+    dropout: float  # before the last layer
+    standardize: bool  # begin by scaling features by their training mean and deviation
+
+
+class ModelDescription(BaseModel, frozen=True, extra="forbid"):
+    """model.json.
+
+    Attributes:
+        labels: in the order of the logits.
+        epoch: the one of history.csv whose weights these are.
+        repeats: that epoch's metrics of every training with a seed of its own, the model's first:
+            METRICS and `seed`.
+        picture: how its pictures were prepared, and are to be.
+        threshold: below this probability the answer is "none of these people".
+        params: the params that training read, flat.
+        inputs: digests of what was learned from, by name.
+        backbone: where the backbone comes from.
+    """
+
+    arch: str
+    labels: tuple[str, ...]
+    head: HeadShape
+    epoch: int
+    repeats: tuple[HistoryRow, ...]
+    picture: PictureSettings
+    temperature: float
+    threshold: float
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    backbone: BackboneSource
+
+    @property
+    def repeat_metrics(self) -> dict[str, float]:
+        """Mean and standard deviation of the validation metrics over the repeats, as metrics.
+
+        Empty where there was one training. A difference between two runs within the deviation is
+        none.
+        """
+        if len(self.repeats) < 2:
+            return {}
+        metrics: dict[str, float] = {"validation/repeats": len(self.repeats)}
+        for name in ("validation/loss", "validation/accuracy"):
+            mean, deviation = mean_and_std(self.repeats, name)
+            metrics[f"{name}_mean"], metrics[f"{name}_deviation"] = mean, deviation
+        return metrics
+
+
+def save_model(
+    folder: Path,
+    state: Mapping[str, Tensor],
+    description: ModelDescription,
+    history: Sequence[HistoryRow],
+) -> None:
+    """Write a model into `folder` (an empty one, such as paths.fresh_folder gives).
+
+    Args:
+        state: tensors by name, backbone.… and head.…
+    """
+    from safetensors.torch import save_file
+
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / WEIGHTS)
+    write_description(folder, description)
+    tables.write(folder / HISTORY, HISTORY_COLUMNS, history)
+
+
+def write_description(folder: Path, description: ModelDescription) -> None:
+    """Write model.json; calibrating a saved model writes it anew."""
+    paths.write_json(folder / DESCRIPTION, {"format": FORMAT, **description.model_dump()})
+
+
+def read_format(folder: Path) -> object:
+    """The number of the model's format, this version's or another's; None where it has none."""
+    content = paths.read_json(folder / DESCRIPTION)
+    return content.get("format") if isinstance(content, dict) else None
+
+
+def read_description(folder: Path) -> ModelDescription:
+    """All of model.json.
 
     Raises:
-        UserError: it is absent, no JSON, or of another format.
+        UserError: it is absent, no JSON, of another format, or incomplete.
     """
     path = folder / DESCRIPTION
-    description = paths.read_json(path)
-    found = description.get("format") if isinstance(description, dict) else None
-    if found != FORMAT:
+    if (number := read_format(folder)) != FORMAT:
         raise UserError(
-            f"{path}: its format is {found}, this version reads format {FORMAT}; use the version "
-            "of Who's Who that wrote it, or train it again"
+            f"{path}: its format is {number}, this version reads format {FORMAT}; train and "
+            "register it anew with `dvc repro`, or use the version of Who's Who that wrote it"
         )
-    checked: dict[str, Any] = description
-    return checked
+    content = {name: value for name, value in paths.read_json(path).items() if name != "format"}
+    try:
+        return ModelDescription.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(map(str, problem["loc"]))
+        raise UserError(f"{path}: {name}: {problem['msg']}; {AGAIN}") from None
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of backbone and head by name, on the processor.
+
+    Raises:
+        UserError: they are absent or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = folder / WEIGHTS
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; {AGAIN}") from None
+    except SafetensorError as error:
+        raise UserError(f"{path}: damaged ({error}); {AGAIN}") from None
+    return state
+
+
+def read_history(folder: Path) -> list[HistoryRow]:
+    """One row an epoch; a metric that was not measured is absent from its row."""
+    return [
+        {
+            name: int(cell) if name == "epoch" else float(cell)
+            for name, cell in row.items()
+            if cell != ""
+        }
+        for row in tables.read(folder / HISTORY, HISTORY_COLUMNS)
+    ]
 
 
 def model_digest(folder: Path) -> str:
@@ -44,3 +177,9 @@ def model_digest(folder: Path) -> str:
             raise UserError(f"{path}: not there; {AGAIN}")
         whole.update(bytes.fromhex(paths.sha256(path)))
     return whole.hexdigest()
+
+
+def mean_and_std(rows: Sequence[HistoryRow], metric: str) -> tuple[float, float]:
+    """Mean and standard deviation (of a sample; 0 of a single row) of a metric."""
+    values = [row[metric] for row in rows]
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0

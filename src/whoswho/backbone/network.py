@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from whoswho.artifacts.model import HeadShape
 from whoswho.backbone.seeds import seeded
 from whoswho.errors import UserError, one_line
 
@@ -26,24 +25,6 @@ _CLASSES = 1000  # what torchvision's classifiers tell apart
 # Heads that two old architectures carry for training alone.
 _SIDE_HEADS = ("AuxLogits", "aux1", "aux2")
 _NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
-
-
-@dataclass(frozen=True)
-class HeadShape:
-    """What the head looks like; stored in the model."""
-
-    widths: tuple[int, ...]  # of the hidden layers
-    dropout: float  # before the last layer
-    standardize: bool  # begin by scaling features by their training mean and deviation
-
-    def to_json(self) -> dict[str, Any]:
-        """The shape as model.json holds it."""
-        return {**asdict(self), "widths": list(self.widths)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> HeadShape:
-        """The shape model.json holds."""
-        return cls(tuple(value["widths"]), float(value["dropout"]), bool(value["standardize"]))
 
 
 class Standardize(nn.Module):

@@ -2,97 +2,88 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
+from whoswho.artifacts.predictions import Evaluation, LabelScore, PredictionRow
 from whoswho.errors import UserError
-from whoswho.evaluation.measures import Float64, Int64
+from whoswho.evaluation import measures
+from whoswho.evaluation.measures import Float64
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from PIL.Image import Image
+    from numpy.typing import NDArray
 
     from whoswho.artifacts.split import Dataset
-    from whoswho.inference.model_folder import Model
+    from whoswho.inference.model import Model
+    from whoswho.params import Evaluate
 
-ATTENTION = "attention.json"
 MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
 
 _BATCH = 16
-_COLUMNS = ("file", "split", "actual", "predicted", "unknown")
-_PROBABILITY = "probability/"
 
 
-@dataclass(frozen=True)
-class Answers:
-    """What a model says about one split, picture by picture in the order of split.csv."""
+def judge(model: Model, dataset: Dataset, params: Evaluate) -> Evaluation:
+    """What `model` makes of all pictures that it was not trained on.
 
-    split: str
-    actual: Int64  # (pictures,) indices into the labels of the model
-    probabilities: Float64  # (pictures, labels) probabilities
-    probabilities_uncalibrated: Float64  # before the temperature
-
-
-def predict(model: Model, images: Sequence[Image]) -> Float64:
-    """How likely each label is for each prepared picture, (pictures, labels)."""
-    return model.probabilities(images)
-
-
-def answer(model: Model, dataset: Dataset, split: str) -> Answers:
-    """Ask `model` about all pictures of a split."""
-    from whoswho.backbone.loader import open_prepared
-    from whoswho.training import calibration
+    Raises:
+        UserError: the set's labels are not the model's.
+    """
+    from whoswho.inference.model import softmax
 
     if model.labels != dataset.labels:
         raise UserError(
             f"{dataset.folder}: its labels ({', '.join(dataset.labels)}) are not those of the "
             f"model ({', '.join(model.labels)}); run `dvc repro` to train on this set"
         )
-    examples = dataset.examples[split]
-    logits = []
-    with tqdm(total=len(examples), desc=split, unit="picture", disable=None, leave=False) as bar:
-        for start in range(0, len(examples), _BATCH):
-            images = [open_prepared(e.path) for e in examples[start : start + _BATCH]]
-            logits.append(model.logits(images))
-            bar.update(len(images))
-    said = np.concatenate(logits)
-    return Answers(
-        split,
-        dataset.targets(split),
-        calibration.probabilities(said, model.temperature),
-        calibration.probabilities(said, 1.0),
+    judged = "test" if "test" in dataset.splits else "validation"
+    threshold = model.description.threshold
+    metrics = model.description.repeat_metrics
+    pictures: list[PredictionRow] = []
+    scores: list[LabelScore] = []
+    for split in (split for split in dataset.splits if split != "train"):
+        actual, outputs = dataset.targets(split), logits(model, dataset, split)
+        probabilities = softmax(outputs, model.description.temperature)
+        uncalibrated = softmax(outputs, 1.0)
+        numbers = measures.measure(
+            actual, probabilities, uncalibrated, threshold, **params.model_dump()
+        )
+        metrics.update((f"{split}/{name}", value) for name, value in numbers.items())
+        confusion = measures.confusion(actual, probabilities)
+        scores += measures.per_label(confusion, model.labels, split)
+        pictures += _rows(dataset, split, probabilities, uncalibrated, threshold)
+        if split == judged:
+            judged_confusion = confusion
+            heat_maps = explained(model, dataset, split, probabilities)
+    return Evaluation(
+        judged,
+        model.labels,
+        metrics,
+        tuple(pictures),
+        tuple(scores),
+        judged_confusion,
+        heat_maps,
     )
 
 
-def table(
-    answers: Answers, dataset: Dataset, threshold: float
-) -> tuple[list[str], list[dict[str, object]]]:
-    """Header and rows of predictions.csv."""
-    header = [*_COLUMNS, *(_PROBABILITY + label for label in dataset.labels)]
-    rows: list[dict[str, object]] = []
-    for example, probabilities in zip(
-        dataset.examples[answers.split], answers.probabilities, strict=True
-    ):
-        row: dict[str, object] = {
-            "file": example.file,
-            "split": answers.split,
-            "actual": dataset.labels[example.label],
-            "predicted": dataset.labels[int(probabilities.argmax())],
-            "unknown": int(probabilities.max() < threshold),
-        }
-        row.update(
-            (_PROBABILITY + label, float(share))
-            for label, share in zip(dataset.labels, probabilities, strict=True)
-        )
-        rows.append(row)
-    return header, rows
+def logits(model: Model, dataset: Dataset, split: str) -> Float64:
+    """The model's output for all pictures of a split, (pictures, labels)."""
+    from whoswho.backbone.loader import open_prepared
+
+    examples = dataset.examples[split]
+    batches = []
+    with tqdm(total=len(examples), desc=split, unit="picture", disable=None, leave=False) as bar:
+        for start in range(0, len(examples), _BATCH):
+            images = [open_prepared(e.path) for e in examples[start : start + _BATCH]]
+            batches.append(model.logits(images))
+            bar.update(len(images))
+    return np.concatenate(batches)
 
 
-def attention(model: Model, dataset: Dataset, answers: Answers) -> dict[str, list[list[float]]]:
+def explained(
+    model: Model, dataset: Dataset, split: str, probabilities: Float64
+) -> dict[str, NDArray[np.float64]]:
     """What counted for the answer to every label's first picture by file name: file -> heat map.
 
     Of at most MOST_EXPLAINED labels; see `attention.heat_maps`.
@@ -101,17 +92,34 @@ def attention(model: Model, dataset: Dataset, answers: Answers) -> dict[str, lis
     from whoswho.evaluation import attention
     from whoswho.pictures import prepare
 
+    examples = dataset.examples[split]
     first: dict[int, int] = {}
-    examples = dataset.examples[answers.split]
-    for place in sorted(range(len(examples)), key=lambda place: examples[place].file):
-        first.setdefault(examples[place].label, place)
+    for index in sorted(range(len(examples)), key=lambda index: examples[index].file):
+        first.setdefault(examples[index].label, index)
     chosen = [first[label] for label in sorted(first)][:MOST_EXPLAINED]
-    maps = attention.heat_maps(
-        model.network,
-        prepare.to_tensor([open_prepared(examples[place].path) for place in chosen]),
-        [int(answers.probabilities[place].argmax()) for place in chosen],
-    )
+    images = [open_prepared(examples[index].path) for index in chosen]
+    answers = probabilities[chosen].argmax(axis=1).tolist()
+    maps = attention.heat_maps(model.network, prepare.to_tensor(images), answers)
     return {
-        examples[place].file: [[round(float(heat), 4) for heat in row] for row in one]
-        for place, one in zip(chosen, maps, strict=True)
+        examples[index].file: heat.astype(np.float64)
+        for index, heat in zip(chosen, maps, strict=True)
     }
+
+
+def _rows(
+    dataset: Dataset, split: str, probabilities: Float64, uncalibrated: Float64, threshold: float
+) -> list[PredictionRow]:
+    return [
+        PredictionRow(
+            example.file,
+            split,
+            actual=dataset.labels[example.label],
+            predicted=dataset.labels[int(calibrated.argmax())],
+            unknown=bool(calibrated.max() < threshold),
+            probabilities=tuple(calibrated.tolist()),
+            uncalibrated=tuple(plain.tolist()),
+        )
+        for example, calibrated, plain in zip(
+            dataset.examples[split], probabilities, uncalibrated, strict=True
+        )
+    ]

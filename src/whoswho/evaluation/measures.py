@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from whoswho.artifacts.predictions import LabelScore
+
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
 
@@ -18,8 +20,7 @@ Int64 = NDArray[np.int64]
 def measure(
     actual: Int64,
     probabilities: Float64,
-    probabilities_uncalibrated: Float64,
-    labels: Sequence[str],
+    uncalibrated: Float64,
     threshold: float,
     *,
     bootstrap: int,
@@ -29,32 +30,54 @@ def measure(
     """The numbers of one split, by their names without the split.
 
     Args:
-        actual: (pictures,) indices into `labels`.
+        actual: (pictures,) label indices.
         probabilities: (pictures, labels) the probabilities that are answered.
-        probabilities_uncalibrated: the same before the temperature.
+        uncalibrated: the same before the temperature.
+        threshold: the probability below which the answer is "unknown".
     """
-    predicted = probabilities.argmax(axis=1)
-    right = predicted == actual
-    there, named, hits = (
-        np.bincount(places, minlength=len(labels)) for places in (actual, predicted, actual[right])
-    )
-    known = there > 0  # recall and F1 of a label without a picture are not defined
-    low, high = interval(int(right.sum()), len(right), bootstrap, seed)
+    matrix = confusion(actual, probabilities)
+    hits, support, named = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    known = support > 0  # recall and F1 of a label without a picture are not defined
+    right = int(hits.sum())
+    low, high = interval(right, len(actual), bootstrap, seed)
     return {
         "pictures": len(actual),
-        "accuracy": float(right.mean()),
+        "accuracy": right / len(actual),
         "accuracy_low": low,
         "accuracy_high": high,
-        "chance": float(np.bincount(actual).max() / len(actual)),
-        "balanced_accuracy": float((hits[known] / there[known]).mean()),
-        "macro_f1": float((2 * hits[known] / (there + named)[known]).mean()),
+        "chance": float(support.max() / len(actual)),
+        "balanced_accuracy": float((hits[known] / support[known]).mean()),
+        "macro_f1": float((2 * hits[known] / (support + named)[known]).mean()),
         "macro_f1_labels": int(known.sum()),
         "log_loss": log_loss(actual, probabilities),
         "top_2": top(actual, probabilities, 2),
         "ece": calibration_error(actual, probabilities, bins),
-        "ece_uncalibrated": calibration_error(actual, probabilities_uncalibrated, bins),
+        "ece_uncalibrated": calibration_error(actual, uncalibrated, bins),
         "false_reject_rate": float((probabilities.max(axis=1) < threshold).mean()),
     }
+
+
+def confusion(actual: Int64, probabilities: Float64) -> Int64:
+    """Pictures by label and likeliest label, (labels, labels)."""
+    labels = probabilities.shape[1]
+    pairs = actual * labels + probabilities.argmax(axis=1)
+    return np.bincount(pairs, minlength=labels**2).reshape(labels, labels)
+
+
+def per_label(matrix: Int64, labels: Sequence[str], split: str) -> list[LabelScore]:
+    """A row a label from the counts of `confusion`, also where the split lacks the label."""
+    hits, support, named = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
+    return [
+        LabelScore(
+            label,
+            split,
+            precision=float(hits[index] / named[index]) if named[index] else None,
+            recall=float(hits[index] / support[index]) if support[index] else None,
+            f1=float(2 * hits[index] / (support + named)[index]) if support[index] else None,
+            support=int(support[index]),
+        )
+        for index, label in enumerate(labels)
+    ]
 
 
 def interval(right: int, pictures: int, resamples: int, seed: int) -> tuple[float, float]:
@@ -76,7 +99,7 @@ def log_loss(actual: Int64, probabilities: Float64) -> float:
 
 
 def top(actual: Int64, probabilities: Float64, count: int) -> float:
-    """The share of pictures whose label is among the `count` likeliest."""
+    """The fraction of pictures whose label is among the `count` likeliest."""
     likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :count]
     return float((likeliest == actual[:, None]).any(axis=1).mean())
 
@@ -86,10 +109,10 @@ def calibration_error(actual: Int64, probabilities: Float64, bins: int) -> float
 
     The mean over pictures of |accuracy - mean probability| of the picture's bin (ECE).
     """
-    surest = probabilities.max(axis=1)
+    highest = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == actual
-    place = np.minimum((surest * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, right - surest, minlength=bins)
+    bin_index = np.minimum((highest * bins).astype(int), bins - 1)
+    gaps = np.bincount(bin_index, right - highest, minlength=bins)
     return float(np.abs(gaps).sum() / len(actual))
 
 

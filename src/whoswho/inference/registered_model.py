@@ -8,7 +8,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from whoswho.inference import payload
-from whoswho.inference.predictor import Answer, Predictor
+from whoswho.inference.predictor import Prediction, Predictor
 
 
 class WhosWho(PythonModel):
@@ -22,25 +22,28 @@ class WhosWho(PythonModel):
         self, context: PythonModelContext, model_input: pd.DataFrame, params: Any = None
     ) -> list[dict[str, Any]]:
         """One answer a row, in order; a picture that cannot be read says why in `problem`."""
-        answers: list[Answer | None] = []
         pictures: list[bytes] = []
+        problems: list[str | None] = []
         for value in model_input["image"]:
             try:
                 pictures.append(payload.to_bytes(value))
-                answers.append(None)
+                problems.append(None)
             except ValueError as error:
-                answers.append(Answer("", problem=str(error)))
-        named = iter(self.predictor.predict(pictures))
-        return [_as_json(answer or next(named)) for answer in answers]
+                problems.append(str(error))
+        predictions = iter(self.predictor.predict(pictures))
+        return [
+            _as_json(Prediction("", problem=problem) if problem else next(predictions))
+            for problem in problems
+        ]
 
 
-def _as_json(answer: Answer) -> dict[str, Any]:
+def _as_json(prediction: Prediction) -> dict[str, Any]:
     return {
-        "label": None if answer.problem else answer.title,
-        "probability": answer.probability,
-        "unknown": answer.unknown,
-        "probabilities": answer.probabilities,
-        "problem": answer.problem,
+        "label": None if prediction.problem else prediction.title,
+        "probability": prediction.probability,
+        "unknown": prediction.unknown,
+        "probabilities": prediction.probabilities,
+        "problem": prediction.problem,
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from mlflow.entities import Run
 
 from whoswho import labels, paths, tables
+from whoswho.artifacts.predictions import Evaluation, LabelScore
 from whoswho.lifecycle import tracking
 from whoswho.lifecycle.outputs import KEPT, Outputs
 from whoswho.lifecycle.store import Store
@@ -66,9 +67,12 @@ def _complete(
         if key in curves and int(row["epoch"]) not in known.get(key, set())
     ])  # fmt: skip
     # A name that has a curve keeps it; the number evaluate measured is in metrics.json.
+    evaluation = outputs.evaluation
+    keys = _recall_keys(evaluation)
+    recalls = {key: score.recall for key, score in keys.items() if score.recall is not None}
     measured = {
         key: value
-        for key, value in {**outputs.metrics, **outputs.recall_metrics()}.items()
+        for key, value in {**evaluation.metrics, **recalls}.items()
         if key not in curves
     }
     _log_measured(store, run_id, present, measured)
@@ -80,7 +84,7 @@ def _complete(
     for file in sorted(reports.iterdir()) if reports.is_dir() else []:
         if file.is_file() and file.name not in ASIDE and not file.name.startswith("."):
             store.client.log_artifact(run_id, str(file))
-    _log_tables(store, run_id, outputs)
+    _log_metric_keys(store, run_id, keys)
 
 
 def _log_measured(
@@ -105,16 +109,18 @@ def _pictures(outputs: Outputs) -> dict[str, list[tuple[str, str]]]:
     return {name: sorted(pictures) for name, pictures in found.items()}
 
 
-def _log_tables(store: Store, run_id: str, outputs: Outputs) -> None:
-    """The confusion matrix and the labels' metric names as tables that MLflow's pages show."""
+def _recall_keys(evaluation: Evaluation) -> dict[str, LabelScore]:
+    """`split/recall/<label>` -> the label's row in that split."""
+    return {
+        labels.metric_key(f"{score.split}/recall", score.label): score
+        for score in evaluation.scores
+    }
+
+
+def _log_metric_keys(store: Store, run_id: str, keys: Mapping[str, LabelScore]) -> None:
+    """Which metric is which label's: a table, because an over-long label's key is cut."""
     with tempfile.TemporaryDirectory() as scratch:
-        matrix = Path(scratch) / "confusion_matrix.csv"
-        rows = outputs.confusion()
-        tables.write(matrix, rows[0], rows)
-        keys = Path(scratch) / "metric_keys.csv"
-        tables.write(keys, ["label", "metric"], [
-            {"label": label, "metric": labels.metric_key("test/recall", label)}
-            for label in outputs.labels
-        ])  # fmt: skip
-        for table in (matrix, keys):
-            store.client.log_artifact(run_id, str(table), "evaluation")
+        path = Path(scratch) / "metric_keys.csv"
+        rows = ({"label": s.label, "split": s.split, "metric": key} for key, s in keys.items())
+        tables.write(path, ["label", "split", "metric"], rows)
+        store.client.log_artifact(run_id, str(path), "evaluation")

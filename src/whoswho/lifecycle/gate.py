@@ -18,7 +18,7 @@ class Facts:
     """
 
     name: str
-    format: int
+    format: object  # only FORMAT can be judged by today's code
     labels: tuple[str, ...]
     random_backbone: bool
     train: frozenset[str]

@@ -6,22 +6,24 @@ the same code as today's outputs.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from whoswho import labels, paths, tables
+from whoswho.artifacts import model, predictions
+from whoswho.artifacts.model import HistoryRow, ModelDescription
+from whoswho.artifacts.predictions import Evaluation
 from whoswho.artifacts.split import SplitRow, read_split, split_digest
 
+MODEL = Path("model")
+EVALUATION = Path("evaluation")
 SPLIT = Path("dataset/split.csv")
-PREDICTIONS = Path("evaluation/predictions.csv")
-METRICS = Path("evaluation/metrics.json")
-MODEL = Path("model/model.json")
-HISTORY = Path("model/history.csv")
 # What a run keeps of artifacts/; the weights go into the registered model alone.
-KEPT = (SPLIT, PREDICTIONS, METRICS, MODEL, HISTORY)
+KEPT = (
+    SPLIT,
+    *(EVALUATION / name for name in predictions.FILES),
+    MODEL / model.DESCRIPTION,
+    MODEL / model.HISTORY,
+)
 
 
 @dataclass(frozen=True)
@@ -31,34 +33,24 @@ class Outputs:
     folder: Path
 
     @property
-    def model(self) -> Mapping[str, Any]:
-        """model.json: architecture, labels in order, params, inputs, backbone."""
-        content: Mapping[str, Any] = paths.read_json(self.folder / MODEL)
-        return content
+    def format(self) -> object:
+        """The number of the model's format; `model` can be read where it is today's."""
+        return model.read_format(self.folder / MODEL)
 
     @property
-    def labels(self) -> list[str]:
-        """The model's labels in its order."""
-        return list(self.model["labels"])
+    def model(self) -> ModelDescription:
+        """Architecture, labels in order, params, inputs, backbone."""
+        return model.read_description(self.folder / MODEL)
 
     @property
-    def history(self) -> list[dict[str, float]]:
+    def history(self) -> list[HistoryRow]:
         """One row an epoch: `epoch` and its metrics."""
-        return [
-            {name: float(cell) for name, cell in row.items() if cell != ""}
-            for row in tables.read(self.folder / HISTORY, ["epoch"])
-        ]
+        return model.read_history(self.folder / MODEL)
 
     @property
-    def metrics(self) -> dict[str, float]:
-        """What evaluate measured, `split/quantity` -> number."""
-        content: dict[str, float] = paths.read_json(self.folder / METRICS)
-        return content
-
-    @property
-    def predictions(self) -> list[tables.Row]:
-        """One row a judged picture."""
-        return tables.read(self.folder / PREDICTIONS, ["file", "split", "actual", "predicted"])
+    def evaluation(self) -> Evaluation:
+        """What evaluate measured."""
+        return predictions.read_evaluation(self.folder / EVALUATION)
 
     @property
     def split(self) -> list[SplitRow]:
@@ -66,43 +58,6 @@ class Outputs:
         return read_split(self.folder / SPLIT.parent)
 
     @property
-    def judged(self) -> str:
-        """The split a model is judged on: test, or validation where there is no test."""
-        found = {row["split"] for row in self.predictions}
-        return "test" if "test" in found else "validation"
-
-    @property
     def split_digest(self) -> str:
         """Hash of which picture lies in which split; equal digests may be compared."""
         return split_digest(self.split)
-
-    def recall(self, split: str) -> dict[str, float | None]:
-        """Share of a label's pictures that were given its name; None where it has none."""
-        rows = [row for row in self.predictions if row["split"] == split]
-        support = Counter(row["actual"] for row in rows)
-        right = Counter(row["actual"] for row in rows if row["actual"] == row["predicted"])
-        return {
-            label: right[label] / support[label] if support[label] else None
-            for label in self.labels
-        }
-
-    def recall_metrics(self) -> dict[str, float]:
-        """`split/recall/<label>` -> recall, for every label the split holds."""
-        return {
-            labels.metric_key(f"{split}/recall", label): value
-            for split in sorted({row["split"] for row in self.predictions})
-            for label, value in self.recall(split).items()
-            if value is not None
-        }
-
-    def confusion(self) -> list[dict[str, object]]:
-        """The confusion matrix of the judged split: a row a label, a column a name given."""
-        rows = [row for row in self.predictions if row["split"] == self.judged]
-        counts = Counter((row["actual"], row["predicted"]) for row in rows)
-        return [
-            {
-                "actual": actual,
-                **{f"predicted/{name}": counts[actual, name] for name in self.labels},
-            }
-            for actual in self.labels
-        ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import params, paths
-from whoswho.artifacts.backbone import BackboneSource
+from whoswho.artifacts.model import FORMAT
 from whoswho.errors import UserError
 from whoswho.lifecycle import alias_log, embedded_store, gate, registry, tracking, version_files
 from whoswho.lifecycle.gate import Facts
@@ -128,20 +128,26 @@ def table(store: Store) -> list[str]:
 
 
 def facts(outputs: Outputs, name: str) -> Facts:
-    """What the gate needs to know about a model, from its outputs."""
+    """What the gate needs to know about a model, from its outputs.
+
+    Of a model of another format than today's that is its format alone.
+    """
+    if outputs.format != FORMAT:
+        return Facts(name, outputs.format, (), False, frozenset(), {}, {})
+    model, evaluation = outputs.model, outputs.evaluation
     sha256 = {row.file: row.sha256 for row in outputs.split}
     return Facts(
         name=name,
-        format=int(outputs.model.get("format", 0)),
-        labels=tuple(outputs.labels),
-        random_backbone=BackboneSource.model_validate(outputs.model["backbone"]).untrained,
+        format=FORMAT,
+        labels=model.labels,
+        random_backbone=model.backbone.untrained,
         train=frozenset(row.sha256 for row in outputs.split if row.split == "train"),
         test={
-            sha256[row["file"]]: row["actual"] == row["predicted"]
-            for row in outputs.predictions
-            if row["split"] == "test" and row["file"] in sha256
+            sha256[picture.file]: picture.right
+            for picture in evaluation.pictures
+            if picture.split == "test" and picture.file in sha256
         },
-        recall=outputs.recall("test"),
+        recall=evaluation.recall("test"),
     )
 
 

@@ -19,7 +19,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Map
 
-from whoswho.artifacts.backbone import BackboneSource
+from whoswho.artifacts.model import FORMAT
 from whoswho.lifecycle import alias_log, embedded_store, registry, version_files
 from whoswho.lifecycle.outputs import Outputs
 from whoswho.lifecycle.registry import CHALLENGER, NAME
@@ -141,15 +141,15 @@ def _example() -> Any:
 
 def _tags(store: Store, run_id: str, outputs: Outputs, digest: str) -> dict[str, str]:
     run = store.run(run_id)
-    backbone = BackboneSource.model_validate(outputs.model["backbone"])
+    backbone = outputs.model.backbone
     return {
         DIGEST: digest,
         SPLIT: outputs.split_digest,
-        "format": str(outputs.model["format"]),
+        "format": str(FORMAT),
         "commit": run.data.tags.get("commit", "none"),
         "backbone": backbone.entry,
         "random_backbone": str(backbone.untrained).lower(),
-        **{key: repr(float(value)) for key, value in outputs.metrics.items()},
+        **{key: repr(float(value)) for key, value in outputs.evaluation.metrics.items()},
     }
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from PIL import Image
 
 from whoswho import paths
+from whoswho.artifacts.predictions import PredictionRow
 from whoswho.reporting.plots import confusion, curves, sheets
 from whoswho.reporting.plots.sheets import JudgedPicture
 from whoswho.reporting.rendering import render_page
-from whoswho.reporting.run_report import Prediction, RunReport
+from whoswho.reporting.run_report import RunReport
 
 MOST_ROWS = 200  # of a list of single pictures; the tables in reports/ have them all
 
@@ -38,9 +39,9 @@ def draw_figures(report: RunReport, folder: Path) -> None:
     """Write confusion_matrix.png, mistakes.png, calibration.png and attention.png."""
     split, judged, wrong = report.judged_split, report.predictions, report.mistakes
     matrix = folder / "confusion_matrix.png"
-    confusion.confusion_matrix(report.labels, report.confusion, matrix, split=split)
+    confusion.confusion_matrix(report.labels, report.evaluation.confusion, matrix, split=split)
     sheets.mistakes(
-        [_opened(prediction) for prediction in wrong[: sheets.MOST_PICTURES]],
+        [_opened(report, prediction) for prediction in wrong[: sheets.MOST_PICTURES]],
         folder / "mistakes.png",
         wrong=len(wrong),
         total=len(judged),
@@ -48,17 +49,17 @@ def draw_figures(report: RunReport, folder: Path) -> None:
     )
     curves.calibration(
         [prediction.probability for prediction in judged],
-        [prediction.uncalibrated for prediction in judged],
+        [prediction.uncalibrated_probability for prediction in judged],
         [prediction.right for prediction in judged],
         folder / "calibration.png",
         split=split,
     )
-    explained = [(_opened(prediction), heat) for prediction, heat in report.explained]
+    explained = [(_opened(report, prediction), heat) for prediction, heat in report.explained]
     sheets.attention(explained, folder / "attention.png", split=split)
 
 
-def _opened(prediction: Prediction) -> JudgedPicture:
+def _opened(report: RunReport, prediction: PredictionRow) -> JudgedPicture:
     """The picture as the network saw it, with label and answer."""
-    with Image.open(prediction.picture) as image:
+    with Image.open(report.prepared[prediction.file]) as image:
         image.load()
     return JudgedPicture(image, prediction.actual, prediction.predicted, prediction.probability)

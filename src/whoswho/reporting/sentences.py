@@ -40,7 +40,7 @@ def not_for(report: RunReport) -> list[str]:
         "It is no proof of identity: no access, payment, police or hiring decision may rest on "
         "it.",
         "A name never stands for certainty. Under a probability of "
-        f"{report.model['threshold']:.3f} the answer is `unknown`; this threshold was chosen on "
+        f"{report.model.threshold:.3f} the answer is `unknown`; this threshold was chosen on "
         "the validation pictures of known people. A stranger who happens to score above it still "
         "gets a name.",
         f"The same threshold rejects known people: {report.rejected} of "
@@ -51,15 +51,15 @@ def not_for(report: RunReport) -> list[str]:
 def interval(report: RunReport) -> str:
     """The accuracy with its interval beside chance."""
     accuracy, low, high, chance = (
-        number(report.metric(name))
+        number(report.evaluation.metric(name))
         for name in ("accuracy", "accuracy_low", "accuracy_high", "chance")
     )
     return f"{accuracy} (95% interval {low} to {high}; chance {chance})"
 
 
 def measures(report: RunReport) -> list[tuple[str, str]]:
-    """(measure, value) of the judged split, of those that are defined."""
-    scored = [s for s in report.scores if s.split == report.judged_split and s.f1 is not None]
+    """(measure, value) of the judged split."""
+    scored = [s for s in report.evaluation.scores if s.split == report.judged_split and s.f1 is not None]
     over = f"over {len(scored)} of {len(report.labels)} labels"
     pictures = len(report.predictions)
     rows = [("pictures", str(pictures)), ("accuracy", interval(report))]
@@ -71,12 +71,11 @@ def measures(report: RunReport) -> list[tuple[str, str]]:
         ("calibration error (ECE)", "ece"),
         ("calibration error without temperature", "ece_uncalibrated"),
     ):
-        if (value := report.metric(key)) is not None:
-            rows.append((measure, number(value)))
+        rows.append((measure, number(report.evaluation.metric(key))))
     rows.append(("known people answered unknown", f"{report.rejected} of {pictures}"))
-    if "validation/repeats" in report.metrics:
+    if "validation/repeats" in report.evaluation.metrics:
         repeats, mean, deviation = (
-            report.metrics[f"validation/{name}"]
+            report.evaluation.metrics[f"validation/{name}"]
             for name in ("repeats", "accuracy_mean", "accuracy_deviation")
         )
         spread = f"{mean:.3f} ± {deviation:.3f}"

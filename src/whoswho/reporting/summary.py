@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whoswho import paths, sample
 from whoswho.artifacts.backbone import BackboneSource, load_source
 from whoswho.artifacts.decisions import Decision, read_decisions
+from whoswho.artifacts.predictions import Evaluation, read_evaluation
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
 from whoswho.reporting import fonts
@@ -38,7 +39,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
         ("data", _data(table)),
         ("split", _split(read_split(workspace / paths.DATASET))),
         ("backbone", _backbone(source, first)),
-        ("accuracy", _accuracy(paths.read_json(workspace / paths.EVALUATION / "metrics.json"))),
+        ("accuracy", _accuracy(read_evaluation(workspace / paths.EVALUATION))),
         ("run", standing.run or "not tracked: the tracking server could not be reached"),
         ("version", _version(standing)),
         ("report", (paths.REPORTS / "report.html").as_posix() + " (open it in a browser)"),
@@ -76,14 +77,14 @@ def _backbone(source: BackboneSource, first: str) -> str:
     return text
 
 
-def _accuracy(metrics: Mapping[str, float]) -> str:
-    split = "test" if "test/accuracy" in metrics else "validation"
+def _accuracy(evaluation: Evaluation) -> str:
+    judged = evaluation.judged
     accuracy, low, high, chance = (
-        metrics[f"{split}/{name}"]
+        evaluation.metric(name)
         for name in ("accuracy", "accuracy_low", "accuracy_high", "chance")
     )
-    return f"{split} {accuracy:.3f}, 95% interval {low:.3f} to {high:.3f}, chance {chance:.3f}" + (
-        "" if split == "test" else " (there is no test split)"
+    return f"{judged} {accuracy:.3f}, 95% interval {low:.3f} to {high:.3f}, chance {chance:.3f}" + (
+        "" if judged == "test" else " (there is no test split)"
     )
 
 

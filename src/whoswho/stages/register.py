@@ -22,10 +22,10 @@ def main() -> None:
     outputs = Outputs((workspace / paths.MODEL).parent)
     digest = model_digest(workspace / paths.MODEL)
     model = outputs.model
-    flat = {**lineage.training_params(flatten(params)), **model["params"]}
+    flat = {**lineage.training_params(flatten(params)), **model.params}
     tags = {
-        **lineage.tags(workspace, flat, model["inputs"]),
-        "backbone": model["backbone"]["entry"],
+        **lineage.tags(workspace, flat, model.inputs),
+        "backbone": model.backbone.entry,
     }
     with answering(open_store()) as store:
         run = completion.completed_run(

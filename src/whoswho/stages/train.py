@@ -11,12 +11,12 @@ from contextlib import nullcontext
 from whoswho import paths
 from whoswho.artifacts.backbone import load_backbone
 from whoswho.artifacts.features import load_features
-from whoswho.artifacts.model import model_digest
+from whoswho.artifacts.model import ModelDescription, model_digest, save_model
 from whoswho.artifacts.split import load_dataset
 from whoswho.backbone import process_group
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
-from whoswho.inference import model_folder
+from whoswho.inference.model import softmax
 from whoswho.lifecycle import lineage, tracking
 from whoswho.params import flatten, load_params
 from whoswho.training import calibration, checkpoint, training
@@ -56,13 +56,22 @@ def main() -> None:
                 return
             logits, actual = fitted.validation_logits, fitted.validation_targets
             temperature = calibration.fit_temperature(logits, actual)
-            probabilities = calibration.probabilities(logits, temperature)
+            probabilities = softmax(logits, temperature)
+            description = ModelDescription(
+                arch=fitted.arch,
+                labels=fitted.labels,
+                head=fitted.shape,
+                epoch=fitted.epoch,
+                repeats=tuple(fitted.repeats),
+                picture=pictures.picture,
+                temperature=temperature,
+                threshold=calibration.fit_threshold(probabilities, params.train.false_reject_rate),
+                params=training_only(flat),
+                inputs=inputs,
+                backbone=source,
+            )
             with paths.fresh_folder(workspace / paths.MODEL) as out:
-                model_folder.save(
-                    out, fitted, picture=pictures.picture.to_json(), temperature=temperature,
-                    threshold=calibration.fit_threshold(probabilities, params.train.false_reject_rate),
-                    params=training_only(flat), inputs=inputs, source=source,
-                )  # fmt: skip
+                save_model(out, fitted.state, description, fitted.history)
             run.finished(model_digest(workspace / paths.MODEL))
         kept.remove()
         print(f"train: {training.sentence(fitted)}")

@@ -5,21 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from whoswho.inference.model import Float64, softmax
 
 # Beyond these a temperature says that validation was all right or all wrong, not how sure to be.
 COLDEST, HOTTEST = 0.05, 20.0
 
 # Stored 16-bit features and the 32-bit network that answers differ by less in a probability.
 _HAIR = 0.02
-
-
-def probabilities(logits: NDArray[np.floating], temperature: float) -> Float64:
-    """Softmax of logits (pictures, labels) divided by the temperature, in double precision."""
-    scaled = np.asarray(logits, np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    probabilities: Float64 = powers / powers.sum(axis=1, keepdims=True)
-    return probabilities
 
 
 def fit_temperature(logits: NDArray[np.floating], actual: NDArray[np.int64]) -> float:
@@ -32,7 +24,7 @@ def fit_temperature(logits: NDArray[np.floating], actual: NDArray[np.int64]) -> 
     true = np.asarray(logits, np.float64)[np.arange(len(actual)), actual]
 
     def slope(inverse: float) -> float:
-        return float(((probabilities(logits, 1 / inverse) * logits).sum(axis=1) - true).mean())
+        return float(((softmax(logits, 1 / inverse) * logits).sum(axis=1) - true).mean())
 
     low, high = 1 / HOTTEST, 1 / COLDEST
     if slope(low) >= 0:

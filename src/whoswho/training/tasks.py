@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from whoswho import params
 from whoswho.artifacts.features import Features
+from whoswho.artifacts.model import HeadShape
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import network
-from whoswho.backbone.network import HeadShape, Network, State, Unfreeze
+from whoswho.backbone.network import Network, State, Unfreeze
 from whoswho.backbone.process_group import ProcessGroup, sync_batch_norms
 from whoswho.errors import UserError
 from whoswho.training import optimizing

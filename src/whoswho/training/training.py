@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,11 @@ from torch import Tensor, nn
 from whoswho import params, paths
 from whoswho.artifacts.backbone import source_digest
 from whoswho.artifacts.features import Features, index_digest
+from whoswho.artifacts.model import HeadShape, mean_and_std
 from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone import device as devices
 from whoswho.backbone import seeds
-from whoswho.backbone.network import HeadShape, State, Unfreeze
+from whoswho.backbone.network import State, Unfreeze
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import UserError
 from whoswho.training import optimizing, tasks
@@ -29,8 +29,6 @@ from whoswho.training.optimizers import Optimizer
 from whoswho.training.tasks import Task
 
 Row = dict[str, float]  # epoch (from 1), train/loss, train/accuracy, validation/loss, …/accuracy
-
-METRICS = ("train/loss", "train/accuracy", "validation/loss", "validation/accuracy")
 
 
 @dataclass(frozen=True)
@@ -163,15 +161,9 @@ def sentence(fitted: Fitted) -> str:
         f"{row['validation/accuracy']:.3f}"
     )
     if len(fitted.repeats) > 1:
-        mean, deviation = spread(fitted.repeats, "validation/accuracy")
+        mean, deviation = mean_and_std(fitted.repeats, "validation/accuracy")
         said += f" (over {len(fitted.repeats)} seeds {mean:.3f} ± {deviation:.3f})"
     return said
-
-
-def spread(repeats: Sequence[Row], metric: str) -> tuple[float, float]:
-    """Mean and standard deviation (of a sample) of a metric over trainings of several seeds."""
-    values = [row[metric] for row in repeats]
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _repeat(seed: int, row: Row) -> Row:

@@ -1,0 +1,220 @@
+"""artifacts/evaluation: everything that is judged once, for all that tell of it afterwards.
+
+predictions.csv has a row a judged picture, per_label.csv a row a label of each judged split,
+confusion_matrix.csv a row a label of the split that the model is judged on; evaluation.json says
+which split that is and holds the metrics, attention.json heat maps of a few of its pictures. The
+run of a registered version keeps the same files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from whoswho import paths, tables
+
+PREDICTIONS = "predictions.csv"
+PER_LABEL = "per_label.csv"
+CONFUSION = "confusion_matrix.csv"
+SUMMARY = "evaluation.json"
+ATTENTION = "attention.json"
+FILES = (PREDICTIONS, PER_LABEL, CONFUSION, SUMMARY, ATTENTION)
+
+# What people compare from run to run; the rest is in tables.
+_HEADLINE = (
+    "pictures",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "chance",
+    "balanced_accuracy",
+    "macro_f1",
+    "log_loss",
+    "ece",
+    "false_reject_rate",
+)
+_CHOSEN_BY = (
+    "validation/accuracy",
+    "validation/log_loss",
+    "validation/accuracy_mean",
+    "validation/accuracy_deviation",
+)
+_COLUMNS = ("file", "split", "actual", "predicted", "unknown")
+_PROBABILITY, _UNCALIBRATED, _PREDICTED = "probability/", "uncalibrated/", "predicted/"
+
+
+@dataclass(frozen=True)
+class PredictionRow:
+    """One picture and what the model says of it.
+
+    Attributes:
+        file: relative to data/.
+        unknown: the probability stays below the threshold: none of these people.
+        probabilities: of every label, in the model's order.
+        uncalibrated: the same without the temperature.
+    """
+
+    file: str
+    split: str
+    actual: str
+    predicted: str
+    unknown: bool
+    probabilities: tuple[float, ...]
+    uncalibrated: tuple[float, ...]
+
+    @property
+    def right(self) -> bool:
+        """Whether the likeliest label is the picture's."""
+        return self.actual == self.predicted
+
+    @property
+    def probability(self) -> float:
+        """Of the predicted label, which is the likeliest."""
+        return max(self.probabilities)
+
+    @property
+    def uncalibrated_probability(self) -> float:
+        """Of the predicted label without the temperature, which changes no order."""
+        return max(self.uncalibrated)
+
+
+@dataclass(frozen=True)
+class LabelScore:
+    """How a label fares in a split; None where a quantity is not defined."""
+
+    label: str
+    split: str
+    precision: float | None  # not defined for a label never predicted
+    recall: float | None  # not defined for a label without pictures
+    f1: float | None  # not defined for a label without pictures
+    support: int  # pictures
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What evaluate found.
+
+    Attributes:
+        judged: the split the model is judged on: test, or validation where there is no test.
+        labels: in the model's order.
+        metrics: `split/quantity` -> number.
+        pictures: of every split but train, in the order of split.csv.
+        scores: a row a label of each of these splits, also where the split lacks the label.
+        confusion: pictures of the judged split, (actual label, predicted label).
+        heat_maps: file -> (height, width), 0 to 1: what counted for the answer to a few pictures
+            of the judged split.
+    """
+
+    judged: str
+    labels: tuple[str, ...]
+    metrics: Mapping[str, float]
+    pictures: tuple[PredictionRow, ...]
+    scores: tuple[LabelScore, ...]
+    confusion: NDArray[np.int64]
+    heat_maps: Mapping[str, NDArray[np.float64]]
+
+    @property
+    def judged_pictures(self) -> list[PredictionRow]:
+        """The pictures of the split that the model is judged on."""
+        return [picture for picture in self.pictures if picture.split == self.judged]
+
+    @property
+    def headline(self) -> dict[str, float]:
+        """The dozen metrics that people compare: of the judged split, and those of validation."""
+        names = (*(f"{self.judged}/{name}" for name in _HEADLINE), *_CHOSEN_BY)
+        return {name: self.metrics[name] for name in names if name in self.metrics}
+
+    def metric(self, name: str) -> float:
+        """A metric of the split that the model is judged on."""
+        return self.metrics[f"{self.judged}/{name}"]
+
+    def recall(self, split: str) -> dict[str, float | None]:
+        """The recall of each label in a split; empty where the split was not judged."""
+        return {score.label: score.recall for score in self.scores if score.split == split}
+
+
+def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
+    """Write everything into `folder` (an empty one, such as paths.fresh_folder gives)."""
+    labels = evaluation.labels
+    columns = [start + label for start in (_PROBABILITY, _UNCALIBRATED) for label in labels]
+    rows = (_cells(picture, columns) for picture in evaluation.pictures)
+    tables.write(folder / PREDICTIONS, (*_COLUMNS, *columns), rows)
+    tables.write_rows(folder / PER_LABEL, LabelScore, evaluation.scores)
+    names = [_PREDICTED + label for label in labels]
+    counts = (
+        {"actual": label, **dict(zip(names, row, strict=True))}
+        for label, row in zip(labels, evaluation.confusion.tolist(), strict=True)
+    )
+    tables.write(folder / CONFUSION, ("actual", *names), counts)
+    summary = {"judged": evaluation.judged, "metrics": dict(evaluation.metrics)}
+    paths.write_json(folder / SUMMARY, summary)
+    maps = {file: np.round(heat, 4).tolist() for file, heat in evaluation.heat_maps.items()}
+    paths.write_json(folder / ATTENTION, maps)
+
+
+def read_evaluation(folder: Path) -> Evaluation:
+    """What `write_evaluation` wrote.
+
+    Raises:
+        UserError: a file is absent or damaged.
+    """
+    summary = paths.read_json(folder / SUMMARY)
+    confusion = tables.read(folder / CONFUSION, ("actual",))
+    labels = tuple(row.pop("actual") for row in confusion)
+    columns = [start + label for start in (_PROBABILITY, _UNCALIBRATED) for label in labels]
+    pictures = tables.read(folder / PREDICTIONS, (*_COLUMNS, *columns))
+    scores = tables.read(folder / PER_LABEL, tables.columns(LabelScore))
+    return Evaluation(
+        judged=summary["judged"],
+        labels=labels,
+        metrics=summary["metrics"],
+        pictures=tuple(_prediction_row(row, labels) for row in pictures),
+        scores=tuple(_label_score(row) for row in scores),
+        confusion=np.array([list(map(int, row.values())) for row in confusion], np.int64),
+        heat_maps={
+            file: np.array(heat, np.float64)
+            for file, heat in paths.read_json(folder / ATTENTION).items()
+        },
+    )
+
+
+def _cells(picture: PredictionRow, columns: Sequence[str]) -> dict[str, object]:
+    numbers = (*picture.probabilities, *picture.uncalibrated)
+    return {
+        "file": picture.file,
+        "split": picture.split,
+        "actual": picture.actual,
+        "predicted": picture.predicted,
+        "unknown": int(picture.unknown),
+        **dict(zip(columns, numbers, strict=True)),
+    }
+
+
+def _prediction_row(row: tables.Row, labels: Sequence[str]) -> PredictionRow:
+    return PredictionRow(
+        row["file"],
+        row["split"],
+        row["actual"],
+        row["predicted"],
+        row["unknown"] == "1",
+        tuple(float(row[_PROBABILITY + label]) for label in labels),
+        tuple(float(row[_UNCALIBRATED + label]) for label in labels),
+    )
+
+
+def _label_score(row: tables.Row) -> LabelScore:
+    def number(name: str) -> float | None:
+        return float(row[name]) if row[name] else None
+
+    return LabelScore(
+        row["label"],
+        row["split"],
+        number("precision"),
+        number("recall"),
+        number("f1"),
+        int(row["support"]),
+    )
