@@ -84,7 +84,7 @@ def groups_and_faces(
     found: dict[str, people.Looked], truth: dict[str, dict[str, str]], limits: Clean
 ) -> None:
     """several_faces on the pictures judged by eye."""
-    several = [count(found[file].faces, limits.face_share) > 1 for file in truth]
+    several = [count(found[file].faces, limits.second_face_min_ratio) > 1 for file in truth]
     groups = [int(row["faces"]) > 1 and row["main_ok"] == "0" for row in truth.values()]
     print(f"several_faces, {len(truth)} press pictures: {rates(several, groups)}")
 
@@ -131,7 +131,7 @@ def beside(image: Image.Image, face: Face, limits: Clean) -> Image.Image | None:
     sized = [(min(r - x, b - y), (x, y, r, b)) for x, y, r, b in parts]
     side, box = max(sized)
     long_side = max(box[2] - box[0], box[3] - box[1])
-    if side < limits.shortest_side or long_side > limits.longest_ratio * side:
+    if side < limits.min_side or long_side > limits.max_aspect_ratio * side:
         return None
     return image.crop(box)
 
@@ -171,7 +171,7 @@ def mixtures(name: str, portraits: Sequence[Portrait], limits: Clean) -> None:
                     np.array([one.vector for one, _ in rows]),
                     [label for _, label in rows],
                     [False] * len(rows),
-                    limits.identity_false_alarm,
+                    limits.identity_false_alarm_rate,
                 )
                 found += [place in judged.verdicts for place in range(len(rows))]
                 true += [one.label != label for one, label in rows]
@@ -233,10 +233,10 @@ def speed(data: Path, scratch: Path) -> None:
         )
 
     say("faces not looked at", stage("clean", workspace))
-    set_params(workspace, clean={"faces": "one", "identity_false_alarm": 0.0})
+    set_params(workspace, clean={"faces": "one", "identity_false_alarm_rate": 0.0})
     say("faces found", stage("clean", workspace))
     shutil.rmtree(workspace / paths.FACES)
-    set_params(workspace, clean={"identity_false_alarm": 0.01})
+    set_params(workspace, clean={"identity_false_alarm_rate": 0.01})
     say("faces found and told apart", stage("clean", workspace))
     set_params(workspace, clean={"face_probability": 0.97})
     say("another threshold, faces known", stage("clean", workspace))

@@ -116,8 +116,8 @@ def related(prints: Sequence[Fingerprint]) -> list[Relation]:
     return duplicates.relations(
         [one.without_copies() for one in prints],
         io.BytesIO(b"".join(one.copies for one in prints)),
-        limits.near_duplicate_bits,
-        limits.near_duplicate_correlation,
+        limits.near_duplicate_max_bits,
+        limits.near_duplicate_min_correlation,
     )
 
 

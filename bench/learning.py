@@ -33,7 +33,11 @@ def learning(scratch: Path, count: int, epochs: int) -> None:
     """features + train beside the notebook's loop and fastai's frozen learner."""
     workspace = copy_of_the_repository(
         scratch / "learning",
-        clean={"faces": "any", "near_duplicate_bits": 0, "near_duplicate_correlation": 1.0},
+        clean={
+            "faces": "any",
+            "near_duplicate_max_bits": 0,
+            "near_duplicate_min_correlation": 1.0,
+        },
         # The notebook has no test split and sees whole pictures.
         split={"train": 2 / 3, "validation": 1 / 3, "test": 0.0},
         picture={"crop": "whole"},

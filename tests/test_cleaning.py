@@ -80,7 +80,7 @@ def test_blurry_is_off_until_asked(clean: Clean) -> None:
     soft = Image.fromarray(np.random.default_rng(1).integers(0, 255, (3, 4, 3), np.uint8))
     write(clean.data / "a" / "soft.png", soft.resize((300, 220), Image.Resampling.BICUBIC))
     assert clean.run()["a/soft.png"]["reasons"] == ""
-    table = clean.run(blurriest=5.0)
+    table = clean.run(min_sharpness=5.0)
     assert [file for file, row in table.items() if row["reasons"]] == ["a/soft.png"]
     assert table["a/soft.png"]["reasons"] == "blurry"
 
@@ -156,7 +156,8 @@ def test_near_copies_go_and_the_largest_stays(clean: Clean, name: str) -> None:
         same_size = name in {"encoded", "mirrored", "brighter", "grey"}
         gone = f"a/z{seed}.png" if same_size else f"a/c{seed}.png"
         assert table[gone]["reasons"] == "near_duplicate"
-        assert float(table[gone]["score/near_duplicate"]) >= DEFAULTS.near_duplicate_correlation
+        score = float(table[gone]["score/near_duplicate"])
+        assert score >= DEFAULTS.near_duplicate_min_correlation
         if name == "mirrored":
             assert table[gone]["mirrored"] == "1"
     assert sum(row["decision"] == "kept" for row in table.values()) == 10 + 8
@@ -186,7 +187,7 @@ def test_a_larger_copy_that_is_bad_for_itself_does_not_outrank(clean: Clean) -> 
     write(clean.data / "a" / "sharp.png", photograph(1))
     soft = photograph(1).resize((60, 45)).resize((640, 480), Image.Resampling.BICUBIC)
     write(clean.data / "a" / "blown_up.png", soft)
-    table = clean.run(blurriest=5.0)
+    table = clean.run(min_sharpness=5.0)
     assert table["a/sharp.png"]["decision"] == "kept"
     assert table["a/blown_up.png"]["reasons"] == "blurry;near_duplicate"
     assert table["a/blown_up.png"]["duplicate_of"] == "a/sharp.png"
@@ -264,8 +265,9 @@ def test_too_much_of_a_label_under_another_stops_and_names_both(clean: Clean) ->
     said = clean.stops()
     assert "3 of 20 pictures of 'a' lie under 'c' too" in said
     assert "a/0.png and c/x0.png" in said
-    assert "clean.cross_label_share" in said
-    assert sum(bool(row["reasons"]) for row in clean.run(cross_label_share=0.2).values()) == 6
+    assert "clean.cross_label_max_fraction" in said
+    table = clean.run(cross_label_max_fraction=0.2)
+    assert sum(bool(row["reasons"]) for row in table.values()) == 6
 
 
 def test_several_sizes_of_one_picture_are_one_accident(clean: Clean) -> None:

@@ -124,7 +124,7 @@ def test_an_altered_copy_is_the_same_photograph(
     right = [one for one in found if one.b == one.a + count]
     assert len(right) >= 0.9 * count
     assert found == right
-    assert all(one.correlation >= DEFAULTS.near_duplicate_correlation for one in right)
+    assert all(one.correlation >= DEFAULTS.near_duplicate_min_correlation for one in right)
     assert all(one.is_mirrored == name.startswith("mirrored") for one in right)
 
 
@@ -399,7 +399,7 @@ def test_the_crop_of_a_refused_group_stays(data: Path, monkeypatch: pytest.Monke
         return [people.Looked([face] * (2 if name == "whole.png" else 1)) for name in names]
 
     monkeypatch.setattr(people, "look", look)
-    decisions = cleaned(data, identity_false_alarm=0.0)
+    decisions = cleaned(data, identity_false_alarm_rate=0.0)
     reasons = {
         name: (";".join(decision.reasons), decision.duplicate_of)
         for name in ("whole", "crop", "less", "other", "other_crop")

@@ -229,14 +229,14 @@ def test_a_changed_threshold_finds_nothing_anew(
     look(pictures, folder)
     assert [len(one.faces) for one in look(pictures, folder, face_probability=0.8)] == [2] * 4
     assert [len(one.faces) for one in look(pictures, folder, face_probability=0.999)] == [0] * 4
-    look(pictures, folder, face_share=0.3, identity_false_alarm=0.05)
+    look(pictures, folder, second_face_min_ratio=0.3, identity_false_alarm_rate=0.05)
     assert (counted.detected, counted.embedded) == (4, 4)
 
 
 def test_identity_turned_on_later_embeds_without_detecting_again(
     pictures: list[tuple[Path, str]], folder: Path, counted: Counted
 ) -> None:
-    assert look(pictures, folder, identity_false_alarm=0.0)[0].vector is None
+    assert look(pictures, folder, identity_false_alarm_rate=0.0)[0].vector is None
     assert (counted.detected, counted.embedded) == (4, 0)
     assert look(pictures, folder)[0].vector is not None
     assert (counted.detected, counted.embedded) == (4, 4)
@@ -246,7 +246,7 @@ def test_other_bytes_or_another_search_are_looked_at(
     pictures: list[tuple[Path, str]], folder: Path, counted: Counted
 ) -> None:
     look(pictures, folder)
-    look(pictures, folder, face_smallest=0.2)
+    look(pictures, folder, min_face_size=0.2)
     assert counted.detected == 8
     moved = pictures[0][0].with_name("elsewhere.png")
     shutil.copy(pictures[0][0], moved)

@@ -34,7 +34,7 @@ CLEAN = load_params(REPOSITORY).clean
 
 @pytest.fixture(scope="module")
 def finder() -> FaceFinder:
-    return FaceFinder(CLEAN.face_probability, CLEAN.face_smallest)
+    return FaceFinder(CLEAN.face_probability, CLEAN.min_face_size)
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,9 @@ def test_the_version_names_all_that_changes_the_answer() -> None:
 def test_a_threshold_applied_later_gives_what_the_finder_finds(people: Path) -> None:
     """Cleaning keeps every find and judges later; serving asks for the sure ones at once."""
     image = open_picture(people / "lionel_messi" / "10_MESSI_JUGADORS-WEB.jpg")
-    every = FaceFinder(0.0, CLEAN.face_smallest).find_all(image)
+    every = FaceFinder(0.0, CLEAN.min_face_size).find_all(image)
     for probability in sorted({0.0, 0.99, *(one.probability for one in every)}):
-        sure = FaceFinder(probability, CLEAN.face_smallest).find(image)
+        sure = FaceFinder(probability, CLEAN.min_face_size).find(image)
         assert sure == from_probability(every, probability)
 
 
@@ -94,7 +94,7 @@ def test_a_couple_has_two(finder: FaceFinder, people: Path) -> None:
             r["file"] for r in csv.DictReader(file) if (r["faces"], r["main_ok"]) == ("2", "0")
         ]
     faces = [finder.find(open_picture(people / name)) for name in twos[:6]]
-    assert sum(count(found, CLEAN.face_share) == 2 for found in faces) >= 5
+    assert sum(count(found, CLEAN.second_face_min_ratio) == 2 for found in faces) >= 5
     assert all(a.height >= b.height for found in faces for a, b in pairwise(found))
 
 
@@ -108,7 +108,7 @@ def test_the_same_pixels_give_the_same_boxes(finder: FaceFinder, people: Path) -
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
-    fresh = FaceFinder(CLEAN.face_probability, CLEAN.face_smallest)
+    fresh = FaceFinder(CLEAN.face_probability, CLEAN.min_face_size)
     assert alone == backwards == [fresh.find(open_picture(file)) for file in files]
     assert any(alone)
 
@@ -171,12 +171,12 @@ def test_no_warning_of_a_library_shows() -> None:
 
 @lru_cache(maxsize=1)
 def the_finder() -> FaceFinder:
-    return FaceFinder(CLEAN.face_probability, CLEAN.face_smallest)
+    return FaceFinder(CLEAN.face_probability, CLEAN.min_face_size)
 
 
 def faces_counted(path: Path) -> int:
     """A module's own function: it is sent to other processes."""
-    return count(the_finder().find(open_picture(path)), CLEAN.face_share)
+    return count(the_finder().find(open_picture(path)), CLEAN.second_face_min_ratio)
 
 
 @pytest.mark.slow

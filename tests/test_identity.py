@@ -225,7 +225,7 @@ def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch
 
 
 def test_at_rate_nought_it_is_off_without_a_word() -> None:
-    limits = CLEAN.model_copy(update={"identity_false_alarm": 0.0})
+    limits = CLEAN.model_copy(update={"identity_false_alarm_rate": 0.0})
     assert not people.judges_identity(limits)
     judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, limits)
     assert (judgement.verdicts, judgement.notes, model) == ({}, [], "off")
@@ -329,7 +329,7 @@ def test_the_stage_says_that_it_is_off(
 def test_the_same_pixels_give_the_same_numbers(portraits: dict[str, list[Path]]) -> None:
     file = portraits["lionel_messi"][0]
     image = open_picture(file)
-    face = FaceFinder(CLEAN.face_probability, CLEAN.face_smallest).find(image)[0]
+    face = FaceFinder(CLEAN.face_probability, CLEAN.min_face_size).find(image)[0]
     one, two = embedding.embed(image, face), embedding.embed(image.copy(), face)
     assert one.tobytes() == two.tobytes()
     assert one.dtype == np.float32

@@ -34,7 +34,7 @@ from whoswho.pictures.settings import PictureSettings
 ARCH = "resnet18"
 LABELS = ("None", "아이유", "C++")
 PICTURE = {
-    "crop": "face", "margin": 0.3, "size": 64, "face_probability": 0.9, "face_smallest": 0.06,
+    "crop": "face", "margin": 0.3, "size": 64, "face_probability": 0.9, "min_face_size": 0.06,
 }  # fmt: skip
 SHAPE = HeadShape((16,), 0.2, standardize=True)
 DESCRIPTION = ModelDescription(

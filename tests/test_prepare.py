@@ -110,7 +110,7 @@ def test_the_tensor_is_standardised_as_torchvision_does_it() -> None:
 
 def test_preprocess_and_predict_see_the_same_pixels(cases: Path, tmp_path: Path) -> None:
     folder = cases / "people" / "sports_celebrities" / "roger_federer"
-    finder = FaceFinder(SETTINGS.face_probability, SETTINGS.face_smallest)
+    finder = FaceFinder(SETTINGS.face_probability, SETTINGS.min_face_size)
     files = sorted(folder.iterdir())[:3]
     faces = [main_face(finder.find(open_picture(file))) for file in files]
     jobs = [

@@ -30,18 +30,18 @@ class Clean(Section):
 
     faces: Literal["one", "any"]
     face_probability: Share
-    face_smallest: Share
-    face_share: Share
-    identity_false_alarm: Annotated[float, Field(ge=0, le=0.2)]
-    shortest_side: Count
-    longest_ratio: Annotated[float, Field(ge=1)]
-    darkest: Annotated[float, Field(ge=0, le=255)]
-    brightest: Annotated[float, Field(ge=0, le=255)]
-    flattest: Annotated[float, Field(ge=0, le=255)]
-    blurriest: Annotated[float, Field(ge=0)]
-    near_duplicate_bits: Annotated[int, Field(ge=0, le=64)]
-    near_duplicate_correlation: Share
-    cross_label_share: Share
+    identity_false_alarm_rate: Annotated[float, Field(ge=0, le=0.2)]
+    min_side: Count
+    max_aspect_ratio: Annotated[float, Field(ge=1)]
+    min_brightness: Annotated[float, Field(ge=0, le=255)]
+    max_brightness: Annotated[float, Field(ge=0, le=255)]
+    min_sharpness: Annotated[float, Field(ge=0)]
+    min_contrast: Annotated[float, Field(ge=0, le=255)]
+    min_face_size: Share
+    second_face_min_ratio: Share
+    near_duplicate_max_bits: Annotated[int, Field(ge=0, le=64)]
+    near_duplicate_min_correlation: Share
+    cross_label_max_fraction: Share
 
 
 class Split(Section):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 NAMES = ("장원영", "O'Neil", "None")
 PICTURE = {
-    "crop": "whole", "margin": 0.3, "size": 64, "face_probability": 0.9, "face_smallest": 0.06,
+    "crop": "whole", "margin": 0.3, "size": 64, "face_probability": 0.9, "min_face_size": 0.06,
 }  # fmt: skip
 
 

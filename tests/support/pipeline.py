@@ -16,7 +16,7 @@ __all__ = ["FAST", "Workspace", "commit", "set_params"]
 # A small backbone and few epochs: the same stages, in seconds.
 FAST: dict[str, dict[str, object]] = {
     # Among a dozen drawn faces one more clears another or not; test_identity has sets to tell by.
-    "clean": {"identity_false_alarm": 0.0},
+    "clean": {"identity_false_alarm_rate": 0.0},
     "picture": {"size": 64},
     "backbone": {"arch": "resnet18", "weights": ["random"]},
     "augment": {"views": 1},

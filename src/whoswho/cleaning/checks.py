@@ -152,7 +152,7 @@ def run(
         FaceSettings(
             faces=limits.faces,
             probability=limits.face_probability,
-            min_size=limits.face_smallest,
+            min_size=limits.min_face_size,
             identity=model,
             identity_limits=judgement.limits,
             identity_notes=judgement.notes,
@@ -208,7 +208,9 @@ def _hash_of(path: Path) -> str:
         return ""
 
 
-def _look(sources: Sequence[ListedFile], store: IO[bytes], worker_count: int | None) -> list[_Picture]:
+def _look(
+    sources: Sequence[ListedFile], store: IO[bytes], worker_count: int | None
+) -> list[_Picture]:
     """Examine all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
     nothing = bytes(duplicates.RECORD.itemsize)
@@ -284,8 +286,8 @@ def _relate(pictures: Sequence[_Picture], store: IO[bytes], limits: Clean) -> _R
     found = duplicates.relations(
         [picture.facts.fingerprint if picture.compares else None for picture in pictures],
         store,
-        limits.near_duplicate_bits,
-        limits.near_duplicate_correlation,
+        limits.near_duplicate_max_bits,
+        limits.near_duplicate_min_correlation,
     )
     return _Related(pictures, found)
 
@@ -333,7 +335,7 @@ def _judge_labels(pictures: Sequence[_Picture], related: _Related, limits: Clean
     """Drop what lies under two labels, except where a person said which one is right.
 
     Raises:
-        UserError: that would take more of a label than `cross_label_share`.
+        UserError: that would take more of a label than `cross_label_max_fraction`.
     """
     photographs = Families(len(pictures))
     for one in related.found:
@@ -395,7 +397,7 @@ def _check_shared(
     worst: tuple[float, str, str] | None = None
     for (label, other), found in sorted(shared.items()):
         share = len(found) / len(totals[label])
-        too_many = len(found) >= FEWEST_SHARED and share > limits.cross_label_share
+        too_many = len(found) >= FEWEST_SHARED and share > limits.cross_label_max_fraction
         if too_many and (worst is None or share > worst[0]):
             worst = (share, label, other)
     if worst is not None:
@@ -406,7 +408,7 @@ def _check_shared(
             f"data: {len(found)} of {len(totals[label])} pictures of {label!r} lie under "
             f"{other!r} too (such as {mine} and {theirs}): one person under two names, or a "
             "crawl gone wrong; put the two in one folder, delete the wrong copies, or raise "
-            "clean.cross_label_share"
+            "clean.cross_label_max_fraction"
         )
 
 
@@ -433,7 +435,7 @@ def _judge_faces(
         )  # fmt: skip
         for picture, one in zip(new, found, strict=True):
             picture.faces = one.faces
-            picture.faces_counted = count(one.faces, limits.face_share)
+            picture.faces_counted = count(one.faces, limits.second_face_min_ratio)
             picture.scores |= people.scores(one)
             problem = people.problem(one.faces, limits)
             if problem:

@@ -66,7 +66,7 @@ def look(
 ) -> list[Looked]:
     """The faces in each picture (path, sha256); only what `cache` lacks is looked for."""
     embeds = judges_identity(limits)
-    version = finder_version(limits.face_smallest)
+    version = finder_version(limits.min_face_size)
     looked: list[Looked | None] = []
     questions: list[_Question] = []
     for path, sha256 in pictures:
@@ -77,8 +77,8 @@ def look(
         if known is None:
             questions.append(
                 _Question(
-                    path, found, limits.face_probability, limits.face_smallest,
-                    limits.face_share, embeds,
+                    path, found, limits.face_probability, limits.min_face_size,
+                    limits.second_face_min_ratio, embeds,
                 )
             )  # fmt: skip
     answers = workers.each(_answer, questions, "faces", worker_count)
@@ -96,7 +96,7 @@ def look(
 
 def problem(faces: Sequence[Face], limits: Clean) -> str:
     """The reason where there is not exactly one face that counts, else an empty text."""
-    counted = count(faces, limits.face_share)
+    counted = count(faces, limits.second_face_min_ratio)
     return "" if counted == 1 else SEVERAL_FACES if counted else NO_FACE
 
 
@@ -111,7 +111,7 @@ def scores(looked: Looked) -> dict[str, float]:
 
 def judges_identity(limits: Clean) -> bool:
     """Whether faces are told apart: it is asked for, and the extra that can is installed."""
-    return limits.identity_false_alarm > 0 and embedding.available()
+    return limits.identity_false_alarm_rate > 0 and embedding.available()
 
 
 def judge(
@@ -122,7 +122,7 @@ def judge(
     Args:
         vouched: whether a person said that a picture is rightly under its label.
     """
-    if limits.identity_false_alarm == 0:
+    if limits.identity_false_alarm_rate == 0:
         return Judgement({}, {}, [], {}), OFF
     if not embedding.available():
         note = (
@@ -136,7 +136,7 @@ def judge(
         vectors.reshape(len(places), embedding.SIZE),
         [labels[place] for place in places],
         [vouched[place] for place in places],
-        limits.identity_false_alarm,
+        limits.identity_false_alarm_rate,
     )
     verdicts = {places[place]: verdict for place, verdict in found.verdicts.items()}
     distances = {places[place]: distance for place, distance in found.distances.items()}
@@ -148,7 +148,7 @@ def _known(
 ) -> Looked | None:
     """What the cache says of a picture; None where something has to be looked for yet."""
     faces = from_probability(found, limits.face_probability)
-    if not embeds or count(faces, limits.face_share) != 1:
+    if not embeds or count(faces, limits.second_face_min_ratio) != 1:
         return Looked(faces, None, _best_probability(found))
     kept = cache.get(sha256, embedding.embedder_version(faces[0]))
     if kept is None:

@@ -56,12 +56,12 @@ def problems(width: int, height: int, quality: Quality, limits: Clean) -> list[s
     """Each reason against a picture of this size and quality."""
     short, long = sorted((width, height))
     checks = {
-        TOO_SMALL: short < limits.shortest_side,
-        EXTREME_SHAPE: long > limits.longest_ratio * short,
-        TOO_DARK: quality.brightness < limits.darkest,
-        TOO_BRIGHT: quality.brightness > limits.brightest,
-        BLANK: quality.contrast < limits.flattest,
-        BLURRY: quality.sharpness < limits.blurriest,
+        TOO_SMALL: short < limits.min_side,
+        EXTREME_SHAPE: long > limits.max_aspect_ratio * short,
+        TOO_DARK: quality.brightness < limits.min_brightness,
+        TOO_BRIGHT: quality.brightness > limits.max_brightness,
+        BLANK: quality.contrast < limits.min_contrast,
+        BLURRY: quality.sharpness < limits.min_sharpness,
     }
     return [reason for reason, fails in checks.items() if fails]
 

@@ -85,7 +85,7 @@ class Preparer:
             return None
         if self._finder is None:
             self._finder = faces.FaceFinder(
-                self.settings.face_probability, self.settings.face_smallest
+                self.settings.face_probability, self.settings.min_face_size
             )
         return faces.main_face(self._finder.find(image))
 

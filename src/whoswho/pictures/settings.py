@@ -15,14 +15,14 @@ class PictureSettings:
     Attributes:
         margin: added on each side of the face, as a fraction of the face's longer side.
         size: pixels, side of the square the network sees.
-        face_probability, face_smallest: see `faces.FaceFinder`.
+        face_probability, min_face_size: see `faces.FaceFinder`.
     """
 
     crop: Crop
     margin: float
     size: int
     face_probability: float
-    face_smallest: float
+    min_face_size: float
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -40,5 +40,5 @@ class PictureSettings:
             margin=float(values["margin"]),
             size=int(values["size"]),
             face_probability=float(values["face_probability"]),
-            face_smallest=float(values["face_smallest"]),
+            min_face_size=float(values["min_face_size"]),
         )

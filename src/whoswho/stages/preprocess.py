@@ -32,7 +32,7 @@ def main() -> None:
         margin=params.picture.margin,
         size=params.picture.size,
         face_probability=detector.probability,
-        face_smallest=detector.min_size,
+        min_face_size=detector.min_size,
     )
     ready_split = any(row.split for row in kept)
     if not ready_split:
