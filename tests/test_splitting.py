@@ -11,7 +11,7 @@ import pytest
 from whoswho.errors import UserError
 from whoswho.pictures.splitting import assign, check_enough
 
-SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
+FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 Picture = tuple[str, str, str]
 
 
@@ -31,9 +31,9 @@ def grouped(label: str, sizes: list[int]) -> list[Picture]:
     return pictures
 
 
-def test_the_shares_hold_in_every_label() -> None:
+def test_the_fractions_hold_in_every_label() -> None:
     pictures = alone("a", *range(100)) + alone("b", *range(40)) + alone("c", *range(7))
-    split = assign(pictures, SHARES, 0)
+    split = assign(pictures, FRACTIONS, 0)
     counts = defaultdict(Counter)
     for sha256, label, _ in pictures:
         counts[label][split[sha256]] += 1
@@ -45,23 +45,23 @@ def test_the_shares_hold_in_every_label() -> None:
 
 def test_order_and_repetition_change_nothing() -> None:
     pictures = grouped("a", [1, 3, 2] * 9) + grouped("b", [1] * 20)
-    expected = assign(pictures, SHARES, 0)
+    expected = assign(pictures, FRACTIONS, 0)
     for turn in range(5):
         mixed = pictures[:]
         random.Random(turn).shuffle(mixed)
-        assert assign(mixed, SHARES, 0) == expected
+        assert assign(mixed, FRACTIONS, 0) == expected
 
 
 def test_another_seed_draws_another_split() -> None:
     pictures = alone("a", *range(60))
-    assert assign(pictures, SHARES, 0) != assign(pictures, SHARES, 1)
+    assert assign(pictures, FRACTIONS, 0) != assign(pictures, FRACTIONS, 1)
 
 
 def test_groups_stay_together() -> None:
     dice = random.Random(3)
     for _ in range(50):
         pictures = grouped("a", [dice.randint(1, 5) for _ in range(dice.randint(3, 30))])
-        split = assign(pictures, SHARES, dice.randrange(100))
+        split = assign(pictures, FRACTIONS, dice.randrange(100))
         homes = defaultdict(set)
         for sha256, _, group in pictures:
             homes[group].add(split[sha256])
@@ -73,7 +73,7 @@ def test_the_name_of_a_group_does_not_matter() -> None:
     """It may change with a dropped copy; what ranks is the smallest picture that is there."""
     pictures = grouped("a", [1, 3, 2] * 9)
     renamed = [(one, label, f"{group[::-1]}") for one, label, group in pictures]
-    assert assign(renamed, SHARES, 0) == assign(pictures, SHARES, 0)
+    assert assign(renamed, FRACTIONS, 0) == assign(pictures, FRACTIONS, 0)
 
 
 def test_groups_over_two_labels_stay_together() -> None:
@@ -81,7 +81,7 @@ def test_groups_over_two_labels_stay_together() -> None:
     b = [
         (sha256, label, a[n][2] if n < 8 else group) for n, (sha256, label, group) in enumerate(b)
     ]
-    split = assign(a + b, SHARES, 0)
+    split = assign(a + b, FRACTIONS, 0)
     for n in range(8):
         assert split[a[n][0]] == split[b[n][0]]
     assert {split[sha256] for sha256, _, _ in b} == {"train", "validation", "test"}
@@ -95,7 +95,7 @@ def test_what_is_added_moves_at_most_the_boundary(grown: int) -> None:
         count = 20 + turn % 40
         before = alone(f"label {turn}", *range(count))
         after = before + alone(f"label {turn}", *range(1000, 1000 + grown))
-        was, now = assign(before, SHARES, 0), assign(after, SHARES, 0)
+        was, now = assign(before, FRACTIONS, 0), assign(after, FRACTIONS, 0)
         moved = [(was[one], now[one]) for one in was if was[one] != now[one]]
         assert ("test", "train") not in moved
         assert ("train", "test") not in moved
@@ -107,10 +107,12 @@ def test_what_is_added_moves_at_most_the_boundary(grown: int) -> None:
 
 def test_other_labels_do_not_notice() -> None:
     a = alone("a", *range(30))
-    assert assign(a, SHARES, 0).items() <= assign(a + alone("b", *range(50)), SHARES, 0).items()
+    assert (
+        assign(a, FRACTIONS, 0).items() <= assign(a + alone("b", *range(50)), FRACTIONS, 0).items()
+    )
 
 
-def test_without_a_test_share_there_is_no_test() -> None:
+def test_without_a_test_fraction_there_is_no_test() -> None:
     split = assign(alone("a", *range(10)), {"train": 0.8, "validation": 0.2, "test": 0}, 0)
     assert Counter(split.values()) == {"train": 8, "validation": 2}
 
@@ -118,8 +120,8 @@ def test_without_a_test_share_there_is_no_test() -> None:
 @pytest.mark.parametrize("count", range(3, 12))
 def test_small_labels_have_at_least_one_in_each(count: int) -> None:
     few, many = {"train": 0.98, "validation": 0.01, "test": 0.01}, {"test": 0.98}
-    for shares in (SHARES, few, {"train": 0.01, "validation": 0.01} | many):
-        split = assign(alone("a", *range(count)), shares, 0)
+    for fractions in (FRACTIONS, few, {"train": 0.01, "validation": 0.01} | many):
+        split = assign(alone("a", *range(count)), fractions, 0)
         assert set(split.values()) == {"train", "validation", "test"}
 
 
@@ -127,14 +129,14 @@ def test_small_labels_have_at_least_one_in_each(count: int) -> None:
 def test_a_label_too_small_is_named_with_its_count(count: int) -> None:
     pictures = alone("a", *range(30)) + alone("장원영", *range(count))
     with pytest.raises(UserError, match=f"'장원영': {count} picture"):
-        assign(pictures, SHARES, 0)
+        assign(pictures, FRACTIONS, 0)
     with pytest.raises(UserError, match=f"'장원영': {count} picture"):
-        check_enough({"a": 30, "장원영": count}, SHARES)
+        check_enough({"a": 30, "장원영": count}, FRACTIONS)
 
 
 def test_look_alikes_alone_do_not_fill_the_splits() -> None:
     with pytest.raises(UserError, match="9 pictures, all look-alikes in 2 groups"):
-        assign(grouped("a", [5, 4]), SHARES, 0)
+        assign(grouped("a", [5, 4]), FRACTIONS, 0)
 
 
 def test_two_pictures_are_enough_for_two_splits() -> None:

@@ -18,11 +18,11 @@ from typing import Self, TypeVar
 
 FILE = "faces.sqlite"
 # Seconds that one process waits for another to finish writing.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 # Rows that a killed run loses at most.
 AT_ONCE = 50
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class FaceCache:
@@ -81,36 +81,36 @@ class FaceCache:
         self.flush()
         if self.folder is None or not (self.folder / FILE).exists():
             return 0
-        return self._write("DELETE FROM finds WHERE sha256 = ?", [(one,) for one in hashes])
+        return self._write("DELETE FROM finds WHERE sha256 = ?", [(sha256,) for sha256 in hashes])
 
     def _write(self, statement: str, rows: Sequence[tuple[str | bytes, ...]]) -> int:
         if not rows:
             return 0
         return self._try(lambda table: table.executemany(statement, rows).rowcount) or 0
 
-    def _try(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer | None:
-        """`ask` of the table in a transaction; a damaged file is made anew, once."""
+    def _try(self, query: Callable[[sqlite3.Connection], Result]) -> Result | None:
+        """`query` of the table in a transaction; a damaged file is made anew, once."""
         if self.folder is None or self.problem:
             return None
         try:
             try:
-                return self._in_transaction(ask)
+                return self._in_transaction(query)
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
                 self._close()
                 (self.folder / FILE).unlink(missing_ok=True)
-                return self._in_transaction(ask)
+                return self._in_transaction(query)
         except (sqlite3.Error, OSError) as error:
             self._close()
             self.problem = f"{self.folder / FILE}: {error}; faces found now are not kept"
             return None
 
-    def _in_transaction(self, ask: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    def _in_transaction(self, query: Callable[[sqlite3.Connection], Result]) -> Result:
         if self._connection is None:
             assert self.folder is not None
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.folder / FILE, timeout=PATIENCE)
+            self._connection = sqlite3.connect(self.folder / FILE, timeout=TIMEOUT)
             # What is forgotten is overwritten: an embedding is a trace of a person.
             self._connection.execute("PRAGMA secure_delete = ON")
             self._connection.execute(
@@ -118,7 +118,7 @@ class FaceCache:
                 "checksum BLOB, PRIMARY KEY (sha256, version)) WITHOUT ROWID"
             )
         with self._connection:
-            return ask(self._connection)
+            return query(self._connection)
 
     def _close(self) -> None:
         if self._connection is not None:

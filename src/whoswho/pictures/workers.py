@@ -1,4 +1,4 @@
-"""One function over many pictures, on all cores, the answers in the order of the questions."""
+"""One function over many pictures, on all cores, the results in the order of the items."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-Question = TypeVar("Question")
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 # Below it the processes cost more to start than they save: one that looks for faces imports torch.
 FEW = 16
@@ -28,33 +28,33 @@ def cores() -> int:
 
 
 def each(
-    function: Callable[[Question], Answer],
-    questions: Sequence[Question],
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
     title: str,
     workers: int | None = None,
-) -> Iterator[Answer]:
-    """`function` of every question, in order; a progress bar with rate and ETA on a terminal.
+) -> Iterator[Result]:
+    """`function` of every item, in order; a progress bar with rate and ETA on a terminal.
 
     Args:
         function: a module's own function (or a partial of one): it is sent to other processes.
         workers: processes; None takes one per core. Few pictures stay in this process.
     """
     count = min(workers or cores(), MOST_WORKERS)
-    if count <= 1 or len(questions) < FEW:
-        yield from _shown(map(function, questions), len(questions), title)
+    if count <= 1 or len(items) < FEW:
+        yield from _shown(map(function, items), len(items), title)
         return
     # Started afresh rather than forked: a copy of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread)
     try:
-        yield from _shown(pool.map(function, questions, chunksize=2), len(questions), title)
+        yield from _shown(pool.map(function, items, chunksize=2), len(items), title)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _shown(answers: Iterable[Answer], total: int, title: str) -> Iterator[Answer]:
+def _shown(results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
     # disable=None: no bar where stderr is no terminal.
-    yield from tqdm(answers, desc=title, total=total, unit="picture", disable=None, leave=False)
+    yield from tqdm(results, desc=title, total=total, unit="picture", disable=None, leave=False)
 
 
 def _one_thread() -> None:
