@@ -15,8 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from whoswho.backbone import network as networks
-from whoswho.backbone.network import Network
+from whoswho.backbone.network import Network, trainable_blocks
 
 
 def heat_maps(
@@ -34,25 +33,23 @@ def heat_maps(
     device = next(network.parameters()).device
     was_training = network.training
     network.eval()
-    part = _last_with_places(network, pictures[:1].to(device))
+    part = _last_spatial_part(network, pictures[:1].to(device))
     if part is None:
         network.train(was_training)
         return np.zeros((len(pictures), 1, 1), np.float32)
     kept: list[Tensor] = []
 
     def keep(_module: nn.Module, _inputs: object, maps: Tensor) -> Tensor:
-        # A leaf of the graph: the gradient is asked for here, so that it is there also when the
-        # backbone is frozen, and the backbone itself need not be gone through backwards. What follows
-        # may write into its input, so it gets a copy.
-        leaf = maps.detach().requires_grad_()
-        kept.append(leaf)
-        return leaf.clone()
+        # A leaf of the graph: the gradient stops here, so that it is there also when the backbone
+        # is frozen, and the backbone itself need not be gone through backwards. What follows may
+        # write into its input, so it gets a copy.
+        kept[:] = [maps.detach().requires_grad_()]
+        return kept[0].clone()
 
     handle = part.register_forward_hook(keep)
-    found = []
+    batches = []
     try:
         for start in range(0, len(pictures), batch):
-            kept.clear()
             chosen = torch.as_tensor(answers[start : start + batch], device=device)
             with torch.enable_grad():
                 logits = network(pictures[start : start + batch].to(device))
@@ -62,42 +59,40 @@ def heat_maps(
             weights = gradient.mean(dim=(2, 3), keepdim=True)
             heat = (weights * maps).sum(dim=1).clamp(min=0)
             highest = heat.amax(dim=(1, 2), keepdim=True)
-            found.append(heat / torch.where(highest > 0, highest, 1))
+            batches.append(heat / torch.where(highest > 0, highest, 1))
     finally:
         handle.remove()
         network.train(was_training)
-    return np.asarray(torch.cat(found).float().cpu().numpy(), np.float32)
+    return np.asarray(torch.cat(batches).float().cpu().numpy(), np.float32)
 
 
-def _last_with_places(network: Network, picture: Tensor) -> nn.Module | None:
-    """The last part of the backbone's blocks whose output still has places, found by one picture."""
-    if not len(picture):
-        return None
-    with_places: list[nn.Module] = []
+def _last_spatial_part(network: Network, picture: Tensor) -> nn.Module | None:
+    """The last part of the backbone's blocks whose output has a height and a width.
+
+    Found by passing a picture through; None without one.
+    """
+    spatial: list[nn.Module] = []
 
     def look(module: nn.Module, _inputs: object, maps: Tensor) -> None:
         if maps.dim() == 4:
-            with_places.append(module)
+            spatial.append(module)
 
-    parts = [
-        part
-        for block in networks.blocks(network.backbone)[-networks.BLOCKS :]
-        for _, part in block
-    ]
-    handles = [part.register_forward_hook(look) for part in parts]
+    blocks = trainable_blocks(network.backbone, 1)
+    handles = [part.register_forward_hook(look) for block in blocks for _, part in block]
     try:
         with torch.inference_mode():
-            network(picture)
+            if len(picture):
+                network(picture)
     finally:
         for handle in handles:
             handle.remove()
-    return with_places[-1] if with_places else None
+    return spatial[-1] if spatial else None
 
 
 def _channels_first(maps: Tensor) -> Tensor:
     """Maps (pictures, channels, height, width); a few backbones keep their channels last.
 
-    Pictures are square, so the two equal sizes beside each other are the places.
+    Pictures are square, so the two equal sizes beside each other are height and width.
     """
     _, first, second, last = maps.shape
     return maps.permute(0, 3, 1, 2) if first == second != last else maps
