@@ -1,8 +1,8 @@
 """The blog's notebook restated: the yardstick that `python -m bench` measures against.
 
 Whole pictures squashed to 224x224, torchvision's ResNet-50 with its backbone's gradients off but
-left in train mode as in the notebook, head 2048-128-labels, Adam at its defaults, cross-entropy, batch
-32, every picture decoded and passed through the backbone once an epoch.
+left in train mode as in the notebook, head 2048-128-labels, Adam at its defaults, cross-entropy,
+batch 32, every picture decoded and passed through the backbone once an epoch.
 
 usage: python bench/notebook.py FOLDER BACKBONE.safetensors EPOCHS
   FOLDER has train/<label>/* and validation/<label>/*

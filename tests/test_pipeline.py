@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The sample, drawn anew with fewer portraits, after one `dvc repro`."""
+def built(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The sample, drawn anew with fewer portraits, after one `dvc repro`; nobody changes it."""
     workspace = Workspace(tmp_path_factory.mktemp("sample") / "clone", **FAST)
     workspace.draw_sample()
     workspace.track_data()
@@ -28,39 +28,45 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def test_every_stage_ran_and_said_its_line(sample: Workspace) -> None:
-    assert sorted(sample.ran(sample.first)) == sorted(ALL)
+@pytest.fixture
+def sample(built: Workspace, tmp_path: Path) -> Workspace:
+    """A copy of it, for a test that changes something."""
+    return built.copy(tmp_path / "clone")
+
+
+def test_every_stage_ran_and_said_its_line(built: Workspace) -> None:
+    assert sorted(built.ran(built.first)) == sorted(ALL)
     for stage in ALL:
-        assert any(line.startswith(f"{stage}: ") for line in sample.first.splitlines()), stage
-    assert "Warning" not in sample.first
+        assert any(line.startswith(f"{stage}: ") for line in built.first.splitlines()), stage
+    assert "Warning" not in built.first
 
 
-def test_every_file_has_its_row_and_every_kept_row_its_picture(sample: Workspace) -> None:
-    decisions = sample.rows("artifacts/clean/decisions.csv")
+def test_every_file_has_its_row_and_every_kept_row_its_picture(built: Workspace) -> None:
+    decisions = built.rows("artifacts/clean/decisions.csv")
     files = [
-        path.relative_to(sample.path / "data").as_posix()
-        for path in (sample.path / "data").rglob("*")
+        path.relative_to(built.path / "data").as_posix()
+        for path in (built.path / "data").rglob("*")
         if path.is_file() and path.name not in {".DS_Store", "google_done", "naver_done"}
     ]
     assert sorted(row["file"] for row in decisions) == sorted(files)
     kept = [row for row in decisions if row["decision"] == "kept"]
-    pictures = sample.path / "artifacts" / "clean" / "pictures"
+    pictures = built.path / "artifacts" / "clean" / "pictures"
     assert {row["picture"] for row in kept} == {
         path.relative_to(pictures).as_posix() for path in pictures.rglob("*") if path.is_file()
     }
     for row in kept:
-        original = sample.path / "data" / row["file"]
+        original = built.path / "data" / row["file"]
         assert (pictures / row["picture"]).read_bytes() == original.read_bytes()
-    split = sample.rows("artifacts/dataset/split.csv")
+    split = built.rows("artifacts/dataset/split.csv")
     assert sorted(row["file"] for row in split) == sorted(row["file"] for row in kept)
     assert len({row["label"] for row in split}) == 5
     assert {row["split"] for row in split} == {"train", "validation", "test"}
 
 
-def test_clean_finds_what_the_sample_hides(sample: Workspace) -> None:
+def test_clean_finds_what_the_sample_hides(built: Workspace) -> None:
     """Every file that is not an ordinary portrait goes, for its own reason."""
     truth = {str(file.path): file.kind for file in drawing.plan(0, 16) if file.kind != "litter"}
-    decisions = {row["file"]: row for row in sample.rows("artifacts/clean/decisions.csv")}
+    decisions = {row["file"]: row for row in built.rows("artifacts/clean/decisions.csv")}
     assert decisions.keys() == truth.keys()
     for file, kind in truth.items():
         # Of two copies either may be the one that stays; those under two labels both go.
@@ -79,11 +85,11 @@ def test_clean_finds_what_the_sample_hides(sample: Workspace) -> None:
     assert len(lost) <= 0.05 * len(portraits)
 
 
-def test_the_report_counts_the_test_pictures(sample: Workspace) -> None:
-    metrics = sample.json("reports/metrics.json")
-    tested = [row for row in sample.rows("artifacts/dataset/split.csv") if row["split"] == "test"]
+def test_the_report_counts_the_test_pictures(built: Workspace) -> None:
+    metrics = built.json("reports/metrics.json")
+    tested = [row for row in built.rows("artifacts/dataset/split.csv") if row["split"] == "test"]
     assert metrics["test/pictures"] == len(tested)
-    predictions = sample.rows("reports/predictions.csv")
+    predictions = built.rows("reports/predictions.csv")
     assert {row["file"] for row in predictions} == {row["file"] for row in tested}
     right = sum(row["actual"] == row["predicted"] for row in predictions)
     assert metrics["test/accuracy"] == pytest.approx(right / len(tested))
@@ -92,16 +98,16 @@ def test_the_report_counts_the_test_pictures(sample: Workspace) -> None:
     )
 
 
-def test_a_finished_run_has_everything_the_ui_shows(sample: Workspace) -> None:
-    kept = store(sample)
+def test_a_finished_run_has_everything_the_ui_shows(built: Workspace) -> None:
+    kept = store(built)
     (run,) = kept["runs"]
     assert run["status"] == "FINISHED"
     assert run["params"]["train.epochs"] == "2"
     for name in ("train/loss", "train/accuracy", "validation/loss", "validation/accuracy"):
         assert [step for step, _ in run["history"][name]] == [1, 2], name
-        written = [float(row[name]) for row in sample.rows("reports/history.csv")]
+        written = [float(row[name]) for row in built.rows("reports/history.csv")]
         assert [value for _, value in run["history"][name]] == pytest.approx(written)
-    metrics = sample.json("reports/metrics.json")
+    metrics = built.json("reports/metrics.json")
     assert run["history"]["test/accuracy"][-1][1] == pytest.approx(metrics["test/accuracy"])
     recalls = [name for name in run["history"] if name.startswith("test/recall/")]
     assert len(recalls) == 5
@@ -126,14 +132,12 @@ def test_the_summary_has_ten_lines_and_its_commands_work(sample: Workspace) -> N
     assert kept["aliases"]["champion"] == kept["versions"][0]["version"]
 
 
-def test_predicting_a_test_picture_gives_what_evaluate_found(sample: Workspace) -> None:
+def test_predicting_a_test_picture_gives_what_evaluate_found(built: Workspace) -> None:
     evaluated = [
-        row
-        for row in sample.rows("artifacts/evaluation/predictions.csv")
-        if row["split"] == "test"
+        row for row in built.rows("artifacts/evaluation/predictions.csv") if row["split"] == "test"
     ]
     files = [f"data/{row['file']}" for row in evaluated]
-    out = sample.run("whoswho", "predict", *files, "--model", "artifacts/model").stdout
+    out = built.run("whoswho", "predict", *files, "--model", "artifacts/model").stdout
     for row in evaluated:
         (line,) = [ln for ln in out.splitlines() if ln.startswith(f"data/{row['file']} ")]
         name, _, probability = line.removeprefix(f"data/{row['file']}").strip().rpartition(" ")
@@ -171,18 +175,19 @@ def test_forced_stages_give_the_same_bytes(sample: Workspace) -> None:
     assert content() == before
 
 
-def test_dvc_shows_metrics_params_and_the_graph(sample: Workspace) -> None:
-    assert "test/accuracy" in sample.run("dvc", "metrics", "show").stdout
-    graph = sample.run("dvc", "dag", "--mermaid").stdout
+def test_dvc_shows_metrics_params_and_the_graph(built: Workspace) -> None:
+    assert "test/accuracy" in built.run("dvc", "metrics", "show").stdout
+    graph = built.run("dvc", "dag", "--mermaid").stdout
     assert all(stage in graph for stage in ALL)
-    plots = json.loads(sample.run("dvc", "plots", "show", "--json").stdout)
+    plots = json.loads(built.run("dvc", "plots", "show", "--json").stdout)
     assert any("confusion" in name for name in plots["data"] if plots["data"][name])
 
 
 @pytest.fixture(scope="module")
-def clone(sample: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+def clone(built: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A fresh clone on the same machine, its pictures from a remote, as a colleague has it."""
     remote = tmp_path_factory.mktemp("remote")
+    sample = built.copy(tmp_path_factory.mktemp("first") / "clone")
     sample.run("dvc", "remote", "add", "-q", "there", remote)
     sample.run("dvc", "push", "-q", "-r", "there", "data.dvc")
     commit(sample.path, "run")
@@ -194,23 +199,21 @@ def clone(sample: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Worksp
     return other
 
 
-def test_a_second_clone_registers_its_model_too(sample: Workspace, clone: Workspace) -> None:
+def test_a_second_clone_registers_its_model_too(built: Workspace, clone: Workspace) -> None:
     clone.repro()
     kept = store(clone)
     assert [version["version"] for version in kept["versions"]] in (["1"], [1])
     assert (clone.path / "artifacts/registered.json").read_bytes() == (
-        sample.path / "artifacts/registered.json"
+        built.path / "artifacts/registered.json"
     ).read_bytes()
     status = clone.run("git", "status", "--porcelain").stdout
     assert status == "", "the same inputs gave other outputs"
 
 
-def test_line_ends_of_windows_change_nothing(
-    sample: Workspace, clone: Workspace, tmp_path: Path
-) -> None:
+def test_line_ends_of_windows_change_nothing(clone: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "windows"
     subprocess.run(
-        ["git", "clone", "-q", "-c", "core.autocrlf=true", sample.path, folder], check=True
+        ["git", "clone", "-q", "-c", "core.autocrlf=true", clone.path, folder], check=True
     )
     other = Workspace.__new__(Workspace)
     other.path = folder
@@ -223,7 +226,7 @@ def test_line_ends_of_windows_change_nothing(
             ), (stage, change)
 
 
-def test_more_epochs_run_only_what_follows(sample: Workspace) -> None:
+def test_more_epochs_run_only_what_follows_and_can_be_taken_back(sample: Workspace) -> None:
     before = store(sample)
     set_params(sample.path, train={"epochs": 3})
     assert sample.ran(sample.repro()) == ["train", "evaluate", "report", "register"]
@@ -233,14 +236,10 @@ def test_more_epochs_run_only_what_follows(sample: Workspace) -> None:
     assert [step for step, _ in newest["history"]["train/loss"]] == [1, 2, 3]
     assert "epochs" in sample.run("dvc", "params", "diff").stdout
     assert "test/" in sample.run("dvc", "metrics", "diff", "--all").stdout
-
-
-def test_going_back_to_earlier_params_registers_nothing_new(sample: Workspace) -> None:
-    versions = store(sample)["versions"]
+    # Going back to earlier params registers nothing new.
     set_params(sample.path, train={"epochs": 2})
     sample.repro()
-    kept = store(sample)
-    assert len(kept["versions"]) == len(versions)
+    assert len(store(sample)["versions"]) == len(kept["versions"])
 
 
 def test_a_new_picture_runs_from_clean_and_moves_no_test_picture(sample: Workspace) -> None:
@@ -290,17 +289,17 @@ def _wait_for_the_queue(sample: Workspace) -> None:
     raise AssertionError("the queue did not finish in three minutes")
 
 
-def test_the_figure_has_a_title_for_each_picture(sample: Workspace, tmp_path: Path) -> None:
-    files = [f"data/{row['file']}" for row in sample.rows("reports/predictions.csv")][:7]
+def test_the_figure_has_a_title_for_each_picture(built: Workspace, tmp_path: Path) -> None:
+    files = [f"data/{row['file']}" for row in built.rows("reports/predictions.csv")][:7]
     out = tmp_path / "people.png"
-    sample.run("whoswho", "predict", *files, "--model", "artifacts/model", "--figure", out)
+    built.run("whoswho", "predict", *files, "--model", "artifacts/model", "--figure", out)
     from PIL import Image
 
     assert Image.open(out).size[0] > 300
 
 
 def test_everything_works_after_the_folder_moved(sample: Workspace) -> None:
-    """Last, for it moves the module's workspace: field report E3."""
+    """Field report E3."""
     moved = sample.path.parent / "새 폴더 2"
     sample.path.rename(moved)
     sample.path = moved

@@ -34,6 +34,12 @@ class Workspace:
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "sample", ignore_errors=True)
 
+    def copy(self, folder: Path) -> Workspace:
+        """The workspace as it stands, with outputs, cache and store, in another folder."""
+        other = Workspace.__new__(Workspace)
+        other.path = Path(shutil.copytree(self.path, folder, symlinks=True))
+        return other
+
     def draw_sample(self, folder: str = "data", *, seed: int = 0, portraits: int = 16) -> None:
         """The sample with fewer portraits, and all of its dirt."""
         self.python(
