@@ -128,9 +128,7 @@ def load_features(
             f"{folder / _ROWS}: features of other pictures than {dataset.folder}; {_AGAIN}"
         )
     return {
-        split: Features(
-            _open(_file(folder, split), stored, index.width), dataset.targets(split)
-        )
+        split: Features(_open(_file(folder, split), stored, index.width), dataset.targets(split))
         for split, stored in index.splits.items()
     }
 

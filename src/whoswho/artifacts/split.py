@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from whoswho import paths, tables
 from whoswho.artifacts.overlaps import Overlap, read_overlaps, write_overlaps
@@ -147,6 +148,22 @@ def load_dataset(folder: Path) -> Dataset:
         description["ready_split"],
         read_overlaps(folder),
     )
+
+
+def open_prepared(path: Path) -> Image.Image:
+    """A prepared picture.
+
+    Raises:
+        UserError: it is absent or damaged; only a hand in artifacts/ does that.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}); run `dvc checkout`, or "
+            "`dvc repro -f -s preprocess`"
+        ) from None
 
 
 def read_split(folder: Path) -> list[SplitRow]:

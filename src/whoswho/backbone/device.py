@@ -24,26 +24,32 @@ _LOST = (
 )
 
 
-def kind(wanted: str) -> str:
-    """cpu, cuda or mps, as `wanted` names it; auto takes the fastest there is."""
-    there = {
+def kind(name: str) -> str:
+    """cpu, cuda or mps, as train.device names it; auto takes the fastest there is.
+
+    Raises:
+        UserError: this machine has none of that name.
+    """
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if wanted == "auto":
-        wanted = next(name for name, present in there.items() if present)
-    if not there[wanted]:
-        here = ", ".join(name for name, present in there.items() if present)
-        raise UserError(f"train.device: {wanted} is not there; this machine has {here}, or auto")
-    return wanted
+    names = [known for known, is_available in available.items() if is_available]
+    if name == "auto":
+        return names[0]
+    if name not in names:
+        raise UserError(
+            f"train.device: {name} is not there; this machine has {', '.join(names)}, or auto"
+        )
+    return name
 
 
-def pick(wanted: str) -> torch.device:
-    """The device `wanted` names, see `kind`; of several GPUs this process's own."""
-    name = kind(wanted)
+def pick(name: str) -> torch.device:
+    """The device of that name, see `kind`; of several GPUs this process's own."""
+    chosen = kind(name)
     # By number: to another thread "cuda" alone is the first GPU.
-    return torch.device(f"cuda:{torch.cuda.current_device()}" if name == "cuda" else name)
+    return torch.device(f"cuda:{torch.cuda.current_device()}" if chosen == "cuda" else chosen)
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -57,7 +63,7 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def is_full(error: RuntimeError) -> bool:
-    """Whether it says that memory does not suffice; CUDA has a type for it, but not always."""
+    """Whether the error says that memory does not suffice; CUDA has a type of it, not always."""
     return isinstance(error, torch.OutOfMemoryError) or bool(re.search(_FULL, str(error)))
 
 
@@ -66,7 +72,7 @@ def keep_memory() -> None:
 
     A forward pass frees and asks for the same megabytes at every layer; glibc would hand them back
     to the system and have them cleared each time, for a fiftieth of the pass. Other C libraries
-    have no such knob, and nothing happens.
+    have no such option, and nothing happens.
     """
     if platform.libc_ver()[0] == "glibc":
         for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD):
@@ -83,7 +89,7 @@ def using(device: torch.device) -> Iterator[None]:
         UserError: memory does not suffice, or a process that opens pictures was lost, and the
             block did not say what to do.
     """
-    rather = "" if device.type == "cpu" else ", or set train.device: cpu"
+    or_cpu = "" if device.type == "cpu" else ", or set train.device: cpu"
     try:
         with _repeating(device):
             yield
@@ -92,12 +98,12 @@ def using(device: torch.device) -> Iterator[None]:
             raise UserError(
                 "artifacts/dataset: a process that opens its pictures was ended from outside, "
                 "likely for want of memory; a container needs more shared memory (docker's "
-                f"--shm-size){rather}"
+                f"--shm-size){or_cpu}"
             ) from None
         if not is_full(error):
             raise
         raise UserError(
-            f"{device}: its memory does not suffice; end what else uses it{rather}"
+            f"{device}: its memory does not suffice; end what else uses it{or_cpu}"
         ) from None
 
 

@@ -76,10 +76,8 @@ def _extract_split(
 ) -> None:
     """Fill this process's part of `values`, (views, pictures, width)."""
     views = len(values)
-    chunks = islice(
-        forward.chunks(views * len(pictures), forward_pass.batch),
-        process_group.rank, None, process_group.world_size,
-    )  # fmt: skip
+    chunks = forward.chunks(views * len(pictures), forward_pass.batch)
+    own_chunks = islice(chunks, process_group.rank, None, process_group.world_size)
 
     def indices(rows: range) -> Indices:
         return [divmod(row, views) for row in rows]  # views of a picture side by side
@@ -94,10 +92,10 @@ def _extract_split(
         store(rows, prepare.standardized(pictures.pixels(indices(rows))))
 
     if forward_pass.streams > 1:
-        forward.each(chunks, open_and_store, forward_pass.streams)
+        forward.each(own_chunks, open_and_store, forward_pass.streams)
     else:
-        own = list(chunks)
-        batches = Loader(pictures, device).batches(map(indices, own))
-        for rows, batch in zip(own, batches, strict=True):
+        all_rows = list(own_chunks)
+        batches = Loader(pictures, device).batches(map(indices, all_rows))
+        for rows, batch in zip(all_rows, batches, strict=True):
             store(rows, batch)
     values.flush()  # type: ignore[attr-defined]

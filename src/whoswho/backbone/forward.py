@@ -35,23 +35,16 @@ Batch = TypeVar("Batch")
 
 @dataclass(frozen=True)
 class Pass:
-    """A backbone ready to run.
+    """A backbone's forward pass."""
 
-    Attributes:
-        run: pictures (batch, 3, size, size) to features (batch, width), 32-bit on the processor.
-        batch: the number of pictures `run` is fastest with.
-        streams: how many threads should call `run` at once.
-        precision: bf16 or fp32.
-    """
-
-    run: Callable[[Tensor], Tensor]
-    batch: int
-    streams: int
-    precision: str
+    run: Callable[[Tensor], Tensor]  # (batch, 3, size, size) to (batch, width), fp32 on the CPU
+    batch: int  # pictures that `run` is fastest with
+    streams: int  # threads that should call `run` at once
+    precision: str  # bf16 or fp32
 
 
 def prepare(backbone: nn.Module, device: torch.device) -> Pass:
-    """Ready a copy of `backbone` for `device`."""
+    """The fastest pass of a copy of `backbone` on `device`."""
     folded = fold(backbone)
     dtype = torch.bfloat16 if devices.has_bf16(device) else torch.float32
     if device.type != "cpu":
@@ -103,9 +96,9 @@ def each(batches: Iterable[Batch], work: Callable[[Batch], None], streams: int) 
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(streams) as pool:
-            for done in [pool.submit(drain) for _ in range(streams)]:
+            for future in [pool.submit(drain) for _ in range(streams)]:
                 try:
-                    done.result()
+                    future.result()
                 except BaseException:
                     failed.set()
                     raise
@@ -127,12 +120,12 @@ def _fused(folded: nn.Module, dtype: torch.dtype) -> Pass:
 def _eager(
     folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int, streams: int
 ) -> Pass:
-    placed = folded.to(device, dtype).to(memory_format=torch.channels_last)
+    network = folded.to(device, dtype).to(memory_format=torch.channels_last)
 
     def run(pictures: Tensor) -> Tensor:
         with torch.inference_mode():
             x = pictures.to(device).to(dtype, memory_format=torch.channels_last)
-            features: Tensor = placed(x)
+            features: Tensor = network(x)
             return features.float().cpu()
 
     return Pass(run, batch, streams, _name(dtype))

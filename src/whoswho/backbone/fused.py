@@ -20,12 +20,9 @@ def is_available(backbone: nn.Module) -> bool:
     """Whether torch has the operations, and `backbone` is a network they suffice for."""
     from torchvision.models import ResNet
 
-    known = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return (
-        known
-        and isinstance(backbone, ResNet)
-        and all(hasattr(torch.ops.mkldnn, name) for name in NAMES)
-    )
+    has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    has_operations = has_onednn and all(hasattr(torch.ops.mkldnn, name) for name in NAMES)
+    return has_operations and isinstance(backbone, ResNet)
 
 
 class FusedResNet:
@@ -60,37 +57,32 @@ class _Convolution:
 
     weight: Tensor
     bias: Tensor | None
-    padding: list[int]
-    stride: list[int]
-    dilation: list[int]
-    groups: int
+    geometry: tuple[list[int], list[int], list[int], int]  # padding, stride, dilation, groups
 
     @classmethod
     def pack(cls, layer: nn.Conv2d, x: Tensor) -> _Convolution:
         """The layer for inputs like `x`, in its precision."""
         assert not isinstance(layer.padding, str)
-        steps = list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups
+        geometry = list(layer.padding), list(layer.stride), list(layer.dilation), layer.groups
         weight = torch.ops.mkldnn._reorder_convolution_weight(
-            layer.weight.detach().to(x.dtype), *steps, list(x.shape)
+            layer.weight.detach().to(x.dtype), *geometry, list(x.shape)
         )
         bias = None if layer.bias is None else layer.bias.detach().to(x.dtype)
-        return cls(weight, bias, *steps)
+        return cls(weight, bias, geometry)
 
     def __call__(self, x: Tensor, then: str = "relu") -> Tensor:
         """The convolution of `x`, then "relu" or "none"."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self.weight, self.bias, self.padding, self.stride, self.dilation, self.groups,
-            then, [], "",
-        )  # fmt: skip
-        return found
+        maps: Tensor = torch.ops.mkldnn._convolution_pointwise(
+            x, self.weight, self.bias, *self.geometry, then, [], ""
+        )
+        return maps
 
     def onto(self, other: Tensor, x: Tensor) -> Tensor:
-        """The ReLU of `other` + the convolution of `x`; it takes the place of `other`."""
-        found: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-            other, x, self.weight, self.bias, self.padding, self.stride, self.dilation,
-            self.groups, "add", 1.0, "relu", [], "",
-        )  # fmt: skip
-        return found
+        """The ReLU of `other` + the convolution of `x`, written over `other`."""
+        maps: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
+            other, x, self.weight, self.bias, *self.geometry, "add", 1.0, "relu", [], ""
+        )
+        return maps
 
 
 class _Packed:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
-from whoswho.artifacts.split import Dataset, Example
+from whoswho.artifacts.split import Dataset, Example, open_prepared
 from whoswho.backbone import forward, views
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import UserError
@@ -24,22 +23,6 @@ from whoswho.pictures import prepare, workers
 
 Indices = Sequence[tuple[int, int]]  # a batch: (picture in its split, view) of each row
 MIN_PICTURES = 16  # a worker process is not worth its start for fewer
-
-
-def open_prepared(path: Path) -> Image.Image:
-    """A prepared picture.
-
-    Raises:
-        UserError: it is absent or damaged; only a hand in artifacts/ does that.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}); run `dvc checkout`, or "
-            "`dvc repro -f -s preprocess`"
-        ) from None
 
 
 class Pictures(TorchDataset["Tensor | UserError"]):
@@ -53,10 +36,10 @@ class Pictures(TorchDataset["Tensor | UserError"]):
         """The pixels of a batch, see `prepare.pixels`; views side by side share a decoding."""
         images = []
         opened: tuple[int, Image.Image] | None = None
-        for number, view in indices:
-            example = self.examples[number]
-            if opened is None or opened[0] != number:
-                opened = number, open_prepared(example.path)
+        for index, view in indices:
+            example = self.examples[index]
+            if opened is None or opened[0] != index:
+                opened = index, open_prepared(example.path)
             image = opened[1]
             if self.augment is not None:
                 image = views.apply(image, views.draw(self.augment, example.sha256, view))
@@ -83,14 +66,14 @@ class Loader:
     def __init__(self, pictures: Pictures, device: torch.device) -> None:
         self._device = device
         self._sampler = _Sampler()
-        workers = min(num_workers(device), len(pictures) // MIN_PICTURES)
+        processes = min(num_workers(device), len(pictures) // MIN_PICTURES)
         self._loader = DataLoader(
             pictures,
             sampler=self._sampler,
             batch_size=None,  # each item of the sampler is a batch already
-            num_workers=workers,
+            num_workers=processes,
             pin_memory=device.type == "cuda",
-            persistent_workers=workers > 0,
+            persistent_workers=processes > 0,
             generator=torch.Generator(),  # else torch's own would be drawn from
         )
 
@@ -145,5 +128,5 @@ def backbone_features(
     examples = dataset.examples["train"]
     chunks = process_group.shard(list(forward.chunks(len(examples), forward_pass.batch)))
     loader = Loader(Pictures(examples, augment), device)
-    for batch in loader.batches([(number, 0) for number in numbers] for numbers in chunks):
+    for batch in loader.batches([(index, 0) for index in chunk] for chunk in chunks):
         yield forward_pass.run(batch).numpy()

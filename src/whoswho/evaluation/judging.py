@@ -69,7 +69,6 @@ def judge(model: Model, dataset: Dataset, params: Evaluate) -> Evaluation:
 
 def logits(model: Model, dataset: Dataset, split: str) -> Float64:
     """The model's output for all pictures of a split, (pictures, labels)."""
-    from whoswho.backbone.loader import open_prepared
 
     examples = dataset.examples[split]
     batches = []
@@ -88,7 +87,6 @@ def explained(
 
     Of at most MOST_EXPLAINED labels; see `attention.heat_maps`.
     """
-    from whoswho.backbone.loader import open_prepared
     from whoswho.evaluation import attention
     from whoswho.pictures import prepare
 
