@@ -619,12 +619,12 @@ def test_objects_are_named_in_the_cache_and_in_every_remote(
 
 
 def test_runs_and_versions_are_named(root: Path) -> None:
-    outputs = small.write(root)
+    record = small.write(root)
     store = open_store(root)
     run = completion.completed_run(
-        store, outputs, small.digest(outputs), root / "reports", {}, {}
+        store, record, root / "reports", {}, {}
     ).info.run_id  # fmt: skip
-    row = next(row for row in outputs.split if row.split == "train")
+    row = next(row for row in record.split if row.split == "train")
     (held,) = holders.holding(store, {row.sha256}, set())
     assert str(held) == f"run {run}: in its train pictures"
 

@@ -7,17 +7,17 @@ from dataclasses import replace
 import pytest
 
 from whoswho.artifacts.model import FORMAT
-from whoswho.lifecycle.gate import Facts, decide
+from whoswho.lifecycle.gate import ComparedModel, decide
 from whoswho.params import Promote
 
 POLICY = Promote(margin=0.02, recall_floor=0.3, significance=None)
 TEST = {f"t{n}": True for n in range(100)}
 
 
-def facts(name: str = "version 2", right: int = 90, **changed: object) -> Facts:
+def facts(name: str = "version 2", right: int = 90, **changed: object) -> ComparedModel:
     test = {picture: number < right for number, picture in enumerate(TEST)}
-    made = Facts(
-        name=name, format=FORMAT, labels=("a", "b"), random_backbone=False,
+    made = ComparedModel(
+        name=name, format=str(FORMAT), labels=("a", "b"), untrained_backbone=False,
         train=frozenset({"p", "q"}), test=test, recall={"a": 0.9, "b": 0.8},
     )  # fmt: skip
     return replace(made, **changed)  # type: ignore[arg-type]
@@ -49,13 +49,13 @@ def test_pictures_that_only_one_of_them_was_tested_on_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"random_backbone": True}, "its backbone is untrained (random weights)"),
+        ({"untrained_backbone": True}, "its backbone is untrained (random weights)"),
         ({"test": {}}, "it has no test pictures"),
         ({"recall": {"a": 0.9, "b": 0.29}}, "recall below 0.3 of b (0.29)"),
         ({"recall": {"a": 0.9, "b": None}}, "no test picture of b"),
         ({"labels": ("a", "c"), "recall": {"a": 1.0, "c": 1.0}}, "new c, gone b"),
         ({"train": frozenset({"t1", "t2"})}, "2 of its 100 test pictures also taught it"),
-        ({"format": 9}, "version 2 has model format 9"),
+        ({"format": "9"}, "version 2 is of format 9"),
     ],
 )
 def test_each_reason_is_said(changed: dict[str, object], said: str) -> None:
@@ -70,11 +70,11 @@ def test_a_champion_taught_with_the_test_pictures_cannot_be_compared() -> None:
 
 
 def test_a_champion_of_an_unknown_format_is_refused() -> None:
-    assert not decide(facts(), facts("version 1", format=9), POLICY).allowed
+    assert not decide(facts(), facts("version 1", format="9"), POLICY).allowed
 
 
 def test_all_reasons_come_at_once() -> None:
-    decision = decide(facts(random_backbone=True, recall={"a": 0.1, "b": 0.2}), None, POLICY)
+    decision = decide(facts(untrained_backbone=True, recall={"a": 0.1, "b": 0.2}), None, POLICY)
     assert len(decision.reasons) == 2
     assert "a (0.10), b (0.20)" in decision.reasons[1]
 

@@ -24,7 +24,7 @@ from whoswho.lifecycle import (
     registry,
     version_files,
 )
-from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.record import Record, read_record
 from whoswho.lifecycle.registration import Registered
 from whoswho.lifecycle.store import open_store
 from whoswho.params import Promote
@@ -38,13 +38,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
 
 
-def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object) -> Outputs:
-    """Outputs around the real model; each `threshold` is another model."""
-    outputs = small.write(root, **kind)  # type: ignore[arg-type]
-    folder = outputs.folder / "model"
+def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object) -> Record:
+    """A record around the real model; each `threshold` is another model."""
+    record = small.write(root, **kind)  # type: ignore[arg-type]
+    folder = record.folder / "model"
     shutil.copy(weights / "weights.safetensors", folder)
     loaded = read_description(weights)
-    kept = outputs.model
+    kept = record.model
     model = loaded.model_copy(
         update={
             "labels": kept.labels,
@@ -54,16 +54,15 @@ def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object
         }
     )
     write_description(folder, model)
-    return outputs
+    return read_record(record.folder)
 
 
-def register(root: Path, outputs: Outputs, when: str = "always") -> Registered:
+def register(root: Path, record: Record, when: str = "always") -> Registered:
     store = open_store(root)
-    digest = small.digest(outputs)
     run = completion.completed_run(
-        store, outputs, digest, root / "reports", small.PARAMS, {"commit": "c0ffee"}
+        store, record, root / "reports", small.PARAMS, {"commit": "c0ffee"}
     )
-    return registration.register(store, run.info.run_id, outputs, digest, when)
+    return registration.register(store, run.info.run_id, record, when)
 
 
 def test_registering_is_idempotent(
@@ -71,32 +70,31 @@ def test_registering_is_idempotent(
     weights: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    outputs = outputs_of(root, weights, wrong=[0])
-    first = register(root, outputs)
+    record = outputs_of(root, weights, wrong=[0])
+    first = register(root, record)
     assert (first.number, first.new) == (1, True)
     store = open_store(root)
     (version,) = registry.versions(store)
     before = everything(store, version.run_id)
-    again = register(root, outputs)
+    again = register(root, record)
     assert (again.number, again.new) == (1, False)
     assert everything(store, version.run_id) == before
     assert len(alias_log.moves(store)) == 1
     assert version.aliases == ("challenger",)
     assert version.metric("test/accuracy") == pytest.approx(1 - 1 / 18)
-    assert version.tags["model.sha256"] == small.digest(outputs)
-    assert version.tags["split.sha256"] == outputs.split_digest
+    assert version.tags["model.sha256"] == record.digest
+    assert version.tags["split.sha256"] == record.split_digest
     assert version.tags["commit"] == "c0ffee"
     assert version.tags["random_backbone"] == "false"
     assert capfd.readouterr() == ("", ""), "a library's line got through"
 
 
 def test_registering_logs_no_metric_twice(root: Path, weights: Path) -> None:
-    outputs = outputs_of(root, weights)
+    record = outputs_of(root, weights)
     store = open_store(root)
-    digest = small.digest(outputs)
-    run = completion.completed_run(store, outputs, digest, root / "reports", {}, {})
+    run = completion.completed_run(store, record, root / "reports", {}, {})
     before = everything(store, run.info.run_id)["points"]
-    registration.register(store, run.info.run_id, outputs, digest, "always")
+    registration.register(store, run.info.run_id, record, "always")
     assert everything(store, run.info.run_id)["points"] == before
     assert store.run(run.info.run_id).info.status == "FINISHED"
 
@@ -213,10 +211,10 @@ def test_the_standing_names_a_promote_command_that_works(
 
     shutil.copy(REPOSITORY / "params.yaml", root)
     for threshold, entry in ((0.1, "random"), (0.2, "IMAGENET1K_V2"), (0.3, "random")):
-        outputs = outputs_of(root, weights, threshold, entry=entry)
-        result = register(root, outputs)
+        record = outputs_of(root, weights, threshold, entry=entry)
+        result = register(root, record)
         small.write_json(root / "artifacts" / "registered.json", {
-            "model.sha256": small.digest(outputs)
+            "model.sha256": record.digest
         })  # fmt: skip
         standing = promotion.standing(open_store(), root)
         assert (standing.version, standing.aliases) == (result.number, ("challenger",))
@@ -251,7 +249,7 @@ def test_a_version_is_loaded_after_its_folder_moved(
     shutil.rmtree(folder)
     with pytest.raises(UserError, match="its files are gone"):
         version_files.model_folder(open_store(), "models:/whoswho/1")
-    again = register(moved, Outputs(moved / "artifacts"))
+    again = register(moved, read_record(moved / "artifacts"))
     assert (again.number, again.new) == (2, True)
     assert version_files.model_folder(open_store(), "models:/whoswho@challenger").is_dir()
 

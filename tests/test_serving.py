@@ -31,7 +31,7 @@ from support.lifecycle_store import (  # noqa: F401
 )
 from support.pictures import png
 
-from whoswho.artifacts.model import read_description, write_description
+from whoswho.artifacts.model import read_description, read_history, write_description
 from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle import (
     completion,
@@ -86,16 +86,15 @@ def listening(port: int) -> set[str]:
 
 def registered(root: Path) -> Path:
     """A champion in the store at `root`; returns its model folder."""
-    outputs = small.write(root, labels=NAMES)
-    model = outputs.folder / "model"
+    record = small.write(root, labels=NAMES)
+    model = record.folder / "model"
     make_model(model, NAMES)
     description = read_description(model)
     backbone = description.backbone.model_copy(update={"entry": "IMAGENET1K_V2"})
     write_description(model, description.model_copy(update={"backbone": backbone}))
     store = open_store(root)
-    digest = small.digest(outputs)
-    run = completion.completed_run(store, outputs, digest, root / "reports", small.PARAMS, {})
-    number = registration.register(store, run.info.run_id, outputs, digest, "always").number
+    run = completion.completed_run(store, record, root / "reports", small.PARAMS, {})
+    number = registration.register(store, run.info.run_id, record, "always").number
     promotion.promote(store, str(number), POLICY)
     return model
 
@@ -198,11 +197,11 @@ def test_the_same_code_works_against_a_server(
         f"sqlite:///{home}/server.db", "--artifacts-destination", str(home / "files"),
         "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
     ]  # fmt: skip
-    outputs = small.write(root, labels=NAMES)
+    record = small.write(root, labels=NAMES)
     with serving(command, port, home, MLFLOW_DISABLE_TELEMETRY="true") as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with tracking.training_run(root, small.PARAMS, {}, NAMES) as run:
-            for row in outputs.history:
+            for row in read_history(record.folder / "model"):
                 run.epoch(row)
             run.finished("0" * 64)
         registered(root)

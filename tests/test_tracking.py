@@ -25,9 +25,10 @@ from support.lifecycle_store import (  # noqa: F401
 )
 
 from whoswho import tables
+from whoswho.artifacts.model import HistoryRow, read_history
 from whoswho.errors import UserError
 from whoswho.lifecycle import completion, lineage, tracking, ui
-from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.record import Record, read_record
 from whoswho.lifecycle.store import Store, open_store
 
 
@@ -319,27 +320,29 @@ def test_lineage_says_what_made_the_model(tmp_path: Path, monkeypatch: pytest.Mo
 # Completing
 
 
-def complete(root: Path, outputs: Outputs) -> tuple[Store, object]:
+def history(record: Record) -> list[HistoryRow]:
+    return read_history(record.folder / "model")
+
+
+def complete(root: Path, record: Record) -> tuple[Store, object]:
     store = open_store(root)
-    run = completion.completed_run(
-        store, outputs, small.digest(outputs), root / "reports", small.PARAMS, {"commit": "c"}
-    )
+    run = completion.completed_run(store, record, root / "reports", small.PARAMS, {"commit": "c"})
     return store, run
 
 
-def trained(root: Path, outputs: Outputs, epochs: int = 3, digest: str | None = None) -> str:
-    with tracking.training_run(root, small.PARAMS, {"commit": "c"}, outputs.model.labels) as run:
-        for row in outputs.history[:epochs]:
+def trained(root: Path, record: Record, epochs: int = 3, digest: str | None = None) -> str:
+    with tracking.training_run(root, small.PARAMS, {"commit": "c"}, record.model.labels) as run:
+        for row in history(record)[:epochs]:
             run.epoch(row)
-        run.finished(digest or small.digest(outputs))
+        run.finished(digest or record.digest)
     assert run.run_id is not None
     return run.run_id
 
 
 def test_restoring_and_finishing_lead_to_the_same_run(root: Path) -> None:
-    outputs = small.write(root)
-    run_id = trained(root, outputs)
-    store, finished = complete(root, outputs)
+    record = small.write(root)
+    run_id = trained(root, record)
+    store, finished = complete(root, record)
     assert finished.info.run_id == run_id
     assert "restored" not in finished.data.tags
     other = root.parent / "clone"
@@ -351,8 +354,8 @@ def test_restoring_and_finishing_lead_to_the_same_run(root: Path) -> None:
 
 
 def test_a_complete_run_holds_what_the_design_names(root: Path) -> None:
-    outputs = small.write(root, wrong=[0])
-    store, run = complete(root, outputs)
+    record = small.write(root, wrong=[0])
+    store, run = complete(root, record)
     held = everything(store, run.info.run_id)
     assert held["params"] == {
         "train.lr": "0.001", "train.epochs": "3", "backbone.weights": '["random"]',
@@ -381,14 +384,13 @@ def test_a_complete_run_holds_what_the_design_names(root: Path) -> None:
 
 
 def test_completing_again_changes_nothing_and_new_results_are_one_more_point(root: Path) -> None:
-    outputs = small.write(root)
-    store, run = complete(root, outputs)
+    record = small.write(root)
+    store, run = complete(root, record)
     before = everything(store, run.info.run_id)
-    store, again = complete(root, outputs)
+    store, again = complete(root, record)
     assert again.info.run_id == run.info.run_id
     assert everything(store, run.info.run_id) == before
-    small.write(root, log_loss=0.25)
-    store, _ = complete(root, outputs)
+    store, _ = complete(root, small.write(root, log_loss=0.25))
     after = everything(store, run.info.run_id)["points"]
     assert after["validation/log_loss"] == [(0, 0.5), (1, 0.25)]
     assert store.run(run.info.run_id).data.metrics["validation/log_loss"] == 0.25
@@ -397,17 +399,17 @@ def test_completing_again_changes_nothing_and_new_results_are_one_more_point(roo
 
 
 def test_a_run_that_lost_its_server_gets_its_missing_epochs(root: Path) -> None:
-    outputs = small.write(root)
-    run_id = trained(root, outputs, epochs=1)
-    store, run = complete(root, outputs)
+    record = small.write(root)
+    run_id = trained(root, record, epochs=1)
+    store, run = complete(root, record)
     assert run.info.run_id == run_id
     assert [step for step, _ in points(store, run_id)["train/loss"]] == [1, 2, 3]
 
 
 def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
-    outputs = small.write(root)
-    with tracking.training_run(root, {}, {}, outputs.model.labels) as run:
-        for row in [*outputs.history[:2], *outputs.history]:
+    record = small.write(root)
+    with tracking.training_run(root, {}, {}, record.model.labels) as run:
+        for row in [*history(record)[:2], *history(record)]:
             run.epoch(row)
         run.finished("f" * 64)
     store, found = only_run(root)
@@ -418,25 +420,25 @@ def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
 
 
 def test_a_failed_completion_leaves_the_training_finished(root: Path) -> None:
-    outputs = small.write(root)
-    run_id = trained(root, outputs)
-    (outputs.folder / "evaluation" / "evaluation.json").unlink()
+    record = small.write(root)
+    run_id = trained(root, record)
+    (record.folder / "evaluation" / "evaluation.json").unlink()
     with pytest.raises(UserError, match=r"evaluation\.json: not there"):
-        complete(root, outputs)
+        complete(root, read_record(record.folder))
     assert open_store(root).run(run_id).info.status == "FINISHED"
 
 
 def test_another_models_run_is_not_taken(root: Path) -> None:
-    outputs = small.write(root)
-    other = trained(root, outputs, digest="0" * 64)
-    _, run = complete(root, outputs)
+    record = small.write(root)
+    other = trained(root, record, digest="0" * 64)
+    _, run = complete(root, record)
     assert run.info.run_id != other
     assert run.data.tags["restored"] == "true"
 
 
 def test_a_set_without_test_pictures_is_judged_on_validation(root: Path) -> None:
-    outputs = small.write(root, test=False)
-    store, run = complete(root, outputs)
+    record = small.write(root, test=False)
+    store, run = complete(root, record)
     assert not [key for key in run.data.metrics if key.startswith("test/")]
     got = store.client.download_artifacts(
         run.info.run_id, "evaluation/confusion_matrix.csv", str(root)
@@ -447,9 +449,7 @@ def test_a_set_without_test_pictures_is_judged_on_validation(root: Path) -> None
 @pytest.mark.parametrize("test", [True, False])
 def test_the_table_of_metric_keys_names_the_metrics_there_are(test: bool, root: Path) -> None:
     store, run = complete(root, small.write(root, test=test))
-    got = store.client.download_artifacts(
-        run.info.run_id, "evaluation/metric_keys.csv", str(root)
-    )
+    got = store.client.download_artifacts(run.info.run_id, "evaluation/metric_keys.csv", str(root))
     rows = tables.read(Path(got), ["label", "split", "metric"])
     logged = {key for key in run.data.metrics if "/recall/" in key}
     assert {row["metric"] for row in rows} == logged

@@ -11,10 +11,10 @@ from typing import Any
 from support.evaluations import make_evaluation, prediction_row
 from whoswho import tables
 from whoswho.artifacts.backbone import BackboneSource
-from whoswho.artifacts.model import HeadShape, ModelDescription, model_digest, write_description
+from whoswho.artifacts.model import HeadShape, ModelDescription, write_description
 from whoswho.artifacts.predictions import write_evaluation
 from whoswho.artifacts.split import SplitRow, write_dataset
-from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.record import Record, read_record
 from whoswho.pictures.settings import PictureSettings
 
 LABELS = ("장원영", "O'Neil", "None", "007", "C++", "..a")
@@ -28,7 +28,7 @@ def sha(text: str) -> str:
 def write(
     workspace: Path, *, labels: Sequence[str] = LABELS, seed: str = "a", wrong: Sequence[int] = (),
     entry: str = "IMAGENET1K_V2", test: bool = True, log_loss: float = 0.5, pictures: int = 3,
-) -> Outputs:  # fmt: skip
+) -> Record:  # fmt: skip
     """artifacts/ and reports/ of a model; `seed` gives its weights and so its digest.
 
     `wrong` numbers the test pictures that it gets wrong.
@@ -48,9 +48,7 @@ def write(
         threshold=0.3,
         params=PARAMS,
         inputs={"dataset": "x"},
-        backbone=BackboneSource(
-            arch="resnet18", entry=entry, sha256=sha(entry), origin="here"
-        ),
+        backbone=BackboneSource(arch="resnet18", entry=entry, sha256=sha(entry), origin="here"),
     )
     write_description(folder / "model", description)
     tables.write(
@@ -87,12 +85,8 @@ def write(
     for name in written:
         (reports / name).write_text(name, encoding="utf-8")
     (reports / ".gitignore").write_text("/report.html\n", encoding="utf-8")
-    return Outputs(folder)
+    return read_record(folder)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-
-
-def digest(outputs: Outputs) -> str:
-    return model_digest(outputs.folder / "model")

@@ -32,6 +32,7 @@ HISTORY_COLUMNS = ("epoch", *METRICS)
 
 HistoryRow = dict[str, float]  # HISTORY_COLUMNS; epochs count from 1
 
+REGISTER_ANEW = "train and register it anew: `dvc repro -f -s train && dvc repro`"
 AGAIN = "run `dvc checkout`, or `dvc repro -f -s train`"
 
 
@@ -125,8 +126,7 @@ def read_description(folder: Path) -> ModelDescription:
     path = folder / DESCRIPTION
     if (number := read_format(folder)) != FORMAT:
         raise UserError(
-            f"{path}: its format is {number}, this version reads format {FORMAT}; train and "
-            "register it anew with `dvc repro`, or use the version of Who's Who that wrote it"
+            f"{path}: its format is {number}, this code reads format {FORMAT}; {REGISTER_ANEW}"
         )
     content = {name: value for name, value in paths.read_json(path).items() if name != "format"}
     try:

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import math
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run
 
 from whoswho import labels, paths, tables
-from whoswho.artifacts.predictions import Evaluation, LabelScore
+from whoswho.artifacts.model import HistoryRow, read_history
+from whoswho.artifacts.predictions import LabelScore
 from whoswho.lifecycle import tracking
-from whoswho.lifecycle.outputs import KEPT, Outputs
+from whoswho.lifecycle.record import FILES, MODEL, Record
 from whoswho.lifecycle.store import Store
 
 RESTORED = "restored"
@@ -27,28 +28,30 @@ ASIDE = ("clean.html",)
 
 
 def completed_run(
-    store: Store, outputs: Outputs, digest: str, reports: Path,
-    params: Mapping[str, Any], tags: Mapping[str, str],
-) -> Run:  # fmt: skip
+    store: Store,
+    record: Record,
+    reports: Path,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+) -> Run:
     """The newest finished run of this model, restored where there is none, with all it lacks.
 
-    `digest` names the model (`model_digest`); `params` and `tags` are what a training would
-    have logged.
+    `params` and `tags` are what a training would have logged.
     """
-    finished = tracking.finished_run(store, digest)
+    finished = tracking.finished_run(store, record.digest)
     if finished:
-        _complete(store, finished.info.run_id, outputs, reports, params)
+        _complete(store, finished.info.run_id, record, reports, params)
         return store.run(finished.info.run_id)
     run = tracking.new_run(store, params, {**tags, RESTORED: "true"})
     assert run.run_id is not None
     with tracking.closing_run(run):
-        _complete(store, run.run_id, outputs, reports, params)
-        run.finished(digest)
+        _complete(store, run.run_id, record, reports, params)
+        run.finished(record.digest)
     return store.run(run.run_id)
 
 
 def _complete(
-    store: Store, run_id: str, outputs: Outputs, reports: Path, params: Mapping[str, Any]
+    store: Store, run_id: str, record: Record, reports: Path, params: Mapping[str, Any]
 ) -> None:
     """Log whatever the run lacks; doing it twice changes nothing.
 
@@ -57,34 +60,36 @@ def _complete(
     """
     store.log_params(run_id, params)
     present = store.run(run_id).data.metrics
-    history = outputs.history
-    curves = {key for row in history for key in row} - {"epoch"}
-    known = {key: store.steps(run_id, key) for key in curves & set(present)}
-    store.log_points(run_id, [
-        (key, value, int(row["epoch"]))
-        for row in history
-        for key, value in row.items()
-        if key in curves and int(row["epoch"]) not in known.get(key, set())
-    ])  # fmt: skip
-    # A name that has a curve keeps it; the number evaluate measured is in metrics.json.
-    evaluation = outputs.evaluation
-    keys = _recall_keys(evaluation)
-    recalls = {key: score.recall for key, score in keys.items() if score.recall is not None}
-    measured = {
-        key: value
-        for key, value in {**evaluation.metrics, **recalls}.items()
-        if key not in curves
+    curves = _log_curves(store, run_id, present, read_history(record.folder / MODEL))
+    keys = {
+        labels.metric_key(f"{score.split}/recall", score.label): score
+        for score in record.evaluation.scores
     }
-    _log_measured(store, run_id, present, measured)
-    for name, pictures in _pictures(outputs).items():
-        profile = {"pictures": len(pictures), "labels": len({label for _, label in pictures})}
-        store.log_dataset(run_id, name, paths.digest(json.dumps(pictures))[:16], profile)
-    for path in KEPT:
-        store.client.log_artifact(run_id, str(outputs.folder / path), path.parent.as_posix())
+    recalls = {key: score.recall for key, score in keys.items() if score.recall is not None}
+    measured = {**record.evaluation.metrics, **recalls}
+    # A name that has a curve keeps it; the number that was judged is in evaluation.json.
+    judged = {key: value for key, value in measured.items() if key not in curves}
+    _log_measured(store, run_id, present, judged)
+    _log_datasets(store, run_id, record)
+    for path in FILES:
+        store.client.log_artifact(run_id, str(record.folder / path), path.parent.as_posix())
     for file in sorted(reports.iterdir()) if reports.is_dir() else []:
         if file.is_file() and file.name not in ASIDE and not file.name.startswith("."):
             store.client.log_artifact(run_id, str(file))
     _log_metric_keys(store, run_id, keys)
+
+
+def _log_curves(
+    store: Store, run_id: str, present: Collection[str], history: Sequence[HistoryRow]
+) -> set[str]:
+    """Log the epochs that the run lacks; returns the names of the metrics that have curves."""
+    curves = {key for row in history for key in row} - {"epoch"}
+    steps = {key: store.steps(run_id, key) for key in curves & set(present)}
+    points = [(key, row[key], int(row["epoch"])) for row in history for key in curves & set(row)]
+    store.log_points(
+        run_id, [point for point in points if point[2] not in steps.get(point[0], ())]
+    )
+    return curves
 
 
 def _log_measured(
@@ -100,21 +105,16 @@ def _log_measured(
     store.log_points(run_id, points)
 
 
-def _pictures(outputs: Outputs) -> dict[str, list[tuple[str, str]]]:
-    """What each split holds: the hash and label of its pictures, by the split's name in MLflow."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in outputs.split:
+def _log_datasets(store: Store, run_id: str, record: Record) -> None:
+    """Log what each split holds, by the split's name in MLflow."""
+    splits: dict[str, list[tuple[str, str]]] = {}
+    for row in record.split:
         name = "training" if row.split == "train" else row.split
-        found.setdefault(name, []).append((row.sha256, row.label))
-    return {name: sorted(pictures) for name, pictures in found.items()}
-
-
-def _recall_keys(evaluation: Evaluation) -> dict[str, LabelScore]:
-    """`split/recall/<label>` -> the label's row in that split."""
-    return {
-        labels.metric_key(f"{score.split}/recall", score.label): score
-        for score in evaluation.scores
-    }
+        splits.setdefault(name, []).append((row.sha256, row.label))
+    for name, pictures in splits.items():
+        profile = {"pictures": len(pictures), "labels": len({label for _, label in pictures})}
+        digest = paths.digest(json.dumps(sorted(pictures)))[:16]
+        store.log_dataset(run_id, name, digest, profile)
 
 
 def _log_metric_keys(store: Store, run_id: str, keys: Mapping[str, LabelScore]) -> None:

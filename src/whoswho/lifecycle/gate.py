@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from whoswho.artifacts.model import FORMAT
+from whoswho.artifacts.model import FORMAT, REGISTER_ANEW
 from whoswho.evaluation.measures import mcnemar
 from whoswho.params import Promote
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the gate knows about one model; `test` tells of each test picture whether it was right.
+class ComparedModel:
+    """What the gate knows of a model. Pictures are named by the sha256 of their file.
 
-    Pictures are named by the sha256 of their file, so that two versions can be compared.
+    Attributes:
+        format: the number of its format; only today's can be judged.
+        train: the pictures that taught it.
+        test: of each test picture, whether the answer was right.
+        recall: of each label on test; None where test has none of its pictures.
     """
 
     name: str
-    format: object  # only FORMAT can be judged by today's code
-    labels: tuple[str, ...]
-    random_backbone: bool
-    train: frozenset[str]
-    test: Mapping[str, bool]
-    recall: Mapping[str, float | None]
+    format: str | None
+    labels: tuple[str, ...] = ()
+    untrained_backbone: bool = False
+    train: frozenset[str] = frozenset()
+    test: Mapping[str, bool] = field(default_factory=dict)
+    recall: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -35,16 +39,13 @@ class Decision:
     notes: tuple[str, ...]
 
 
-def decide(candidate: Facts, champion: Facts | None, policy: Promote) -> Decision:
+def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Promote) -> Decision:
     """Ask everything the policy asks, so that a refusal names all its reasons at once."""
-    for facts in (candidate, champion):
-        if facts and facts.format != FORMAT:
-            why = (
-                f"{facts.name} has model format {facts.format}, this code reads format {FORMAT}; "
-                "train and register it anew: `dvc repro -f -s train && dvc repro`"
-            )
-            return Decision(False, (why,), ())
-    reasons = [*_alone(candidate, policy)]
+    for model in (candidate, champion):
+        if model and model.format != str(FORMAT):
+            reason = f"{model.name} is of format {model.format}, this code reads format {FORMAT}"
+            return Decision(False, (f"{reason}; {REGISTER_ANEW}",), ())
+    reasons = _alone(candidate, policy)
     notes: list[str] = []
     if champion is None:
         notes.append("there is no champion to compare with")
@@ -57,15 +58,15 @@ def decide(candidate: Facts, champion: Facts | None, policy: Promote) -> Decisio
                 f"{len(seen)} of its {len(candidate.test)} test pictures taught {champion.name}, "
                 "so the two cannot be compared"
             )
-        more, said = _against(candidate, champion, policy)
-        reasons += more
-        notes += said
+        worse, compared = _against(candidate, champion, policy)
+        reasons += worse
+        notes += compared
     return Decision(not reasons, tuple(reasons), tuple(notes))
 
 
-def _alone(candidate: Facts, policy: Promote) -> list[str]:
+def _alone(candidate: ComparedModel, policy: Promote) -> list[str]:
     reasons = []
-    if candidate.random_backbone:
+    if candidate.untrained_backbone:
         reasons.append("its backbone is untrained (random weights): it never saw a picture")
     if not candidate.test:
         return [*reasons, "it has no test pictures: nothing judges it"]
@@ -85,7 +86,9 @@ def _alone(candidate: Facts, policy: Promote) -> list[str]:
     return reasons
 
 
-def _against(candidate: Facts, champion: Facts, policy: Promote) -> tuple[list[str], list[str]]:
+def _against(
+    candidate: ComparedModel, champion: ComparedModel, policy: Promote
+) -> tuple[list[str], list[str]]:
     common = sorted(set(candidate.test) & set(champion.test))
     if not common:
         return [f"it shares no test picture with {champion.name}"], []
@@ -109,7 +112,7 @@ def _against(candidate: Facts, champion: Facts, policy: Promote) -> tuple[list[s
     return reasons, [compared]
 
 
-def _other_labels(candidate: Facts, champion: Facts) -> str:
+def _other_labels(candidate: ComparedModel, champion: ComparedModel) -> str:
     new = sorted(set(candidate.labels) - set(champion.labels))
     gone = sorted(set(champion.labels) - set(candidate.labels))
     changes = [f"new {_names(new)}"] if new else []

@@ -16,7 +16,7 @@ from mlflow.entities import Run, ViewType
 
 from whoswho.artifacts.split import read_split
 from whoswho.lifecycle import registry
-from whoswho.lifecycle.outputs import SPLIT
+from whoswho.lifecycle.record import SPLIT
 from whoswho.lifecycle.registry import NAME, Version
 from whoswho.lifecycle.store import Store, or_none
 

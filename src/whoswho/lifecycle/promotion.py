@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from whoswho import params, paths
 from whoswho.artifacts.model import FORMAT
 from whoswho.errors import UserError
 from whoswho.lifecycle import alias_log, embedded_store, gate, registry, tracking, version_files
-from whoswho.lifecycle.gate import Facts
-from whoswho.lifecycle.outputs import Outputs
-from whoswho.lifecycle.registry import CHALLENGER, CHAMPION, PREVIOUS
+from whoswho.lifecycle.gate import ComparedModel
+from whoswho.lifecycle.registration import FORMAT_TAG
+from whoswho.lifecycle.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS
 from whoswho.lifecycle.store import Store
 from whoswho.lifecycle.tracking import DIGEST
 from whoswho.wording import aligned
@@ -82,8 +81,8 @@ def rollback(store: Store, *, why: str = "") -> list[str]:
 def judge(store: Store, number: int, policy: params.Promote) -> gate.Decision:
     """What the gate says to a version, against the champion if there is one."""
     champion = registry.aliases(store).get(CHAMPION, number)
-    other = None if champion == number else _facts(store, champion)
-    return gate.decide(_facts(store, number), other, policy)
+    other = None if champion == number else _compared(store, champion)
+    return gate.decide(_compared(store, number), other, policy)
 
 
 def standing(store: Store, workspace: Path) -> Standing:
@@ -127,32 +126,21 @@ def table(store: Store) -> list[str]:
     return lines
 
 
-def facts(outputs: Outputs, name: str) -> Facts:
-    """What the gate needs to know about a model, from its outputs.
-
-    Of a model of another format than today's that is its format alone.
-    """
-    if outputs.format != FORMAT:
-        return Facts(name, outputs.format, (), False, frozenset(), {}, {})
-    model, evaluation = outputs.model, outputs.evaluation
-    sha256 = {row.file: row.sha256 for row in outputs.split}
-    return Facts(
-        name=name,
-        format=FORMAT,
-        labels=model.labels,
-        random_backbone=model.backbone.untrained,
-        train=frozenset(row.sha256 for row in outputs.split if row.split == "train"),
-        test={
-            sha256[picture.file]: picture.right
-            for picture in evaluation.pictures
-            if picture.split == "test" and picture.file in sha256
-        },
+def _compared(store: Store, number: int) -> ComparedModel:
+    """What the gate needs to know of a version; of one in another format that is its format."""
+    name = f"version {number}"
+    format_ = store.client.get_model_version(NAME, str(number)).tags.get(FORMAT_TAG)
+    if format_ != str(FORMAT):
+        return ComparedModel(name, format_)
+    record = version_files.fetch_record(store, number)
+    evaluation = record.evaluation
+    sha256 = {row.file: row.sha256 for row in record.split}
+    return ComparedModel(
+        name,
+        format_,
+        labels=record.model.labels,
+        untrained_backbone=record.model.backbone.untrained,
+        train=frozenset(row.sha256 for row in record.split if row.split == "train"),
+        test={sha256[row.file]: row.right for row in evaluation.pictures if row.split == "test"},
         recall=evaluation.recall("test"),
     )
-
-
-def _facts(store: Store, number: int) -> Facts:
-    """The same of a registered version, from the artifacts of its run."""
-    with tempfile.TemporaryDirectory() as scratch:
-        version_files.fetch_record(store, number, Path(scratch))
-        return facts(Outputs(Path(scratch)), f"version {number}")

@@ -21,13 +21,13 @@ from mlflow.types.schema import Map
 
 from whoswho.artifacts.model import FORMAT
 from whoswho.lifecycle import alias_log, embedded_store, registry, version_files
-from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.record import MODEL, Record
 from whoswho.lifecycle.registry import CHALLENGER, NAME
 from whoswho.lifecycle.store import Store
 from whoswho.lifecycle.tracking import DIGEST
 
 When = Literal["always", "improves", "never"]
-SPLIT = "split.sha256"
+SPLIT_TAG, FORMAT_TAG = "split.sha256", "format"
 COMPARED = "validation/log_loss"
 CODE = Path(__file__).parents[1]
 # What the served model imports; the installed versions are pinned with it.
@@ -48,7 +48,7 @@ class Registered:
     message: str
 
 
-def register(store: Store, run_id: str, outputs: Outputs, digest: str, when: When) -> Registered:
+def register(store: Store, run_id: str, record: Record, when: When) -> Registered:
     """Bring a completed run's model into the registry; a known model only moves `challenger`.
 
     `when`: always | improves (a lower validation log loss than the challenger's on the same
@@ -59,15 +59,15 @@ def register(store: Store, run_id: str, outputs: Outputs, digest: str, when: Whe
     # Two queued experiments may end at once; each model gets one version.
     with embedded_store.locked(store.root):
         _make_registered_model(store)
-        tags = _tags(store, run_id, outputs, digest)
-        known = registry.version_of(store, digest)
+        tags = _tags(store, run_id, record)
+        known = registry.version_of(store, record.digest)
         if known is not None and not version_files.are_there(store, known):
             known = None
         challenger = registry.aliases(store).get(CHALLENGER)
         if known is None and when == "improves" and not _improves(store, tags, challenger):
             message = f"not registered: no better than version {challenger} on validation"
             return Registered(None, False, message)
-        number = known or _log_version(store, run_id, outputs.folder / "model", digest)
+        number = known or _log_version(store, run_id, record)
         for key, value in tags.items():
             store.client.set_model_version_tag(NAME, str(number), key, value)
         reason = "registered" if known is None else "registered again"
@@ -103,9 +103,9 @@ def _make_registered_model(store: Store) -> None:
             )
 
 
-def _log_version(store: Store, run_id: str, folder: Path, digest: str) -> int:
+def _log_version(store: Store, run_id: str, record: Record) -> int:
     """Upload the model folder with the code that runs it, as a new version."""
-    tags = {DIGEST: digest}
+    tags = {DIGEST: record.digest}
     with tempfile.TemporaryDirectory() as scratch:
         code = Path(scratch) / "whoswho"
         shutil.copytree(CODE, code, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
@@ -115,7 +115,7 @@ def _log_version(store: Store, run_id: str, folder: Path, digest: str) -> int:
             flavor=mlflow.pyfunc,
             run_id=run_id,
             python_model=str(SERVED),
-            artifacts={"model": str(folder.resolve())},
+            artifacts={"model": str((record.folder / MODEL).resolve())},
             # Loads without this repository installed, and with the code it was registered with.
             code_paths=[str(code)],
             pip_requirements=pins(),
@@ -139,17 +139,17 @@ def _example() -> Any:
     return pd.DataFrame({"image": [base64.b64encode(buffer.getvalue()).decode()]})
 
 
-def _tags(store: Store, run_id: str, outputs: Outputs, digest: str) -> dict[str, str]:
+def _tags(store: Store, run_id: str, record: Record) -> dict[str, str]:
     run = store.run(run_id)
-    backbone = outputs.model.backbone
+    backbone = record.model.backbone
     return {
-        DIGEST: digest,
-        SPLIT: outputs.split_digest,
-        "format": str(FORMAT),
+        DIGEST: record.digest,
+        SPLIT_TAG: record.split_digest,
+        FORMAT_TAG: str(FORMAT),
         "commit": run.data.tags.get("commit", "none"),
         "backbone": backbone.entry,
         "random_backbone": str(backbone.untrained).lower(),
-        **{key: repr(float(value)) for key, value in outputs.evaluation.metrics.items()},
+        **{key: repr(float(value)) for key, value in record.evaluation.metrics.items()},
     }
 
 
@@ -158,6 +158,6 @@ def _improves(store: Store, tags: Mapping[str, str], challenger: int | None) -> 
     if challenger is None:
         return True
     others = store.client.get_model_version(NAME, str(challenger)).tags
-    if tags[SPLIT] != others.get(SPLIT) or COMPARED not in tags or COMPARED not in others:
+    if tags[SPLIT_TAG] != others.get(SPLIT_TAG) or COMPARED not in tags or COMPARED not in others:
         return True
     return float(tags[COMPARED]) < float(others[COMPARED])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -14,7 +15,7 @@ from whoswho import paths
 from whoswho.artifacts.model import model_digest
 from whoswho.errors import UserError
 from whoswho.lifecycle import registry
-from whoswho.lifecycle.outputs import KEPT
+from whoswho.lifecycle.record import FILES, Record, read_record
 from whoswho.lifecycle.registry import NAME
 from whoswho.lifecycle.store import Store, error_line
 from whoswho.lifecycle.tracking import DIGEST
@@ -62,22 +63,25 @@ def are_there(store: Store, number: int) -> bool:
     return local is None or local.is_dir()
 
 
-def fetch_record(store: Store, number: int, folder: Path) -> None:
-    """Fetch what a version was trained and judged on, from its run into an empty `folder`.
+def fetch_record(store: Store, number: int) -> Record:
+    """What a version was trained and judged on, from its run.
 
     Raises:
         UserError: its run no longer has it.
     """
     run_id = store.client.get_model_version(NAME, str(number)).run_id or ""
-    try:
-        for path in KEPT:
-            (folder / path).parent.mkdir(exist_ok=True)
-            store.client.download_artifacts(run_id, path.as_posix(), str((folder / path).parent))
-    except (MlflowException, OSError) as error:
-        raise UserError(
-            f"version {number}: its run no longer has what the gate reads ({error_line(error)}); "
-            f"register it again with {AGAIN}"
-        ) from None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            for path in FILES:
+                target = Path(folder) / path.parent
+                target.mkdir(exist_ok=True)
+                store.client.download_artifacts(run_id, path.as_posix(), str(target))
+        except (MlflowException, OSError) as error:
+            raise UserError(
+                f"version {number}: its run no longer has what the gate reads "
+                f"({error_line(error)}); register it again with {AGAIN}"
+            ) from None
+        return read_record(Path(folder))
 
 
 def _local_folder(uri: str) -> Path | None:

@@ -7,10 +7,9 @@ Command: python src/stage.py register
 """
 
 from whoswho import paths
-from whoswho.artifacts.model import model_digest
 from whoswho.errors import one_line_errors
 from whoswho.lifecycle import completion, lineage, registration, tracking
-from whoswho.lifecycle.outputs import Outputs
+from whoswho.lifecycle.record import read_record
 from whoswho.lifecycle.store import answering, open_store
 from whoswho.params import flatten, load_params
 
@@ -19,22 +18,14 @@ def main() -> None:
     """Run the stage in the workspace."""
     params = load_params()
     workspace = paths.workspace()
-    outputs = Outputs((workspace / paths.MODEL).parent)
-    digest = model_digest(workspace / paths.MODEL)
-    model = outputs.model
+    record = read_record((workspace / paths.MODEL).parent)
+    model, when = record.model, params.register_.when
     flat = {**lineage.training_params(flatten(params)), **model.params}
-    tags = {
-        **lineage.tags(workspace, flat, model.inputs),
-        "backbone": model.backbone.entry,
-    }
+    tags = lineage.tags(workspace, flat, model.inputs) | {"backbone": model.backbone.entry}
     with answering(open_store()) as store:
-        run = completion.completed_run(
-            store, outputs, digest, workspace / paths.REPORTS, flat, tags
-        )
-        result = registration.register(
-            store, run.info.run_id, outputs, digest, params.register_.when
-        )
-    paths.write_json(workspace / paths.REGISTERED, {tracking.DIGEST: digest})
+        run = completion.completed_run(store, record, workspace / paths.REPORTS, flat, tags)
+        result = registration.register(store, run.info.run_id, record, when)
+    paths.write_json(workspace / paths.REGISTERED, {tracking.DIGEST: record.digest})
     print(f"register: run {run.info.run_name}; {result.message}")
 
 

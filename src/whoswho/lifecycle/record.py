@@ -1,0 +1,61 @@
+"""The record of a model: what it was trained and judged on, as its run keeps it for good.
+
+Outputs of the pipeline and the artifacts of a run have one layout, so the gate reads a version of
+long ago with the same code as today's outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from whoswho.artifacts import model, predictions, split
+from whoswho.artifacts.model import ModelDescription
+from whoswho.artifacts.predictions import Evaluation
+from whoswho.artifacts.split import SplitRow
+
+MODEL, DATASET, EVALUATION = Path("model"), Path("dataset"), Path("evaluation")
+SPLIT = DATASET / split.SPLIT
+# The weights go into the registered model alone, the pictures nowhere.
+FILES = (
+    SPLIT,
+    *(EVALUATION / name for name in predictions.FILES),
+    MODEL / model.DESCRIPTION,
+    MODEL / model.HISTORY,
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one model; its files lie below `folder` as those of artifacts/ do."""
+
+    folder: Path
+    model: ModelDescription
+    split: Sequence[SplitRow]
+    evaluation: Evaluation
+
+    @cached_property
+    def digest(self) -> str:
+        """What names the model for good; its weights must be there."""
+        return model.model_digest(self.folder / MODEL)
+
+    @property
+    def split_digest(self) -> str:
+        """Hash of which picture lies in which split; equal digests may be compared."""
+        return split.split_digest(self.split)
+
+
+def read_record(folder: Path) -> Record:
+    """The record in `folder`: artifacts/ of a workspace, or what a run kept.
+
+    Raises:
+        UserError: a file is absent or damaged, or the model is of another format.
+    """
+    return Record(
+        folder,
+        model.read_description(folder / MODEL),
+        split.read_split(folder / DATASET),
+        predictions.read_evaluation(folder / EVALUATION),
+    )
