@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from whoswho import sample
 from whoswho.errors import UserError
-from whoswho.sample import LABELS, SampleFile, dirt, draw, plan
+from whoswho.sample import LABELS, SampleFile, dirt, draw, drawing, plan
 
 FEW = sample.FEWEST_PORTRAITS
 DIRT = {
@@ -122,16 +122,16 @@ def test_pictures_under_two_labels_are_well_below_a_tenth_of_a_label() -> None:
 
 
 def test_scenes_vary_within_a_person_and_overlap_between_people() -> None:
-    places, clothes, endings = {}, {}, {}
+    backgrounds, clothes, endings = {}, {}, {}
     for label in LABELS:
         mine = [file for file in plan() if file.kind == "portrait" and file.label == label]
-        places[label] = {file.scene.place for file in mine if file.scene}
+        backgrounds[label] = {file.scene.background for file in mine if file.scene}
         clothes[label] = {file.people[0][1].clothes for file in mine}
         endings[label] = {Path(file.path).suffix for file in mine}
         assert {who for file in mine for who, _ in file.people} == {label}
         yaw = [file.people[0][1].yaw for file in mine]
         assert max(yaw) - min(yaw) > 0.6  # radians
-    for seen in (places, clothes):
+    for seen in (backgrounds, clothes):
         assert len(set.intersection(*seen.values())) >= 6
     assert set.intersection(*endings.values()) == {".jpg", ".png", ".webp"}
 
@@ -184,7 +184,7 @@ def test_a_drawing_that_fails_leaves_nothing(
     def full(*_: object) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sample, "_content", full)
+    monkeypatch.setattr(drawing, "_content", full)
     with pytest.raises(OSError, match="No space"):
         draw(tmp_path / "data", portraits=FEW)
     assert list(tmp_path.iterdir()) == []

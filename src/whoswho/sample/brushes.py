@@ -65,3 +65,11 @@ def blur(values: Floats, radius: float) -> Floats:
     eight = np.clip(values * 255 + 0.5, 0, 255).astype(np.uint8)
     soft = Image.fromarray(eight).filter(ImageFilter.GaussianBlur(radius))
     return np.asarray(soft, np.float32) / 255
+
+
+def any_colour(random: np.random.Generator, low: float = 0.05, high: float = 0.9) -> Colour:
+    """A colour of any hue, more often a muted one."""
+    grey = random.uniform(low, high)
+    lean = random.uniform(0, 0.2) * random.standard_normal(3)
+    red, green, blue = (float(value) for value in np.clip(grey + lean, 0.02, 0.97))
+    return red, green, blue

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from whoswho.sample import scene
+from whoswho.sample.backgrounds import BACKGROUNDS, landscape
+from whoswho.sample.brushes import any_colour
 
 ERROR_PAGE = (
     b"<!DOCTYPE html>\n<html><head><title>403 Forbidden</title></head>\n"
@@ -98,14 +99,14 @@ def animation(frames: list[Image.Image]) -> bytes:
     return memory.getvalue()
 
 
-def empty_place(how: str, random: np.random.Generator) -> Image.Image:
+def empty_scene(how: str, random: np.random.Generator) -> Image.Image:
     """A picture with nobody in it; how: "landscape" or "podium"."""
     height, width = 280, 400
     if how == "landscape":
-        picture = scene.landscape(random, height, width)
+        picture = landscape(random, height, width)
     else:
-        picture = scene.PLACES["curtain"](random, height, width)
-        colour = np.asarray(scene.any_colour(random, 0.4, 0.7), np.float32)
+        picture = BACKGROUNDS["curtain"](random, height, width)
+        colour = np.asarray(any_colour(random, 0.4, 0.7), np.float32)
         for left, top in ((0.15, 0.6), (0.4, 0.45), (0.65, 0.7)):
             step = picture[int(top * height) :, int(left * width) : int((left + 0.24) * width)]
             step[:] = colour * np.linspace(1, 0.6, len(step), dtype=np.float32)[:, None, None]

@@ -7,10 +7,10 @@ mix them up.
 
 from __future__ import annotations
 
-from whoswho.sample.portrait import Face
+from whoswho.sample.person import Person
 
-PEOPLE: dict[str, Face] = {
-    "Ada Nonesuch": Face(
+PEOPLE: dict[str, Person] = {
+    "Ada Nonesuch": Person(
         skin=(0.87, 0.69, 0.59),
         hair=(0.33, 0.2, 0.12),
         iris=(0.32, 0.42, 0.36),
@@ -47,7 +47,7 @@ PEOPLE: dict[str, Face] = {
         mole=None,
         age=0.15,
     ),
-    "Bruno Inkwell": Face(
+    "Bruno Inkwell": Person(
         skin=(0.82, 0.62, 0.5),
         hair=(0.14, 0.1, 0.08),
         iris=(0.28, 0.18, 0.1),
@@ -84,7 +84,7 @@ PEOPLE: dict[str, Face] = {
         mole=None,
         age=0.5,
     ),
-    "Clara Fictive": Face(
+    "Clara Fictive": Person(
         skin=(0.72, 0.51, 0.39),
         hair=(0.12, 0.08, 0.06),
         iris=(0.22, 0.14, 0.08),
@@ -121,7 +121,7 @@ PEOPLE: dict[str, Face] = {
         mole=(0.19, -0.42),
         age=0.2,
     ),
-    "Dario Papermoon": Face(
+    "Dario Papermoon": Person(
         skin=(0.88, 0.68, 0.58),
         hair=(0.5, 0.44, 0.38),
         iris=(0.3, 0.4, 0.52),
@@ -158,7 +158,7 @@ PEOPLE: dict[str, Face] = {
         mole=None,
         age=1.0,
     ),
-    "한가상": Face(  # "gasang" is Korean for imagined
+    "한가상": Person(  # "gasang" is Korean for imagined
         skin=(0.85, 0.67, 0.53),
         hair=(0.08, 0.07, 0.07),
         iris=(0.16, 0.1, 0.06),
