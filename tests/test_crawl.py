@@ -31,10 +31,9 @@ from support.loopback import (
 )
 
 from whoswho import cli, paths, tables
-from whoswho.crawl import collection, command, crawl
+from whoswho.crawl import collection, command, crawl, listed
 from whoswho.crawl.collection import Collection, alone
 from whoswho.crawl.commons import Commons
-from whoswho.crawl.folder import Folder
 from whoswho.crawl.mending import PUT_IN, TAKEN_OUT
 from whoswho.crawl.site import CrawlOptions, CrawlSource, Hit, Search, SiteError
 from whoswho.crawl.transport import Transport
@@ -311,11 +310,11 @@ def test_threads_take_the_proxies_in_turn(made: Set) -> None:
         both.wait()
         return Gallery({"Ann": [SiteError("is away")], "밥": [SiteError("is away")]})
 
-    listed = ["http://one:1", "http://two:2"]
+    proxies = ["http://one:1", "http://two:2"]
     sources = [CrawlSource("google", make, [Search("Ann", "Ann"), Search("밥", "밥")])]
     with pytest.raises(UserError, match="is away"):
-        crawl.run(made.root, made.data, sources, CrawlOptions(threads=2, proxies=listed))
-    assert sorted(given) == listed
+        crawl.run(made.root, made.data, sources, CrawlOptions(threads=2, proxies=proxies))
+    assert sorted(given) == proxies
 
 
 def test_a_terminal_shows_how_far_each_label_is_at_each_site(
@@ -867,8 +866,7 @@ def test_a_folder_is_copied_or_linked_with_names_alone(made: Set, tmp_path: Path
     (top / "Ann" / "out.jpg").symlink_to("/etc/passwd")
     (top / "Ann" / ".hidden.jpg").write_bytes(picture(3))
     for link in (False, True):
-        site = Folder(top)
-        source = CrawlSource("folder", lambda *_, site=site: site, site.searches(), link=link)
+        source = listed.from_tree(top).source(0, link=link)
         target = Set(tmp_path / str(link))
         crawl.run(target.root, target.data, [source], CrawlOptions())
         target.check()
@@ -999,8 +997,8 @@ def test_a_list_of_addresses_from_the_command_line(
     made.check()
     assert made.files() == ["url_0001.jpg", "url_0002.jpg", "url_0003.jpg"]
     assert "3 new pictures" in out
-    listed = {entry.name for entry in workspace.iterdir()}
-    assert listed == {"dvc.yaml", "l.csv", "data", ".whoswho"}
+    entries = {entry.name for entry in workspace.iterdir()}
+    assert entries == {"dvc.yaml", "l.csv", "data", ".whoswho"}
     code, out, _ = ends(["--urls", "l.csv", "--allow-private"], capsys)
     assert "0 new pictures" in out
     assert len(server.asked) == 3

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from whoswho import labels
-from whoswho.crawl import collection, keywords, proxies
+from whoswho.crawl import collection, keywords, listed, proxies
 from whoswho.crawl.site import Search
-from whoswho.crawl.urls import Urls
 from whoswho.errors import UserError
 
 
@@ -160,8 +159,8 @@ def test_a_list_of_addresses_is_read_by_label(tmp_path: Path) -> None:
         "\ufeffurl,label,page\r\nhttp://h/1,가,http://h/a\r\nhttp://h/2,b,\r\nhttp://h/1,가,\r\n",
         encoding="utf-8",
     )
-    site = Urls(table)
-    assert site.searches() == [Search("list.csv", "가"), Search("list.csv", "b")]
+    site = listed.from_table(table)
+    assert list(site.pictures) == [Search("list.csv", "가"), Search("list.csv", "b")]
     (hit,) = site.hits(Search("list.csv", "가"), 0)
     assert (hit.rank, hit.image, hit.page) == (1, "http://h/1", "http://h/a")
 
@@ -181,9 +180,9 @@ def test_a_bad_list_of_addresses_is_one_line(tmp_path: Path, content: bytes, sai
     table = tmp_path / "list.csv"
     table.write_bytes(content)
     with pytest.raises(UserError, match=said):
-        Urls(table)
+        listed.from_table(table)
     with pytest.raises(UserError, match="not there"):
-        Urls(tmp_path / "other.csv")
+        listed.from_table(tmp_path / "other.csv")
 
 
 # --- Lists of proxies ----------------------------------------------------------------------------

@@ -18,7 +18,9 @@ class UserError(Exception):
 
 def one_line(problem: object, longest: int = 200) -> str:
     """An error's text in one line of at most `longest` letters; its type where it has none."""
-    text = " ".join(str(problem).split()) or type(problem).__name__
+    text = " ".join(str(problem).split())
+    if not text and isinstance(problem, BaseException):
+        text = type(problem).__name__
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

@@ -1,4 +1,4 @@
-"""Which addresses may be asked for, and connections that go to the checked address alone.
+"""Which addresses may be asked for.
 
 A page can name any address: this machine's own services, the router, the metadata of a cloud
 machine. So only http and https are taken, every host is resolved, every address it resolves to
@@ -15,11 +15,6 @@ import ipaddress
 import socket
 from typing import Any
 from urllib.parse import urlsplit
-
-from urllib3 import PoolManager
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -67,10 +62,8 @@ def public(address: Address) -> bool:
             return public(inner)
         if address.is_site_local:
             return False
-    return address.is_global and not (
-        address.is_multicast or address.is_reserved or address.is_unspecified
-        or address in _METADATA
-    )  # fmt: skip
+    special = address.is_multicast or address.is_reserved or address.is_unspecified
+    return address.is_global and not special and address not in _METADATA
 
 
 def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...]]:
@@ -80,18 +73,18 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...
         AddressRefused: one of its addresses is private, be there public ones as well.
         OSError: it does not resolve.
     """
-    found = []
-    for family, kind, protocol, _, place in socket.getaddrinfo(
+    resolved = []
+    for family, kind, protocol, _, target in socket.getaddrinfo(
         host.strip("[]"), port, type=socket.SOCK_STREAM
     ):
-        address = ipaddress.ip_address(str(place[0]))
+        address = ipaddress.ip_address(str(target[0]))
         if not allow_private and not public(address):
             where = "" if str(address) == host.strip("[]") else f", {address}"
             raise AddressRefused(
                 f"{host} is in a private network{where}; --allow-private asks for it nevertheless"
             )
-        found.append((family, kind, protocol, place))
-    return found
+        resolved.append((family, kind, protocol, target))
+    return resolved
 
 
 def check(url: str, *, allow_private: bool) -> None:
@@ -110,54 +103,3 @@ def check(url: str, *, allow_private: bool) -> None:
         return
     except UnicodeError:  # a label of the host is empty or too long
         raise AddressRefused(f"{host} is no host's name") from None
-
-
-def guard(manager: PoolManager, *, allow_private: bool) -> None:
-    """Make a urllib3 pool manager connect to checked addresses alone."""
-
-    def new_connection(connection: HTTPConnection) -> socket.socket:
-        try:
-            places = resolve(connection.host, connection.port, allow_private=allow_private)
-        except (OSError, UnicodeError) as error:
-            failure = error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
-            raise NameResolutionError(connection.host, connection, failure) from None
-        return _connect(connection, places)
-
-    class Http(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            return new_connection(self)
-
-    class Https(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            return new_connection(self)
-
-    class HttpPool(HTTPConnectionPool):
-        ConnectionCls = Http
-
-    class HttpsPool(HTTPSConnectionPool):
-        ConnectionCls = Https
-
-    manager.pool_classes_by_scheme = {"http": HttpPool, "https": HttpsPool}
-
-
-def _connect(connection: HTTPConnection, places: list[tuple[Any, ...]]) -> socket.socket:
-    """Connect to the first of the places that answers."""
-    problem = OSError("resolves to nothing")
-    timeout = connection.timeout if isinstance(connection.timeout, (int, float)) else None
-    for family, kind, protocol, place in places:
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(timeout)
-            for option in connection.socket_options or ():
-                sock.setsockopt(*option)
-            sock.connect(place)
-            return sock
-        except OSError as error:
-            sock.close()
-            problem = error
-        except BaseException:
-            sock.close()
-            raise
-    if isinstance(problem, TimeoutError):
-        raise ConnectTimeoutError(connection, "does not answer")
-    raise NewConnectionError(connection, problem.strerror or str(problem))

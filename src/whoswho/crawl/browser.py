@@ -36,18 +36,19 @@ CURE = (
     "install both from one place (Debian, Ubuntu: apt-get install chromium chromium-driver), or "
     f"name a pair that fits in {BROWSER_VARIABLE} and {DRIVER_VARIABLE}"
 )
-FLAGS = (
-    "--no-first-run", "--no-default-browser-check", "--disable-background-networking",
-    "--disable-component-update", "--disable-default-apps", "--disable-extensions",
-    "--disable-sync", "--disable-gpu", "--disable-quic", "--mute-audio",
-    "--window-size=1280,1600",
-    # A Chrome on a pipe ends with the driver that holds the other end, however that ended.
-    "--remote-debugging-pipe",
-)  # fmt: skip
-PRIVATE = (  # hosts a page from outside has no business with: ours and our network's
-    "localhost", "*.localhost", "127.*", "0.0.0.0", "10.*", "192.168.*", "169.254.*",
-    *(f"172.{number}.*" for number in range(16, 32)), "[::1]", "[fc*", "[fd*", "[fe80*",
-)  # fmt: skip
+# The last: a Chrome on a pipe ends with the driver that holds the other end, however that ended.
+FLAGS = """
+--no-first-run --no-default-browser-check --disable-background-networking
+--disable-component-update --disable-default-apps --disable-extensions --disable-sync
+--disable-gpu --disable-quic --mute-audio --window-size=1280,1600
+--remote-debugging-pipe
+"""
+# Hosts a page from outside has no business with: ours and our network's.
+PRIVATE = """
+localhost *.localhost 127.* 0.0.0.0 10.* 192.168.* 169.254.* [::1] [fc* [fd* [fe80*
+172.16.* 172.17.* 172.18.* 172.19.* 172.20.* 172.21.* 172.22.* 172.23.*
+172.24.* 172.25.* 172.26.* 172.27.* 172.28.* 172.29.* 172.30.* 172.31.*
+"""
 
 NO_DIALOGS = "window.alert = window.confirm = window.prompt = () => null;"
 
@@ -88,7 +89,8 @@ def programs() -> Programs:
     Raises:
         SiteError: one is not there, or their major versions differ.
     """
-    browser = os.environ.get(BROWSER_VARIABLE) or _first(BROWSERS, ELSEWHERE)
+    browsers = map(shutil.which, (*BROWSERS, *ELSEWHERE))
+    browser = os.environ.get(BROWSER_VARIABLE) or next(filter(None, browsers), None)
     driver = os.environ.get(DRIVER_VARIABLE) or shutil.which("chromedriver")
     for path, what in ((browser, "Chrome or Chromium"), (driver, "chromedriver")):
         if not path or not shutil.which(path):
@@ -97,32 +99,29 @@ def programs() -> Programs:
     assert browser is not None
     assert driver is not None
     # On Windows chrome.exe answers no --version: it opens a window.
-    told = "" if sys.platform == "win32" else _version(browser)
-    found = Programs(browser, told, driver, _version(driver))
-    majors = {version.split(".")[0] for version in (told, found.driver_version) if version}
+    version = "" if sys.platform == "win32" else _version(browser)
+    pair = Programs(browser, version, driver, _version(driver))
+    majors = {text.split(".")[0] for text in (version, pair.driver_version) if text}
     if len(majors) > 1:
-        raise SiteError(f"{found} do not fit, their major versions differ; {CURE}")
-    return found
-
-
-def _first(names: tuple[str, ...], paths: tuple[str, ...]) -> str | None:
-    inside = (shutil.which(name) for name in names)
-    return next(filter(None, inside), next(filter(os.path.isfile, paths), None))
+        raise SiteError(f"{pair} do not fit, their major versions differ; {CURE}")
+    return pair
 
 
 def _version(program: str) -> str:
     """What `program --version` tells, as 156.0.8078.108; '' where it tells nothing like it."""
     try:
-        told = subprocess.run(
-            [program, "--version"],
+        command = [program, "--version"]
+        done = subprocess.run(
+            command,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
             timeout=20,
             check=False,
-        ).stdout
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    match = re.search(rb"\d+(\.\d+){3}", told)
+    match = re.search(rb"\d+(\.\d+){3}", done.stdout)
     return match[0].decode() if match else ""
 
 
@@ -158,13 +157,13 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, timeout: floa
     """
     if window and sys.platform == "linux" and not _screen():
         raise SiteError("--window needs a screen, and there is none; leave --window away")
-    found = programs()
+    pair = programs()
     profile = tempfile.TemporaryDirectory(prefix="whoswho-browser-", ignore_cleanup_errors=True)
-    options = _options(found.browser, profile.name, window, proxy, allow_private)
+    options = _options(pair.browser, profile.name, window, proxy, allow_private)
     service: Service | None = None
     try:
         with _ONE_AT_A_TIME:
-            service = _WatchedService(found.driver, profile.name)
+            service = _WatchedService(pair.driver, profile.name)
             driver = webdriver.Chrome(options=options, service=service)
         driver.set_page_load_timeout(timeout)
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_DIALOGS})
@@ -175,7 +174,7 @@ def start(*, window: bool, proxy: str | None, allow_private: bool, timeout: floa
         profile.cleanup()
         if not isinstance(error, (WebDriverException, HTTPError, OSError)):
             raise
-        raise SiteError(f"{found} did not start: {first_line(error)}; {CURE}") from None
+        raise SiteError(f"{pair} did not start: {first_line(error)}; {CURE}") from None
 
 
 def first_line(error: Exception) -> str:
@@ -195,7 +194,7 @@ def _options(
     options.binary_location = binary
     # Ready with the page's text: a picture that never comes must not hold the page up.
     options.page_load_strategy = "eager"
-    flags = [*FLAGS, f"--user-data-dir={profile}"]
+    flags = [*FLAGS.split(), f"--user-data-dir={profile}"]
     if not window:
         flags.append("--headless=new")
     if sys.platform == "linux":
@@ -205,7 +204,7 @@ def _options(
     if proxy:
         flags += [f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>"]
     elif not allow_private:  # through a proxy it is the proxy that finds the hosts
-        rules = ", ".join(f"MAP {host} ~NOTFOUND" for host in PRIVATE)
+        rules = ", ".join(f"MAP {host} ~NOTFOUND" for host in PRIVATE.split())
         flags.append(f"--host-resolver-rules={rules}")
     for flag in flags:
         options.add_argument(flag)

@@ -75,17 +75,10 @@ class Collection:
         """Pictures a label."""
         return Counter(row.label for row in self._rows if row.file)
 
-    def files(self, label: str, site: str) -> list[ManifestRow]:
-        """Rows of the pictures that a label has of a site."""
+    def rows(self, label: str, site: str) -> list[ManifestRow]:
+        """What a label has of a site, failures too."""
         with self._lock:
-            return [
-                row for row in self._rows if row.file and (row.label, row.site) == (label, site)
-            ]
-
-    def has(self, label: str, site: str) -> bool:
-        """Whether a label has any row of a site, be it a failure."""
-        with self._lock:
-            return any((row.label, row.site) == (label, site) for row in self._rows)
+            return [row for row in self._rows if (row.label, row.site) == (label, site)]
 
     def by_address(self, label: str, url: str) -> ManifestRow | None:
         """The row of a picture that was had from an address; for data: ones, of its bytes."""
@@ -140,11 +133,6 @@ class Collection:
             row.sha256 = sha256
             manifest.append(self.data, row)
             self._add(row)
-
-    def annotate(self, row: ManifestRow, note: str) -> None:
-        """Change the note of a row; it is on the disk once the set is closed."""
-        with self._lock:
-            row.note = _cell(note)
 
     def drop(self, row: ManifestRow) -> None:
         """Remove a picture of ours that a better one of the same hit stands in for."""

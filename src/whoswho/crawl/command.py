@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import paths
-from whoswho.crawl import folder, keywords, proxies, sites, urls
+from whoswho.crawl import keywords, listed, proxies, sites
 from whoswho.crawl.progress import say
 from whoswho.crawl.site import CrawlOptions, CrawlSource
 from whoswho.errors import UserError
@@ -42,9 +42,9 @@ def plan(workspace: Path, arguments: argparse.Namespace) -> Plan:
             f"{data}: not there, but {tracked.name} is; `dvc pull {tracked.name}` brings the set "
             f"and what it bars, or delete {tracked.name} to begin a new one"
         )
-    for place in (data, *data.parents):
-        if place.exists() and not place.is_dir():
-            raise UserError(f"{place}: is a file; give a folder to --out")
+    for folder in (data, *data.parents):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}: is a file; give a folder to --out")
     if (arguments.link or arguments.label is not None) and arguments.folder is None:
         raise UserError("--link and --label say how to take --folder; give --folder DIR")
     if arguments.threads < 1:
@@ -65,22 +65,19 @@ def _sources(
     workspace: Path, arguments: argparse.Namespace, options: CrawlOptions
 ) -> list[CrawlSource]:
     sources: list[CrawlSource] = []
-    limit = arguments.limit if arguments.limit is not None else 0
+    limit = arguments.limit or 0
     if arguments.urls is not None:
-        table = urls.Urls(arguments.urls)
-        sources.append(CrawlSource(urls.NAME, lambda *_: table, table.searches(), limit))
+        sources.append(listed.from_table(arguments.urls).source(limit))
     if arguments.folder is not None:
-        top = folder.Folder(arguments.folder, arguments.label)
-        sources.append(
-            CrawlSource(folder.NAME, lambda *_: top, top.searches(), limit, link=arguments.link)
-        )
+        pictures = listed.from_tree(arguments.folder, arguments.label)
+        sources.append(pictures.source(limit, link=arguments.link))
     if not sources or arguments.sites is not None or arguments.keywords is not None:
         searches = keywords.read(arguments.keywords or workspace / KEYWORDS)
         usual = sites.NAMES if arguments.check else sites.USUAL
         names = _names(arguments.sites) if arguments.sites is not None else usual
         if options.face and "commons" in names:
-            say("crawl: commons cannot search for faces alone; --face is left out there",
-                trouble=True)  # fmt: skip
+            note = "crawl: commons cannot search for faces alone; --face is left out there"
+            say(note, trouble=True)
         limit = arguments.limit if arguments.limit is not None else LIMIT
         sources += [sites.source(name, searches, options, limit) for name in names]
     return sources

@@ -19,7 +19,7 @@ ADDRESS = "https://commons.wikimedia.org/w/api.php"
 BATCH = 50  # what the API gives at once to anybody
 THUMBNAIL_WIDTH = 640  # pixels
 
-_QUESTION = {
+_PARAMETERS = {
     "action": "query",
     "format": "json",
     "formatversion": "2",
@@ -39,12 +39,7 @@ class Commons:
     name = "commons"
 
     def __init__(
-        self,
-        transport: Transport,
-        *,
-        full: bool,
-        proxy: str | None = None,
-        address: str = ADDRESS,
+        self, transport: Transport, *, full: bool, proxy: str | None = None, address: str = ADDRESS
     ) -> None:
         """Ask the API at `address`; `full` gives files as uploaded, else THUMBNAIL_WIDTH wide."""
         self._transport = transport
@@ -76,7 +71,7 @@ class Commons:
         go_on: dict[str, str] = {}
         pages: dict[int, dict[str, Any]] = {}
         while True:
-            answer = self._ask(_QUESTION | {"gsrsearch": f"{text} filetype:bitmap"} | go_on)
+            answer = self._request(_PARAMETERS | {"gsrsearch": f"{text} filetype:bitmap"} | go_on)
             for page in answer.get("query", {}).get("pages", ()):
                 pages.setdefault(page["pageid"], {}).update(page)
             if answer.get("batchcomplete") or "continue" not in answer:
@@ -87,9 +82,11 @@ class Commons:
                 return
             go_on = {key: str(value) for key, value in answer["continue"].items()}
 
-    def _ask(self, question: dict[str, str]) -> dict[str, Any]:
+    def _request(self, parameters: dict[str, str]) -> dict[str, Any]:
         try:
-            body = self._transport.get(f"{self._address}?{urlencode(question)}", proxy=self._proxy)
+            body = self._transport.get(
+                f"{self._address}?{urlencode(parameters)}", proxy=self._proxy
+            )
         except DownloadError as error:
             raise SiteError(
                 f"Wikimedia Commons cannot be asked ({error}); run it again later"

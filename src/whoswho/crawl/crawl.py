@@ -138,34 +138,29 @@ class _Crawl:
         proxy: str | None,
     ) -> None:
         """All searches of a label at a site."""
+        shared, again = self._shared, self._options.again
         extent = Extent(source.limit, not source.thumbnails, self._options.face)
         for search in searches:
-            counted = set() if self._options.again else self._counted(source, search)
-            if not self._options.again and self._is_done(source, search, extent, len(counted)):
+            rows = [] if again else shared.collection.rows(search.label, source.site)
+            counted = {
+                row.file
+                for row in rows
+                if row.file and (source.thumbnails or not is_thumbnail(row))
+            }
+            done = rows and self._finished.covers(search, source.site, extent)
+            if done or 0 < source.limit <= len(counted):
                 self._skipped.append(search)
                 continue
             if source.site not in sites:
-                sites[source.site] = source.make(self._shared.transport, proxy)
+                sites[source.site] = source.make(shared.transport, proxy)
                 self._sites.append(sites[source.site])
-            outcome = SearchRun(self._shared, source, search, counted, proxy).run(
-                sites[source.site]
-            )
-            if self._shared.stop.is_set():
+            run = SearchRun(shared, source, search, counted, proxy)
+            outcome = run.run(sites[source.site])
+            if shared.stop.is_set():
                 return
             if not outcome.error:
                 self._finished.add(search, source.site, extent)
             self._tell(source, search, outcome)
-
-    def _counted(self, source: CrawlSource, search: Search) -> set[str]:
-        """The files that count towards the limit before anything is asked."""
-        rows = self._shared.collection.files(search.label, source.site)
-        return {row.file for row in rows if source.thumbnails or not is_thumbnail(row)}
-
-    def _is_done(self, source: CrawlSource, search: Search, extent: Extent, counted: int) -> bool:
-        if extent.limit and counted >= extent.limit:
-            return True
-        done = self._finished.covers(search, source.site, extent)
-        return done and self._shared.collection.has(search.label, source.site)
 
     # --- Saying it -------------------------------------------------------------------------------
 

@@ -16,7 +16,6 @@ from whoswho.crawl.site import Search
 from whoswho.errors import UserError
 
 NAME = Path(".whoswho/crawl/finished.csv")
-COLUMNS = ("data", "label", "site", "search", "face", "limit", "full")
 
 
 @dataclass(frozen=True)
@@ -26,6 +25,24 @@ class Extent:
     limit: int
     full: bool
     face: bool
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A row: a finished search and its extent, for a set of pictures."""
+
+    data: str
+    label: str
+    site: str
+    search: str
+    face: str
+    limit: str
+    full: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What a later mark of the same search has in common with it."""
+        return self.data, self.label, self.site, self.search, self.face
 
 
 class Finished:
@@ -38,35 +55,25 @@ class Finished:
         resolved, root = data.resolve(), root.resolve()
         inside = resolved.is_relative_to(root)
         self._data = str(resolved.relative_to(root) if inside else resolved)
-        self._marks: dict[tuple[str, ...], Extent] = {}
-        if self._path.exists():
-            for row in tables.read(self._path, COLUMNS):
-                key = tuple(row[name] for name in COLUMNS[:5])
-                if not row["limit"].isdecimal():
-                    raise UserError(f"{self._path}: is damaged; delete it, then run this again")
-                self._marks[key] = Extent(
-                    int(row["limit"]), row["full"] == "1", row["face"] == "1"
-                )
+        rows = tables.read_rows(self._path, Mark) if self._path.exists() else []
+        if not all(mark.limit.isdecimal() for mark in rows):
+            raise UserError(f"{self._path}: is damaged; delete it, then run this again")
+        self._marks = {mark.key: mark for mark in rows}
 
     def covers(self, search: Search, site: str, extent: Extent) -> bool:
         """Whether a search was finished that asked for at least as much."""
-        mark = self._marks.get(self._key(search, site, extent.face))
-        if mark is None or (extent.full and not mark.full):
+        mark = self._marks.get(self._mark(search, site, extent).key)
+        if mark is None or (extent.full and mark.full != "1"):
             return False
-        return mark.limit == 0 or 0 < extent.limit <= mark.limit
+        return mark.limit == "0" or 0 < extent.limit <= int(mark.limit)
 
     def add(self, search: Search, site: str, extent: Extent) -> None:
         """Mark a search as finished."""
+        mark = self._mark(search, site, extent)
         with self._lock:
-            self._marks[self._key(search, site, extent.face)] = extent
-            tables.write(
-                self._path,
-                COLUMNS,
-                [
-                    dict(zip(COLUMNS, (*key, mark.limit, int(mark.full)), strict=True))
-                    for key, mark in sorted(self._marks.items())
-                ],
-            )
+            self._marks[mark.key] = mark
+            tables.write_rows(self._path, Mark, (self._marks[key] for key in sorted(self._marks)))
 
-    def _key(self, search: Search, site: str, face: bool) -> tuple[str, ...]:
-        return self._data, search.label, site, search.text, str(int(face))
+    def _mark(self, search: Search, site: str, extent: Extent) -> Mark:
+        face, full = str(int(extent.face)), str(int(extent.full))
+        return Mark(self._data, search.label, site, search.text, face, str(extent.limit), full)

@@ -7,20 +7,14 @@ on both sides, the last one where there are several.
 
 from __future__ import annotations
 
-import codecs
 import re
-import unicodedata
 from pathlib import Path
 
 from whoswho import labels
+from whoswho.crawl.lists import read_lines
 from whoswho.crawl.site import Search
 from whoswho.errors import UserError
 
-_BOMS = (  # the longer first: UTF-32's starts like UTF-16's
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-)  # fmt: skip
 _EQUALS = re.compile(r"\s=(?=\s|$)")
 
 
@@ -31,35 +25,12 @@ def read(path: Path) -> list[Search]:
         UserError: it is absent, empty or in another encoding, or a line gives no safe label; the
             message names the line and the cure.
     """
-    found: dict[Search, None] = {}
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", _text(path)), 1):
-        # A mark of the byte order stands in the middle where two files were put together.
-        text = unicodedata.normalize("NFC", line.replace("\ufeff", "")).strip()
-        if text and not text.startswith("#"):
-            found[_search(text, f"{path}, line {number}")] = None
-    if not found:
+    lines = read_lines(path, "write one search a line into it")
+    searches = list(dict.fromkeys(_search(line, where) for where, line in lines))
+    if not searches:
         raise UserError(f"{path}: names nobody; write one search a line, such as a name")
-    labels.check_distinct(search.label for search in found)
-    return list(found)
-
-
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"{path}: not there; write one search a line into it") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder; name a file with one search a line") from None
-    encoding = next((name for bom, name in _BOMS if data.startswith(bom)), "utf-8")
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = len(re.findall(rb"\r\n|\r|\n", data[: error.start])) + 1
-        where = f", line {line}" if encoding.startswith("utf-8") else ""
-        raise UserError(
-            f"{path}{where}: not {encoding.removesuffix('-sig').upper()}, maybe CP949; "
-            "save the file as UTF-8 in your editor (Notepad: Save as, Encoding)"
-        ) from None
+    labels.check_distinct(search.label for search in searches)
+    return searches
 
 
 def _search(line: str, where: str) -> Search:

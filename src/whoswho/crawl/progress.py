@@ -14,7 +14,7 @@ _LOCK = threading.Lock()
 
 
 def say(text: str, *, trouble: bool = False) -> None:
-    """Fingerprint a line between the bars; trouble goes to stderr."""
+    """Print a line between the bars; trouble goes to stderr."""
     with _LOCK:
         tqdm.write(text, file=sys.stderr if trouble else sys.stdout)
         (sys.stderr if trouble else sys.stdout).flush()
@@ -23,9 +23,9 @@ def say(text: str, *, trouble: bool = False) -> None:
 @contextmanager
 def bar(name: str, start: int, limit: int) -> Iterator[tqdm[Any]]:
     """A bar that counts pictures from `start` to `limit` (0: nobody knows)."""
-    shown: tqdm[Any] = tqdm(
-        desc=name, initial=start, total=limit or None, unit="picture", leave=False,
-        disable=not sys.stderr.isatty(),
-    )  # fmt: skip
-    with shown:
+    quiet = not sys.stderr.isatty()
+    total = limit or None
+    with tqdm(
+        desc=name, initial=start, total=total, unit="picture", leave=False, disable=quiet
+    ) as shown:
         yield shown

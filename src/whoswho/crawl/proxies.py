@@ -5,38 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from whoswho.crawl.lists import read_lines
 from whoswho.errors import UserError
 
 SCHEMES = ("http", "https", "socks4", "socks5")
 
 
-def read(given: str) -> list[str]:
+def read(source: str) -> list[str]:
     """The proxies that a file's name or a list with commas gives, as scheme://host:port.
 
     Raises:
         UserError: there is none, or one that cannot be used; the message has no password in it.
     """
-    if "://" in given:
-        lines = [("--proxies", part) for part in given.split(",")]
+    if "://" in source:
+        parts = map(str.strip, source.split(","))
+        lines = [("--proxies", part) for part in parts if part]
     else:
-        path = Path(given)
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise UserError(
-                f"{path}: not there; write one proxy a line, or give http://host:port"
-            ) from None
-        except UnicodeDecodeError:
-            raise UserError(f"{path}: not UTF-8; save the file as UTF-8") from None
-        lines = [(f"{path}, line {n}", line) for n, line in enumerate(text.splitlines(), 1)]
-    found = [
-        _proxy(line.strip(), where)
-        for where, line in lines
-        if line.strip() and not line.strip().startswith("#")
-    ]
-    if not found:
-        raise UserError(f"{given}: names no proxy; write http://host:port, one a line")
-    return found
+        lines = list(read_lines(Path(source), "write one proxy a line, or give http://host:port"))
+    if not lines:
+        raise UserError(f"{source}: names no proxy; write http://host:port, one a line")
+    return [_proxy(line, where) for where, line in lines]
 
 
 def _proxy(text: str, where: str) -> str:

@@ -7,17 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
-from selenium.common.exceptions import (
-    ElementClickInterceptedException,
-    ElementNotInteractableException,
-    JavascriptException,
-    MoveTargetOutOfBoundsException,
-    StaleElementReferenceException,
-    TimeoutException,
-    WebDriverException,
-)
+from selenium.common import exceptions
 from selenium.webdriver.chrome.webdriver import WebDriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -27,13 +19,15 @@ from selenium.webdriver.support.wait import WebDriverWait
 from whoswho.crawl.markup import Markup
 from whoswho.crawl.site import Hit, SiteError
 
-IN_PAGE = Path(__file__).with_name("in_page.js")
+IN_PAGE = Path(__file__).with_name("in_page.js").read_text(encoding="utf-8")
 MOST = 2000  # results looked at in one search: an endless page ends here, also without a limit
 REPEATS = 100  # results in a row that bring no new picture: the site goes round in circles
 LOST = 5  # results in a row without a thumbnail or a panel: that is the page, not the result
 REFUSALS = 3  # answers to consent forms before it is said that they do not help
 ATTEMPTS = 3  # at reading a page that is just being left for the next one
 TICK = 0.05  # seconds between two looks at the page
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,20 +51,22 @@ class ResultRow(TypedDict):
     page: str
 
 
+@dataclass
 class ResultsPage:
-    """The page that a driver has just opened for one search."""
+    """The page that a driver has just opened for one search.
 
-    def __init__(
-        self, driver: WebDriver, markup: Markup, timeouts: Timeouts, full: bool, window: bool
-    ) -> None:
-        self._driver = driver
-        self._markup = markup
-        self._timeouts = timeouts
-        self._full = full
-        self._window = window
-        self._script = IN_PAGE.read_text(encoding="utf-8")
-        self._panel_seen = False
-        self._without_panel = 0
+    Attributes:
+        full: whether each result is opened for its large picture.
+        window: whether a person sees the browser, and can answer a captcha.
+    """
+
+    driver: WebDriver
+    markup: Markup
+    timeouts: Timeouts
+    full: bool
+    window: bool
+    _panel_seen: bool = False
+    _without_panel: int = 0
 
     def hits(self, limit: int) -> Iterator[Hit]:
         """The results in the site's order, each picture once, at most `limit` (0: MOST).
@@ -82,7 +78,11 @@ class ResultsPage:
         given: set[int] = set()
         repeats = 0
         for rank, row in enumerate(self._rows(), start=1):
-            hit = self._full_hit(rank, row) if self._full else _thumbnail_hit(rank, row)
+            if self.full:
+                image, page = self._large(row)
+                hit = Hit(rank, image, row["thumbnail"], page or row["page"])
+            else:
+                hit = Hit(rank, row["thumbnail"], page=row["page"])
             address = hash(hit.image or hit.thumbnail)  # data: ones are long, and many
             if (hit.image or hit.thumbnail) and address not in given:
                 given.add(address)
@@ -99,21 +99,21 @@ class ResultsPage:
         """Get to the results, past a consent form."""
         refusals = 0
         by_hand = False
-        deadline = time.monotonic() + self._timeouts.arrival
+        deadline = time.monotonic() + self.timeouts.arrival
         while True:
             state = self._call("state")
             late = time.monotonic() > deadline
             trouble = self._trouble(state)
-            if trouble and self._window and not by_hand:
+            if trouble and self.window and not by_hand:
                 by_hand = True
-                deadline = time.monotonic() + self._timeouts.person
+                deadline = time.monotonic() + self.timeouts.person
                 print(f"Please answer the page in the browser: {trouble}", file=sys.stderr)
             elif trouble:
-                if late or not self._window:
+                if late or not self.window:
                     raise SiteError(trouble)
             elif by_hand:  # answered: from here on the site's turn again
                 by_hand = False
-                deadline = time.monotonic() + self._timeouts.arrival
+                deadline = time.monotonic() + self.timeouts.arrival
             elif state["consent"]:
                 refusals += 1
                 self._refuse(state["refuse"], refusals)
@@ -148,7 +148,7 @@ class ResultsPage:
         if state["consent"] and state["refuse"] is None:
             return (
                 f"the site shows a consent page, {_title(state)}, and none of the buttons under "
-                f"`refuse` in {self._markup.file} is on it; add its selector there, or use "
+                f"`refuse` in {self.markup.file} is on it; add its selector there, or use "
                 "--window and answer by hand"
             )
         return ""
@@ -157,23 +157,23 @@ class ResultsPage:
         if times > REFUSALS:
             raise SiteError(
                 "the site's consent page comes back each time its “no” is clicked; mend `refuse` "
-                f"in {self._markup.file}, or use --window and answer by hand"
+                f"in {self.markup.file}, or use --window and answer by hand"
             )
         self._click(button)
-        self._until(self._timeouts.arrival, lambda: not self._call("state")["consent"])
+        self._until(self.timeouts.arrival, lambda: not self._call("state")["consent"])
 
     def _changed(self, key: str, what: str, state: dict[str, Any]) -> SiteError:
-        tried = ", ".join(getattr(self._markup, key))
+        tried = ", ".join(getattr(self.markup, key))
         return SiteError(
             f"{what} on the page {_title(state)}: its markup changed, and no selector under "
-            f"`{key}` in {self._markup.file} fits ({tried}); add the new one there"
+            f"`{key}` in {self.markup.file} fits ({tried}); add the new one there"
         )
 
     # --- Reading ---------------------------------------------------------------------------------
 
     def _rows(self) -> Iterator[ResultRow]:
         """The results one by one, scrolled to as they are asked for."""
-        batch = 1 if self._full else 100  # a click may rebuild the page: no element is kept long
+        batch = 1 if self.full else 100  # a click may rebuild the page: no element is kept long
         read = lost = 0
         while read < MOST:
             answer = self._call("read", min(batch, MOST - read))
@@ -194,23 +194,16 @@ class ResultsPage:
     def _late(self, result: WebElement) -> ResultRow:
         """The result whose thumbnail was not there: scroll to it and give it some time."""
         self._call("reveal", result)
-        rows: list[ResultRow] = []
-
-        def come() -> bool:
-            rows.extend(self._call("read", 1)["rows"])
-            return bool(rows)
-
-        if not self._until(self._timeouts.thumbnail, come):
-            rows.append(self._call("skip", result))
-        return rows[0]
+        rows = self._until(self.timeouts.thumbnail, lambda: self._call("read", 1)["rows"])
+        row: ResultRow = rows[0] if rows else self._call("skip", result)
+        return row
 
     def _no_thumbnails(self, pictured: bool) -> SiteError:
         state = self._call("state")
         if not pictured:
             return self._changed("thumbnail", "results without a thumbnail", state)
-        return SiteError(
-            f"the thumbnails of the page {_title(state)} do not come; try again later"
-        )
+        title = _title(state)
+        return SiteError(f"the thumbnails of the page {title} do not come; try again later")
 
     def _grow(self) -> bool:
         """Scroll to the end, and press what brings more, until further results come.
@@ -228,7 +221,7 @@ class ResultsPage:
                 pressed = self._click(button)
             return False
 
-        if self._until(self._timeouts.growth, come):
+        if self._until(self.timeouts.growth, come):
             return True
         if trouble := self._trouble(self._call("state")):
             raise SiteError(f"no further results: {trouble}")
@@ -240,33 +233,29 @@ class ResultsPage:
 
     # --- The full picture ------------------------------------------------------------------------
 
-    def _full_hit(self, rank: int, row: ResultRow) -> Hit:
-        image, page = self._large(row)
-        return Hit(rank, image, thumbnail=row["thumbnail"], page=page or row["page"])
-
     def _large(self, row: ResultRow) -> tuple[str, str]:
         """Addresses of the large picture and its page; '' where they do not come."""
-        arguments = (row["result"], row["thumbnail"])
-        shown: dict[str, Any] = {}
+        arguments = ("panel", row["result"], row["thumbnail"])
         try:
-            before = self._call("panel", *arguments)["shown"]
+            before = self._call(*arguments)["shown"]
             self._call("reveal", row["result"])
             self._call("listen")
             if not self._click(row["image"]):
                 return "", ""
 
-            def come() -> bool:
-                shown.update(self._call("panel", *arguments))
-                return bool(shown["named"] or shown["came"] or shown["shown"] not in ("", before))
+            def large() -> dict[str, Any] | None:
+                panel = self._call(*arguments)
+                new = panel["named"] or panel["came"] or panel["shown"] not in ("", before)
+                return panel if new else None
 
-            self._until(self._timeouts.picture, come)
-        except StaleElementReferenceException:
+            panel = self._until(self.timeouts.picture, large) or self._call(*arguments)
+        except exceptions.StaleElementReferenceException:
             return "", ""  # the site took the result away meanwhile
-        if shown["named"]:
-            return shown["named"], shown["named_page"]
-        self._count_panel(shown["there"])
-        new = shown["shown"] if shown["shown"] != before else ""
-        return new or shown["came"], shown["page"]
+        if panel["named"]:
+            return panel["named"], panel["named_page"]
+        self._count_panel(panel["there"])
+        new = panel["shown"] if panel["shown"] != before else ""
+        return new or panel["came"], panel["page"]
 
     def _count_panel(self, there: bool) -> None:
         """Tell a picture that does not come from a panel that is not where it was."""
@@ -287,17 +276,17 @@ class ResultsPage:
         problem = ""
         for _ in range(ATTEMPTS):
             try:
-                return self._driver.execute_script(
-                    self._script, self._markup.model_dump(), function, *arguments
+                return self.driver.execute_script(
+                    IN_PAGE, self.markup.model_dump(), function, *arguments
                 )
-            except JavascriptException as error:
+            except exceptions.JavascriptException as error:
                 problem = str(error.msg)
                 _, bad, rest = problem.partition("whoswho: bad selector ")
                 if bad:
                     what = f"{rest.splitlines()[0]} is not a CSS selector"
-                    raise SiteError(f"{self._markup.file}: {what}; mend it") from None
+                    raise SiteError(f"{self.markup.file}: {what}; mend it") from None
             time.sleep(TICK)  # the page was left in the middle of it
-        raise WebDriverException(problem)
+        raise exceptions.WebDriverException(problem)
 
     def _click(self, element: WebElement) -> bool:
         """Click as a person does; False where something stays in the way."""
@@ -305,28 +294,23 @@ class ResultsPage:
             try:
                 element.click()
             except (
-                ElementClickInterceptedException,
-                ElementNotInteractableException,
-                MoveTargetOutOfBoundsException,
+                exceptions.ElementClickInterceptedException,
+                exceptions.ElementNotInteractableException,
+                exceptions.MoveTargetOutOfBoundsException,
             ):
-                ActionChains(self._driver).send_keys(Keys.ESCAPE).perform()  # close what covers it
-            except StaleElementReferenceException:
+                ActionChains(self.driver).send_keys(Keys.ESCAPE).perform()  # close what covers it
+            except exceptions.StaleElementReferenceException:
                 return False
             else:
                 return True
         return False
 
-    def _until(self, seconds: float, condition: Callable[[], bool]) -> bool:
-        """Whether the condition holds within so many seconds."""
+    def _until(self, seconds: float, look: Callable[[], T]) -> T | None:
+        """What `look` returns once it is true; None where it is not within so many seconds."""
         try:
-            WebDriverWait(self._driver, seconds, TICK).until(lambda _: condition())
-        except TimeoutException:
-            return False
-        return True
-
-
-def _thumbnail_hit(rank: int, row: ResultRow) -> Hit:
-    return Hit(rank, image=row["thumbnail"], page=row["page"])
+            return WebDriverWait(self.driver, seconds, TICK).until(lambda _: look())
+        except exceptions.TimeoutException:
+            return None
 
 
 def _title(state: dict[str, Any]) -> str:

@@ -6,46 +6,30 @@ byte a second, to a bomb of zeros. What is given up says why in a few words.
 
 from __future__ import annotations
 
-import functools
 import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import Any
 from urllib.parse import urljoin
 
-import certifi
-from urllib3 import BaseHTTPResponse, PoolManager, ProxyManager, Retry, Timeout
-from urllib3.contrib.socks import SOCKSProxyManager
-from urllib3.exceptions import (
-    DecodeError,
-    HTTPError,
-    IncompleteRead,
-    InvalidHeader,
-    LocationValueError,
-    NameResolutionError,
-    NewConnectionError,
-    ProxyError,
-    SSLError,
-)
-from urllib3.exceptions import TimeoutError as NoAnswer
+from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout, exceptions
 from urllib3.util import parse_url
 
 from whoswho import __version__
-from whoswho.crawl import addresses
+from whoswho.crawl import addresses, connections
 from whoswho.crawl.addresses import AddressRefused
 from whoswho.crawl.politeness import Hosts
+from whoswho.errors import one_line
 
 USER_AGENT = f"Mozilla/5.0 (compatible; whoswho/{__version__}; a crawler of pictures)"
 CHUNK = 65536
 REFERER = 4096  # letters; of a longer one browsers too say less, and hosts refuse the request
-AGAIN = {408, 429, 500, 502, 503, 504}  # may be mended by asking again
-REDIRECTS = {301, 302, 303, 307, 308}
+RETRIED = {408, 429, 500, 502, 503, 504}  # may be mended by asking again
 
 
 @dataclass(frozen=True)
@@ -74,15 +58,16 @@ class Limits:
 
 
 class DownloadError(Exception):
-    """Why nothing was had from an address, in a few words."""
+    """Why no picture, or no answer, was had from an address or a file, in a few words.
 
+    Attributes:
+        retry: whether another try may mend it.
+        wait: seconds after which the host says so; None where it says nothing.
+    """
 
-class _Again(Exception):  # noqa: N818
-    """A failure that another try may mend, after so many seconds where the host says."""
-
-    def __init__(self, reason: str, host: str, wait: float | None = None) -> None:
+    def __init__(self, reason: str, *, retry: bool = False, wait: float | None = None) -> None:
         super().__init__(reason)
-        self.host = host
+        self.retry = retry
         self.wait = wait
 
 
@@ -154,14 +139,12 @@ class Transport:
             for number in range(self.limits.tries):
                 try:
                     return self._follow(url, page, proxy, clock)
-                except _Again as again:
-                    wait = self.limits.pause * 2**number if again.wait is None else again.wait
-                    if again.wait is not None:
-                        self._hosts.rest(again.host, wait)
-                    if number + 1 == self.limits.tries:
-                        raise DownloadError(str(again)) from None
+                except DownloadError as error:
+                    if not error.retry or number + 1 == self.limits.tries:
+                        raise
+                    wait = self.limits.pause * 2**number if error.wait is None else error.wait
                     if wait > clock.left:
-                        raise DownloadError(f"{again}, asks to wait {wait:.0f} s") from None
+                        raise DownloadError(f"{error}, asks to wait {wait:.0f} s") from None
                     self._stopped.wait(wait)
         raise AssertionError("at least one try")
 
@@ -179,10 +162,9 @@ class Transport:
 
     @contextmanager
     def _clock(self) -> Iterator[_Clock]:
-        clock = _Clock(self.limits.seconds)
+        clock = self._local.clock = _Clock(self.limits.seconds)
         with self._lock:
             self._clocks.add(clock)
-        self._local.clock = clock
         try:
             yield clock
         finally:
@@ -216,113 +198,78 @@ class Transport:
         self, url: str, host: str, page: str, proxy: str | None, clock: _Clock
     ) -> tuple[bytes, str | None]:
         """One request: its body, or where it redirects to."""
-        limits = self.limits
-        if clock.over or self._stopped.is_set():
-            raise self._over()
-        quiet = min(limits.silence, max(clock.left, 0.001))
+        self._check_time(clock)
+        silence = min(self.limits.silence, max(clock.left, 0.001))
         try:
             response = self._manager(proxy).request(
-                "GET", url, headers=_headers(url, page), redirect=False, retries=False,
-                preload_content=False, decode_content=True,
-                timeout=Timeout(connect=quiet, read=quiet),
-            )  # fmt: skip
+                "GET",
+                url,
+                headers=_headers(url, page),
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                timeout=Timeout(connect=silence, read=silence),
+            )
+            whole = False
             try:
                 location = _location(response)
-                body = b"" if location is not None else self._body(response, host, clock)
-            except BaseException:
-                response.close()
-                raise
-            if location is None:
-                response.release_conn()
-            else:
-                response.close()  # whatever it sends beside the redirect is not read
-            return body, location
-        except (LocationValueError, UnicodeError) as error:  # found only by those who connect
+                if location is not None:
+                    return b"", location  # whatever it sends beside the redirect is not read
+                body = self._body(response, host, clock)
+                whole = True
+                return body, None
+            finally:
+                response.release_conn() if whole else response.close()
+        except (exceptions.LocationValueError, UnicodeError) as error:
+            # Found only by those who connect.
             raise DownloadError(f"not an address: {_words(error)}") from None
-        except (HTTPError, HTTPException, OSError) as error:
-            if clock.over or self._stopped.is_set():
-                raise self._over() from None
-            raise _verdict(error, host, limits) from None
+        except (exceptions.HTTPError, HTTPException, OSError) as error:
+            self._check_time(clock)
+            raise _failure(error, host, self.limits) from None
 
     def _body(self, response: BaseHTTPResponse, host: str, clock: _Clock) -> bytes:
-        limits = self.limits
-        if response.status in AGAIN:
-            raise _Again(f"HTTP {response.status}", host, _retry_after(response))
+        most = self.limits.bytes
+        if response.status in RETRIED:
+            wait = _retry_after(response)
+            if wait is not None:
+                self._hosts.rest(host, wait)
+            raise DownloadError(f"HTTP {response.status}", retry=True, wait=wait)
         if response.status != 200:
             raise DownloadError(f"HTTP {response.status}")
-        too_large = f"larger than {limits.bytes / 2**20:g} MiB"
-        announced = response.headers.get("Content-Length", "")
+        too_large = DownloadError(f"larger than {most / 2**20:g} MiB")
         with suppress(ValueError):  # no number, or more digits than Python reads
-            if int(announced) > limits.bytes:
-                raise DownloadError(too_large)
+            if int(response.headers.get("Content-Length", "")) > most:
+                raise too_large
         body = bytearray()
-        while chunk := response.read1(CHUNK):
+        while not clock.over and (chunk := response.read1(CHUNK)):
             body += chunk
-            if len(body) > limits.bytes:
-                raise DownloadError(too_large)
-            if clock.over:
-                break
-        if clock.over:  # a cut socket looks like the end of the body
-            raise self._over()
+            if len(body) > most:
+                raise too_large
+        self._check_time(clock)  # a cut socket looks like the end of the body
         return bytes(body)
 
-    def _over(self) -> DownloadError:
+    def _check_time(self, clock: _Clock) -> None:
         if self._stopped.is_set():
-            return DownloadError("interrupted")
-        return DownloadError(f"took longer than {self.limits.seconds:g} s")
+            raise DownloadError("interrupted")
+        if clock.over:
+            raise DownloadError(f"took longer than {self.limits.seconds:g} s")
 
     def _manager(self, proxy: str | None) -> PoolManager:
         with self._lock:
             if proxy not in self._managers:
-                self._managers[proxy] = self._new_manager(proxy)
+                self._managers[proxy] = connections.new_manager(
+                    proxy,
+                    allow_private=self.allow_private,
+                    at_once=self.limits.at_once,
+                    on_socket=lambda sock: self._local.clock.uses(sock),
+                )
             return self._managers[proxy]
-
-    def _new_manager(self, proxy: str | None) -> PoolManager:
-        options: dict[str, Any] = {
-            "ssl_context": _certificates(), "num_pools": 64, "maxsize": self.limits.at_once,
-        }  # fmt: skip
-        if proxy is None:
-            manager = PoolManager(**options)
-            addresses.guard(manager, allow_private=self.allow_private)
-        elif proxy.startswith("socks"):
-            manager = SOCKSProxyManager(proxy, **options)
-        else:
-            manager = ProxyManager(proxy, **options)
-        _tell_sockets(manager, lambda sock: self._local.clock.uses(sock))
-        return manager
-
-
-@functools.cache
-def _certificates() -> ssl.SSLContext:
-    """Whom to trust: the system's list, and certifi's, for some systems bring none."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    return context
-
-
-def _tell_sockets(manager: PoolManager, told: Callable[[socket.socket | None], None]) -> None:
-    """Make `manager` tell, before an answer is awaited, on which socket.
-
-    Connections are kept and used again, so that it is not enough to know the new ones.
-    """
-
-    def telling(pool: Any) -> Any:
-        class Connection(pool.ConnectionCls):  # type: ignore[misc]
-            def getresponse(self) -> Any:
-                told(self.sock)
-                return super().getresponse()
-
-        return type(pool.__name__, (pool,), {"ConnectionCls": Connection})
-
-    manager.pool_classes_by_scheme = {
-        scheme: telling(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
-    }
 
 
 def _headers(url: str, page: str) -> dict[str, str]:
     headers = {"User-Agent": USER_AGENT, "Accept": "image/*,*/*;q=0.8"}
     if page.startswith(("http://", "https://")):
-        with suppress(HTTPError):
+        with suppress(exceptions.HTTPError):
             referer = parse_url(page)._replace(auth=None, fragment=None)
             safe = not (referer.scheme == "https" and url.startswith("http:"))
             if safe and len(referer.url) <= REFERER:
@@ -331,40 +278,36 @@ def _headers(url: str, page: str) -> dict[str, str]:
 
 
 def _location(response: BaseHTTPResponse) -> str | None:
-    location = response.headers.get("Location")
-    if response.status not in REDIRECTS or not location:
-        return None
-    try:  # headers come as Latin-1, what stands in them is often UTF-8
-        return location.encode("latin-1").decode("utf-8")
-    except UnicodeError:
-        return location
+    location = response.get_redirect_location() or None
+    with suppress(UnicodeError):  # headers come as Latin-1, what stands in them is often UTF-8
+        return location and location.encode("latin-1").decode("utf-8")
+    return location
 
 
 def _retry_after(response: BaseHTTPResponse) -> float | None:
     """Seconds the host asks to wait, None where it says nothing that can be read."""
-    text = response.headers.get("Retry-After")
-    if not text:
-        return None
     try:
-        return Retry().parse_retry_after(text)
-    except (InvalidHeader, ValueError, OverflowError):
+        return Retry().get_retry_after(response)
+    except (exceptions.InvalidHeader, ValueError, OverflowError):
         return None
 
 
-def _verdict(error: Exception, host: str, limits: Limits) -> DownloadError | _Again:
-    """What an error of the network means, and whether another try may mend it."""
-    if isinstance(error, NameResolutionError):
-        return _Again(f"{host} does not resolve", host)
-    if isinstance(error, (SSLError, ssl.SSLError)):
+def _failure(error: Exception, host: str, limits: Limits) -> DownloadError:
+    """What an error of the network means."""
+    if isinstance(error, (exceptions.SSLError, ssl.SSLError)):
         return DownloadError(f"TLS with {host}: {_words(error)}")
-    if isinstance(error, DecodeError):
-        return _Again("its compression is broken", host)
-    if isinstance(error, (NoAnswer, TimeoutError)) and not isinstance(error, NewConnectionError):
-        return _Again(f"no byte from {host} within {limits.silence:g} s", host)
-    if isinstance(error, IncompleteRead) or "IncompleteRead" in str(error):
-        return _Again("ends early", host)
-    to = "the proxy" if isinstance(error, ProxyError) else host
-    return _Again(f"connection to {to}: {_words(error)}", host)
+    to = "the proxy" if isinstance(error, exceptions.ProxyError) else host
+    reason = f"connection to {to}: {_words(error)}"
+    timeouts = (exceptions.TimeoutError, TimeoutError)
+    if isinstance(error, exceptions.NameResolutionError):
+        reason = f"{host} does not resolve"
+    elif isinstance(error, exceptions.DecodeError):
+        reason = "its compression is broken"
+    elif isinstance(error, timeouts) and not isinstance(error, exceptions.NewConnectionError):
+        reason = f"no byte from {host} within {limits.silence:g} s"
+    elif isinstance(error, exceptions.IncompleteRead) or "IncompleteRead" in str(error):
+        reason = "ends early"
+    return DownloadError(reason, retry=True)
 
 
 def _words(error: Exception) -> str:
@@ -372,4 +315,4 @@ def _words(error: Exception) -> str:
     while len(error.args) > 1 and isinstance(error.args[-1], Exception):
         error = error.args[-1]
     text = re.sub(r"\(_ssl\.c:\d+\)", "", getattr(error, "strerror", None) or str(error))
-    return " ".join(text.rpartition(": ")[2].split()).strip(" .()'\"") or type(error).__name__
+    return one_line(text.rpartition(": ")[2]).strip(" .()'\"") or type(error).__name__

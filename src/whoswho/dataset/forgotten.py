@@ -18,31 +18,33 @@ from whoswho.errors import UserError
 from whoswho.labels import from_folder
 
 NAME = "forgotten.csv"
-COLUMNS = ("kind", "sha256")
 PICTURE, ADDRESS, LABEL = KINDS = ("picture", "address", "label")
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 
 @dataclass(frozen=True)
-class Forgotten:
-    """What is barred, by its hashes."""
+class Bar:
+    """A row: one of KINDS, and the hash of what is barred."""
 
-    pictures: frozenset[str] = frozenset()
-    addresses: frozenset[str] = frozenset()
-    labels: frozenset[str] = frozenset()
+    kind: str
+    sha256: str
+
+
+class Forgotten(frozenset[Bar]):
+    """What is barred."""
 
     def bars_picture(self, sha256: str) -> bool:
         """Whether a picture with these bytes must not come back."""
-        return sha256 in self.pictures
+        return Bar(PICTURE, sha256) in self
 
     def bars_address(self, url: str) -> bool:
         """Whether nothing may be fetched from `url`, or from the page `url`."""
-        return bool(self.addresses) and bool(url) and address_hash(url) in self.addresses
+        return bool(self and url) and Bar(ADDRESS, address_hash(url)) in self
 
     def bars_label(self, label: str) -> bool:
         """Whether this person must not be searched for."""
-        return label_hash(label) in self.labels
+        return Bar(LABEL, label_hash(label)) in self
 
 
 def load(data: Path) -> Forgotten:
@@ -52,17 +54,14 @@ def load(data: Path) -> Forgotten:
         UserError: a row of it cannot be understood. A bar that is overlooked is worse than a stop.
     """
     path = data / NAME
-    if not path.exists():
-        return Forgotten()
-    found: dict[str, set[str]] = {kind: set() for kind in KINDS}
-    for number, row in enumerate(tables.read(path, COLUMNS), 2):
-        if row["kind"] not in KINDS or not re.fullmatch("[0-9a-f]{64}", row["sha256"]):
+    bars = tables.read_rows(path, Bar) if path.exists() else []
+    for line, bar in enumerate(bars, 2):
+        if bar.kind not in KINDS or not re.fullmatch("[0-9a-f]{64}", bar.sha256):
             raise UserError(
-                f"{path}, line {number}: not `{'|'.join(KINDS)},64 hexadecimal digits`; "
+                f"{path}, line {line}: not `{'|'.join(KINDS)},64 hexadecimal digits`; "
                 "`dvc checkout` restores the file"
             )
-        found[row["kind"]].add(row["sha256"])
-    return Forgotten(*(frozenset(found[kind]) for kind in KINDS))
+    return Forgotten(bars)
 
 
 def add(
@@ -73,17 +72,13 @@ def add(
     labels: Iterable[str] = (),
 ) -> None:
     """Bar pictures (by sha256), addresses and labels from later crawls, beside what is barred."""
-    before = load(data)
-    rows = {
-        PICTURE: before.pictures | set(pictures),
-        ADDRESS: before.addresses | set(map(address_hash, addresses)),
-        LABEL: before.labels | set(map(label_hash, labels)),
-    }
-    tables.write(
-        data / NAME,
-        COLUMNS,
-        [{"kind": kind, "sha256": sha256} for kind in KINDS for sha256 in sorted(rows[kind])],
+    bars = load(data).union(
+        (Bar(PICTURE, sha256) for sha256 in pictures),
+        (Bar(ADDRESS, address_hash(url)) for url in addresses),
+        (Bar(LABEL, label_hash(label)) for label in labels),
     )
+    ordered = sorted(bars, key=lambda bar: (KINDS.index(bar.kind), bar.sha256))
+    tables.write_rows(data / NAME, Bar, ordered)
 
 
 def address_hash(url: str) -> str:
@@ -95,9 +90,9 @@ def address_hash(url: str) -> str:
     text = url.strip()
     try:
         parts = urlsplit(text)
-        host = (parts.netloc.rpartition("@")[2]).lower()
     except ValueError:  # brackets that are no IPv6 address
         return _hash(text)
+    host = parts.netloc.rpartition("@")[2].lower()
     if parts.scheme not in _DEFAULT_PORTS or not host:
         return _hash(text)
     host = host.removesuffix(_DEFAULT_PORTS[parts.scheme])

@@ -71,22 +71,20 @@ def derived(repo: Repo, *, spare: Path | None = None) -> list[Output]:
     """
     root = Path(repo.root_dir)
     reached = {root / paths.DATA}
-    found: list[Output] = []
+    outputs: list[Output] = []
     stages = [stage for stage in repo.index.stages if stage.deps]
-    while True:
-        more = [
-            stage
-            for stage in stages
-            if any(_within(Path(dep.fs_path), reached) for dep in stage.deps)
-            and not any(spare and Path(out.fs_path) == root / spare for out in stage.outs)
-        ]
-        if not more:
-            return found[::-1]
+    while more := [
+        stage
+        for stage in stages
+        if any(_within(Path(dep.fs_path), reached) for dep in stage.deps)
+        and not any(spare and Path(out.fs_path) == root / spare for out in stage.outs)
+    ]:
         for stage in more:
             stages.remove(stage)
             outs = [Output(Path(out.fs_path), bool(out.use_cache)) for out in stage.outs]
             reached |= {out.path for out in outs}
-            found += outs
+            outputs += outs
+    return outputs[::-1]
 
 
 def objects(
