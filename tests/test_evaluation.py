@@ -24,8 +24,11 @@ from whoswho.artifacts.split import Dataset
 from whoswho.backbone import extraction, network
 from whoswho.errors import UserError
 from whoswho.evaluation import judging, measures
+from whoswho.evaluation.served import served_logits
 from whoswho.inference.model import Model, load_model, softmax
-from whoswho.training import calibration, training
+from whoswho.training import calibration
+from whoswho.training.fit import fit
+from whoswho.training.inputs import Recipe, TrainingData
 
 LABELS = ("None", "007", "C++", "다")
 EVALUATE = params.Evaluate(bootstrap=500, bins=10, seed=0)
@@ -181,8 +184,8 @@ def test_the_temperature_is_the_one_with_the_lowest_log_loss(sharpness: float) -
 
 def test_the_temperature_stays_in_its_range() -> None:
     right = np.eye(3, dtype=np.float32)
-    assert calibration.fit_temperature(right, np.arange(3)) == calibration.COLDEST
-    assert calibration.fit_temperature(right, np.array([1, 2, 0])) == calibration.HOTTEST
+    assert calibration.fit_temperature(right, np.arange(3)) == calibration.MIN_TEMPERATURE
+    assert calibration.fit_temperature(right, np.array([1, 2, 0])) == calibration.MAX_TEMPERATURE
 
 
 def test_probabilities_survive_huge_logits() -> None:
@@ -220,31 +223,29 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     (folder / "features").mkdir()
     augment = params.Augment(views=2, shear=2.0, scale=[0.95, 1.05], flip=0.0, seed=0)
     extraction.extract(dataset, body, width, "0" * 64, augment, folder / "features")
-    recipe = params.load_params(REPOSITORY).train.model_copy(
+    train = params.load_params(REPOSITORY).train.model_copy(
         update={"epochs": 12, "batch": 8, "head": [32], "device": "cpu"}
     )
     stored = load_features(folder / "features", dataset, "0" * 64)
-    fitted = training.fit(dataset, "resnet18", backbone, stored, recipe, augment, 0)
-    logits, actual = fitted.validation_logits, fitted.validation_targets
-    temperature = calibration.fit_temperature(logits, actual)
-    threshold = calibration.fit_threshold(softmax(logits, temperature), 0.05)
+    data = TrainingData(dataset, "resnet18", backbone, stored)
+    fitted = fit(data, Recipe(train, augment, 0))
+    source = BackboneSource(arch="resnet18", entry="random", sha256="0" * 64, origin="seed 0")
     description = ModelDescription(
         arch="resnet18",
         labels=dataset.labels,
-        head=fitted.shape,
+        head=fitted.head,
         epoch=fitted.epoch,
         repeats=(),
         picture=dataset.picture,
-        temperature=temperature,
-        threshold=threshold,
+        temperature=1.0,
+        threshold=0.0,
         params={},
         inputs={},
-        backbone=BackboneSource(
-            arch="resnet18", entry="random", sha256="0" * 64, origin="seed 0"
-        ),
+        backbone=source,
     )
     with paths.fresh_folder(folder / "model") as out:
         save_model(out, fitted.state, description, fitted.history)
+        calibration.calibrate_model(out, dataset, train)
     return dataset, folder / "model"
 
 
@@ -395,9 +396,9 @@ def test_torch_threads_do_not_change_the_judgement(
     judged: tuple[Dataset, Path], model: Model
 ) -> None:
     threads = torch.get_num_threads()
-    first = judging.logits(model, judged[0], "test")
+    first = served_logits(model, judged[0], "test")
     try:
         torch.set_num_threads(threads % 2 + 1)
-        assert judging.logits(model, judged[0], "test") == pytest.approx(first, abs=1e-3)
+        assert served_logits(model, judged[0], "test") == pytest.approx(first, abs=1e-3)
     finally:
         torch.set_num_threads(threads)

@@ -25,12 +25,13 @@ from support import browser, processes
 from support.pictures import blocks
 from support.reported import HANGUL, HOSTILE, LONG
 from support.repository import REPOSITORY
+from support.suspects import suspect_files
 
 from bench.workspace import set_params
 from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import KEPT, Decision
-from whoswho.artifacts.suspects import BY_CHANCE, TABLE, Suspect, SuspectList, write_suspects
+from whoswho.artifacts.suspects import BY_CHANCE, TABLE
 from whoswho.dataset import review
 from whoswho.errors import UserError
 from whoswho.pictures.faces import Face
@@ -97,13 +98,13 @@ def build(workspace: Path) -> None:
         for number, label in enumerate(LABELS)
     ]
     hashes = {one.file: one.sha256 for one in table}
-    first, second = f"{IRISH}/looks_wrong_too.jpg", f"{IRISH}/looks_wrong.jpg"
-    suspects = (
-        Suspect(first, hashes[first], IRISH, "train", "007", 0.05, 0.91, 0.86, 1),
-        Suspect(second, hashes[second], IRISH, "test", HANGUL, 0.1, 0.8, 0.7, 2),
-    )
-    (workspace / paths.SUSPECTS).mkdir(parents=True)
-    write_suspects(workspace / paths.SUSPECTS, SuspectList(suspects))
+    suspects = [
+        {"file": f"{IRISH}/looks_wrong_too.jpg", "split": "train", "suggested": "007"},
+        {"file": f"{IRISH}/looks_wrong.jpg", "split": "test", "suggested": HANGUL},
+    ]
+    for cells in suspects:
+        cells |= {"label": IRISH, "sha256": hashes[cells["file"]]}
+    suspect_files(workspace, *suspects)
     finish(workspace, table)
 
 
@@ -411,11 +412,9 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     table = [put(tmp_path, f"{label}/1.jpg", blocks(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
     assert "come with the stage suspects" in gallery.load(tmp_path).no_suspects
-    (tmp_path / paths.SUSPECTS).mkdir(parents=True)
-    write_suspects(tmp_path / paths.SUSPECTS, SuspectList())
+    suspect_files(tmp_path)
     assert gallery.load(tmp_path).no_suspects == "No label looks wrong."
-    by_chance = SuspectList(none_because=BY_CHANCE, accuracy=0.25, chance=0.3)
-    write_suspects(tmp_path / paths.SUSPECTS, by_chance)
+    suspect_files(tmp_path, none_because=BY_CHANCE, accuracy=0.25, chance=0.3)
     none_listed = gallery.load(tmp_path).no_suspects
     assert none_listed.startswith("None listed: out-of-fold accuracy 0.250")
     assert none_listed.endswith("cannot tell the labels apart.")

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from support.reported import workspace
 from support.repository import REPOSITORY
+from support.suspects import suspect_files
 
-from whoswho import paths, sample
-from whoswho.artifacts.suspects import Suspect, SuspectList, write_suspects
+from whoswho import sample
 from whoswho.reporting import summary
 
 
@@ -22,15 +22,6 @@ class Standing:
     aliases: tuple[str, ...] = ("challenger",)
     champion: int | None = None
     promote: str | None = 'whoswho promote --force --why "a first try"'
-
-
-def suspect_files(folder: Path, count: int) -> None:
-    suspects = [
-        Suspect(f"a/{rank}.jpg", "0" * 64, "a", "test", "b", 0.1, 0.9, 0.8, rank)
-        for rank in range(1, count + 1)
-    ]
-    (folder / paths.SUSPECTS).mkdir(parents=True)
-    write_suspects(folder / paths.SUSPECTS, SuspectList(suspects))
 
 
 def by_name(lines: list[str]) -> dict[str, str]:
@@ -106,7 +97,7 @@ def test_suspect_labels_are_counted(
     tmp_path: Path, suspects: int, fallback: bool, look: str
 ) -> None:
     folder = workspace(tmp_path, fallback=fallback)
-    suspect_files(folder, suspects)
+    suspect_files(folder, *[{}] * suspects)
     assert by_name(summary.lines(folder, Standing()))["look"] == look
 
 
@@ -168,7 +159,7 @@ def test_the_steps_are_those_of_the_readme(tmp_path: Path) -> None:
 def test_an_environment_to_activate_is_said(tmp_path: Path) -> None:
     activate = ". .venv/bin/activate"
     folder = workspace(tmp_path, fallback=False)
-    suspect_files(folder, 1)
+    suspect_files(folder, {})
     facts = by_name(summary.lines(folder, Standing(), activate=activate))
     assert facts["look"].startswith(". .venv/bin/activate && whoswho ui; 1 suspect label: . .venv")
     assert facts["promote"].startswith(". .venv/bin/activate && whoswho promote")

@@ -1,14 +1,14 @@
-"""The pictures whose label looks wrong: suspects.csv, and suspects.json, what the list rests on."""
+"""The pictures whose label looks wrong: suspects.csv, and what it rests on: suspects.json."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from pydantic import BaseModel, ValidationError
+
 from whoswho import paths, tables
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
 
 TABLE = paths.SUSPECTS / "suspects.csv"
 SUMMARY = paths.SUSPECTS / "suspects.json"
@@ -17,8 +17,7 @@ SUMMARY = paths.SUSPECTS / "suspects.json"
 NO_FEATURES, FEW_LABELS, BY_CHANCE = "no_features", "few_labels", "not_above_chance"
 
 
-@dataclass(frozen=True)
-class Suspect:
+class Suspect(BaseModel, frozen=True, extra="forbid"):
     """A picture that looks as if it lay under a wrong label; probabilities in 0..1, four digits.
 
     Attributes:
@@ -39,8 +38,7 @@ class Suspect:
     rank: int
 
 
-@dataclass(frozen=True)
-class SuspectList:
+class SuspectList(BaseModel, frozen=True, extra="forbid"):
     """The suspects, the surest first, and how well the labels can be told apart at all.
 
     Attributes:
@@ -52,7 +50,7 @@ class SuspectList:
         confident: pictures confidently of another label, of which suspects.most are listed.
     """
 
-    suspects: Sequence[Suspect] = ()
+    suspects: tuple[Suspect, ...] = ()
     none_because: str = ""
     pictures: int = 0
     judged: int = 0
@@ -92,13 +90,13 @@ class SuspectList:
         return text
 
 
-_COLUMNS = tuple(field.name for field in fields(Suspect))
+_COLUMNS = tuple(Suspect.model_fields)
 
 
 def write_suspects(folder: Path, listed: SuspectList) -> None:
     """Write suspects.csv and suspects.json into `folder`."""
-    tables.write(folder / TABLE.name, _COLUMNS, map(asdict, listed.suspects))
-    paths.write_json(folder / SUMMARY.name, asdict(listed) | {"suspects": len(listed.suspects)})
+    tables.write(folder / TABLE.name, _COLUMNS, map(dict, listed.suspects))
+    paths.write_json(folder / SUMMARY.name, listed.model_dump(exclude={"suspects"}))
 
 
 def read_suspects(folder: Path) -> SuspectList | None:
@@ -107,27 +105,13 @@ def read_suspects(folder: Path) -> SuspectList | None:
     Raises:
         UserError: a file was changed by hand.
     """
-    table, summary = folder / TABLE.name, folder / SUMMARY.name
+    table = folder / TABLE.name
     if not table.exists():
         return None
+    rows, summary = tables.read(table, _COLUMNS), paths.read_json(folder / SUMMARY.name)
     try:
-        suspects = [
-            Suspect(
-                **{name: row[name] for name in ("file", "sha256", "label", "split", "suggested")},
-                probability_label=float(row["probability_label"]),
-                probability_suggested=float(row["probability_suggested"]),
-                score=float(row["score"]),
-                rank=int(row["rank"]),
-            )
-            for row in tables.read(table, _COLUMNS)
-        ]
-    except ValueError as error:
+        return SuspectList.model_validate({**summary, "suspects": rows})
+    except ValidationError as error:
         raise UserError(
-            f"{table}: was changed by hand ({error}); delete the file, then run `dvc repro`"
-        ) from None
-    try:
-        return SuspectList(**{**paths.read_json(summary), "suspects": suspects})
-    except TypeError as error:
-        raise UserError(
-            f"{summary}: was changed by hand ({error}); delete the file, then run `dvc repro`"
+            f"{folder}: changed by hand ({one_line(error)}); delete it, then run `dvc repro`"
         ) from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from whoswho.artifacts.predictions import Evaluation, LabelScore, PredictionRow
+from whoswho.artifacts.split import open_prepared
 from whoswho.errors import UserError
 from whoswho.evaluation import measures
 from whoswho.evaluation.measures import Float64
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
 
-_BATCH = 16
-
 
 def judge(model: Model, dataset: Dataset, params: Evaluate) -> Evaluation:
     """What `model` makes of all pictures that it was not trained on.
@@ -30,6 +28,7 @@ def judge(model: Model, dataset: Dataset, params: Evaluate) -> Evaluation:
     Raises:
         UserError: the set's labels are not the model's.
     """
+    from whoswho.evaluation.served import served_logits
     from whoswho.inference.model import softmax
 
     if model.labels != dataset.labels:
@@ -43,7 +42,7 @@ def judge(model: Model, dataset: Dataset, params: Evaluate) -> Evaluation:
     pictures: list[PredictionRow] = []
     scores: list[LabelScore] = []
     for split in (split for split in dataset.splits if split != "train"):
-        actual, outputs = dataset.targets(split), logits(model, dataset, split)
+        actual, outputs = dataset.targets(split), served_logits(model, dataset, split)
         probabilities = softmax(outputs, model.description.temperature)
         uncalibrated = softmax(outputs, 1.0)
         numbers = measures.measure(
@@ -65,19 +64,6 @@ def judge(model: Model, dataset: Dataset, params: Evaluate) -> Evaluation:
         judged_confusion,
         heat_maps,
     )
-
-
-def logits(model: Model, dataset: Dataset, split: str) -> Float64:
-    """The model's output for all pictures of a split, (pictures, labels)."""
-
-    examples = dataset.examples[split]
-    batches = []
-    with tqdm(total=len(examples), desc=split, unit="picture", disable=None, leave=False) as bar:
-        for start in range(0, len(examples), _BATCH):
-            images = [open_prepared(e.path) for e in examples[start : start + _BATCH]]
-            batches.append(model.logits(images))
-            bar.update(len(images))
-    return np.concatenate(batches)
 
 
 def explained(

@@ -16,85 +16,67 @@ from whoswho.artifacts.split import load_dataset
 from whoswho.backbone import process_group
 from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
-from whoswho.inference.model import softmax
 from whoswho.lifecycle import lineage, tracking
 from whoswho.params import flatten, load_params
-from whoswho.training import calibration, checkpoint, training
+from whoswho.training.calibration import calibrate_model
+from whoswho.training.checkpoint import Checkpoint
+from whoswho.training.fit import fit
+from whoswho.training.inputs import Recipe, TrainingData, input_digests, training_key
 
 
 def main() -> None:
-    """Run the stage in the workspace."""
+    """Run the stage in the workspace, fine-tuning in as many processes as are asked for."""
     params = load_params()
-    workspace, root = paths.workspace(), paths.root()
-
-    def train(process_group: ProcessGroup) -> None:
-        pictures = load_dataset(workspace / paths.DATASET)
-        backbone, source = load_backbone(workspace / paths.BACKBONE)
-        stored = None
-        if params.backbone.unfreeze == 0:
-            stored = load_features(workspace / paths.FEATURES, pictures, source.sha256)
-        inputs = training.inputs(
-            *(workspace / p for p in (paths.DATASET, paths.BACKBONE, paths.FEATURES))
-        )
-        key = training.key(inputs, params.train, params.augment, params.backbone.unfreeze)
-        kept = checkpoint.Checkpoint(root / paths.CHECKPOINTS / f"{key}.pt", key)
-
-        flat = lineage.training_params(flatten(params))
-        tags = {**lineage.tags(workspace, flat, inputs), "backbone": source.entry}
-        # One run, however many processes train.
-        opened = (
-            tracking.training_run(root, flat, tags, pictures.labels)
-            if process_group.is_main_process
-            else nullcontext(tracking.TrainingRun(None))
-        )
-        with opened as run:
-            fitted = training.fit(
-                pictures, source.arch, backbone, stored, params.train, params.augment,
-                params.backbone.unfreeze, checkpoint=kept, on_epoch=run.epoch, process_group=process_group,
-            )  # fmt: skip
-            if not process_group.is_main_process:
-                return
-            logits, actual = fitted.validation_logits, fitted.validation_targets
-            temperature = calibration.fit_temperature(logits, actual)
-            probabilities = softmax(logits, temperature)
-            description = ModelDescription(
-                arch=fitted.arch,
-                labels=fitted.labels,
-                head=fitted.shape,
-                epoch=fitted.epoch,
-                repeats=tuple(fitted.repeats),
-                picture=pictures.picture,
-                temperature=temperature,
-                threshold=calibration.fit_threshold(probabilities, params.train.false_reject_rate),
-                params=training_only(flat),
-                inputs=inputs,
-                backbone=source,
-            )
-            with paths.fresh_folder(workspace / paths.MODEL) as out:
-                save_model(out, fitted.state, description, fitted.history)
-            run.finished(model_digest(workspace / paths.MODEL))
-        kept.remove()
-        print(f"train: {training.sentence(fitted)}")
-
     if params.backbone.unfreeze != 0:
         process_group.run(train, params.train.device)
-    elif (
-        process_group.is_main_process()
-    ):  # a head alone learns in seconds: there is nothing to share
+    elif process_group.is_main_process():  # a head learns in seconds: nothing is to be shared
         train(ProcessGroup())
 
 
-def training_only(flat: dict[str, object]) -> dict[str, object]:
-    """The params that this stage reads itself.
+def train(group: ProcessGroup) -> None:
+    """Run the stage as one of the processes that train together."""
+    params, workspace, root = load_params(), paths.workspace(), paths.root()
+    recipe = Recipe(params.train, params.augment, params.backbone.unfreeze)
+    dataset = load_dataset(workspace / paths.DATASET)
+    backbone, source = load_backbone(workspace / paths.BACKBONE)
+    features = None
+    if recipe.unfreeze == 0:
+        features = load_features(workspace / paths.FEATURES, dataset, source.sha256)
+    data = TrainingData(dataset, source.arch, backbone, features)
+    digests = input_digests(workspace)
+    checkpoint = Checkpoint.of(root, training_key(digests, recipe))
 
-    Those of earlier stages are in its inputs' hashes: named here as well, a knob that changed
-    nothing in the data would change the model's bytes.
-    """
-    return {
-        key: value
-        for key, value in flat.items()
-        if key.startswith(("train.", "augment.")) or key == "backbone.unfreeze"
-    }
+    flat = lineage.training_params(flatten(params))
+    tags = {**lineage.tags(workspace, flat, digests), "backbone": source.entry}
+    # One run, however many processes train.
+    opened = (
+        tracking.training_run(root, flat, tags, dataset.labels)
+        if group.is_main_process
+        else nullcontext(tracking.TrainingRun(None))
+    )
+    with opened as run:
+        fitted = fit(data, recipe, checkpoint=checkpoint, on_epoch=run.epoch, process_group=group)
+        if not group.is_main_process:
+            return
+        uncalibrated = ModelDescription(
+            arch=source.arch,
+            labels=dataset.labels,
+            head=fitted.head,
+            epoch=fitted.epoch,
+            repeats=tuple(fitted.repeats),
+            picture=dataset.picture,
+            temperature=1.0,
+            threshold=0.0,
+            params=recipe.flat(),
+            inputs=digests,
+            backbone=source,
+        )
+        with paths.fresh_folder(workspace / paths.MODEL) as folder:
+            save_model(folder, fitted.state, uncalibrated, fitted.history)
+            calibrate_model(folder, dataset, recipe.train)
+        run.finished(model_digest(workspace / paths.MODEL))
+    checkpoint.remove()
+    print(f"train: {fitted.sentence}")
 
 
 if __name__ == "__main__":

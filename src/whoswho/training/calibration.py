@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
-from whoswho.inference.model import Float64, softmax
+from whoswho import params
+from whoswho.artifacts.model import write_description
+from whoswho.artifacts.split import Dataset
+from whoswho.backbone import device as devices
+from whoswho.evaluation.served import served_logits
+from whoswho.inference.model import Float64, load_model, softmax
 
 # Beyond these a temperature says that validation was all right or all wrong, not how sure to be.
-COLDEST, HOTTEST = 0.05, 20.0
-
-# Stored 16-bit features and the 32-bit network that answers differ by less in a probability.
-_HAIR = 0.02
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 
 
-def fit_temperature(logits: NDArray[np.floating], actual: NDArray[np.int64]) -> float:
-    """The temperature between COLDEST and HOTTEST with the lowest log loss.
+def calibrate_model(folder: Path, dataset: Dataset, train: params.Train) -> None:
+    """Fit temperature and threshold of the model in `folder` on validation; rewrite model.json.
 
-    The loss is convex in 1 / temperature and its slope there is the mean of (logit expected under
-    the softmax - logit of the actual label), so the place where the slope changes sign is found
-    by halving.
+    It is the model as it is served that tells how sure its answers are, by the code that judges
+    it: trained on stored features or in 16 bits, the network rounds otherwise.
     """
-    true = np.asarray(logits, np.float64)[np.arange(len(actual)), actual]
+    device = devices.pick(train.device)
+    with devices.using(device):
+        model = load_model(folder, device)
+        logits = served_logits(model, dataset, "validation")
+    temperature = fit_temperature(logits, dataset.targets("validation"))
+    threshold = fit_threshold(softmax(logits, temperature), train.false_reject_rate)
+    fitted = {"temperature": temperature, "threshold": threshold}
+    description = model.description.model_copy(update=fitted)
+    write_description(folder, description)
+
+
+def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.int64]) -> float:
+    """The temperature between MIN_TEMPERATURE and MAX_TEMPERATURE with the lowest log loss.
+
+    Temperature scaling is that of Guo et al. 2017, arXiv:1706.04599. The loss is convex in
+    1 / temperature and its slope there is the mean of (logit expected under the softmax - logit of
+    the actual label), so the zero of the slope is found by bisection.
+    """
+    target_logits = np.asarray(logits, np.float64)[np.arange(len(targets)), targets]
 
     def slope(inverse: float) -> float:
-        return float(((softmax(logits, 1 / inverse) * logits).sum(axis=1) - true).mean())
+        expected = (softmax(logits, 1 / inverse) * logits).sum(axis=1)
+        return float((expected - target_logits).mean())
 
-    low, high = 1 / HOTTEST, 1 / COLDEST
+    low, high = 1 / MAX_TEMPERATURE, 1 / MIN_TEMPERATURE
     if slope(low) >= 0:
-        return HOTTEST
+        return MAX_TEMPERATURE
     if slope(high) <= 0:
-        return COLDEST
+        return MIN_TEMPERATURE
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (low, middle) if slope(middle) > 0 else (middle, high)
@@ -38,14 +60,15 @@ def fit_temperature(logits: NDArray[np.floating], actual: NDArray[np.int64]) -> 
 
 
 def fit_threshold(probabilities: Float64, false_reject_rate: float) -> float:
-    """The probability below which the answer is "none of these people".
+    """The threshold that rejects at most that fraction of known pictures, (pictures, labels).
 
-    At most the share `false_reject_rate` of these known pictures lies below it. It is put a hair below
-    the least sure picture that stays, so that rounding elsewhere does not turn that one away.
+    It lies halfway between the least sure picture that stays and the next one below. Where none
+    is to be rejected, the next below is the lowest that a likeliest label can have, 1 / labels:
+    a few pictures do not show how low known pictures come.
     """
-    surest = np.sort(probabilities.max(axis=1))
-    away = int(np.floor(false_reject_rate * len(surest) + 1e-9))
-    if away >= len(surest):
+    confidences = np.sort(probabilities.max(axis=1))
+    rejected = int(np.floor(false_reject_rate * len(confidences) + 1e-9))
+    if rejected >= len(confidences):
         return 1.0
-    gap = surest[away] - surest[away - 1] if away else surest[away]
-    return float(surest[away] - min(gap / 2, _HAIR))
+    below = confidences[rejected - 1] if rejected else 1 / probabilities.shape[1]
+    return float((below + confidences[rejected]) / 2)

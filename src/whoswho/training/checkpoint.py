@@ -11,7 +11,7 @@ import torch
 
 from whoswho import paths
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,11 @@ class Checkpoint:
 
     path: Path
     key: str
+
+    @classmethod
+    def of(cls, root: Path, key: str) -> Checkpoint:
+        """The checkpoint of a training in the repository `root`."""
+        return cls(root / paths.CHECKPOINTS / f"{key}.pt", key)
 
     def read(self, say: Callable[[str], None]) -> dict[str, Any] | None:
         """What `write` stored, or None where there is nothing of use; then says why."""

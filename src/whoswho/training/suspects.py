@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,8 +87,8 @@ def find_suspects(
     if measured.none_because:
         return measured
     found = _off_diagonal(probabilities, targets, [examples[i] for i in judged], dataset.labels)
-    listed = found[: math.ceil(settings.most * len(judged))]
-    return replace(measured, suspects=listed, confident=len(found))
+    listed = tuple(found[: math.ceil(settings.most * len(judged))])
+    return measured.model_copy(update={"suspects": listed, "confident": len(found)})
 
 
 def out_of_fold(
@@ -207,4 +206,4 @@ def _off_diagonal(
             )
             suspects.append(suspect)
     suspects.sort(key=lambda suspect: (-suspect.score, suspect.file))
-    return [replace(suspect, rank=rank) for rank, suspect in enumerate(suspects, start=1)]
+    return [s.model_copy(update={"rank": rank}) for rank, s in enumerate(suspects, start=1)]

@@ -1,4 +1,4 @@
-"""The learning rate over time, and what a mistake costs."""
+"""The learning rate over time, and what a mistake losss."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from support.repository import REPOSITORY
 
 from whoswho import params
-from whoswho.training import optimizing
+from whoswho.training.batches import epoch_order
+from whoswho.training.optimization import Loss, build_optimizer, build_scheduler, training_dtype
 
 RECIPE = params.load_params(REPOSITORY).train
 UNEVEN = np.array([0] * 30 + [1] * 10 + [2] * 2)
@@ -22,7 +23,15 @@ def recipe(**changes: object) -> params.Train:
 
 
 def rates(train: params.Train, steps: int) -> list[float]:
-    return [optimizing.rate(train, step, steps) for step in range(train.epochs * steps)]
+    """The learning rate of each step, of a highest one of 1."""
+    optimizer = build_optimizer(train, [{"params": [torch.zeros(1)], "lr": 1.0}])
+    scheduler = build_scheduler(train, optimizer, steps)
+    found = []
+    for _ in range(train.epochs * steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return found
 
 
 def test_the_blogs_rate_is_constant() -> None:
@@ -42,37 +51,37 @@ def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
 
 
 def test_a_rare_labels_mistakes_weigh_as_much_as_a_common_ones() -> None:
-    cost = optimizing.Loss(recipe(balance="weights"), UNEVEN, 4)
+    loss = Loss(recipe(balance="weights"), UNEVEN, 4)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=UNEVEN)
-    assert cost.weights[:3].numpy() == pytest.approx(expected)
-    per_label = [cost.weight(UNEVEN[label == UNEVEN]) for label in range(3)]
+    assert loss.weights[:3].numpy() == pytest.approx(expected)
+    per_label = [loss.weight(UNEVEN[label == UNEVEN]) for label in range(3)]
     assert per_label == pytest.approx([14, 14, 14])
 
 
 @pytest.mark.parametrize("balance", ["none", "weights"])
-def test_the_cost_is_torchs_mean(balance: str) -> None:
-    cost = optimizing.Loss(recipe(balance=balance, label_smoothing=0.1), UNEVEN, 3)
+def test_the_loss_is_torchs_mean(balance: str) -> None:
+    loss = Loss(recipe(balance=balance, label_smoothing=0.1), UNEVEN, 3)
     logits = torch.randn(42, 3, generator=torch.Generator().manual_seed(0))
     targets = torch.from_numpy(UNEVEN)
     expected = torch.nn.functional.cross_entropy(
-        logits, targets, weight=cost.weights, label_smoothing=0.1
+        logits, targets, weight=loss.weights, label_smoothing=0.1
     )
-    mean = cost.of(logits, targets).item() / cost.weight(UNEVEN)
+    mean = loss.sum(logits, targets).item() / loss.weight(UNEVEN)
     assert mean == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_the_sampler_draws_each_label_equally_often_and_every_picture_of_a_rare_one() -> None:
     train = recipe(balance="sampler")
-    drawn = optimizing.order(train, 0, UNEVEN)
+    drawn = epoch_order(train, 0, UNEVEN)
     assert np.bincount(UNEVEN[drawn]).tolist() == [14, 14, 14]
     assert {40, 41} <= set(drawn.tolist())
     assert len(set(drawn[UNEVEN[drawn] == 0].tolist())) == 14
-    assert optimizing.order(train, 0, UNEVEN).tolist() == drawn.tolist()
-    assert optimizing.order(train, 1, UNEVEN).tolist() != drawn.tolist()
+    assert epoch_order(train, 0, UNEVEN).tolist() == drawn.tolist()
+    assert epoch_order(train, 1, UNEVEN).tolist() != drawn.tolist()
 
 
 def test_without_a_sampler_an_epoch_is_every_picture_once() -> None:
-    first, second = (optimizing.order(RECIPE, epoch, UNEVEN) for epoch in (0, 1))
+    first, second = (epoch_order(RECIPE, epoch, UNEVEN) for epoch in (0, 1))
     assert sorted(first.tolist()) == sorted(second.tolist()) == list(range(42))
     assert first.tolist() != second.tolist()
 
@@ -92,8 +101,8 @@ def test_contradictions_are_refused(changes: dict[str, object], message: str) ->
 
 
 def test_precision_is_the_devices_own() -> None:
-    place = torch.device("cpu")
-    assert optimizing.precision(place, "fp32") == torch.float32
-    assert optimizing.precision(place, "bf16") == torch.bfloat16
-    assert optimizing.precision(place, "auto") in (torch.float32, torch.bfloat16)
-    assert optimizing.precision(torch.device("mps"), "auto") == torch.float32
+    device = torch.device("cpu")
+    assert training_dtype(device, "fp32") == torch.float32
+    assert training_dtype(device, "bf16") == torch.bfloat16
+    assert training_dtype(device, "auto") in (torch.float32, torch.bfloat16)
+    assert training_dtype(torch.device("mps"), "auto") == torch.float32
