@@ -21,6 +21,7 @@ from support.repository import REPOSITORY
 
 from whoswho import sample
 from whoswho.reviewing import server
+from whoswho.reviewing.page import Page
 
 TARGET = REPOSITORY / "docs" / "review.png"
 PORTRAITS = 12  # a label
@@ -36,7 +37,7 @@ def main() -> None:
         subprocess.run(
             [sys.executable, REPOSITORY / "src" / "stage.py", "clean"], cwd=workspace, check=True
         )
-        serving = server.listen(server.Page(workspace), "127.0.0.1", 0)
+        serving = server.listen(Page(workspace), "127.0.0.1", 0)
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         content = picture(f"http://127.0.0.1:{serving.port}/")
         serving.shutdown()

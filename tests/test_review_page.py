@@ -35,7 +35,7 @@ from whoswho.artifacts.suspects import BY_CHANCE, TABLE
 from whoswho.dataset import review
 from whoswho.errors import UserError
 from whoswho.pictures.faces import Face
-from whoswho.reviewing import gallery, server, thumbnails
+from whoswho.reviewing import gallery, page, server, thumbnail_cache
 
 HEADER = ",".join(review.COLUMNS) + "\n"
 HOSTILE_FILE = "<img src=x onerror=alert(1)>.jpg"
@@ -113,7 +113,7 @@ class Site:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
-        self.page = server.Page(workspace)
+        self.page = page.Page(workspace)
         self.server = server.listen(self.page, "127.0.0.1", 0)
         self.port = self.server.port
         self.address = f"http://127.0.0.1:{self.port}/"
@@ -156,10 +156,10 @@ class Site:
     def decide(self, file: str, decision: str, **headers: str) -> tuple[int, dict[str, Any]]:
         """A decision as the page sends it, but for what `headers` changes."""
         label = file.split("/")[0]
-        word = {"decision": decision, "other_label": "", "why": "", "when": None}
+        row = {"decision": decision, "other_label": "", "why": "", "when": None}
         asked = {
             "cleaned": self.page.gallery.cleaned, "sha256": self.sha256(file), "label": label,
-            "word": word, "seen": None,
+            "decision": row, "seen": None,
         }  # fmt: skip
         own = {
             "Content_Type": "application/json", "X_Whoswho_Token": self.page.token,
@@ -391,9 +391,9 @@ def test_a_thumbnail_is_upright_small_and_not_written_to_disk(site: Site, tmp_pa
     data = tmp_path / "data"
     data.mkdir()
     (data / "x.jpg").write_bytes(target.getvalue())
-    content = thumbnails.jpeg(data / "x.jpg", paths.sha256(data / "x.jpg"), data)
+    content = thumbnail_cache.jpeg(data / "x.jpg", paths.sha256(data / "x.jpg"), data)
     with Image.open(io.BytesIO(content)) as image:
-        assert image.size == (320, thumbnails.SIDE)
+        assert image.size == (320, thumbnail_cache.SIDE)
     site.ask(f"/thumbnail/{site.sha256(f'{HANGUL}/best.jpg')}")
     beside = {path.name for path in (site.workspace / ".whoswho").rglob("*")}
     assert beside <= {"review.lock"}
@@ -402,10 +402,10 @@ def test_a_thumbnail_is_upright_small_and_not_written_to_disk(site: Site, tmp_pa
 @pytest.mark.parametrize("name", ["hopper.heif", "hopper_orientation_6.jpg", "hopper.Lab.tif"])
 def test_any_kind_of_picture_has_a_thumbnail(cases: Path, name: str) -> None:
     path = cases / "awkward" / name
-    content = thumbnails.jpeg(path, paths.sha256(path), path.parent)
+    content = thumbnail_cache.jpeg(path, paths.sha256(path), path.parent)
     with Image.open(io.BytesIO(content)) as image:
         assert image.format == "JPEG"
-        assert max(image.size) <= thumbnails.SIDE
+        assert max(image.size) <= thumbnail_cache.SIDE
 
 
 def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
@@ -770,7 +770,7 @@ def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
 
 
 @pytest.mark.parametrize(
-    ("file", "word", "said"),
+    ("file", "changes", "said"),
     [
         (f"{IRISH}/cut.jpg", {"decision": "keep"}, "cannot be kept"),
         (f"{IRISH}/nobody.jpg", {"decision": "maybe"}, "keep or drop"),
@@ -783,12 +783,12 @@ def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
     ],
 )
 def test_the_server_takes_no_decision_that_means_nothing(
-    site: Site, file: str, word: dict[str, Any], said: str
+    site: Site, file: str, changes: dict[str, Any], said: str
 ) -> None:
-    whole = {"decision": "keep", "other_label": "", "why": "", "when": None} | word
+    whole = {"decision": "keep", "other_label": "", "why": "", "when": None} | changes
     cleaned = site.page.gallery.cleaned
     sha256 = site.sha256(file)
-    body = {"cleaned": cleaned, "sha256": sha256, "label": IRISH, "word": whole, "seen": None}
+    body = {"cleaned": cleaned, "sha256": sha256, "label": IRISH, "decision": whole, "seen": None}
     status, answer, _ = site.ask(
         "/decision", "POST", json.dumps(body).encode(),
         Content_Type="application/json", X_Whoswho_Token=site.page.token,
@@ -874,7 +874,7 @@ def test_a_decision_needs_host_origin_token_and_json(site: Site) -> None:
 
 def test_nothing_is_read_by_another_page(site: Site) -> None:
     thumbnail = f"/thumbnail/{site.sha256(f'{HANGUL}/best.jpg')}"
-    for path in ("/", "/gallery", "/words", "/page.js", "/letters.css", thumbnail):
+    for path in ("/", "/gallery", "/decisions", "/page.js", "/letters.css", thumbnail):
         assert site.ask(path, Host="evil.example")[0] == 403, path
         assert site.ask(path, Sec_Fetch_Site="same-site", Sec_Fetch_Mode="no-cors")[0] == 403, path
         status, _, headers = site.ask(path)
@@ -891,10 +891,10 @@ def test_nothing_is_read_by_another_page(site: Site) -> None:
 def test_a_page_from_elsewhere_can_neither_post_nor_look(site: Site, driver: Any) -> None:
     """A real page on another port tries every way a browser has."""
     sha256 = site.sha256(f"{IRISH}/nobody.jpg")
-    word = {"decision": "keep", "other_label": "", "why": "", "when": None}
+    row = {"decision": "keep", "other_label": "", "why": "", "when": None}
     cleaned = site.page.gallery.cleaned
     body = json.dumps(
-        {"cleaned": cleaned, "sha256": sha256, "label": IRISH, "word": word, "seen": None}
+        {"cleaned": cleaned, "sha256": sha256, "label": IRISH, "decision": row, "seen": None}
     )
     # A form of type text/plain can write JSON, with the = inside a text.
     name, _, value = body.rpartition('""')
@@ -917,7 +917,7 @@ window.run = async () => {{
       "Content-Type": "application/json", "X-Whoswho-Token": "guess"}}}})),
     await tried(fetch(at + "gallery")),
     await loaded(Object.assign(new Image(), {{src: at + "thumbnail/{sha256}"}})),
-    await loaded(Object.assign(document.createElement("script"), {{src: at + "words"}})),
+    await loaded(Object.assign(document.createElement("script"), {{src: at + "decisions"}})),
   ];
 }};
 </script>""".encode()

@@ -6,9 +6,9 @@ it, so that nothing jumps away under their hands.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _NO_PIXELS = {opening.UNREADABLE, opening.TRUNCATED, opening.NOT_A_PICTURE, open
 
 
 @dataclass(frozen=True)
-class Picture:
+class GalleryPicture:
     """One file of data/.
 
     Attributes:
@@ -84,12 +84,12 @@ class Gallery:
 
     version: str
     cleaned: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[GalleryPicture]
     reasons: Sequence[str]
-    labels: Sequence[str]
+    labels: list[str]
     no_suspects: str
-    by_key: Mapping[tuple[str, str], Picture] = field(repr=False)
-    by_sha256: Mapping[str, Sequence[Picture]] = field(repr=False)
+    by_key: Mapping[tuple[str, str], GalleryPicture] = field(repr=False)
+    by_sha256: Mapping[str, Sequence[GalleryPicture]] = field(repr=False)
 
 
 def version(workspace: Path) -> str:
@@ -115,65 +115,60 @@ def load(workspace: Path) -> Gallery:
     split = {row.file: row.split for row in find_split(workspace / paths.DATASET) or ()}
     suspects, why_none = _suspects(workspace)
     leading = _leading(table)
-    pictures = [_picture(one, split, leading) for one in table]
-    for place, one in enumerate(pictures):
-        suspect = suspects.get((one.file, one.sha256))
-        if suspect and one.section == KEPT and suspect.label == one.counts_under:
-            pictures[place] = replace(
-                one, section=SUSPECTS, split=one.split or suspect.split, suspect=suspect
-            )
-    counts = Counter(one.reason for one in pictures if one.section == DROPPED)
+    pictures = [_picture(row, split, suspects, leading) for row in table]
+    counts = Counter(picture.reason for picture in pictures if picture.section == DROPPED)
     reasons = sorted(counts, key=lambda reason: (-counts[reason], reason))
-    pictures.sort(key=lambda one: _order(one, reasons))
-    by_sha256: dict[str, list[Picture]] = {}
-    for one in pictures:
-        if one.sha256:
-            by_sha256.setdefault(one.sha256, []).append(one)
+    pictures.sort(key=lambda picture: _order(picture, reasons))
+    by_sha256: dict[str, list[GalleryPicture]] = defaultdict(list)
+    for picture in pictures:
+        by_sha256[picture.sha256].append(picture)
+    by_sha256.pop("", None)
+    by_key = {p.key: p for p in pictures if p.file == leading.get(p.key)}
     return Gallery(
         before,
         paths.sha256(workspace / DECISIONS),
         pictures,
         reasons,
-        sorted({one.label for one in pictures if one.label}),
+        sorted({picture.label for picture in pictures if picture.label}),
         why_none,
-        {one.key: one for one in pictures if one.file == leading.get(one.key)},
-        by_sha256,
+        by_key,
+        dict(by_sha256),
     )
 
 
 def as_json(gallery: Gallery) -> dict[str, Any]:
     """The gallery as the page reads it; every `shown` is what a page can write of a name."""
-    places = {one.file: place for place, one in enumerate(gallery.pictures)}
+    positions = {picture.file: position for position, picture in enumerate(gallery.pictures)}
     return {
         "cleaned": gallery.cleaned,
         "reasons": [{"name": reason, "says": words.says(reason)} for reason in gallery.reasons],
         "labels": [{"name": label, "shown": fonts.drawable(label)} for label in gallery.labels],
         "noSuspects": _shown(gallery.no_suspects),
-        "pictures": [_as_json(one, places) for one in gallery.pictures],
+        "pictures": [_as_json(picture, positions) for picture in gallery.pictures],
     }
 
 
-def _as_json(one: Picture, places: Mapping[str, int]) -> dict[str, Any]:
-    suspect = one.suspect
+def _as_json(picture: GalleryPicture, positions: Mapping[str, int]) -> dict[str, Any]:
+    suspect = picture.suspect
     return {
-        "sha256": one.sha256,
-        "label": one.label,
-        "countsUnder": one.counts_under,
-        "folder": fonts.drawable(one.label or "(no label)"),
-        "name": fonts.drawable(one.file.rpartition("/")[2]),
-        "file": one.file,
-        "section": one.section,
-        "reason": one.reason,
+        "sha256": picture.sha256,
+        "label": picture.label,
+        "countsUnder": picture.counts_under,
+        "folder": fonts.drawable(picture.label or "(no label)"),
+        "name": fonts.drawable(picture.file.rpartition("/")[2]),
+        "file": picture.file,
+        "section": picture.section,
+        "reason": picture.reason,
         "measures": [
-            (reason, fonts.drawable(text) if text else "") for reason, text in one.measures
+            (reason, fonts.drawable(text) if text else "") for reason, text in picture.measures
         ],
-        "duplicateOf": places.get(one.duplicate_of, -1),
-        "split": one.split,
-        "size": [one.width, one.height],
-        "face": one.face,
-        "decided": one.decided,
-        "checked": one.checked,
-        "fixed": _shown(one.fixed),
+        "duplicateOf": positions.get(picture.duplicate_of, -1),
+        "split": picture.split,
+        "size": [picture.width, picture.height],
+        "face": picture.face,
+        "decided": picture.decided,
+        "checked": picture.checked,
+        "fixed": _shown(picture.fixed),
         "suspect": suspect
         and {
             "suggested": suspect.suggested,
@@ -190,50 +185,57 @@ def _shown(text: str) -> str:
 
 
 def _picture(
-    one: Decision, split: Mapping[str, str], leading: Mapping[tuple[str, str], str]
-) -> Picture:
-    face = one.main_face
-    label = folder_label(one)
-    return Picture(
-        file=one.file,
+    row: Decision,
+    split: Mapping[str, str],
+    suspects: Mapping[tuple[str, str], Suspect],
+    leading: Mapping[tuple[str, str], str],
+) -> GalleryPicture:
+    face = row.main_face
+    label = folder_label(row)
+    suspect = suspects.get((row.file, row.sha256))
+    if suspect is not None and not (row.kept and suspect.label == row.label):
+        suspect = None  # of an earlier run
+    return GalleryPicture(
+        file=row.file,
         label=label,
-        sha256=one.sha256,
-        counts_under=one.label,
-        section=KEPT if one.kept else DROPPED,
-        reason=one.reasons[0] if one.reasons else "",
-        measures=[(reason, words.explain(one, reason)) for reason in one.reasons or one.overruled],
-        duplicate_of=one.duplicate_of,
-        split=one.split or split.get(one.file, ""),
-        width=one.width or 0,
-        height=one.height or 0,
+        sha256=row.sha256,
+        counts_under=row.label,
+        section=SUSPECTS if suspect else KEPT if row.kept else DROPPED,
+        reason=row.reasons[0] if row.reasons else "",
+        measures=[(reason, words.explain(row, reason)) for reason in row.reasons or row.overruled],
+        duplicate_of=row.duplicate_of,
+        split=row.split or (suspect.split if suspect else split.get(row.file, "")),
+        width=row.width or 0,
+        height=row.height or 0,
         face=(face.left, face.top, face.right, face.bottom) if face else None,
-        decided=review.KEEP if one.kept else review.DROP,
-        checked=_checked(one),
-        fixed=_fixed(one, leading.get((one.sha256, label), one.file)),
+        decided=review.KEEP if row.kept else review.DROP,
+        checked=_checked(row),
+        fixed=_fixed(row, leading.get((row.sha256, label), row.file)),
+        suspect=suspect,
     )
 
 
-def folder_label(one: Decision) -> str:
+def folder_label(row: Decision) -> str:
     """The label a file lies under in data/, empty for a loose one."""
-    if not one.label:
+    if not row.label:
         return ""
-    return from_folder(one.file.split("/")[1 if one.split else 0])
+    return from_folder(row.file.split("/")[1 if row.split else 0])
 
 
-def _checked(one: Decision) -> str:
-    """Keep or drop without a person's word."""
-    against = {*one.reasons, *one.overruled} - {words.REVIEW}
+def _checked(row: Decision) -> str:
+    """Keep or drop, had no person decided."""
+    against = {*row.reasons, *row.overruled} - {words.REVIEW}
     return review.DROP if against else review.KEEP
 
 
-def _fixed(one: Decision, leader: str) -> str:
-    if not one.label:
+def _fixed(row: Decision, leader: str) -> str:
+    if not row.label:
         return "it lies in no label's folder; move it into one"
-    if not one.sha256:
+    if not row.sha256:
         return "its bytes cannot be read"
-    if _NO_PIXELS & set(one.reasons):
+    if _NO_PIXELS & set(row.reasons):
         return "it cannot be opened as a picture"
-    if leader != one.file:
+    if leader != row.file:
         return f"the same file as {leader}, which stands for both; decide there"
     return ""
 
@@ -244,9 +246,9 @@ def _leading(table: Sequence[Decision]) -> dict[tuple[str, str], str]:
     The kept one, else the first.
     """
     leading: dict[tuple[str, str], str] = {}
-    for one in sorted(table, key=lambda one: (not one.kept, one.file)):
-        if one.sha256:
-            leading.setdefault((one.sha256, folder_label(one)), one.file)
+    for row in sorted(table, key=lambda row: (not row.kept, row.file)):
+        if row.sha256:
+            leading.setdefault((row.sha256, folder_label(row)), row.file)
     return leading
 
 
@@ -261,9 +263,9 @@ def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Suspect], str]:
     return {(suspect.file, suspect.sha256): suspect for suspect in listed.suspects}, ""
 
 
-def _order(one: Picture, reasons: Sequence[str]) -> tuple[int, int, str, str]:
-    if one.section == DROPPED:
-        return 0, reasons.index(one.reason), one.counts_under, one.file
-    if one.suspect is not None:
-        return 1, one.suspect.rank, "", ""
-    return 2, 0, one.counts_under, one.file
+def _order(picture: GalleryPicture, reasons: Sequence[str]) -> tuple[int, int, str, str]:
+    if picture.section == DROPPED:
+        return 0, reasons.index(picture.reason), picture.counts_under, picture.file
+    if picture.suspect is not None:
+        return 1, picture.suspect.rank, "", ""
+    return 2, 0, picture.counts_under, picture.file

@@ -1,0 +1,136 @@
+"""What one review page shows, and the decisions it takes."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from whoswho import paths
+from whoswho.dataset import review
+from whoswho.dataset.review import ReviewDecision
+from whoswho.pictures.opening import ImageOpenError
+from whoswho.reporting import fonts
+from whoswho.reviewing import gallery, thumbnail_cache
+from whoswho.reviewing.gallery import Gallery, GalleryPicture
+
+MOST_LETTERS = 1000  # of a person's reason
+
+
+class Refused(Exception):  # noqa: N818 - an answer for the page, not a defect
+    """A decision that cannot be taken, and why."""
+
+
+class Page:
+    """What one server shows; its gallery is read again when a table has changed."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+        self.data = workspace / paths.DATA
+        self.review = workspace / paths.REVIEW
+        self.token = secrets.token_urlsafe()
+        self._read: tuple[Gallery, dict[str, Any]] | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def gallery(self) -> Gallery:
+        """The pictures as the last `dvc repro` left them."""
+        return self._current()[0]
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The gallery as the page reads it."""
+        return self._current()[1]
+
+    def _current(self) -> tuple[Gallery, dict[str, Any]]:
+        with self._lock:
+            if self._read is None or self._read[0].version != gallery.version(self.workspace):
+                read = gallery.load(self.workspace)
+                shown = gallery.as_json(read)
+                version = paths.digest(json.dumps(shown))
+                self._read = read, shown | {"version": version}
+            return self._read
+
+    def decisions(self) -> list[dict[str, Any]]:
+        """What review.csv says of each picture, the rows of pictures not shown among them."""
+        holds = {row.picture: row.bare for row in review.read(self.review)}
+        return [
+            {"sha256": sha256, "label": label, "decision": asdict(decision)}
+            for (sha256, label), decision in holds.items()
+        ]
+
+    def decide(
+        self,
+        cleaned: str,
+        key: tuple[str, str],
+        decision: ReviewDecision | None,
+        seen: ReviewDecision | None,
+    ) -> ReviewDecision | None:
+        """Write a decision about a picture that is there; see `review.record`.
+
+        DVC notes review.csv as it is when a stage ends, not as the stage read it: a decision made
+        meanwhile would count as taken and not be. So none is written while cleaning runs, nor on a
+        page from before it.
+
+        Raises:
+            Refused: it cannot be taken.
+            review.Changed: something else than `seen` holds by now.
+        """
+        if not (self.workspace / gallery.DECISIONS).exists():
+            raise Refused(
+                "`dvc repro` is cleaning, or was interrupted, and would miss this decision; "
+                "decide when it is done"
+            )
+        shown = self.gallery
+        if cleaned != shown.cleaned:
+            raise Refused("the pictures were cleaned anew since this page was loaded; reload it")
+        picture = shown.by_key.get(key)
+        if picture is None:
+            raise Refused(
+                "This picture is not in artifacts/clean/decisions.csv any more; reload the page"
+            )
+        if not thumbnail_cache.is_there(self.data / picture.file, picture.sha256, self.data):
+            raise Refused(
+                f"data/{picture.file} is gone, or has changed since cleaning; run `dvc repro`, "
+                "then reload the page"
+            )
+        if decision is not None:
+            _check(decision, picture, shown.labels)
+        return review.record(self.review, picture.key, decision, seen=seen)
+
+    def thumbnail(self, sha256: str) -> bytes | None:
+        """A JPEG of the picture with these bytes, None where no file of the set has them."""
+        for picture in self.gallery.by_sha256.get(sha256, ()):
+            try:
+                return thumbnail_cache.jpeg(self.data / picture.file, sha256, self.data)
+            except (thumbnail_cache.Gone, ImageOpenError, OSError):
+                continue
+        return None
+
+    def letters(self) -> list[bytes]:
+        """Fonts for the letters on the page that the machine may lack."""
+        names = json.dumps(self.shown, ensure_ascii=False)
+        reasons = "".join(row.why for row in review.read(self.review))
+        return _fonts_for(fonts.uncommon(names + reasons))
+
+
+def _check(decision: ReviewDecision, picture: GalleryPicture, labels: list[str]) -> None:
+    if picture.fixed and decision.decision == review.KEEP:
+        raise Refused(f"data/{picture.file} cannot be kept: {picture.fixed}")
+    if decision.decision not in (review.KEEP, review.DROP):
+        raise Refused(f"a decision is {review.KEEP} or {review.DROP}")
+    if decision.other_label and decision.decision == review.DROP:
+        raise Refused("a dropped picture has no other label")
+    if decision.other_label and decision.other_label not in labels:
+        raise Refused("no folder in data/ has that label; make it first, then `dvc repro`")
+    if len(decision.why) > MOST_LETTERS:
+        raise Refused(f"a reason has at most {MOST_LETTERS} letters")
+
+
+@lru_cache(2)
+def _fonts_for(letters: str) -> list[bytes]:
+    return fonts.subsets(letters)

@@ -1,0 +1,172 @@
+// The cards: built once, drawn anew when a decision changes, walked through.
+
+import { decisionOf, find, keyOf, labelOf, page, shownLabel, stateOf, waits } from "./state.js";
+
+export const copy = (id) => find(id).content.firstElementChild.cloneNode(true);
+export const text = (parent, selector, value) => (parent.querySelector(selector).textContent = value);
+const make = (name, value = "") => Object.assign(document.createElement(name), { textContent: value });
+
+const sizeOf = ({ size: [width, height] }) => (width ? `, ${width}×${height}` : "");
+
+function fillFrame(frame, picture) {
+  const [width, height] = picture.size;
+  const none = (why) => frame.replaceChildren(make("span", why));
+  if (!width) return none("no picture to show");
+  const image = new Image();
+  image.loading = "lazy";
+  image.decoding = "async";
+  image.alt = `${picture.folder}, ${picture.name}`;
+  image.onerror = () => none("no picture to show: the file is gone or has changed since cleaning");
+  image.src = `thumbnail/${picture.sha256}`;
+  frame.replaceChildren(image);
+  if (picture.face) {
+    const [left, top, right, bottom] = picture.face;
+    const box = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    box.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    box.setAttribute("aria-hidden", "true");
+    const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) {
+      rect.setAttribute(name, value);
+    }
+    box.append(rect);
+    frame.append(box);
+  }
+}
+
+export function build(picture, position) {
+  const card = copy("card");
+  card.dataset.position = position;
+  picture.card = card;
+  fillFrame(card.querySelector(".frame"), picture);
+  text(card, ".label", picture.folder);
+  text(card, ".file bdi", `${picture.name}${sizeOf(picture)}`);
+  text(card, ".split", picture.split);
+  for (const [reason, measure] of picture.measures) {
+    const line = make("li");
+    const shown = make("bdi", measure);
+    line.append(make("b", reason), measure ? ": " : "", shown);
+    card.querySelector(".measures").append(line);
+  }
+  if (picture.fixed) {
+    const line = card.querySelector(".fixed");
+    line.textContent = `Cannot be kept: ${picture.fixed}.`;
+    line.hidden = false;
+    for (const button of card.querySelectorAll(".quiet")) button.hidden = true;
+  }
+  const duplicate = page.pictures[picture.duplicateOf];
+  if (duplicate) {
+    card.classList.add("pair");
+    const beside = card.querySelector(".shot").cloneNode(true);
+    fillFrame(beside.querySelector(".frame"), duplicate);
+    card.querySelector(".shots").append(beside);
+    (duplicate.besides ??= []).push(picture);
+  }
+  if (picture.suspect) {
+    const { shown, own, other } = picture.suspect;
+    const box = copy("suspect");
+    text(box, ".suggested", shown);
+    text(box, ".chances", `${Number(other).toFixed(2)}, own label ${Number(own).toFixed(2)}`);
+    text(box, ".take bdi", shown);
+    box.querySelector(".warning").hidden = picture.split !== "test";
+    card.querySelector(".measures").after(box);
+  }
+  for (const button of card.querySelectorAll("button")) button.tabIndex = -1;
+  picture.searched = [
+    picture.file, picture.folder, picture.name, picture.split, picture.suspect?.shown ?? "",
+    ...picture.measures.flat(),
+  ].join("\n").normalize("NFC").toLowerCase();
+  draw(picture);
+  return card;
+}
+
+// What a decision changes on a card.
+export function draw(picture) {
+  const { card } = picture;
+  const decision = decisionOf(picture);
+  const state = stateOf(picture);
+  card.classList.toggle("goes", state === "drop");
+  const button = card.querySelector(".turn");
+  button.textContent = state === "keep" ? "kept" : "dropped";
+  button.setAttribute("aria-checked", String(state === "keep"));
+  button.setAttribute("aria-label", `keep ${picture.name} of ${picture.folder}`);
+  if (picture.fixed) button.setAttribute("aria-disabled", "true");
+  const by = card.querySelector(".by");
+  by.textContent = [decision ? "by you" : "", waits(picture) ? "waits" : ""].filter(Boolean).join(", ");
+  by.title = waits(picture) ? "`dvc repro` has not taken it yet" : "";
+  const moved = card.querySelector(".moved");
+  moved.hidden = labelOf(picture) === picture.label;
+  text(moved, "bdi", shownLabel(labelOf(picture)));
+  const why = card.querySelector(".why");
+  why.hidden = !decision?.why;
+  text(why, "bdi", decision?.why ?? "");
+  const note = card.querySelector(".note");
+  const duplicate = page.pictures[picture.duplicateOf];
+  // Of one photograph the best stays; both stay only where a person says so of both.
+  const near = picture.reason === "near_duplicate";
+  const both = near && duplicate && decisionOf(duplicate)?.decision === "keep";
+  note.hidden = both || state === "drop" || picture.decided === "keep" || !(near || picture.reason === "duplicate");
+  note.textContent = near
+    ? "The picture beside it goes instead, unless you confirm that one too."
+    : "The picture beside it goes instead.";
+  if (duplicate) {
+    const [own, beside] = card.querySelectorAll("figcaption");
+    const whose = duplicate.label === picture.label ? "" : `${duplicate.folder} / `;
+    own.replaceChildren("this one: ", verdict(picture));
+    beside.replaceChildren(make("bdi", `${whose}${duplicate.name}${sizeOf(duplicate)}`), ": ", verdict(duplicate));
+  }
+}
+
+function verdict(picture) {
+  const state = stateOf(picture);
+  const mark = make("b", state === "keep" ? "kept" : "dropped");
+  mark.className = state;
+  return mark;
+}
+
+export function redraw(picture) {
+  const key = keyOf(picture);
+  for (const same of page.pictures.filter((each) => each === picture || keyOf(each) === key)) {
+    draw(same);
+    (same.besides ?? []).forEach(draw);
+  }
+  count();
+}
+
+export function count() {
+  const decided = page.pictures.filter((picture) => !picture.fixed && decisionOf(picture)).length;
+  const waiting = page.pictures.filter(waits).length;
+  const amount = page.visible.length === page.pictures.length
+    ? `${page.pictures.length} pictures` : `${page.visible.length} of ${page.pictures.length} pictures`;
+  find("counts").textContent =
+    `${amount} · ${decided} decided by you · ${waiting || "nothing"} ${waiting === 1 ? "waits" : waiting ? "wait" : "waits"} for dvc repro`;
+}
+
+export function mark(position) {
+  const before = page.pictures[page.current]?.card;
+  const after = page.pictures[position]?.card;
+  if (before) {
+    before.classList.remove("current");
+    before.tabIndex = -1;
+    for (const button of before.querySelectorAll("button")) button.tabIndex = -1;
+  }
+  page.current = position;
+  if (after) {
+    after.classList.add("current");
+    after.tabIndex = 0;
+    for (const button of after.querySelectorAll("button")) button.tabIndex = 0;
+    sessionStorage.setItem("whoswho-current", keyOf(page.pictures[position]));
+  }
+}
+
+export function go(position) {
+  if (position === undefined || position < 0) return;
+  mark(position);
+  const { card } = page.pictures[position];
+  card.focus({ preventScroll: true });
+  card.scrollIntoView({ block: "nearest" });
+}
+
+export function step(by) {
+  const next = page.visible.indexOf(page.current) + by;
+  go(page.visible[Math.min(Math.max(next, 0), page.visible.length - 1)]);
+}
