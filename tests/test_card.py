@@ -17,22 +17,25 @@ from whoswho.reporting.run_report import RunReport
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
-    return run_report.gather(workspace(tmp_path_factory.mktemp("full"), ready_split=True))
+    return run_report.read_run(workspace(tmp_path_factory.mktemp("full"), ready_split=True))
 
 
 @pytest.fixture(scope="module")
 def without_test(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
     folder = workspace(tmp_path_factory.mktemp("notest"), test=False, fallback=False)
-    return run_report.gather(folder)
+    return run_report.read_run(folder)
 
 
 def test_it_says_what_it_is_for_and_what_not(report: RunReport) -> None:
     text = card.model_card(report)
     assert "no proof of identity" in text
     assert "Under a probability of 0.600 the answer is `unknown`" in text
-    away = sum(answer.unknown for answer in report.predictions)
-    assert 0 < away < len(report.predictions)
-    assert f"{away} of {len(report.predictions)} test pictures are answered `unknown`" in text
+    away = sum(answer.unknown for answer in report.evaluation.judged_pictures)
+    assert 0 < away < len(report.evaluation.judged_pictures)
+    assert (
+        f"{away} of {len(report.evaluation.judged_pictures)} test pictures are answered `unknown`"
+        in text
+    )
     assert "Untrained (random weights): not a model to use" in text
     assert "Passed over: `IMAGENET1K_V2`, because no network." in text
     assert "0.123 (95% interval 0.133 to 0.143; chance 0.153)" in text
@@ -83,7 +86,13 @@ def test_the_tables(report: RunReport, tmp_path: Path) -> None:
     answers = tables.read(tmp_path / "predictions.csv", run_report.PREDICTIONS)
     assert {row["split"] for row in answers} == {"test"}
     assert len(answers) == 2 * (len(HOSTILE) - 1)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == report.evaluation.headline
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics == report.evaluation.headline
+    assert len(metrics) == 12
+    measures = tables.read(tmp_path / "measures.csv", run_report.MEASURES)
+    assert {f"{row['split']}/{row['measure']}": float(row["value"]) for row in measures} == (
+        report.evaluation.metrics
+    )
     assert len(tables.read(tmp_path / "history.csv", ("epoch", "train/loss"))) == 3
     assert b"\r" not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
 
@@ -115,4 +124,4 @@ def test_predictions_of_another_dataset_are_refused(tmp_path: Path) -> None:
     path = folder / paths.EVALUATION / "predictions.csv"
     path.write_text(path.read_text().replace("a/google_0001.jpg", "a/gone.jpg"))
     with pytest.raises(UserError, match=r"a/gone.jpg is not in the dataset"):
-        run_report.gather(folder)
+        run_report.read_run(folder)

@@ -15,7 +15,7 @@ from whoswho.reporting import page, run_report
 
 
 def write(folder: Path) -> Path:
-    page.write(run_report.gather(folder), folder / "reports")
+    page.write(run_report.read_run(folder), folder / "reports")
     return folder / "reports" / "report.html"
 
 
@@ -61,7 +61,7 @@ def test_every_label_is_shown_as_it_is(full: Path, driver: Any) -> None:
     rows = driver.execute_script(
         "return document.querySelectorAll('#mistakes table tr').length - 1"
     )
-    assert rows == len(run_report.gather(full.parents[1]).mistakes) == 12
+    assert rows == len(run_report.read_run(full.parents[1]).mistakes) == 12
 
 
 def test_every_picture_is_loaded_and_told_in_words(full: Path, driver: Any) -> None:

@@ -17,9 +17,9 @@ from support.repository import REPOSITORY
 from whoswho import paths
 
 OUTPUTS = {
-    "metrics.json", "history.csv", "per_label.csv", "cleaning.csv", "predictions.csv",
-    "model_card.md", "confusion_matrix.png", "mistakes.png", "calibration.png", "attention.png",
-    "report.html", "clean.html",
+    "metrics.json", "measures.csv", "history.csv", "per_label.csv", "cleaning.csv",
+    "predictions.csv", "model_card.md", "confusion_matrix.png", "mistakes.png", "calibration.png",
+    "attention.png", "report.html", "clean.html",
 }  # fmt: skip
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from PIL import Image
-
 from whoswho import paths
 from whoswho.artifacts.predictions import PredictionRow
+from whoswho.artifacts.split import open_prepared
 from whoswho.reporting.plots import confusion, curves, sheets
 from whoswho.reporting.plots.sheets import JudgedPicture
 from whoswho.reporting.rendering import render_page
@@ -37,29 +36,29 @@ def write(report: RunReport, folder: Path) -> None:
 
 def draw_figures(report: RunReport, folder: Path) -> None:
     """Write confusion_matrix.png, mistakes.png, calibration.png and attention.png."""
-    split, judged, wrong = report.judged_split, report.predictions, report.mistakes
+    evaluation, wrong = report.evaluation, report.mistakes
+    split, judged = evaluation.judged, evaluation.judged_pictures
     matrix = folder / "confusion_matrix.png"
-    confusion.confusion_matrix(report.labels, report.evaluation.confusion, matrix, split=split)
+    confusion.confusion_matrix(evaluation.labels, evaluation.confusion, matrix, split=split)
     sheets.mistakes(
-        [_opened(report, prediction) for prediction in wrong[: sheets.MOST_PICTURES]],
+        [_opened(report, picture) for picture in wrong[: sheets.MOST_PICTURES]],
         folder / "mistakes.png",
         wrong=len(wrong),
         total=len(judged),
         split=split,
     )
     curves.calibration(
-        [prediction.probability for prediction in judged],
-        [prediction.uncalibrated_probability for prediction in judged],
-        [prediction.right for prediction in judged],
+        [picture.probability for picture in judged],
+        [picture.uncalibrated_probability for picture in judged],
+        [picture.right for picture in judged],
         folder / "calibration.png",
         split=split,
     )
-    explained = [(_opened(report, prediction), heat) for prediction, heat in report.explained]
+    explained = [(_opened(report, picture), heat) for picture, heat in report.explained]
     sheets.attention(explained, folder / "attention.png", split=split)
 
 
-def _opened(report: RunReport, prediction: PredictionRow) -> JudgedPicture:
+def _opened(report: RunReport, picture: PredictionRow) -> JudgedPicture:
     """The picture as the network saw it, with label and answer."""
-    with Image.open(report.prepared[prediction.file]) as image:
-        image.load()
-    return JudgedPicture(image, prediction.actual, prediction.predicted, prediction.probability)
+    image = open_prepared(report.prepared[picture.file])
+    return JudgedPicture(image, picture.actual, picture.predicted, picture.probability)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import paths, tables
-from whoswho.artifacts import decisions
-from whoswho.artifacts.backbone import BackboneSource
+from whoswho.artifacts.decisions import read_decisions
 from whoswho.artifacts.model import (
     HISTORY_COLUMNS,
     HistoryRow,
@@ -20,125 +20,113 @@ from whoswho.artifacts.model import (
     read_description,
     read_history,
 )
-from whoswho.artifacts.overlaps import Overlap
 from whoswho.artifacts.predictions import (
     Evaluation,
     LabelScore,
     PredictionRow,
     read_evaluation,
 )
-from whoswho.artifacts.split import load_dataset
+from whoswho.artifacts.split import Dataset, load_dataset
 from whoswho.errors import UserError
 from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
 CLEANING = ("label", "reason", "count")
+MEASURES = ("split", "measure", "value")
 PREDICTIONS = ("file", "actual", "predicted", "split")
 
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything the report says, as plain values."""
+    """Everything the report tells of."""
 
-    model: ModelDescription
-    evaluation: Evaluation
-    prepared: Mapping[str, Path]  # file -> the picture as the network saw it
-    history: Sequence[HistoryRow]
     cleaning: CleaningCounts
-    pictures: Mapping[str, Counter[str]]  # split -> label -> pictures
-    whole: int  # pictures used whole, because no face was found on them
-    crop: str  # face or whole, as asked for
-    ready_split: bool  # the set came split in folders
-    overlaps: Sequence[Overlap]
+    dataset: Dataset
+    model: ModelDescription
+    history: Sequence[HistoryRow]
+    evaluation: Evaluation
 
-    @property
-    def labels(self) -> Sequence[str]:
-        """In the model's order."""
-        return self.model.labels
+    @cached_property
+    def prepared(self) -> dict[str, Path]:
+        """The pictures as the network saw them, by file."""
+        rows = self.dataset.examples.values()
+        return {example.file: example.path for examples in rows for example in examples}
 
-    @property
-    def backbone(self) -> BackboneSource:
-        """Where its weights come from."""
-        return self.model.backbone
-
-    @property
-    def judged_split(self) -> str:
-        """The split the model is judged on: test, or validation where there is no test."""
-        return self.evaluation.judged
-
-    @property
-    def predictions(self) -> list[PredictionRow]:
-        """Those on the judged split."""
-        return self.evaluation.judged_pictures
-
-    @property
+    @cached_property
     def mistakes(self) -> list[PredictionRow]:
-        """The wrong predictions, the surest first."""
-        wrong = [prediction for prediction in self.predictions if not prediction.right]
-        return sorted(wrong, key=lambda prediction: (-prediction.probability, prediction.file))
+        """The wrong predictions on the judged split, the surest first."""
+        wrong = [picture for picture in self.evaluation.judged_pictures if not picture.right]
+        return sorted(wrong, key=lambda picture: (-picture.probability, picture.file))
 
     @property
     def explained(self) -> list[tuple[PredictionRow, NDArray[np.float64]]]:
         """Predictions with what counted for their answer, (height, width) of a heat map."""
-        by_file = {prediction.file: prediction for prediction in self.predictions}
+        by_file = {picture.file: picture for picture in self.evaluation.judged_pictures}
         return [(by_file[file], heat) for file, heat in self.evaluation.heat_maps.items()]
 
     @property
     def rejected(self) -> int:
-        """Pictures of known people that the model calls unknown."""
-        return sum(prediction.unknown for prediction in self.predictions)
+        """Pictures of known people on the judged split that the model calls unknown."""
+        return sum(picture.unknown for picture in self.evaluation.judged_pictures)
+
+    @cached_property
+    def counts(self) -> dict[str, Counter[str]]:
+        """Pictures by split and label."""
+        return {split: self.dataset.counts(split) for split in self.dataset.splits}
 
     @property
     def missing(self) -> list[tuple[str, str]]:
         """(split, label) for every label without a picture in a split of the set."""
         return [
             (split, label)
-            for split, counts in self.pictures.items()
-            for label in self.labels
+            for split, counts in self.counts.items()
+            for label in self.model.labels
             if not counts[label]
         ]
 
     @property
-    def untrained(self) -> bool:
-        """Whether the backbone has random weights, good for trying the pipeline only."""
-        return self.backbone.untrained
+    def whole(self) -> int:
+        """Pictures used whole because no face was found on them."""
+        rows = self.dataset.examples.values()
+        return sum(example.crop == "whole" for examples in rows for example in examples)
 
 
-def gather(workspace: Path) -> RunReport:
-    """Read the artifacts of a finished run."""
-    model = read_description(workspace / paths.MODEL)
-    evaluation = read_evaluation(workspace / paths.EVALUATION)
-    dataset = load_dataset(workspace / paths.DATASET)
-    examples = [example for split in dataset.splits for example in dataset.examples[split]]
-    prepared = {example.file: example.path for example in examples}
-    for prediction in evaluation.pictures:
-        if prediction.file not in prepared:
+def read_run(workspace: Path) -> RunReport:
+    """Read the artifacts of a finished run.
+
+    Raises:
+        UserError: one is absent or damaged, or the evaluation is of another dataset.
+    """
+    report = RunReport(
+        cleaning=count_decisions(read_decisions(workspace / paths.CLEAN)),
+        dataset=load_dataset(workspace / paths.DATASET),
+        model=read_description(workspace / paths.MODEL),
+        history=read_history(workspace / paths.MODEL),
+        evaluation=read_evaluation(workspace / paths.EVALUATION),
+    )
+    for picture in report.evaluation.pictures:
+        if picture.file not in report.prepared:
             raise UserError(
-                f"{workspace / paths.EVALUATION}: {prediction.file} is not in the dataset; run "
+                f"{workspace / paths.EVALUATION}: {picture.file} is not in the dataset; run "
                 "`dvc repro -f -s evaluate`"
             )
-    crop = model.picture.crop
-    return RunReport(
-        model=model,
-        evaluation=evaluation,
-        prepared=prepared,
-        history=read_history(workspace / paths.MODEL),
-        cleaning=count_decisions(decisions.read_decisions(workspace / paths.CLEAN)),
-        pictures={split: dataset.counts(split) for split in dataset.splits},
-        whole=sum(example.crop == "whole" for example in examples) if crop == "face" else 0,
-        crop=crop,
-        ready_split=dataset.ready_split,
-        overlaps=dataset.overlaps,
-    )
+    return report
 
 
 def write_tables(report: RunReport, folder: Path) -> None:
-    """Write metrics.json, and history, per_label, cleaning and predictions as CSV."""
-    paths.write_json(folder / "metrics.json", report.evaluation.headline)
+    """Write metrics.json, what people compare from run to run, and all else as CSV."""
+    evaluation = report.evaluation
+    paths.write_json(folder / "metrics.json", evaluation.headline)
+    names = ((key.partition("/"), value) for key, value in evaluation.metrics.items())
+    measures = [
+        {"split": split, "measure": measure, "value": value}
+        for (split, _, measure), value in names
+    ]
+    tables.write(folder / "measures.csv", MEASURES, measures)
+    tables.write_rows(folder / "per_label.csv", LabelScore, evaluation.scores)
     tables.write(folder / "history.csv", HISTORY_COLUMNS, report.history)
-    tables.write_rows(folder / "per_label.csv", LabelScore, report.evaluation.scores)
     tables.write(folder / "cleaning.csv", CLEANING, report.cleaning.rows())
-    tables.write(
-        folder / "predictions.csv",
-        PREDICTIONS,
-        ({name: getattr(row, name) for name in PREDICTIONS} for row in report.predictions),
-    )
+    predictions = [
+        {name: getattr(picture, name) for name in PREDICTIONS}
+        for picture in evaluation.judged_pictures
+    ]
+    tables.write(folder / "predictions.csv", PREDICTIONS, predictions)

@@ -29,13 +29,15 @@ def number(value: float | None) -> str:
 def purpose(report: RunReport) -> str:
     """What the model does, in a sentence."""
     return (
-        f"Names which of {len(report.labels)} people a picture shows, or says unknown. It knows "
-        "only the people it was trained on."
+        f"Names which of {len(report.model.labels)} people a picture shows, or says unknown. "
+        "It knows only the people it was trained on."
     )
 
 
 def not_for(report: RunReport) -> list[str]:
     """What the model must not be used for, and what the threshold costs."""
+    evaluation = report.evaluation
+    judged = f"{len(evaluation.judged_pictures)} {evaluation.judged} pictures"
     return [
         "It is no proof of identity: no access, payment, police or hiring decision may rest on "
         "it.",
@@ -43,8 +45,8 @@ def not_for(report: RunReport) -> list[str]:
         f"{report.model.threshold:.3f} the answer is `unknown`; this threshold was chosen on "
         "the validation pictures of known people. A stranger who happens to score above it still "
         "gets a name.",
-        f"The same threshold rejects known people: {report.rejected} of "
-        f"{len(report.predictions)} {report.judged_split} pictures are answered `unknown`.",
+        f"The same threshold rejects known people: {report.rejected} of {judged} "
+        "are answered `unknown`.",
     ]
 
 
@@ -59,9 +61,10 @@ def interval(report: RunReport) -> str:
 
 def measures(report: RunReport) -> list[tuple[str, str]]:
     """(measure, value) of the judged split."""
-    scored = [s for s in report.evaluation.scores if s.split == report.judged_split and s.f1 is not None]
-    over = f"over {len(scored)} of {len(report.labels)} labels"
-    pictures = len(report.predictions)
+    evaluation = report.evaluation
+    scored = [s for s in evaluation.scores if s.split == evaluation.judged and s.f1 is not None]
+    over = f"over {len(scored)} of {len(evaluation.labels)} labels"
+    pictures = len(evaluation.judged_pictures)
     rows = [("pictures", str(pictures)), ("accuracy", interval(report))]
     for measure, key in (
         (f"balanced accuracy, {over}", "balanced_accuracy"),
@@ -71,11 +74,11 @@ def measures(report: RunReport) -> list[tuple[str, str]]:
         ("calibration error (ECE)", "ece"),
         ("calibration error without temperature", "ece_uncalibrated"),
     ):
-        rows.append((measure, number(report.evaluation.metric(key))))
+        rows.append((measure, number(evaluation.metric(key))))
     rows.append(("known people answered unknown", f"{report.rejected} of {pictures}"))
-    if "validation/repeats" in report.evaluation.metrics:
+    if "validation/repeats" in evaluation.metrics:
         repeats, mean, deviation = (
-            report.evaluation.metrics[f"validation/{name}"]
+            evaluation.metrics[f"validation/{name}"]
             for name in ("repeats", "accuracy_mean", "accuracy_deviation")
         )
         spread = f"{mean:.3f} ± {deviation:.3f}"
@@ -85,7 +88,7 @@ def measures(report: RunReport) -> list[tuple[str, str]]:
 
 def crop(report: RunReport) -> str:
     """What of a picture the network sees."""
-    if report.crop == "face":
+    if report.model.picture.crop == "face":
         return (
             f"The network sees the main face with a margin; {report.whole} pictures without a "
             "found face were used whole."
@@ -95,5 +98,5 @@ def crop(report: RunReport) -> str:
 
 def overlaps(report: RunReport) -> str:
     """How many look-alikes lie over the borders of the splits."""
-    pairs = len(report.overlaps)
+    pairs = len(report.dataset.overlaps)
     return f"{plural(pairs, 'pair')} of look-alikes {'lies' if pairs == 1 else 'lie'}"

@@ -80,11 +80,11 @@ def _backbone(source: BackboneSource, first: str) -> str:
 def _accuracy(evaluation: Evaluation) -> str:
     judged = evaluation.judged
     accuracy, low, high, chance = (
-        evaluation.metric(name)
-        for name in ("accuracy", "accuracy_low", "accuracy_high", "chance")
+        evaluation.metric(name) for name in ("accuracy", "accuracy_low", "accuracy_high", "chance")
     )
-    return f"{judged} {accuracy:.3f}, 95% interval {low:.3f} to {high:.3f}, chance {chance:.3f}" + (
-        "" if judged == "test" else " (there is no test split)"
+    return (
+        f"{judged} {accuracy:.3f}, 95% interval {low:.3f} to {high:.3f}, chance {chance:.3f}"
+        + ("" if judged == "test" else " (there is no test split)")
     )
 
 

@@ -1,10 +1,10 @@
 """Draw and write what people read of the run.
 
-Consumes artifacts/clean (decisions.csv, thumbnails/), artifacts/dataset, artifacts/model,
+Consumes: artifacts/clean (decisions.csv, thumbnails/), artifacts/dataset, artifacts/model,
     artifacts/evaluation.
-Produces reports/: metrics.json, history.csv, per_label.csv, cleaning.csv, predictions.csv (the
-judged split: test, or validation where there is no test), model_card.md, confusion_matrix.png,
-mistakes.png, calibration.png, attention.png, report.html, clean.html.
+Produces: reports/: metrics.json (a dozen), measures.csv (all), history.csv, per_label.csv,
+    cleaning.csv, predictions.csv (of the judged split), model_card.md, confusion_matrix.png,
+    mistakes.png, calibration.png, attention.png, report.html, clean.html.
 Command: python src/stage.py report
 """
 
@@ -20,14 +20,14 @@ def main() -> None:
     """Run the stage in the workspace."""
     load_params()
     workspace = paths.workspace()
-    report = run_report.gather(workspace)
+    report = run_report.read_run(workspace)
     reports = workspace / paths.REPORTS
     run_report.write_tables(report, reports)
     paths.write_text(reports / "model_card.md", card.model_card(report))
     page.write(report, reports)
     contact_sheet.write(workspace)
     print(
-        f"report: {report.judged_split} accuracy {sentences.interval(report)}; "
+        f"report: {report.evaluation.judged} accuracy {sentences.interval(report)}; "
         f"open {(paths.REPORTS / 'report.html').as_posix()}"
     )
 
