@@ -200,7 +200,7 @@ def test_the_same_code_works_against_a_server(
     record = small.write(root, labels=NAMES)
     with serving(command, port, home, MLFLOW_DISABLE_TELEMETRY="true") as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        with tracking.training_run(root, small.PARAMS, {}, NAMES) as run:
+        with tracking.training_run(root, small.PARAMS, {}) as run:
             for row in read_history(record.folder / "model"):
                 run.epoch(row)
             run.finished("0" * 64)
@@ -218,7 +218,7 @@ def test_the_same_code_works_against_a_server(
     shutil.rmtree(home)
     # The weights fetched before are kept, but aliases are asked for each time.
     began = time.monotonic()
-    with tracking.training_run(root, {}, {}, NAMES) as run:
+    with tracking.training_run(root, {}, {}) as run:
         run.epoch({"epoch": 1, "train/loss": 1.0})
         run.finished("1" * 64)
     assert time.monotonic() - began < 6
@@ -256,7 +256,7 @@ def _server_that_dies(
     server.__enter__()
     alive = True
     try:
-        with tracking.training_run(root, {}, {}, ["a"]) as run:
+        with tracking.training_run(root, {}, {}) as run:
             run.epoch({"epoch": 1, "train/loss": 1.0})
             server.__exit__(None, None, None)
             alive = False

@@ -43,7 +43,7 @@ TRAINING = """
     from pathlib import Path
     from whoswho.errors import one_line_errors
     from whoswho.lifecycle import tracking
-    with one_line_errors(), tracking.training_run(Path.cwd(), {"train.lr": 0.1}, {}, ["a"]) as run:
+    with one_line_errors(), tracking.training_run(Path.cwd(), {"train.lr": 0.1}, {}) as run:
         for epoch in (1, 2, 3):
             run.epoch({"epoch": epoch, "train/loss": 1 / epoch, "validation/accuracy": 0.5})
             if epoch == 2:
@@ -168,7 +168,7 @@ def test_a_server_that_dies_in_the_middle_is_said_once(
 ) -> None:
     from mlflow import MlflowClient
 
-    with tracking.training_run(root, {}, {}, ["a"]) as run:
+    with tracking.training_run(root, {}, {}) as run:
         run.epoch({"epoch": 1, "train/loss": 1.0})
         lost = f"http://127.0.0.1:{free_port()}"
         assert run.store is not None
@@ -258,7 +258,7 @@ def test_an_orphan_is_told_from_a_living_and_a_foreign_process() -> None:
 
 
 def test_an_ended_block_without_a_model_is_no_success(root: Path) -> None:
-    with tracking.training_run(root, {}, {}, ["a"]):
+    with tracking.training_run(root, {}, {}):
         pass
     assert only_run(root)[1].info.status == "FAILED"
 
@@ -274,9 +274,8 @@ def test_hostile_labels_become_metrics_in_the_real_store(root: Path) -> None:
         "가" * 80, " ", "#1", "a:b", "a//b", "@home", "50%", "-x2b-", "é́", "a\\b", "A\tB", "-",
         "'", '"',
     ]  # fmt: skip
-    tracking.check_names(names)
     keys = [naming.metric_key("validation/recall", name) for name in names]
-    with tracking.training_run(root, {}, {}, names) as run:
+    with tracking.training_run(root, {}, {}) as run:
         run.epoch({"epoch": 0, **{key: float(n) for n, key in enumerate(keys)}})
         run.finished("e" * 64)
     stored = only_run(root)[1].data.metrics
@@ -331,7 +330,7 @@ def complete(root: Path, record: Record) -> tuple[Store, object]:
 
 
 def trained(root: Path, record: Record, epochs: int = 3, digest: str | None = None) -> str:
-    with tracking.training_run(root, small.PARAMS, {"commit": "c"}, record.model.labels) as run:
+    with tracking.training_run(root, small.PARAMS, {"commit": "c"}) as run:
         for row in history(record)[:epochs]:
             run.epoch(row)
         run.finished(digest or record.digest)
@@ -408,7 +407,7 @@ def test_a_run_that_lost_its_server_gets_its_missing_epochs(root: Path) -> None:
 
 def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
     record = small.write(root)
-    with tracking.training_run(root, {}, {}, record.model.labels) as run:
+    with tracking.training_run(root, {}, {}) as run:
         for row in [*history(record)[:2], *history(record)]:
             run.epoch(row)
         run.finished("f" * 64)

@@ -1,8 +1,8 @@
 """The embedded store: one sqlite file and one folder of artifacts at the repository's root.
 
-MLflow writes absolute places into its database, and several processes that create one database
+MLflow writes absolute addresses into its database, and several processes that create one database
 at once break it for good. So the database is made in a scratch folder and renamed into place
-under a file lock, and whoever opens it after the folder moved corrects the places first.
+under a file lock, and whoever opens it after the folder moved corrects the addresses first.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
 LOCK = Path(".whoswho/store.lock")
 EXPERIMENT = "whoswho"
-# Where MLflow keeps absolute places of artifacts.
-_PLACES = (
+# Where MLflow keeps absolute addresses of artifacts.
+_ADDRESSES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -38,28 +38,33 @@ _PLACES = (
 def address(root: Path, create: Callable[[str, str], None]) -> str:
     """The tracking address: MLFLOW_TRACKING_URI, or else the embedded store, ready to be used.
 
-    `create(uri, artifacts)` makes a new database with the experiment in it; it is called in a
-    scratch folder, by one process only.
+    It is made where it is absent, and its addresses corrected where its folder moved. An
+    experiment that somebody put elsewhere on purpose stays there.
+
+    Args:
+        create: called with an address and a URI for artifacts, makes a new database with the
+            experiment in it; called in a scratch folder, by one process only.
     """
-    given = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if given and _file_of(given) != root.resolve() / DATABASE:
-        return given
-    return embedded(root, create)
-
-
-def embedded(root: Path, create: Callable[[str, str], None]) -> str:
-    """The embedded store's address, after making it or correcting its places where needed."""
     root = root.resolve()
+    database = root / DATABASE
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if named and (not named.startswith("sqlite:") or _file_of(named) != database):
+        return named
     if "?" in str(root):
         raise UserError(f"{root}: sqlite cannot open a path with `?`; rename the folder")
-    database = root / DATABASE
-    if _to_do(database, root):
+    artifacts = (root / ARTIFACTS).as_uri()  # a path may hold `#` and `%`
+
+    def ready(recorded: str | None) -> bool:
+        elsewhere = recorded is not None and not recorded.endswith(f"/{ARTIFACTS}")
+        return recorded == artifacts or elsewhere
+
+    if not ready(_recorded(database)):
         with locked(root):
             recorded = _recorded(database)
             if recorded is None:
-                _make(root, create)
-            elif _to_do(database, root):
-                _move(database, recorded, _artifacts(root))
+                _make(database, artifacts, create)
+            elif not ready(recorded):
+                _move(database, recorded, artifacts)
     return _uri(database)
 
 
@@ -81,18 +86,13 @@ def _uri(database: Path) -> str:
     return f"sqlite:///{database.as_posix()}"
 
 
-def _file_of(uri: str) -> Path | None:
+def _file_of(uri: str) -> Path:
     """The file behind a sqlite address (a relative one starts at the working directory)."""
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:") else None
-
-
-def _artifacts(root: Path) -> str:
-    """The artifacts' place as MLflow is told it: a URI, because `#` and `%` may be in a path."""
-    return (root / ARTIFACTS).as_uri()
+    return Path(uri.removeprefix("sqlite:///")).resolve()
 
 
 def _recorded(database: Path) -> str | None:
-    """The place the store believes its artifacts to be at; None where there is no store yet."""
+    """Where the store believes its artifacts to be; None where there is no store yet."""
     if not database.is_file():
         return None
     with closing(sqlite3.connect(database, timeout=30)) as connection:
@@ -110,54 +110,37 @@ def _recorded(database: Path) -> str | None:
     return row[0] if row else None
 
 
-def _to_do(database: Path, root: Path) -> bool:
-    """Whether the store is to be made, or its places to be corrected.
-
-    An experiment that somebody put elsewhere on purpose stays there.
-    """
-    recorded = _recorded(database)
-    if recorded is None:
-        return True
-    return recorded != _artifacts(root) and recorded.endswith(f"/{ARTIFACTS}")
-
-
-def _make(root: Path, create: Callable[[str, str], None]) -> None:
-    database = root / DATABASE
+def _make(database: Path, artifacts: str, create: Callable[[str, str], None]) -> None:
     if database.is_file() and database.stat().st_size:
         # Somebody ran plain `mlflow` here first: their store gets our experiment.
-        create(_uri(database), _artifacts(root))
+        create(_uri(database), artifacts)
         return
     # A database open in this process cannot be renamed on Windows; its copy can.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         made = Path(scratch) / DATABASE
-        create(_uri(made), _artifacts(root))
+        create(_uri(made), artifacts)
         with closing(sqlite3.connect(made)) as connection, connection:
             # MLflow's own experiment would otherwise lie in the working directory.
             connection.execute(
                 "UPDATE experiments SET artifact_location = ? WHERE name = 'Default'",
-                (f"{_artifacts(root)}/default",),
+                (f"{artifacts}/default",),
             )
         with paths.fresh_file(database) as partial:
             shutil.copyfile(made, partial)
 
 
 def _move(database: Path, old: str, new: str) -> None:
-    """Write every place below the old root as the same place below the new one."""
-    was, now = old.rpartition("/")[0], new.rpartition("/")[0]
-    prefixes = [(was, now), (_path_of(was), _path_of(now))]
+    """Write every address below the old root as the same one below the new root."""
+    before, after = old.rpartition("/")[0], new.rpartition("/")[0]
+    pairs = ((before, after), (_path_of(before), _path_of(after)))
     with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
-        for table, column in _PLACES:
-            rows = connection.execute(
-                f"SELECT rowid, {column} FROM {table} WHERE {column} IS NOT NULL"
-            ).fetchall()
-            for rowid, place in rows:
-                for before, after in prefixes:
-                    if place == before or place.startswith(f"{before}/"):
-                        connection.execute(
-                            f"UPDATE {table} SET {column} = ? WHERE rowid = ?",
-                            (after + place[len(before) :], rowid),
-                        )
-                        break
+        for table, column in _ADDRESSES:
+            for start, other in pairs:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = :other || substr({column}, :rest) "
+                    f"WHERE {column} = :start OR substr({column}, 1, :rest) = :start || '/'",
+                    {"start": start, "other": other, "rest": len(start) + 1},
+                )
 
 
 def _path_of(uri: str) -> str:

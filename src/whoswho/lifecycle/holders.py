@@ -40,13 +40,8 @@ class Holder:
     models: Sequence[str]
 
     def __str__(self) -> str:
-        names = [
-            f"version {version.number}"
-            + (f" ({', '.join(version.aliases)})" if version.aliases else "")
-            for version in self.versions
-        ]
-        where = f"run {self.run}" if self.run else "a run that is gone"
-        who = f"{', '.join(names)} of {where}" if names else where
+        run = f"run {self.run}" if self.run else "a run that is gone"
+        who = f"{', '.join(map(str, self.versions))} of {run}" if self.versions else run
         if not self.splits:
             return f"{who}: nobody can tell, its dataset/split.csv is gone"
         return f"{who}: in its {', '.join(self.splits)} pictures"
@@ -54,9 +49,8 @@ class Holder:
     @property
     def deletion(self) -> list[str]:
         """The commands that delete it, with MLFLOW_TRACKING_URI set as `whoswho store` says."""
-        calls = [
-            f"c.delete_model_version('{NAME}', '{version.number}')" for version in self.versions
-        ]
+        numbers = [version.number for version in self.versions]
+        calls = [f"c.delete_model_version('{NAME}', '{number}')" for number in numbers]
         calls += [f"c.delete_logged_model('{model}')" for model in self.models]
         lines = []
         if calls:
@@ -66,9 +60,8 @@ class Holder:
         if self.run and not self.deleted:
             lines.append(f"mlflow runs delete --run-id {self.run}")
         if self.run:
-            lines.append(
-                f'mlflow gc --backend-store-uri "$MLFLOW_TRACKING_URI" --run-ids {self.run}'
-            )
+            store = '--backend-store-uri "$MLFLOW_TRACKING_URI"'
+            lines.append(f"mlflow gc {store} --run-ids {self.run}")
         return lines
 
 

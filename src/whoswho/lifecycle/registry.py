@@ -31,6 +31,10 @@ class Version:
     run_id: str
     created: datetime.datetime
 
+    def __str__(self) -> str:
+        aliases = f" ({', '.join(self.aliases)})" if self.aliases else ""
+        return f"version {self.number}{aliases}"
+
     def metric(self, name: str) -> float | None:
         """A metric it was registered with, such as `test/accuracy`."""
         return float(self.tags[name]) if name in self.tags else None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
-from mlflow.utils.validation import _validate_metric_name
 
-from whoswho import labels
 from whoswho.errors import UserError
 from whoswho.lifecycle import lineage, signals
 from whoswho.lifecycle.store import (
@@ -78,14 +76,12 @@ class TrainingRun:
 
 @contextmanager
 def training_run(
-    root: Path, params: Mapping[str, Any], tags: Mapping[str, str], names: Sequence[str]
+    root: Path, params: Mapping[str, Any], tags: Mapping[str, str]
 ) -> Iterator[TrainingRun]:
     """The run of the training inside the block, closed however the block ends.
 
-    `names` are the labels: every metric name they will need is checked before anything starts.
     An unreachable store costs five seconds and a line; the training goes on untracked.
     """
-    check_names(names)
     try:
         with answering(open_store(root, timeout=PROBE_S)) as store:
             run = new_run(store, params, tags)
@@ -126,25 +122,6 @@ def closing_run(run: TrainingRun) -> Iterator[None]:
             raise
         else:
             run.end("FINISHED")
-
-
-def check_names(names: Sequence[str]) -> None:
-    """Ask MLflow itself whether it takes every metric name that the labels lead to."""
-    seen: dict[str, str] = {}
-    for label in names:
-        key = labels.metric_key("validation/recall", label)
-        try:
-            _validate_metric_name(key)  # type: ignore[no-untyped-call]
-        except MlflowException as error:
-            raise UserError(
-                f"label {label!r}: no metric can be named after it ({error_line(error)}); "
-                "rename its folder"
-            ) from None
-        if key in seen:
-            raise UserError(
-                f"labels {seen[key]!r} and {label!r} lead to one metric name; rename a folder"
-            )
-        seen[key] = label
 
 
 def finished_run(store: Store, digest: str) -> Run | None:

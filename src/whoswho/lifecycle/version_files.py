@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +14,7 @@ from whoswho import paths
 from whoswho.artifacts.model import model_digest
 from whoswho.errors import UserError
 from whoswho.lifecycle import registry
-from whoswho.lifecycle.record import FILES, Record, read_record
+from whoswho.lifecycle.record import FILES, MODEL, Record, read_record
 from whoswho.lifecycle.registry import NAME
 from whoswho.lifecycle.store import Store, error_line
 from whoswho.lifecycle.tracking import DIGEST
@@ -44,17 +43,15 @@ def model_folder(store: Store, reference: str) -> Path:
         return local
     kept = store.root / CACHE / (digest or f"version-{number}")
     if not kept.is_dir():
-        remote = f"{uri.rstrip('/')}/artifacts/model"
+        remote = f"{uri.rstrip('/')}/artifacts/{MODEL}"
         with paths.fresh_folder(kept) as folder:
             try:
-                fetched = download_artifacts(remote, dst_path=str(folder), tracking_uri=store.uri)
+                download_artifacts(remote, dst_path=str(folder), tracking_uri=store.uri)
             except (MlflowException, OSError) as error:
                 raise UserError(f"{gone} ({error_line(error)})") from None
-            for file in Path(fetched).iterdir():
-                shutil.move(file, folder / file.name)
-            if digest and model_digest(folder) != digest:
+            if digest and model_digest(folder / MODEL) != digest:
                 raise UserError(f"models:/{NAME}/{number}: arrived damaged; run it again")
-    return kept
+    return kept / MODEL
 
 
 def are_there(store: Store, number: int) -> bool:
@@ -88,4 +85,4 @@ def _local_folder(uri: str) -> Path | None:
     """The model folder behind a version's uri on this machine; None for one elsewhere."""
     if urlsplit(uri).scheme != "file":
         return None
-    return Path(url2pathname(urlsplit(uri).path)) / "artifacts" / "model"
+    return Path(url2pathname(urlsplit(uri).path)) / "artifacts" / MODEL

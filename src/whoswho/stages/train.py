@@ -50,7 +50,7 @@ def train(group: ProcessGroup) -> None:
     tags = {**lineage.tags(workspace, flat, digests), "backbone": source.entry}
     # One run, however many processes train.
     opened = (
-        tracking.training_run(root, flat, tags, dataset.labels)
+        tracking.training_run(root, flat, tags)
         if group.is_main_process
         else nullcontext(tracking.TrainingRun(None))
     )
