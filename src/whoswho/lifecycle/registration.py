@@ -5,11 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +19,7 @@ from mlflow.types.schema import Map
 
 from whoswho.artifacts.model import FORMAT
 from whoswho.lifecycle import alias_log, embedded_store, registry, version_files
+from whoswho.lifecycle.packaging import carried_code
 from whoswho.lifecycle.record import MODEL, Record
 from whoswho.lifecycle.registry import CHALLENGER, NAME
 from whoswho.lifecycle.store import Store
@@ -29,14 +28,6 @@ from whoswho.lifecycle.tracking import DIGEST
 When = Literal["always", "improves", "never"]
 SPLIT_TAG, FORMAT_TAG = "split.sha256", "format"
 COMPARED = "validation/log_loss"
-CODE = Path(__file__).parents[1]
-# What the served model imports; the installed versions are pinned with it.
-REQUIREMENTS = (
-    "mlflow", "pandas", "torch", "torchvision", "facenet-pytorch", "safetensors", "numpy",
-    "pillow", "pillow-heif", "pydantic", "ruamel.yaml",
-)  # fmt: skip
-# The code file that MLflow runs where a version is loaded.
-SERVED = CODE / "inference" / "registered_model.py"
 
 
 @dataclass(frozen=True)
@@ -89,12 +80,6 @@ def signature() -> ModelSignature:
     return ModelSignature(Schema([ColSpec(DataType.string, "image")]), Schema(answer))
 
 
-def pins() -> list[str]:
-    """The installed versions of what the model imports, as pip takes them from an index."""
-    # "+cpu" is on no index
-    return [f"{name}=={metadata.version(name).partition('+')[0]}" for name in REQUIREMENTS]
-
-
 def _make_registered_model(store: Store) -> None:
     if registry.registered_model(store) is None:
         with contextlib.suppress(MlflowException):  # another machine was quicker
@@ -106,19 +91,20 @@ def _make_registered_model(store: Store) -> None:
 def _log_version(store: Store, run_id: str, record: Record) -> int:
     """Upload the model folder with the code that runs it, as a new version."""
     tags = {DIGEST: record.digest}
-    with tempfile.TemporaryDirectory() as scratch:
-        code = Path(scratch) / "whoswho"
-        shutil.copytree(CODE, code, ignore=shutil.ignore_patterns("__pycache__", "*.pyc", ".*"))
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        carried_code(Path(scratch), record.digest) as code,
+    ):
         info = Model.log(
             artifact_path=None,
             name=NAME,
             flavor=mlflow.pyfunc,
             run_id=run_id,
-            python_model=str(SERVED),
+            python_model=str(code.entry),
             artifacts={"model": str((record.folder / MODEL).resolve())},
             # Loads without this repository installed, and with the code it was registered with.
-            code_paths=[str(code)],
-            pip_requirements=pins(),
+            code_paths=[str(code.folder)],
+            pip_requirements=list(code.requirements),
             signature=signature(),
             input_example=_example(),
             tags=tags,

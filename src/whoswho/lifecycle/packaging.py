@@ -1,0 +1,106 @@
+"""The code that a registered version carries: what inference needs, under a name of its own.
+
+Two versions loaded in one process would share their modules under one name: the first one loaded
+would answer for both.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from whoswho import paths
+
+SOURCE = Path(__file__).parents[1]
+ENTRY = "inference/registered_model.py"  # what MLflow runs where a version is loaded
+_IMPORT = re.compile(rf"^(\s*(?:from|import)\s+){SOURCE.name}\b", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class CarriedCode:
+    """A package that answers pictures with nothing else of this repository.
+
+    Attributes:
+        folder: the package; its name is made from the digest of its code and of the model.
+        requirements: the distributions it imports, each pinned to the installed version.
+    """
+
+    folder: Path
+    requirements: tuple[str, ...]
+
+    @property
+    def entry(self) -> Path:
+        """The code file that MLflow runs."""
+        return self.folder / ENTRY
+
+
+@contextmanager
+def carried_code(scratch: Path, model_digest: str, source: Path = SOURCE) -> Iterator[CarriedCode]:
+    """Write the package into `scratch`; inside the block it can be imported."""
+    modules, requirements = _closure(source, source / ENTRY)
+    texts = {path.relative_to(source).as_posix(): path.read_text("utf-8") for path in modules}
+    digest = paths.digest(model_digest, *(part for item in sorted(texts.items()) for part in item))
+    name = f"{source.name}_{digest[:16]}"
+    for path, text in texts.items():
+        paths.write_text(scratch / name / path, _IMPORT.sub(rf"\g<1>{name}", text))
+    sys.path.insert(0, str(scratch))
+    try:
+        yield CarriedCode(scratch / name, tuple(map(_pinned, sorted(requirements))))
+    finally:
+        sys.path.remove(str(scratch))
+        for module in [m for m in sys.modules if m.partition(".")[0] == name]:
+            del sys.modules[module]
+
+
+def _closure(source: Path, entry: Path) -> tuple[set[Path], set[str]]:
+    """The package's modules that a module reaches through imports, and distributions they need."""
+    distributions = metadata.packages_distributions()
+    modules: set[Path] = set()
+    requirements: set[str] = set()
+    remaining = [entry]
+    while remaining:
+        path = remaining.pop()
+        if path in modules:
+            continue
+        modules.add(path)
+        for name in _imports(ast.parse(path.read_bytes())):
+            top, *below = name.split(".")
+            if top == source.name:
+                remaining += _files(source, below)
+            elif top not in sys.stdlib_module_names:
+                owners = distributions.get(top, [])  # optional where it is not installed
+                # mlflow's parts, distributions too, bring modules of that name along.
+                requirements.update({top} if top in owners else owners)
+    return modules, requirements
+
+
+def _imports(node: ast.AST) -> Iterator[str]:
+    """The dotted names that are imported when the code runs, in functions too."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom) and child.module:
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+        else:
+            yield from _imports(child)
+
+
+def _files(source: Path, names: list[str]) -> list[Path]:
+    """The modules that importing `names` below the package runs; the last may be no module."""
+    folders = [source.joinpath(*names[:depth]) for depth in range(len(names) + 1)]
+    found = [folder / "__init__.py" for folder in folders]
+    found += [folder.with_suffix(".py") for folder in folders[1:]]
+    return [path for path in found if path.is_file()]
+
+
+def _pinned(distribution: str) -> str:
+    """The installed version, as pip takes it from an index: "+cpu" is on none."""
+    return f"{distribution}=={metadata.version(distribution).partition('+')[0]}"
