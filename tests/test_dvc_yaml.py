@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -53,17 +54,21 @@ def imports(file: Path) -> set[Path]:
     return found
 
 
-def closure(stage: str) -> set[str]:
-    start = SOURCE / "whoswho" / "stages" / f"{stage}.py"
-    reached, todo = set(), [start]
+def reached(files: Iterable[Path]) -> set[Path]:
+    """The modules that importing `files` brings along, these included."""
+    modules, todo = set(), list(files)
     while todo:
         file = todo.pop()
-        if file not in reached:
-            reached.add(file)
+        if file not in modules:
+            modules.add(file)
             todo.extend(imports(file))
+    return modules
+
+
+def closure(stage: str) -> set[str]:
     return {
         path.relative_to(REPOSITORY).as_posix()
-        for path in reached
+        for path in reached([SOURCE / "whoswho" / "stages" / f"{stage}.py"])
         if path.stem not in GROUND_FLOOR
         and not (path.name == "__init__.py" and "import" not in path.read_text(encoding="utf-8"))
     }
@@ -137,6 +142,13 @@ def test_arrows_point_one_way() -> None:
         ):
             entered = room in {parts[0] for parts in reached}
             assert not entered or place[0] in {*guests, "cli.py"}, file
+
+
+def test_inference_stands_on_the_network_and_on_pictures_alone() -> None:
+    modules = reached((SOURCE / "whoswho" / "inference").glob("*.py"))
+    rooms = {path.relative_to(SOURCE / "whoswho").parts[0] for path in modules}
+    floor = {f"{name}.py" for name in GROUND_FLOOR} | {"__init__.py"}
+    assert rooms - floor == {"artifacts", "backbone", "inference", "pictures"}
 
 
 def test_only_lifecycle_and_the_registered_model_import_mlflow() -> None:

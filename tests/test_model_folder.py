@@ -109,7 +109,8 @@ def test_everything_about_a_model_comes_back(folder: Path) -> None:
 def test_a_saved_model_can_be_calibrated_on_what_it_answers(folder: Path) -> None:
     images = [Image.new("RGB", (64, 64), "red")]
     before = load_model(folder)
-    write_description(folder, DESCRIPTION.model_copy(update={"temperature": 3.0, "threshold": 0.1}))
+    fitted = DESCRIPTION.model_copy(update={"temperature": 3.0, "threshold": 0.1})
+    write_description(folder, fitted)
     after = load_model(folder)
     assert (after.logits(images) == before.logits(images)).all()
     assert after.probabilities(images).max() < before.probabilities(images).max()

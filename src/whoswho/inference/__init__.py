@@ -1,1 +1,1 @@
-"""Inference: a model folder loaded, pictures in, names out. Nothing here knows how models are made."""
+"""A model folder loaded, pictures in, names out: nothing here knows how models are made."""
