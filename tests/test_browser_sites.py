@@ -39,7 +39,7 @@ def chrome() -> Iterator[browser.Browser]:
     """One browser for the tests that leave it whole."""
     if not shutil.which("chromium") or not shutil.which("chromedriver"):
         skip_or_fail("needs chromium and chromedriver (apt-get install chromium chromium-driver)")
-    started = browser.start(window=False, proxy=None, allow_private=True, timeout=30)
+    started = browser.start(CrawlOptions(allow_private=True), None, 30)
     yield started
     started.close()
 
@@ -513,7 +513,7 @@ def alive(process: psutil.Process) -> bool:
 def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
     server.play = Play()
     port = urlsplit(server.root).port
-    started = browser.start(window=False, proxy=None, allow_private=False, timeout=10)
+    started = browser.start(CrawlOptions(), None, 10)
     try:
         started.driver.get(
             "data:text/html,<title>x</title>"

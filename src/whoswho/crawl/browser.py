@@ -20,7 +20,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.chromium.service import ChromiumService
 from urllib3.exceptions import HTTPError
 
-from whoswho.crawl.site import SiteError
+from whoswho.crawl.site import CrawlOptions, SiteError
 from whoswho.errors import one_line
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -142,29 +142,29 @@ class Browser:
         self.profile.cleanup()
 
 
-def start(*, window: bool, proxy: str | None, allow_private: bool, timeout: float) -> Browser:
+def start(options: CrawlOptions, proxy: str | None, timeout: float) -> Browser:
     """Start a Chrome that nobody else uses.
 
     Args:
-        window: show it; else it runs headless.
+        options: whether it shows a window, and whether its pages may reach this machine and its
+            network; with a proxy, what they reach is the proxy's to decide.
         proxy: for everything it asks for, as http://host:port.
-        allow_private: let pages reach this machine and its network; with a proxy, what they
-            reach is the proxy's to decide.
         timeout: seconds a page may take to answer.
 
     Raises:
         SiteError: no browser, no driver, versions that do not fit, or it does not start.
     """
-    if window and sys.platform == "linux" and not _screen():
-        raise SiteError("--window needs a screen, and there is none; leave --window away")
+    if options.window and sys.platform == "linux":
+        if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+            raise SiteError("--window needs a screen, and there is none; leave --window away")
     pair = programs()
     profile = tempfile.TemporaryDirectory(prefix="whoswho-browser-", ignore_cleanup_errors=True)
-    options = _options(pair.browser, profile.name, window, proxy, allow_private)
+    settings = _chrome_options(options, proxy, pair.browser, profile.name)
     service: Service | None = None
     try:
         with _ONE_AT_A_TIME:
             service = _WatchedService(pair.driver, profile.name)
-            driver = webdriver.Chrome(options=options, service=service)
+            driver = webdriver.Chrome(options=settings, service=service)
         driver.set_page_load_timeout(timeout)
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_DIALOGS})
         return Browser(driver, _family(service), profile)
@@ -183,19 +183,15 @@ def first_line(error: Exception) -> str:
     return one_line(text.splitlines()[0] if text else error)
 
 
-def _screen() -> bool:
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _options(
-    binary: str, profile: str, window: bool, proxy: str | None, allow_private: bool
+def _chrome_options(
+    options: CrawlOptions, proxy: str | None, binary: str, profile: str
 ) -> webdriver.ChromeOptions:
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
+    chrome = webdriver.ChromeOptions()
+    chrome.binary_location = binary
     # Ready with the page's text: a picture that never comes must not hold the page up.
-    options.page_load_strategy = "eager"
+    chrome.page_load_strategy = "eager"
     flags = [*FLAGS.split(), f"--user-data-dir={profile}"]
-    if not window:
+    if not options.window:
         flags.append("--headless=new")
     if sys.platform == "linux":
         flags.append("--disable-dev-shm-usage")  # a container's is too small
@@ -203,13 +199,13 @@ def _options(
             flags.append("--no-sandbox")  # Chrome as root starts no other way
     if proxy:
         flags += [f"--proxy-server={proxy}", "--proxy-bypass-list=<-loopback>"]
-    elif not allow_private:  # through a proxy it is the proxy that finds the hosts
+    elif not options.allow_private:  # through a proxy it is the proxy that finds the hosts
         rules = ", ".join(f"MAP {host} ~NOTFOUND" for host in PRIVATE.split())
         flags.append(f"--host-resolver-rules={rules}")
     for flag in flags:
-        options.add_argument(flag)
-    options.add_experimental_option("prefs", {"download_restrictions": 3})  # 3: none at all
-    return options
+        chrome.add_argument(flag)
+    chrome.add_experimental_option("prefs", {"download_restrictions": 3})  # 3: none at all
+    return chrome
 
 
 class _WatchedService(Service):
@@ -245,14 +241,14 @@ def _family(service: ChromiumService) -> list[psutil.Process]:
 
 def _end(service: ChromiumService, family: list[psutil.Process]) -> None:
     """Kill a driver and what it started, and close our end of its pipes."""
-    for each in family:
+    for process in family:
         with suppress(psutil.NoSuchProcess):
-            each.kill()
+            process.kill()
     deadline = time.monotonic() + 5
     while any(map(_runs, family)) and time.monotonic() < deadline:
         time.sleep(0.01)
-    if (process := getattr(service, "process", None)) is not None:
-        process.wait(timeout=60)
+    if (driver := getattr(service, "process", None)) is not None:
+        driver.wait(timeout=60)
         service.stop()
 
 

@@ -1,7 +1,7 @@
 """The pictures of data/ and the manifest's rows, kept one to one whatever happens.
 
-A picture is written beside its place, then its row, then it is moved into its place. A crawl
-that was killed between any two of these is mended by the next one (`mending`).
+A picture is written under a hidden name, then its row, then it gets its own name. A crawl that
+was killed between any two of these is mended by the next one (`mending`).
 """
 
 from __future__ import annotations

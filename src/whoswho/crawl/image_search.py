@@ -75,12 +75,7 @@ class ImageSearch:
         self._check(address)
         options, timeouts = self._options, self.timeouts
         if self._browser is None:
-            self._browser = browser.start(
-                window=options.window,
-                proxy=self._proxy,
-                allow_private=options.allow_private,
-                timeout=timeouts.page,
-            )
+            self._browser = browser.start(options, self._proxy, timeouts.page)
         driver = self._browser.driver
         host = urlsplit(address).netloc
         try:

@@ -14,8 +14,8 @@ from whoswho.errors import UserError
 FOLDER = Path(__file__).with_name("selectors")
 
 Text = Annotated[str, Field(min_length=1)]
-Some = Annotated[list[Text], Field(min_length=1)]
-Any = list[Text]
+SomeTexts = Annotated[list[Text], Field(min_length=1)]
+Texts = list[Text]
 
 
 class _Part(BaseModel):
@@ -25,7 +25,7 @@ class _Part(BaseModel):
 class PictureLink(_Part):
     """A link inside a result whose parameters name the large picture and its page."""
 
-    selectors: Some
+    selectors: SomeTexts
     picture: Text
     page: Text
 
@@ -40,21 +40,21 @@ class Markup(_Part):
     address: Text
     query: dict[Text, Text]
     only_faces: dict[Text, Text]
-    results: Some
-    thumbnail: Some
-    thumbnail_attributes: Any
-    page_attributes: Any
+    results: SomeTexts
+    thumbnail: SomeTexts
+    thumbnail_attributes: Texts
+    page_attributes: Texts
     picture_link: PictureLink | None = None
-    picture: Some
-    panel_page: Any
-    small: Any
-    more: Any
-    consent: Any
-    refuse: Any
-    captcha: Some
-    blocked_words: Any
-    nothing: Any
-    nothing_words: Any
+    picture: SomeTexts
+    panel_page: Texts
+    small: Texts
+    more: Texts
+    consent: Texts
+    refuse: Texts
+    captcha: SomeTexts
+    blocked_words: Texts
+    nothing: Texts
+    nothing_words: Texts
 
 
 def load(path: Path) -> Markup:
@@ -75,14 +75,12 @@ def load(path: Path) -> Markup:
             f"{name}: must be keys with lists of selectors; see the file of another site"
         )
     try:
-        return Markup(file=name, **content)
-    except (ValidationError, TypeError) as error:
+        return Markup.model_validate(content | {"file": name})
+    except ValidationError as error:
         raise UserError(f"{name}: {_first(error)}") from None
 
 
-def _first(error: ValidationError | TypeError) -> str:
-    if isinstance(error, TypeError):  # a key that is no text
-        return "every key must be a name"
+def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
     return {

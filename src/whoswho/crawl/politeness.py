@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class _Host:
-    places: threading.Semaphore
+    slots: threading.Semaphore
     lock: threading.Lock = field(default_factory=threading.Lock)
     free_at: float = 0.0  # when the next request may start, on the monotonic clock
 
@@ -40,7 +40,7 @@ class Hosts:
             TimeoutError: the host asked for a rest longer than `longest` seconds.
         """
         entry = self._entry(host)
-        with entry.places:
+        with entry.slots:
             while not self._stop.is_set():
                 with entry.lock:
                     now = time.monotonic()

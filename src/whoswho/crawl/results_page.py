@@ -75,7 +75,7 @@ class ResultsPage:
             SiteError: no results, or no further ones, and why.
         """
         self._arrive()
-        given: set[int] = set()
+        seen: set[int] = set()
         repeats = 0
         for rank, row in enumerate(self._rows(), start=1):
             if self.full:
@@ -84,13 +84,13 @@ class ResultsPage:
             else:
                 hit = Hit(rank, row["thumbnail"], page=row["page"])
             address = hash(hit.image or hit.thumbnail)  # data: ones are long, and many
-            if (hit.image or hit.thumbnail) and address not in given:
-                given.add(address)
+            if (hit.image or hit.thumbnail) and address not in seen:
+                seen.add(address)
                 repeats = 0
                 yield hit
             else:
                 repeats += 1
-            if (limit and len(given) == limit) or repeats == REPEATS:
+            if (limit and len(seen) == limit) or repeats == REPEATS:
                 return
 
     # --- Arriving --------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""One search at one site: its pictures are fetched side by side and kept in the site's order,
+"""One search at one site, from its hits to pictures in the set.
 
-so that the same answers give the same numbers.
+They are fetched side by side and kept in the site's order, so that the same answers give the same
+numbers.
 """
 
 from __future__ import annotations

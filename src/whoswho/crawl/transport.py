@@ -182,8 +182,8 @@ class Transport:
                 with self._hosts.turn(host, clock.left):
                     clock.start()
                     body, location = self._ask(url, host, page, proxy, clock)
-            except AddressRefused as refusal:
-                raise DownloadError(str(refusal)) from None
+            except AddressRefused as error:
+                raise DownloadError(str(error)) from None
             except TimeoutError as error:
                 raise DownloadError(f"{host} {error}") from None
             if location is None:

@@ -68,8 +68,8 @@ def held(
     made += [dataset / row.path for row in split if row.sha256 in traces.pictures]
     files = [file for file in made if file.is_file()]
     lost = traces.pictures - known.keys()
-    objects, found = versioned.objects(repo, known, lost, files)
-    return objects, versioned.stores(repo, objects.keys(), complete=lost <= found)
+    objects, cached = versioned.objects(repo, known, lost, files)
+    return objects, versioned.stores(repo, objects.keys(), complete=lost <= cached)
 
 
 def _remove(workspace: Path, traces: Traces) -> None:

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from whoswho import paths, tables
-from whoswho.artifacts.decisions import DECISIONS, Decision, read_decisions
-from whoswho.artifacts.split import SplitRow, find_split
-from whoswho.dataset import forgotten, listing, manifest, review
+from whoswho import paths
+from whoswho.artifacts.decisions import Decision
+from whoswho.artifacts.split import SplitRow
+from whoswho.dataset import forgotten
 from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
-from whoswho.labels import from_folder, is_litter
+from whoswho.labels import is_litter
 from whoswho.tables import Row
 from whoswho.takedown import versioned
+from whoswho.takedown.contents import Contents, read
 from whoswho.takedown.request import TakedownRequest
 
 
@@ -89,10 +89,11 @@ def find(workspace: Path, request: TakedownRequest, *, with_copies: bool = False
     Raises:
         UserError: a table cannot be read. Nothing was touched.
     """
-    traces = _find(workspace, request)
+    contents = read(workspace)
+    traces = _find(contents, request)
     if with_copies and traces.look_alikes:
         pictures = request.pictures.union(traces.look_alikes.values())
-        traces = _find(workspace, replace(request, pictures=pictures))
+        traces = _find(contents, replace(request, pictures=pictures))
     return traces
 
 
@@ -108,62 +109,47 @@ def check_known(traces: Traces, *, elsewhere: bool) -> None:
         raise UserError(f"--label {label}: no such label in data/ or in any table; {hint}")
 
 
-def _find(workspace: Path, request: TakedownRequest) -> Traces:
-    data = workspace / paths.DATA
-    if not data.is_dir():
-        raise UserError(
-            f"{data}: not there; bring it with `dvc pull data.dvc` first: it also keeps what is "
-            "barred from later crawls"
-        )
-    rows = manifest.read(data)
-    table = workspace / paths.REVIEW
-    reviews = tables.read(table, review.COLUMNS) if table.is_file() else []
-    clean = workspace / paths.CLEAN
-    cleaned = read_decisions(clean) if (clean / DECISIONS).is_file() else None
-    prepared = find_split(workspace / paths.DATASET)
-    listed = (*(cleaned or ()), *(prepared or ()))
-    hashes, unreadable = _hashes(data)
-    traces = Traces(request, set(request.pictures), folders=_label_folders(data, request))
+def _find(contents: Contents, request: TakedownRequest) -> Traces:
+    hashes = contents.hashes
+    folders = [name for name, label in contents.folders.items() if label in request.labels]
+    traces = Traces(request, set(request.pictures), folders=sorted(folders))
     # Pictures that count under a label though they lie elsewhere, or nowhere any more.
     traces.pictures |= {
-        row["sha256"] for row in reviews if request.names_label(row["other_label"])
+        row["sha256"] for row in contents.reviews if request.names_label(row["other_label"])
     }
     present = set(hashes.values())
     traces.pictures |= {
-        picture.sha256
-        for picture in listed
-        if picture.label in request.labels and picture.sha256 not in present
+        row.sha256
+        for row in contents.listed
+        if row.label in request.labels and row.sha256 not in present
     }
-    below = tuple(f"{folder}/" for folder in traces.folders)
+    below = tuple(f"{folder}/" for folder in folders)
     traces.files = {file: sha256 for file, sha256 in hashes.items() if file.startswith(below)}
-    _follow(traces, rows, hashes)
-    traces.reviews = [row for row in reviews if traces.has_review(row)]
-    in_cleaned = _speak_of(traces, cleaned)
-    traces.in_split = _speak_of(traces, prepared)
-    if traces.in_split or in_cleaned:
-        _add_outputs(workspace, traces)
-    traces.unreadable = sorted(unreadable - traces.files.keys())
-    traces.look_alikes = _look_alikes(traces, cleaned or (), hashes)
-    known = {from_folder(row.label) for row in rows} | {picture.label for picture in listed}
-    known |= {from_folder(row[column]) for row in reviews for column in ("label", "other_label")}
-    known |= _labels(data, hashes) | {from_folder(Path(name).name) for name in traces.folders}
-    barred = forgotten.load(data)
+    _follow(traces, contents)
+    traces.reviews = [row for row in contents.reviews if traces.has_review(row)]
+    traces.in_split = _speak_of(traces, contents.prepared)
+    if traces.in_split or _speak_of(traces, contents.cleaned):
+        _add_outputs(traces, contents.workspace)
+    traces.unreadable = sorted(contents.unreadable - traces.files.keys())
+    traces.look_alikes = _look_alikes(traces, contents)
+    known = contents.labels
+    barred = forgotten.load(contents.workspace / paths.DATA)
     for label in sorted(request.labels - known):
         if not barred.bars_label(label):
-            nearest = difflib.get_close_matches(label, sorted(known - {""}), 1)
+            nearest = difflib.get_close_matches(label, sorted(known), 1)
             traces.unknown[label] = nearest[0] if nearest else ""
     return traces
 
 
-def _follow(traces: Traces, rows: Iterable[ManifestRow], hashes: Mapping[str, str]) -> None:
+def _follow(traces: Traces, contents: Contents) -> None:
     """Add to `traces` what hangs together: a row leads to a file, its bytes to more of both."""
     while True:
         before = len(traces.files), len(traces.rows), len(traces.pictures)
-        traces.rows = [row for row in rows if traces.has_row(row)]
+        traces.rows = [row for row in contents.rows if traces.has_row(row)]
         named = {row.file for row in traces.rows}
         traces.files = {
             file: sha256
-            for file, sha256 in hashes.items()
+            for file, sha256 in contents.hashes.items()
             if file in traces.files or file in named or sha256 in traces.pictures
         }
         traces.pictures |= {row.sha256 for row in traces.rows}
@@ -175,60 +161,6 @@ def _follow(traces: Traces, rows: Iterable[ManifestRow], hashes: Mapping[str, st
         traces.pictures.discard("")
         if before == (len(traces.files), len(traces.rows), len(traces.pictures)):
             return
-
-
-def _hashes(data: Path) -> tuple[dict[str, str], set[str]]:
-    """sha256 of every file below data/, hidden ones too, by its path relative to data/.
-
-    The second part names those that cannot be opened; their hash stays empty.
-
-    A link is read where it leads to a place in data/ or to an object of DVC; elsewhere somebody
-    else's file begins, and its hash stays empty. So does that of an empty file: it is no picture.
-    """
-    root = data.resolve()
-    files = sorted(
-        Path(folder, name)
-        for folder, folders, names in os.walk(data)
-        for name in (*names, *(name for name in folders if Path(folder, name).is_symlink()))
-        if Path(folder, name).parent != data or name not in (forgotten.NAME, manifest.NAME)
-    )
-    unreadable: set[str] = set()
-
-    def hashed(file: Path) -> str:
-        try:
-            target = file.resolve()
-            ours = target.is_relative_to(root) or versioned.is_object(target)
-            whole = ours and target.is_file() and target.stat().st_size > 0
-            return paths.sha256(target) if whole else ""
-        except (FileNotFoundError, RuntimeError):  # gone meanwhile; a link in a circle
-            return ""
-        except OSError:
-            unreadable.add(file.relative_to(data).as_posix())
-            return ""
-
-    with ThreadPoolExecutor() as pool:
-        hashes = list(pool.map(hashed, files))
-    names = (file.relative_to(data).as_posix() for file in files)
-    return dict(zip(names, hashes, strict=True)), unreadable
-
-
-def _label_folders(data: Path, request: TakedownRequest) -> list[str]:
-    """The folders of the labels, in data/ or in each split of a set that is split already."""
-    parents = [data / split for split in paths.SPLITS] if listing.is_split(data) else [data]
-    return sorted(
-        folder.relative_to(data).as_posix()
-        for parent in parents
-        if parent.is_dir()
-        for folder in parent.iterdir()
-        if folder.is_dir() and request.names_label(folder.name)
-    )
-
-
-def _labels(data: Path, files: Iterable[str]) -> set[str]:
-    """Labels that have one of these files."""
-    depth = 1 if listing.is_split(data) else 0
-    split = (Path(file).parts for file in files)
-    return {from_folder(parts[depth]) for parts in split if len(parts) > depth + 1}
 
 
 def _speak_of(traces: Traces, rows: Iterable[Decision] | Iterable[SplitRow] | None) -> bool:
@@ -243,7 +175,7 @@ def _speak_of(traces: Traces, rows: Iterable[Decision] | Iterable[SplitRow] | No
     return any(vars(row).get(column) in cells for row in rows for column in columns)
 
 
-def _add_outputs(workspace: Path, traces: Traces) -> None:
+def _add_outputs(traces: Traces, workspace: Path) -> None:
     """What the stages computed from the pictures."""
     repo = versioned.opened(workspace)
     outputs = versioned.derived(repo, spare=None if traces.in_split else paths.DATASET)
@@ -252,14 +184,13 @@ def _add_outputs(workspace: Path, traces: Traces) -> None:
         traces.caches += sorted((workspace / paths.CHECKPOINTS).iterdir())
 
 
-def _look_alikes(
-    traces: Traces, cleaned: Iterable[Decision], hashes: Mapping[str, str]
-) -> dict[str, str]:
-    groups = {picture.group for picture in cleaned if picture.sha256 in traces.pictures} - {""}
+def _look_alikes(traces: Traces, contents: Contents) -> dict[str, str]:
+    cleaned = contents.cleaned or ()
+    groups = {row.group for row in cleaned if row.sha256 in traces.pictures} - {""}
     return {
-        picture.file: picture.sha256
-        for picture in cleaned
-        if picture.group in groups
-        and picture.sha256 not in traces.pictures
-        and hashes.get(picture.file) == picture.sha256
+        row.file: row.sha256
+        for row in cleaned
+        if row.group in groups
+        and row.sha256 not in traces.pictures
+        and contents.hashes.get(row.file) == row.sha256
     }

@@ -100,24 +100,24 @@ def objects(
     """
     root = Path(repo.root_dir)
     files = [*made, *pictures.values()]
-    found = _in_cache(Path(repo.cache.local.path), lost) if lost else {}
-    named = {name: f"sha256 {sha256}" for name, sha256 in found.items()}
-    named |= {md5(file): file.relative_to(root).as_posix() for file in files}
-    return named, set(found.values())
+    cached = _in_cache(Path(repo.cache.local.path), lost) if lost else {}
+    names = {name: f"sha256 {sha256}" for name, sha256 in cached.items()}
+    names |= {md5(file): file.relative_to(root).as_posix() for file in files}
+    return names, set(cached.values())
 
 
-def stores(repo: Repo, wanted: Set[str], *, complete: bool) -> list[ObjectStore]:
-    """The cache and the remotes, each with those of the wanted objects that it has.
+def stores(repo: Repo, names: Set[str], *, complete: bool) -> list[ObjectStore]:
+    """The cache and the remotes, each with those of the objects called `names` that it has.
 
-    `complete` is whether `wanted` names them all. The cache is known to have no others.
+    `complete` is whether these are all. The cache is known to have no others.
     """
     folder = Path(repo.cache.local.path)
     cached = {
         name: str(file)
-        for name in sorted(wanted)
+        for name in sorted(names)
         if (file := folder / name[:2] / name[2:]).exists()
     }
-    remotes = [_remote(repo, name, wanted, complete) for name in sorted(repo.config["remote"])]
+    remotes = [_remote(repo, name, names, complete) for name in sorted(repo.config["remote"])]
     return [ObjectStore("", cached, "dvc gc --workspace"), *remotes]
 
 
@@ -140,20 +140,19 @@ def _within(path: Path, reached: Set[Path]) -> bool:
 
 def _in_cache(folder: Path, pictures: Set[str]) -> dict[str, str]:
     """The objects that are pictures of these sha256: name -> sha256."""
-    found = {}
-    for shelf in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not _FOLDER.fullmatch(shelf.name):
-            continue
-        for file in sorted(shelf.iterdir()):
-            if _OBJECT.fullmatch(file.name) and (sha256 := paths.sha256(file)) in pictures:
-                found[shelf.name + file.name] = sha256
-    return found
+    return {
+        file.parent.name + file.name: sha256
+        for file in sorted(folder.glob("*/*"))
+        if _FOLDER.fullmatch(file.parent.name)
+        and _OBJECT.fullmatch(file.name)
+        and (sha256 := paths.sha256(file)) in pictures
+    }
 
 
-def _remote(repo: Repo, name: str, wanted: Set[str], complete: bool) -> ObjectStore:
+def _remote(repo: Repo, name: str, names: Set[str], complete: bool) -> ObjectStore:
     def look() -> tuple[dict[str, str], bool]:
         store = repo.cloud.get_remote_odb(name=name, command="gc")
-        there = sorted(store.oids_exist(wanted)) if wanted else []
+        there = sorted(store.oids_exist(names)) if names else []
         # Clients of servers take every failure for "not there".
         sure = store.fs.protocol == "local" and Path(store.path).parents[1].is_dir()
         return {oid: str(store.oid_to_path(oid)) for oid in there}, sure
@@ -166,6 +165,6 @@ def _remote(repo: Repo, name: str, wanted: Set[str], complete: bool) -> ObjectSt
     problem = ""
     if not complete:
         problem = "no file tells any more under what name a picture is there"
-    elif wanted and not there and not sure:
+    elif names and not there and not sure:
         problem = "nothing is seen there, nor would it be where the remote is away"
     return ObjectStore(name, there, collect, problem)
