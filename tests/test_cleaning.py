@@ -20,7 +20,7 @@ from support.repository import REPOSITORY
 
 from whoswho import paths
 from whoswho.artifacts import decisions
-from whoswho.cleaning import checks, duplicates
+from whoswho.cleaning import checks, duplicates, evidence
 from whoswho.dataset import listing
 from whoswho.errors import UserError
 from whoswho.stages import clean as clean_stage
@@ -218,9 +218,9 @@ def test_memory_does_not_grow_by_pixels(clean: Clean, tmp_path: Path) -> None:
     clean.fill("a", "b")
     write(clean.data / "a" / "large.png", photograph(1, (1500, 1500)))
     with (tmp_path / "store").open("w+b") as store:
-        pictures = checks._look(listing.scan(clean.data).files, store, 1)
+        pictures = evidence.examine_all(listing.scan(clean.data).files, store, 1)
     assert (tmp_path / "store").stat().st_size == len(pictures) * duplicates.RECORD.itemsize
-    assert max(len(pickle.dumps(picture.facts)) for picture in pictures) < 2000
+    assert max(len(pickle.dumps(picture)) for picture in pictures) < 2300
 
 
 def test_half_a_label_saved_again_is_found(clean: Clean) -> None:

@@ -215,9 +215,8 @@ def looked(count: int) -> list[Looked]:
     return [Looked([box], row.astype(np.float32)) for row in faces(0, count)]
 
 
-def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedding, "available", lambda: False)
-    judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, CLEAN)
+def test_without_the_extra_it_is_off_and_says_so() -> None:
+    judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, CLEAN, can_embed=False)
     assert (judgement.verdicts, model) == ({}, "off")
     (note,) = judgement.notes
     assert "OFF" in note
@@ -227,7 +226,7 @@ def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch
 def test_at_rate_nought_it_is_off_without_a_word() -> None:
     limits = CLEAN.model_copy(update={"identity_false_alarm_rate": 0.0})
     assert not people.judges_identity(limits)
-    judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, limits)
+    judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, limits, can_embed=True)
     assert (judgement.verdicts, judgement.notes, model) == ({}, [], "off")
 
 

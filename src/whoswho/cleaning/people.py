@@ -115,16 +115,22 @@ def judges_identity(limits: Clean) -> bool:
 
 
 def judge(
-    looked: Sequence[Looked], labels: Sequence[str], vouched: Sequence[bool], limits: Clean
+    looked: Sequence[Looked],
+    labels: Sequence[str],
+    vouched: Sequence[bool],
+    limits: Clean,
+    *,
+    can_embed: bool,
 ) -> tuple[Judgement, str]:
     """What the embeddings say by place in `looked`, and by which model (`off`: by none).
 
     Args:
         vouched: whether a person said that a picture is rightly under its label.
+        can_embed: whether the extra that tells faces apart is installed.
     """
     if limits.identity_false_alarm_rate == 0:
         return Judgement({}, {}, [], {}), OFF
-    if not embedding.available():
+    if not can_embed:
         note = (
             "not_this_person and swapped are OFF: the extra `faces` is not installed "
             "(pip install -c constraints.txt -e '.[faces]')"

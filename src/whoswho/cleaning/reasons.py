@@ -1,12 +1,20 @@
-"""Every reason against a picture, in the order they are written in, and its words for people."""
+"""Every reason against a picture: one row each, in the order they are written in.
+
+A check of a picture's own numbers is its row and nothing else; the rules about several pictures
+are in `rules`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from whoswho.artifacts.decisions import Decision
+from whoswho.cleaning.quality import Quality
+from whoswho.params import Clean
 
 NO_LABEL = "no_label"
+BLANK = "blank"
 CROSS_LABEL = "cross_label"
 PLACEHOLDER = "placeholder"
 REVIEW = "review"
@@ -21,12 +29,18 @@ class Reason:
         words: the picture's own numbers, a format of its decision `d` and its score `s`; empty
             where there is nothing to add.
         score: what the number in the column `score/<reason>` is; empty where there is none.
+        measure: of a check of the picture's own numbers, the function that gives the score.
+        minimum, maximum: the param of section clean below or above which the score speaks
+            against the picture.
     """
 
     name: str
     says: str
     words: str = ""
     score: str = ""
+    measure: Callable[[Quality], float] | None = None
+    minimum: str = ""
+    maximum: str = ""
 
 
 REASONS = {
@@ -42,36 +56,48 @@ REASONS = {
             "fewer pixels than the shortest side asked for",
             "{d.width}x{d.height} pixels",
             score="pixels of the short side",
+            measure=lambda q: min(q.width, q.height),
+            minimum="min_side",
         ),
         Reason(
             "extreme_shape",
             "much longer on one side than on the other",
             "{d.width}x{d.height} pixels, ratio {s:.2f}",
             score="long side over short side",
+            measure=lambda q: max(q.width, q.height) / min(q.width, q.height),
+            maximum="max_aspect_ratio",
         ),
         Reason(
             "too_dark",
             "almost black",
             "brightness {s:.1f}",
             score="mean brightness, 0 to 255",
+            measure=lambda q: q.brightness,
+            minimum="min_brightness",
         ),
         Reason(
             "too_bright",
             "almost white",
             "brightness {s:.1f}",
             score="mean brightness, 0 to 255",
+            measure=lambda q: q.brightness,
+            maximum="max_brightness",
         ),
         Reason(
-            "blank",
+            BLANK,
             "shows next to nothing",
             "deviation {s:.2f}",
             score="standard deviation of brightness",
+            measure=lambda q: q.contrast,
+            minimum="min_contrast",
         ),
         Reason(
             "blurry",
             "no sharp edge",
             "sharpness {s:.1f}",
             score="variance of the Laplacian at 256 pixels",
+            measure=lambda q: q.sharpness,
+            minimum="min_sharpness",
         ),
         Reason("duplicate", "the same pixels as another picture of the label"),
         Reason(
@@ -119,6 +145,28 @@ REASONS = {
         Reason(REVIEW, "dropped by hand, in review.csv", "{d.review_why}"),
     )
 }
+
+
+def measured(quality: Quality) -> dict[str, float]:
+    """The score of every check of a picture's own numbers."""
+    return {
+        name: round(reason.measure(quality), 4)
+        for name, reason in REASONS.items()
+        if reason.measure is not None
+    }
+
+
+def failed(quality: Quality, params: Clean) -> list[str]:
+    """The reasons that a picture's own numbers speak against it."""
+    return [
+        name
+        for name, reason in REASONS.items()
+        if reason.measure is not None
+        and (
+            (reason.minimum and reason.measure(quality) < getattr(params, reason.minimum))
+            or (reason.maximum and reason.measure(quality) > getattr(params, reason.maximum))
+        )
+    ]
 
 
 def says(reason: str) -> str:

@@ -1,0 +1,122 @@
+"""What the checks rest on: everything that is measured about all pictures before any is judged."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from whoswho.cleaning import duplicates, quality
+from whoswho.cleaning.duplicates import Fingerprint, Relation
+from whoswho.cleaning.people import Looked
+from whoswho.cleaning.quality import Quality
+from whoswho.cleaning.reasons import BLANK, failed
+from whoswho.dataset.listing import ListedFile
+from whoswho.params import Clean
+from whoswho.pictures import opening, workers
+
+
+@dataclass(frozen=True)
+class PictureEvidence:
+    """What one file says for itself.
+
+    Attributes:
+        reason, detail: why it gives no picture; empty where it gives one.
+        quality, fingerprint: None where it gives none.
+    """
+
+    file: ListedFile
+    sha256: str = ""
+    reason: str = ""
+    detail: str = ""
+    format: str = ""
+    quality: Quality | None = None
+    fingerprint: Fingerprint | None = None
+
+    def is_compared(self, params: Clean) -> bool:
+        """Whether it is looked for among the other pictures: a blank one is like any other."""
+        return (
+            bool(self.file.label)
+            and self.quality is not None
+            and BLANK not in failed(self.quality, params)
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything about all pictures; the numbers in `relations` and `faces` are their indices.
+
+    Attributes:
+        faces: what was found in those pictures whose faces were looked at.
+        can_embed: whether faces could be told apart (the extra `faces` is installed).
+    """
+
+    pictures: Sequence[PictureEvidence]
+    relations: Sequence[Relation] = ()
+    faces: Mapping[int, Looked] = field(default_factory=dict)
+    can_embed: bool = False
+
+
+def gather(
+    files: Sequence[ListedFile], params: Clean, worker_count: int | None = None
+) -> Evidence:
+    """What all files say for themselves, and how their pictures are related; no faces yet."""
+    with tempfile.TemporaryFile() as store:
+        pictures = examine_all(files, store, worker_count)
+        relations = duplicates.relations(
+            [each.fingerprint if each.is_compared(params) else None for each in pictures],
+            store,
+            params.near_duplicate_max_bits,
+            params.near_duplicate_min_correlation,
+        )
+    return Evidence(pictures, relations)
+
+
+def examine_all(
+    files: Sequence[ListedFile], store: IO[bytes], worker_count: int | None
+) -> list[PictureEvidence]:
+    """`examine` of all files; their grey copies go to `store`, so that memory holds rows only."""
+    pictures = []
+    nothing = bytes(duplicates.RECORD.itemsize)
+    for picture in workers.each(examine, files, "clean", worker_count):
+        if picture.fingerprint is None:
+            store.write(nothing)
+        else:
+            store.write(picture.fingerprint.copies)
+            picture = replace(picture, fingerprint=picture.fingerprint.without_copies())
+        pictures.append(picture)
+    return pictures
+
+
+def examine(file: ListedFile) -> PictureEvidence:
+    """Open one file completely and measure it; runs in any process."""
+    if file.problem:
+        return PictureEvidence(file, reason=opening.UNREADABLE, detail=file.problem)
+    try:
+        data = opening.read_bytes(file.path)
+    except opening.ImageOpenError as error:
+        return PictureEvidence(file, _hash_of(file.path), error.reason, error.detail)
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        opened = opening.open_with_format(data)
+    except opening.ImageOpenError as error:
+        return PictureEvidence(file, sha256, error.reason, error.detail)
+    return PictureEvidence(
+        file,
+        sha256,
+        format=opened.format,
+        quality=quality.measure(opened.image),
+        fingerprint=duplicates.fingerprint(opened.image),
+    )
+
+
+def _hash_of(path: Path) -> str:
+    """The hash of a file too large to be read at once; empty where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""

@@ -1,0 +1,278 @@
+"""Which pictures stay: the rules over the evidence, one under the other; none undoes another.
+
+Nothing is read or written here: the same evidence, params and reviews give the same decisions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from whoswho.artifacts.decisions import DROPPED, KEPT, Decision
+from whoswho.artifacts.overlaps import Overlap
+from whoswho.cleaning import people, shared_labels
+from whoswho.cleaning.cases import Case, Related
+from whoswho.cleaning.duplicates import DUPLICATE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.evidence import Evidence, PictureEvidence
+from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
+from whoswho.cleaning.people import Looked
+from whoswho.cleaning.reasons import NO_LABEL, REASONS, REVIEW, failed, measured
+from whoswho.dataset.review import Review
+from whoswho.params import Clean
+from whoswho.pictures.faces import count, main_face
+
+# A picture that shows less than this of another is a crop of it: somebody may have been cut away.
+CROPPED = 0.97
+
+Reviews = Mapping[tuple[str, str], Review]
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the evidence comes to.
+
+    Attributes:
+        overlaps: kept pictures of one photograph in two splits of a set that came split.
+        identity: what the faces say of each other, by index of the picture.
+        identity_model: that told the faces apart; off: none did.
+    """
+
+    decisions: list[Decision]
+    overlaps: list[Overlap]
+    identity: Judgement
+    identity_model: str
+
+
+def decide(evidence: Evidence, params: Clean, reviews: Reviews) -> Decided:
+    """The decision about every picture.
+
+    Args:
+        reviews: what a person decided, by sha256 and the label the file lies under.
+
+    Raises:
+        UserError: one label shares too many pictures with another.
+    """
+    cases, related = _before_faces(evidence, params, reviews)
+    looked = _drop_by_faces(cases, evidence, params)
+    identity, model = _drop_strangers(cases, looked, evidence, params)
+    groups = _groups(cases, related, evidence.relations)
+    decisions = [_decision(case, groups.get(index, "")) for index, case in enumerate(cases)]
+    return Decided(decisions, _overlaps(cases, related), identity, model)
+
+
+def needs_faces(evidence: Evidence, params: Clean, reviews: Reviews) -> list[int]:
+    """The pictures whose faces `decide` would ask for and which the evidence lacks.
+
+    Ask again once they are known: where a group goes for its faces, a crop of it may stay.
+
+    Raises:
+        UserError: as `decide`.
+    """
+    if params.faces != "one":
+        return []
+    cases, _ = _before_faces(evidence, params, reviews)
+    return [
+        index for index, case in enumerate(cases) if case.is_kept and index not in evidence.faces
+    ]
+
+
+def _before_faces(
+    evidence: Evidence, params: Clean, reviews: Reviews
+) -> tuple[list[Case], Related]:
+    """The rules up to those that need the faces of what is left."""
+    cases = [_case(picture, reviews) for picture in evidence.pictures]
+    related = Related(cases, evidence.relations)
+    for case in cases:
+        _drop_alone(case, params)
+    _keep_one_of_equal(cases, related)
+    shared = shared_labels.find(cases, related, evidence.relations, params)
+    _drop_copies(cases, related, evidence, shared.keys(), params)
+    for index, found in shared.items():
+        cases[index].add(found.reason, found.score)
+        cases[index].other_label = found.other_label
+        cases[index].copies(cases[found.other], found.relation)
+    return cases, related
+
+
+def _case(picture: PictureEvidence, reviews: Reviews) -> Case:
+    """A picture under the label it counts under: another where a person moved it."""
+    reviewed = reviews.get((picture.sha256, picture.file.label))
+    label = reviewed.other_label if reviewed and reviewed.other_label else picture.file.label
+    return Case(picture, label, reviewed)
+
+
+def _drop_alone(case: Case, params: Clean) -> None:
+    """What a file says for itself, and what a person said of it."""
+    if not case.evidence.file.label:
+        case.add(NO_LABEL)
+    if case.evidence.reason:
+        case.add(case.evidence.reason)
+    if case.evidence.quality is not None:
+        case.scores |= measured(case.evidence.quality)
+        case.reasons.update(failed(case.evidence.quality, params))
+    if case.is_dropped_by_review:
+        case.add(REVIEW)
+
+
+def _keep_one_of_equal(cases: Sequence[Case], related: Related) -> None:
+    """A row of review.csv keeps a picture, not each of its equal copies."""
+    seen = set()
+    for index in sorted(related.first, key=lambda index: cases[index].rank):
+        case = cases[index]
+        if case.is_kept_by_review:
+            key = (related.first[index], case.label, case.split)
+            if key in seen:
+                case.review = None
+            seen.add(key)
+
+
+def _drop_copies(
+    cases: Sequence[Case],
+    related: Related,
+    evidence: Evidence,
+    shared: Set[int],
+    params: Clean,
+) -> None:
+    """Of the pictures of one photograph under one label (and in one split) let the best stay.
+
+    A crop stays beside a picture that goes for its faces: it may show one person of a group.
+    """
+
+    def goes_for_faces(index: int) -> bool:
+        looked = evidence.faces.get(index)
+        return (
+            looked is not None
+            and index not in shared
+            and not cases[index].is_kept_by_review
+            and bool(people.problem(looked.faces, params))
+        )
+
+    stays: set[int] = set()
+    for index in sorted(related.first, key=lambda index: cases[index].rank):
+        case = cases[index]
+        may_stay = not case.reasons and index not in shared
+        better = [
+            (relation.kind != DUPLICATE, cases[other].file, other, relation)
+            for other, relation in related.same_photograph(index)
+            if other in stays
+            and (cases[other].label, cases[other].split) == (case.label, case.split)
+            and not (may_stay and relation.overlap < CROPPED and goes_for_faces(other))
+        ]
+        if better and not case.is_kept_by_review:
+            *_, other, relation = min(better, key=lambda copy: copy[:2])
+            near = relation.kind == NEAR_DUPLICATE
+            case.add(relation.kind, relation.correlation if near else None)
+            case.copies(cases[other], relation)
+        elif not case.reasons or case.is_kept_by_review:
+            stays.add(index)
+
+
+def _drop_by_faces(cases: Sequence[Case], evidence: Evidence, params: Clean) -> dict[int, Looked]:
+    """Drop what has no face or several; return what was found in the pictures that were left."""
+    if params.faces != "one":
+        return {}
+    left = {
+        index: evidence.faces[index]
+        for index, case in enumerate(cases)
+        if case.is_kept and index in evidence.faces
+    }
+    for index, looked in left.items():
+        case = cases[index]
+        case.looked = looked
+        case.faces = count(looked.faces, params.second_face_min_ratio)
+        case.scores |= people.scores(looked)
+        problem = people.problem(looked.faces, params)
+        if problem:
+            case.add(problem)
+    return left
+
+
+def _drop_strangers(
+    cases: Sequence[Case], looked: Mapping[int, Looked], evidence: Evidence, params: Clean
+) -> tuple[Judgement, str]:
+    """Drop the faces that are not of their label's person; see `people.judge`."""
+    if params.faces != "one":
+        return Judgement({}, {}, [], {}), people.OFF
+    judgement, model = people.judge(
+        list(looked.values()),
+        [cases[index].label for index in looked],
+        [cases[index].is_kept_by_review for index in looked],
+        params,
+        can_embed=evidence.can_embed,
+    )
+    indices = list(looked)
+    for number, distance in judgement.distances.items():
+        cases[indices[number]].scores[NOT_THIS_PERSON] = round(distance, 4)
+    for number, verdict in judgement.verdicts.items():
+        case = cases[indices[number]]
+        case.add(verdict.reason, verdict.nearer if verdict.reason == SWAPPED else None)
+        case.other_label = verdict.other_label
+    return judgement, model
+
+
+def _groups(
+    cases: Sequence[Case], related: Related, relations: Sequence[Relation]
+) -> dict[int, str]:
+    """The name of each picture's family of look-alikes: the smallest hash in it."""
+    families = Families(len(cases))
+    for relation in relations:
+        families.join(relation.a, relation.b)
+    smallest: dict[int, str] = {}
+    for index in related.first:
+        family, sha256 = families.of(index), cases[index].evidence.sha256
+        smallest[family] = min(sha256, smallest.get(family, sha256))
+    return {index: smallest[families.of(index)] for index in related.first}
+
+
+def _overlaps(cases: Sequence[Case], related: Related) -> list[Overlap]:
+    pairs = [
+        (case, cases[other])
+        for index, case in enumerate(cases)
+        for other, _ in related.same_photograph(index)
+        if index < other
+    ]
+    rows = [
+        Overlap(a.file, a.split, b.file, b.split)
+        for a, b in pairs
+        if a.is_kept and b.is_kept and a.split != b.split
+    ]
+    return sorted(rows, key=lambda row: (row.file_a, row.file_b))
+
+
+def _decision(case: Case, group: str) -> Decision:
+    evidence, size = case.evidence, case.evidence.quality
+    reasons = tuple(reason for reason in REASONS if reason in case.reasons)
+    return Decision(
+        file=case.file,
+        label=case.label,
+        split=case.split,
+        decision=KEPT if case.is_kept else DROPPED,
+        reasons=() if case.is_kept else reasons,
+        overruled=reasons if case.is_kept else (),
+        scores={name: case.scores.get(name) for name, row in REASONS.items() if row.score},
+        duplicate_of=case.duplicate_of,
+        mirrored=case.is_mirrored,
+        other_label=case.other_label,
+        detail=evidence.detail,
+        sha256=evidence.sha256,
+        width=size.width if size else None,
+        height=size.height if size else None,
+        format=evidence.format,
+        group=group,
+        faces=case.faces,
+        main_face=main_face(case.looked.faces) if case.looked else None,
+        reviewed=case.review.decision if case.review else "",
+        review_why=case.review.why if case.review else "",
+        picture=_picture_path(case) if case.is_kept else "",
+    )
+
+
+def _picture_path(case: Case) -> str:
+    """Where a kept file lies below pictures/: as in data/, under the label it counts under."""
+    inner = case.file.split("/", 2 if case.split else 1)[-1]
+    if case.label != case.evidence.file.label:
+        # Another file of that name may lie under the other label.
+        path = PurePosixPath(inner)
+        inner = str(path.with_name(f"{path.stem}_{case.evidence.sha256[:8]}{path.suffix}"))
+    return "/".join(filter(None, (case.split, case.label, inner)))

@@ -1,0 +1,139 @@
+"""The rules that decide which pictures stay, on evidence made by hand: no file is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from support.cleaning import DEFAULTS
+
+from whoswho.artifacts.decisions import Decision
+from whoswho.cleaning import reasons, rules
+from whoswho.cleaning.duplicates import NEAR_DUPLICATE, Fingerprint, Relation
+from whoswho.cleaning.evidence import Evidence, PictureEvidence
+from whoswho.cleaning.people import Looked
+from whoswho.cleaning.quality import Quality
+from whoswho.dataset.listing import ListedFile
+from whoswho.dataset.review import Review
+from whoswho.errors import UserError
+from whoswho.pictures.faces import Face
+
+GOOD = Quality(200, 150, brightness=120, contrast=50, sharpness=300)
+FACE = Face(10, 10, 60, 70, 0.99)
+ANY = DEFAULTS.model_copy(update={"faces": "any"})
+ONE = DEFAULTS.model_copy(update={"identity_false_alarm_rate": 0.0})
+
+
+def picture(file: str, *, pixels: str = "", quality: Quality = GOOD) -> PictureEvidence:
+    """A picture of its own unless its `pixels` are another's too."""
+    area = quality.width * quality.height
+    return PictureEvidence(
+        ListedFile(file, Path(file), file.partition("/")[0]),
+        sha256=f"hash of {file}",
+        format="PNG",
+        quality=quality,
+        fingerprint=Fingerprint(pixels or file, area, 0, 0, b"", b""),
+    )
+
+
+def decide(
+    evidence: Evidence,
+    params: object = ANY,
+    reviews: Mapping[tuple[str, str], Review] | None = None,
+) -> dict[str, Decision]:
+    decided = rules.decide(evidence, params, reviews or {})  # type: ignore[arg-type]
+    return {decision.file: decision for decision in decided.decisions}
+
+
+def reasons_of(decisions: Mapping[str, Decision]) -> dict[str, Sequence[str]]:
+    return {file: decision.reasons for file, decision in decisions.items()}
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, reason in reasons.REASONS.items() if reason.measure is not None]
+)
+def test_a_number_beyond_its_param_drops_and_is_written_either_way(name: str) -> None:
+    bad = {
+        "too_small": Quality(79, 200, 120, 50, 300),
+        "extreme_shape": Quality(800, 200, 120, 50, 300),
+        "too_dark": Quality(200, 150, 5, 50, 300),
+        "too_bright": Quality(200, 150, 250, 50, 300),
+        "blank": Quality(200, 150, 120, 1, 300),
+        "blurry": Quality(200, 150, 120, 50, 3),
+    }
+    params = ANY.model_copy(update={"min_sharpness": 20.0})
+    evidence = Evidence([picture("a/good.png"), picture("a/bad.png", quality=bad[name])])
+    table = decide(evidence, params)
+    assert reasons_of(table) == {"a/good.png": (), "a/bad.png": (name,)}
+    reason = reasons.REASONS[name]
+    assert reason.measure is not None
+    for file, quality in (("a/good.png", GOOD), ("a/bad.png", bad[name])):
+        assert table[file].scores[name] == pytest.approx(reason.measure(quality), abs=1e-4)
+    assert bool(reason.minimum) != bool(reason.maximum)
+    assert hasattr(params, reason.minimum or reason.maximum)
+
+
+def test_of_equal_pixels_the_first_stays() -> None:
+    table = decide(Evidence([picture("a/1.png", pixels="x"), picture("a/2.png", pixels="x")]))
+    assert reasons_of(table) == {"a/1.png": (), "a/2.png": ("duplicate",)}
+    assert table["a/2.png"].duplicate_of == "a/1.png"
+
+
+def test_the_largest_of_one_photograph_stays_unless_a_person_keeps_another() -> None:
+    small = Quality(100, 80, 120, 50, 300)
+    evidence = Evidence(
+        [picture("a/1.png", quality=small), picture("a/2.png")],
+        [Relation(0, 1, NEAR_DUPLICATE, 0.99, is_mirrored=True)],
+    )
+    table = decide(evidence)
+    assert reasons_of(table) == {"a/1.png": ("near_duplicate",), "a/2.png": ()}
+    assert (table["a/1.png"].mirrored, table["a/1.png"].scores["near_duplicate"]) == (True, 0.99)
+    keep = Review("keep", "", "", "", sha256="hash of a/1.png", label="a", line=2)
+    table = decide(evidence, reviews={keep.picture: keep})
+    assert reasons_of(table) == {"a/1.png": (), "a/2.png": ("near_duplicate",)}
+
+
+def test_one_photograph_under_two_labels_goes_under_both_and_under_three_is_a_placeholder() -> None:
+    two = [picture("a/1.png", pixels="x"), picture("b/1.png", pixels="x")]
+    table = decide(Evidence(two))
+    assert reasons_of(table) == {"a/1.png": ("cross_label",), "b/1.png": ("cross_label",)}
+    assert (table["a/1.png"].other_label, table["a/1.png"].scores["cross_label"]) == ("b", 1.0)
+    table = decide(Evidence([*two, picture("c/1.png", pixels="x")]))
+    assert set(reasons_of(table).values()) == {("placeholder",)}
+    assert table["a/1.png"].scores["placeholder"] == 3
+
+
+def test_too_much_of_a_label_under_another_stops() -> None:
+    pairs = [picture(f"{label}/{n}.png", pixels=str(n)) for n in range(3) for label in "ab"]
+    with pytest.raises(UserError, match="3 of 3 pictures of 'a' lie under 'b' too"):
+        decide(Evidence(pairs))
+
+
+def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:
+    small = Quality(100, 80, 120, 50, 300)
+    evidence = Evidence(
+        [picture("a/crop.png", quality=small), picture("a/whole.png")],
+        [Relation(0, 1, NEAR_DUPLICATE, 0.99, overlap=0.6)],
+    )
+    assert rules.needs_faces(evidence, ONE, {}) == [1]
+    group = Evidence(evidence.pictures, evidence.relations, {1: Looked([FACE, FACE])})
+    assert rules.needs_faces(group, ONE, {}) == [0]
+    both = Evidence(
+        evidence.pictures, evidence.relations, {0: Looked([FACE]), 1: Looked([FACE, FACE])}
+    )
+    assert rules.needs_faces(both, ONE, {}) == []
+    table = decide(both, ONE)
+    assert reasons_of(table) == {"a/crop.png": (), "a/whole.png": ("several_faces",)}
+    assert (table["a/crop.png"].faces, table["a/crop.png"].main_face) == (1, FACE)
+    assert table["a/whole.png"].scores["several_faces"] == 1.0
+
+
+def test_what_a_person_kept_says_what_was_overruled() -> None:
+    keep = Review("keep", "", "it is her", "", sha256="hash of a/1.png", label="a", line=2)
+    evidence = Evidence([picture("a/1.png")], (), {0: Looked([], best_probability=0.3)})
+    table = decide(evidence, ONE, {keep.picture: keep})
+    decision = table["a/1.png"]
+    assert (decision.kept, decision.reasons, decision.overruled) == (True, (), ("no_face",))
+    assert (decision.scores["no_face"], decision.review_why) == (0.3, "it is her")
+    assert reasons.explain(decision, "no_face") == "the likeliest has probability 0.30"
