@@ -110,24 +110,23 @@ def predict(options: argparse.Namespace) -> None:
     """Name the person on each picture; an unfit picture gets its reason and the rest go on."""
     from whoswho.inference.predictor import Predictor
 
-    answers = Predictor(_model_folder(options.model)).predict(
-        options.pictures, keep_images=options.figure is not None
-    )
+    predictor = Predictor(_model_folder(options.model))
+    predictions = predictor.predict(options.pictures, keep_images=options.figure is not None)
     rows = [("picture", "name", "probability")]
-    for answer in answers:
-        name = f"({answer.problem})" if answer.problem else answer.title
-        probability = "" if answer.probability is None else f"{answer.probability:.3f}"
-        rows.append((answer.name, name, probability))
+    for each in predictions:
+        name = f"({each.problem})" if each.problem else each.title
+        probability = "" if each.probability is None else f"{each.probability:.3f}"
+        rows.append((each.name, name, probability))
     print("\n".join(aligned(rows)))
-    if all(answer.problem for answer in answers):
+    if all(each.problem for each in predictions):
         raise UserError("none of the pictures could be read; the table says why for each")
     if options.figure:
         from whoswho.reporting.plots import sheets
 
         shown = [
-            (answer.image, answer.title, answer.probability)
-            for answer in answers
-            if answer.image and answer.probability is not None
+            (each.image, each.title, each.probability)
+            for each in predictions
+            if each.image and each.probability is not None
         ]
         sheets.strip(shown, options.figure)
         print(f"figure: {options.figure}")

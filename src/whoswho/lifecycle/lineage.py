@@ -23,7 +23,7 @@ def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) 
     commit = _git(workspace, "rev-parse", "HEAD")
     changed = _git(workspace, "status", "--porcelain", "--", *CODE)
     data = workspace / "data.dvc"
-    found = {
+    tags = {
         "commit": commit or "none",
         "dirty": "unknown" if changed is None else str(bool(changed)).lower(),
         "data.dvc": paths.sha256(data) if data.is_file() else "none",
@@ -33,10 +33,10 @@ def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) 
         "mlflow.source.type": "PROJECT",
     }
     if commit:
-        found["mlflow.source.git.commit"] = commit
+        tags["mlflow.source.git.commit"] = commit
     if name := os.environ.get("DVC_EXP_NAME"):
-        found["dvc.experiment"] = found["mlflow.runName"] = name
-    return found
+        tags["dvc.experiment"] = tags["mlflow.runName"] = name
+    return tags
 
 
 def training_params(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,11 +86,9 @@ def _digest(values: Mapping[str, Any]) -> str:
 
 def _git(workspace: Path, *arguments: str) -> str | None:
     """What git answers; None without git, without a repository, or without a commit."""
+    command = ["git", "-C", str(workspace), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(workspace), *arguments],
-            capture_output=True, text=True, encoding="utf-8", errors="replace", timeout=30,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.decode(errors="replace").strip()

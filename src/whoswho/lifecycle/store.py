@@ -46,15 +46,15 @@ class Store:
     def runs(self, query: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
         """Runs of the experiment, newest first."""
         newest_first = ["attributes.start_time DESC"]
-        found: list[Run] = mlflow.search_runs(
+        runs: list[Run] = mlflow.search_runs(
             [self.experiment_id], query, view, order_by=newest_first, output_format="list"
         )
-        return found
+        return runs
 
     def versions(self, query: str) -> list[ModelVersion]:
         """Versions of registered models, newest first."""
-        found = mlflow.search_model_versions(filter_string=query)
-        return sorted(found, key=lambda version: -int(version.version))
+        versions = mlflow.search_model_versions(filter_string=query)
+        return sorted(versions, key=lambda version: -int(version.version))
 
     def steps(self, run_id: str, key: str) -> set[int]:
         """The steps at which a metric has a point."""
@@ -62,11 +62,11 @@ class Store:
 
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log the params that the run lacks; MLflow refuses to change one."""
-        known = self.run(run_id).data.params
+        logged = self.run(run_id).data.params
         missing = [
             Param(key, _text(value)[:MAX_PARAM_VAL_LENGTH])
             for key, value in params.items()
-            if key not in known
+            if key not in logged
         ]
         for start in range(0, len(missing), 100):  # MLflow's limit a request
             self.client.log_batch(run_id, params=missing[start : start + 100])
