@@ -17,6 +17,7 @@ from support.repository import REPOSITORY
 
 from whoswho.artifacts.model import read_description, write_description
 from whoswho.errors import UserError
+from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle import (
     alias_log,
     completion,
@@ -276,3 +277,27 @@ def test_a_version_carries_all_it_needs(root: Path, weights: Path) -> None:
     assert files
     assert all(Path(file).is_relative_to(root / "mlartifacts") for file in files)
     assert names == ["image"]
+
+
+def test_a_version_of_another_format_says_how_to_register_it_anew(
+    root: Path, weights: Path
+) -> None:
+    """As one of long ago, whose format today's code no longer reads."""
+    register(root, outputs_of(root, weights, 0.1))
+    store = open_store(root)
+    promotion.promote(store, "1", POLICY)
+    folder = version_files.model_folder(store, "1")
+    written = json.loads((folder / "model.json").read_bytes())
+    (folder / "model.json").write_text(json.dumps(written | {"format": 1}), encoding="utf-8")
+    store.client.set_model_version_tag("whoswho", "1", "format", "1")
+    anew = "format.* 1, .* anew: `dvc repro -f -s train && dvc repro`"
+    with pytest.raises(UserError, match=anew):
+        Predictor(folder)
+    register(root, outputs_of(root, weights, 0.2))
+    with pytest.raises(UserError, match=f"version 1 is of {anew}") as refused:
+        promotion.promote(store, "2", POLICY)
+    assert "\n" not in str(refused.value)
+    promotion.promote(store, "2", POLICY, force=True, why="trained anew")
+    assert registry.aliases(store)["champion"] == 2
+    with pytest.raises(UserError, match=f"version 1 is of {anew}"):
+        promotion.promote(store, "1", POLICY)

@@ -51,19 +51,18 @@ def register(store: Store, run_id: str, record: Record, when: When) -> Registere
     with embedded_store.locked(store.root):
         _make_registered_model(store)
         tags = _tags(store, run_id, record)
-        known = registry.version_of(store, record.digest)
-        if known is not None and not version_files.are_there(store, known):
-            known = None
+        number = registry.version_of(store, record.digest)
+        new = number is None or not version_files.are_there(store, number)
         challenger = registry.aliases(store).get(CHALLENGER)
-        if known is None and when == "improves" and not _improves(store, tags, challenger):
+        if new and when == "improves" and not _improves(store, tags, challenger):
             message = f"not registered: no better than version {challenger} on validation"
             return Registered(None, False, message)
-        number = known or _log_version(store, run_id, record)
+        if number is None or new:
+            number = _log_version(store, run_id, record)
         for key, value in tags.items():
             store.client.set_model_version_tag(NAME, str(number), key, value)
-        reason = "registered" if known is None else "registered again"
-        alias_log.move(store, CHALLENGER, number, reason)
-    if known is None:
+        alias_log.move(store, CHALLENGER, number, "registered" if new else "registered again")
+    if new:
         return Registered(number, True, f"version {number} of {NAME} is the challenger")
     return Registered(number, False, f"already version {number} of {NAME}: the challenger")
 
@@ -126,6 +125,7 @@ def _example() -> Any:
 
 
 def _tags(store: Store, run_id: str, record: Record) -> dict[str, str]:
+    """What a version is found, compared and listed by."""
     run = store.run(run_id)
     backbone = record.model.backbone
     return {
