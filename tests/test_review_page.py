@@ -461,7 +461,7 @@ def test_what_the_checks_alone_would_say_of_a_reviewed_picture(tmp_path: Path) -
         ("no_face", "the likeliest has probability 0.50"), ("duplicate", ""),
     ]  # fmt: skip
     assert said["dropped and bad"].measures == [("blank", "deviation 0.00"), ("review", "x")]
-    assert (said["moved"].label, said["moved"].counts_under) == ("a", "b")
+    assert (said["moved"].label, said["moved"].decision.label) == ("a", "b")
     assert (said["in a split"].label, said["in a split"].split) == ("c", "test")
 
 

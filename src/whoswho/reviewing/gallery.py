@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,38 +36,56 @@ class GalleryPicture:
     """One file of data/.
 
     Attributes:
-        label: the one it lies under; with sha256 it is what a row of review.csv speaks of.
-        counts_under: the label cleaning counted it under: another where a person moved it.
-        reason: the first of its reasons, under which it is shown.
-        measures: (reason, what was measured), also of a picture that a person kept.
-        duplicate_of: the file it is shown beside, empty without one.
-        face: left, top, right, bottom of the main one, pixels of the upright picture.
-        decided: keep or drop, by the last `dvc repro`.
-        checked: keep or drop, as the checks alone would have it.
+        decision: what cleaning decided about it.
+        label: the one it lies under, empty for a loose file; with its sha256 it is what a row of
+            review.csv speaks of.
         fixed: why no decision can change anything; empty where one can.
     """
 
-    file: str
+    decision: Decision
     label: str
-    sha256: str
-    counts_under: str
-    section: str
-    reason: str
-    measures: Sequence[tuple[str, str]]
-    duplicate_of: str
     split: str
-    width: int
-    height: int
-    face: Sequence[int] | None
-    decided: str
-    checked: str
     fixed: str
     suspect: Suspect | None = None
+
+    @property
+    def file(self) -> str:
+        """Posix path below data/."""
+        return self.decision.file
+
+    @property
+    def sha256(self) -> str:
+        """Of its bytes; empty where they cannot be read."""
+        return self.decision.sha256
 
     @property
     def key(self) -> tuple[str, str]:
         """What a row of review.csv speaks of."""
         return self.sha256, self.label
+
+    @property
+    def section(self) -> str:
+        """The part of the page it is shown in."""
+        if self.suspect is not None:
+            return SUSPECTS
+        return KEPT if self.decision.kept else DROPPED
+
+    @property
+    def reason(self) -> str:
+        """The first of its reasons, under which it is shown; empty without any."""
+        return next(iter(self.decision.reasons), "")
+
+    @property
+    def measures(self) -> list[tuple[str, str]]:
+        """(reason, what was measured), also of a picture that a person kept."""
+        reasons = self.decision.reasons or self.decision.overruled
+        return [(reason, words.explain(self.decision, reason)) for reason in reasons]
+
+    @property
+    def checked(self) -> str:
+        """Keep or drop, as the checks alone would have it."""
+        against = {*self.decision.reasons, *self.decision.overruled} - {words.REVIEW}
+        return review.DROP if against else review.KEEP
 
 
 @dataclass(frozen=True)
@@ -113,9 +131,17 @@ def load(workspace: Path) -> Gallery:
     before = version(workspace)
     table = decisions.read_decisions(workspace / paths.CLEAN)
     split = {row.file: row.split for row in find_split(workspace / paths.DATASET) or ()}
-    suspects, why_none = _suspects(workspace)
+    suspects, no_suspects = _suspects(workspace)
     leading = _leading(table)
-    pictures = [_picture(row, split, suspects, leading) for row in table]
+    pictures = []
+    for row in table:
+        label = folder_label(row)
+        suspect = suspects.get((row.file, row.sha256))
+        if suspect is not None and not (row.kept and suspect.label == row.label):
+            suspect = None  # of an earlier run
+        in_split = row.split or (suspect.split if suspect else split.get(row.file, ""))
+        fixed = _fixed(row, leading.get((row.sha256, label), row.file))
+        pictures.append(GalleryPicture(row, label, in_split, fixed, suspect))
     counts = Counter(picture.reason for picture in pictures if picture.section == DROPPED)
     reasons = sorted(counts, key=lambda reason: (-counts[reason], reason))
     pictures.sort(key=lambda picture: _order(picture, reasons))
@@ -123,15 +149,14 @@ def load(workspace: Path) -> Gallery:
     for picture in pictures:
         by_sha256[picture.sha256].append(picture)
     by_sha256.pop("", None)
-    by_key = {p.key: p for p in pictures if p.file == leading.get(p.key)}
     return Gallery(
         before,
         paths.sha256(workspace / DECISIONS),
         pictures,
         reasons,
         sorted({picture.label for picture in pictures if picture.label}),
-        why_none,
-        by_key,
+        no_suspects,
+        {p.key: p for p in pictures if p.file == leading.get(p.key)},
         dict(by_sha256),
     )
 
@@ -149,24 +174,22 @@ def as_json(gallery: Gallery) -> dict[str, Any]:
 
 
 def _as_json(picture: GalleryPicture, positions: Mapping[str, int]) -> dict[str, Any]:
-    suspect = picture.suspect
+    row, suspect = picture.decision, picture.suspect
     return {
-        "sha256": picture.sha256,
+        "sha256": row.sha256,
         "label": picture.label,
-        "countsUnder": picture.counts_under,
+        "countsUnder": row.label,
         "folder": fonts.drawable(picture.label or "(no label)"),
-        "name": fonts.drawable(picture.file.rpartition("/")[2]),
-        "file": picture.file,
+        "name": fonts.drawable(row.file.rpartition("/")[2]),
+        "file": row.file,
         "section": picture.section,
         "reason": picture.reason,
-        "measures": [
-            (reason, fonts.drawable(text) if text else "") for reason, text in picture.measures
-        ],
-        "duplicateOf": positions.get(picture.duplicate_of, -1),
+        "measures": [(reason, _shown(text)) for reason, text in picture.measures],
+        "duplicateOf": positions.get(row.duplicate_of, -1),
         "split": picture.split,
-        "size": [picture.width, picture.height],
-        "face": picture.face,
-        "decided": picture.decided,
+        "size": [row.width or 0, row.height or 0],
+        "face": row.main_face and astuple(row.main_face)[:4],
+        "decided": review.KEEP if row.kept else review.DROP,
         "checked": picture.checked,
         "fixed": _shown(picture.fixed),
         "suspect": suspect
@@ -184,48 +207,11 @@ def _shown(text: str) -> str:
     return fonts.drawable(text) if text else ""
 
 
-def _picture(
-    row: Decision,
-    split: Mapping[str, str],
-    suspects: Mapping[tuple[str, str], Suspect],
-    leading: Mapping[tuple[str, str], str],
-) -> GalleryPicture:
-    face = row.main_face
-    label = folder_label(row)
-    suspect = suspects.get((row.file, row.sha256))
-    if suspect is not None and not (row.kept and suspect.label == row.label):
-        suspect = None  # of an earlier run
-    return GalleryPicture(
-        file=row.file,
-        label=label,
-        sha256=row.sha256,
-        counts_under=row.label,
-        section=SUSPECTS if suspect else KEPT if row.kept else DROPPED,
-        reason=row.reasons[0] if row.reasons else "",
-        measures=[(reason, words.explain(row, reason)) for reason in row.reasons or row.overruled],
-        duplicate_of=row.duplicate_of,
-        split=row.split or (suspect.split if suspect else split.get(row.file, "")),
-        width=row.width or 0,
-        height=row.height or 0,
-        face=(face.left, face.top, face.right, face.bottom) if face else None,
-        decided=review.KEEP if row.kept else review.DROP,
-        checked=_checked(row),
-        fixed=_fixed(row, leading.get((row.sha256, label), row.file)),
-        suspect=suspect,
-    )
-
-
 def folder_label(row: Decision) -> str:
     """The label a file lies under in data/, empty for a loose one."""
     if not row.label:
         return ""
     return from_folder(row.file.split("/")[1 if row.split else 0])
-
-
-def _checked(row: Decision) -> str:
-    """Keep or drop, had no person decided."""
-    against = {*row.reasons, *row.overruled} - {words.REVIEW}
-    return review.DROP if against else review.KEEP
 
 
 def _fixed(row: Decision, leader: str) -> str:
@@ -264,8 +250,8 @@ def _suspects(workspace: Path) -> tuple[dict[tuple[str, str], Suspect], str]:
 
 
 def _order(picture: GalleryPicture, reasons: Sequence[str]) -> tuple[int, int, str, str]:
-    if picture.section == DROPPED:
-        return 0, reasons.index(picture.reason), picture.counts_under, picture.file
     if picture.suspect is not None:
         return 1, picture.suspect.rank, "", ""
-    return 2, 0, picture.counts_under, picture.file
+    if picture.section == DROPPED:
+        return 0, reasons.index(picture.reason), picture.decision.label, picture.file
+    return 2, 0, picture.decision.label, picture.file

@@ -76,9 +76,3 @@ class Pose:
     clothes: str
     clothes_colours: tuple[Colour, Colour]
     seed: int
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of the head, in pixels; hair and ears about included."""
-        half = 0.85 * self.size
-        return self.x - half, self.y - 1.05 * self.size, self.x + half, self.y + 1.05 * self.size
