@@ -6,13 +6,12 @@ truth lives in the plan alone: the drawn folder holds only what a crawler would 
 """
 
 from whoswho.sample.drawing import SampleSummary, draw
-from whoswho.sample.plan import FEWEST_PORTRAITS, LABELS, PORTRAITS, Kind, SampleFile, plan
+from whoswho.sample.plan import FEWEST_PORTRAITS, LABELS, PORTRAITS, SampleFile, plan
 
 __all__ = [
     "FEWEST_PORTRAITS",
     "LABELS",
     "PORTRAITS",
-    "Kind",
     "SampleFile",
     "SampleSummary",
     "draw",

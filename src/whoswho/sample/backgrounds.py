@@ -30,8 +30,8 @@ def _lights(random: np.random.Generator, height: int, width: int) -> Floats:
     for _ in range(int(random.integers(8, 26))):
         away = np.hypot(row - random.uniform(0, height), column - random.uniform(0, width))
         radius = random.uniform(0.03, 0.11) * width
-        share = random.uniform(0.2, 0.8) * smooth(radius, radius * 0.85, away)
-        picture += (np.asarray(any_colour(random, 0.4, 0.95)) - picture) * share[..., None]
+        fraction = random.uniform(0.2, 0.8) * smooth(radius, radius * 0.85, away)
+        picture += (np.asarray(any_colour(random, 0.4, 0.95)) - picture) * fraction[..., None]
     return picture.astype(np.float32)
 
 
@@ -80,8 +80,8 @@ def _bricks(random: np.random.Generator, height: int, width: int) -> Floats:
     colour = np.asarray(any_colour(random, 0.2, 0.8))
     bricks = colour * (0.85 + 0.3 * tone)[..., None]
     mortar = np.asarray(any_colour(random, 0.3, 0.8))
-    share = smooth(2.2, 1.0, joint.astype(np.float32))[..., None]
-    return blur((bricks + (mortar - bricks) * share).astype(np.float32), random.uniform(0.5, 3))
+    fraction = smooth(2.2, 1.0, joint.astype(np.float32))[..., None]
+    return blur((bricks + (mortar - bricks) * fraction).astype(np.float32), random.uniform(0.5, 3))
 
 
 def _curtain(random: np.random.Generator, height: int, width: int) -> Floats:

@@ -19,8 +19,8 @@ def linear(colour: Colour | Floats) -> Floats:
 
 def smooth(low: float | Floats, high: float | Floats, value: Floats) -> Floats:
     """0 below low, 1 above high, a smooth step between; low above high turns the step round."""
-    share = np.clip((value - low) / (np.asarray(high) - low), 0, 1).astype(np.float32)
-    return share * share * (3 - 2 * share)
+    fraction = np.clip((value - low) / (np.asarray(high) - low), 0, 1).astype(np.float32)
+    return fraction * fraction * (3 - 2 * fraction)
 
 
 def clouds(
@@ -47,15 +47,15 @@ def bump(x: Floats, y: Floats, at: tuple[float, float], spread: tuple[float, flo
     return np.exp(-across * across - along * along)
 
 
-def mix(paint: Floats, colour: Colour | Floats, share: Floats) -> None:
-    """Paints a linear colour over the first three channels, in place, by share (0 to 1)."""
-    seen = share > 0.003  # below, less than a step of 8 bits; most features are a small window
+def mix(paint: Floats, colour: Colour | Floats, fraction: Floats) -> None:
+    """Paints a linear colour over the first three channels, in place, by a fraction (0 to 1)."""
+    seen = fraction > 0.003  # below, less than a step of 8 bits; most features are a small window
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if not len(rows):
         return
     window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     part = paint[window][..., :3]
-    part += (np.asarray(colour, np.float32) - part) * share[window][..., None]
+    part += (np.asarray(colour, np.float32) - part) * fraction[window][..., None]
 
 
 def blur(values: Floats, radius: float) -> Floats:

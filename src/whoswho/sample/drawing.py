@@ -91,7 +91,9 @@ def _content(file: SampleFile, root: Path, seed: int) -> bytes:
     if file.scene is None:
         return dirt.copy(root / file.of, file.how)
     if file.kind == "animated":
-        return dirt.animation([_picture(file, eyes_open=share) for share in (1.0, 0.35, 0.8)])
+        return dirt.animation(
+            [_picture(file, eyes_open=fraction) for fraction in (1.0, 0.35, 0.8)]
+        )
     picture = _picture(file)
     if file.how in dirt.ODD_FORMATS:
         return dirt.odd_format(picture, file.how, file.quality)

@@ -1,4 +1,4 @@
-"""Paints the features of a face on its skin: each one a colour laid on by a share of 0 to 1."""
+"""Paints the features of a face on its skin: each one a colour laid on by a fraction of 0 to 1."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def _paint_beard(face: Person, paint: Floats, x: Floats, y: Floats, strands: Flo
     lips = np.hypot(x / (face.mouth_width * 1.15), (y - face.mouth_height) / 0.11)
     jaw = jaw * smooth(0.95, 1.11, lips)  # a beard leaves the lips free
     lip = bump(x, y, (0.0, (tip + face.mouth_height) / 2 - 0.03), (face.mouth_width, 0.055))
-    share = np.clip(face.beard * jaw + face.moustache * lip, 0, 1)
-    share = np.clip(share * (0.8 + 0.25 * strands), 0, 0.95)
-    mix(paint, linear(face.hair) * np.float32(0.9), share)
+    fraction = np.clip(face.beard * jaw + face.moustache * lip, 0, 1)
+    fraction = np.clip(fraction * (0.8 + 0.25 * strands), 0, 0.95)
+    mix(paint, linear(face.hair) * np.float32(0.9), fraction)
 
 
 def _paint_brows(

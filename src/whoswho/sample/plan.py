@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
@@ -18,20 +17,17 @@ LABELS = tuple(PEOPLE)
 PORTRAITS = 44  # ordinary portraits a label; one more is stored in an odd format
 FEWEST_PORTRAITS = 4  # a label needs some for its duplicates to be copies of
 
-# What a file is. Where cleaning has a reason of the same name, that is the reason it should give;
-# "portrait" is to be kept, "litter" is to be passed over.
-Kind = Literal[
-    "portrait", "several_faces", "duplicate", "near_duplicate", "cross_label", "truncated",
-    "not_a_picture", "animated", "too_small", "extreme_shape", "blank", "no_face", "litter",
-]  # fmt: skip
-
 
 @dataclass(frozen=True)
 class SampleFile:
-    """What one file of the sample is, and all that is needed to draw it."""
+    """What one file of the sample is, and all that is needed to draw it.
+
+    Where cleaning has a reason of the same name as `kind`, that is the reason it should give;
+    "portrait" is to be kept, "litter" is to be passed over.
+    """
 
     path: str  # inside the drawn folder, with slashes: label/google_0001.jpg
-    kind: Kind
+    kind: str
     of: str = ""  # duplicate, near_duplicate, cross_label: the path of the other file
     how: str = ""  # near_duplicate: the change; portrait: the odd format; no_face: the place
     quality: int = 85  # of JPEG and WebP
@@ -44,29 +40,15 @@ class SampleFile:
         return self.path.rpartition("/")[0]
 
 
-# The dirt of each label, in the order of LABELS: (kind, how)
-_DIRT: tuple[tuple[tuple[Kind, str], ...], ...] = (
-    (
-        ("several_faces", "2"), ("duplicate", ""), ("near_duplicate", "resized"),
-        ("not_a_picture", ""), ("portrait", "webp named jpg"),
-    ),
-    (
-        ("several_faces", "2"), ("duplicate", ""), ("near_duplicate", "encoded again"),
-        ("truncated", ""), ("blank", ""), ("portrait", "exif turned"),
-    ),
-    (
-        ("several_faces", "3"), ("near_duplicate", "mirrored"), ("animated", ""),
-        ("too_small", ""), ("portrait", "cmyk"),
-    ),
-    (
-        ("several_faces", "2"), ("near_duplicate", "cropped"), ("no_face", "landscape"),
-        ("extreme_shape", ""), ("portrait", "palette"),
-    ),
-    (
-        ("several_faces", "3"), ("duplicate", ""), ("near_duplicate", "encoded again"),
-        ("no_face", "podium"), ("portrait", "grey"),
-    ),
-)  # fmt: skip
+# The dirt of each label, in the order of LABELS: kind, and after a colon how.
+_DIRT = (
+    "several_faces:2, duplicate, near_duplicate:resized, not_a_picture, portrait:webp named jpg",
+    "several_faces:2, duplicate, near_duplicate:encoded again, truncated, blank, "
+    "portrait:exif turned",
+    "several_faces:3, near_duplicate:mirrored, animated, too_small, portrait:cmyk",
+    "several_faces:2, near_duplicate:cropped, no_face:landscape, extreme_shape, portrait:palette",
+    "several_faces:3, duplicate, near_duplicate:encoded again, no_face:podium, portrait:grey",
+)
 # One picture found in the searches for two people: (whom it shows, the other label, the change)
 _CROSS = ((0, 2, ""), (3, 4, "resized"))
 
@@ -75,7 +57,7 @@ _SMALL_SIZES = ((180, 220), (200, 200), (220, 190))  # PNG stores the noise of a
 _GROUP_SIZES = ((400, 300), (420, 280))
 _BANNER_SIZES = ((630, 90),)
 _SUFFIXES = (".jpg", ".png", ".webp")
-_SUFFIX_SHARES = (0.82, 0.08, 0.10)
+_SUFFIX_FRACTIONS = (0.82, 0.08, 0.10)
 
 
 def plan(seed: int = 0, portraits: int = PORTRAITS) -> list[SampleFile]:
@@ -93,13 +75,7 @@ def plan(seed: int = 0, portraits: int = PORTRAITS) -> list[SampleFile]:
         file for number in range(len(LABELS)) for file in _plan_label(seed, number, portraits)
     ]
     for shown, other, how in _CROSS:
-        original, copy = (
-            next(
-                place for place, file in enumerate(files)
-                if file.kind == "cross_label" and not file.of and file.label == LABELS[number]
-            )
-            for number in (shown, other)
-        )  # fmt: skip
+        original, copy = _crossing(files, shown), _crossing(files, other)
         files[original] = replace(files[original], of=files[copy].path)
         files[copy] = replace(files[copy], of=files[original].path, how=how, scene=None, people=())
     litter = [f"{label}/{site}_done" for label in LABELS for site in ("google", "naver")]
@@ -108,41 +84,46 @@ def plan(seed: int = 0, portraits: int = PORTRAITS) -> list[SampleFile]:
     return sorted(files, key=lambda file: file.path)
 
 
+def _crossing(files: list[SampleFile], number: int) -> int:
+    """Index of the next picture of a label that is to lie under two."""
+    return next(
+        index
+        for index, file in enumerate(files)
+        if file.kind == "cross_label" and not file.of and file.label == LABELS[number]
+    )
+
+
 def _plan_label(seed: int, number: int, portraits: int) -> list[SampleFile]:
     """The pictures of one label, numbered as two crawled sites left them."""
     random = np.random.default_rng([seed, number])
-    portrait: tuple[Kind, str] = ("portrait", "")
-    wishes = [portrait] * portraits + list(_DIRT[number])
-    wishes += [("cross_label", "") for shown, other, _ in _CROSS if number in (shown, other)]
-    stems = [""] * len(wishes)
-    found = Counter[str]()
-    for place in random.permutation(len(wishes)):
+    crossing = sum(number in (shown, other) for shown, other, _ in _CROSS)
+    planned = ["portrait"] * portraits + _DIRT[number].split(", ") + ["cross_label"] * crossing
+    stems = [""] * len(planned)
+    of_site = Counter[str]()
+    for index in random.permutation(len(planned)):
         site = "google" if random.random() < 0.55 else "naver"
-        found[site] += 1
-        stems[place] = f"{site}_{found[site]:04d}"
-    suffixes = [str(suffix) for suffix in random.choice(_SUFFIXES, portraits, p=_SUFFIX_SHARES)]
+        of_site[site] += 1
+        stems[index] = f"{site}_{of_site[site]:04d}"
+    suffixes = [str(suffix) for suffix in random.choice(_SUFFIXES, portraits, p=_SUFFIX_FRACTIONS)]
     suffixes[:FEWEST_PORTRAITS] = [".jpg"] * FEWEST_PORTRAITS
     originals = iter(range(FEWEST_PORTRAITS))  # what copies are made of
     files: list[SampleFile] = []
-    for place, (kind, how) in enumerate(wishes):
+    for index, entry in enumerate(planned):
+        kind, _, how = entry.partition(":")
         of = ""
         if kind in ("duplicate", "near_duplicate"):
             original = next(originals)
             # of equal copies the first by name stays: that is to be the original
-            if stems[place] < stems[original]:
-                stems[place], stems[original] = stems[original], stems[place]
+            if stems[index] < stems[original]:
+                stems[index], stems[original] = stems[original], stems[index]
                 path = _path(number, stems[original], ".jpg")
                 files[original] = replace(files[original], path=path)
             of = files[original].path
-        suffix = suffixes[place] if place < portraits else _suffix(kind, how)
-        recipe = np.random.default_rng([seed, number, place])
+        suffix = suffixes[index] if index < portraits else _suffix(kind, how)
+        recipe = np.random.default_rng([seed, number, index])
         scene, people = (None, ()) if of else _recipe(recipe, kind, how, number, suffix)
-        files.append(
-            SampleFile(
-                path=_path(number, stems[place], suffix), kind=kind, of=of, how=how,
-                quality=int(recipe.integers(80, 91)), scene=scene, people=people,
-            )
-        )  # fmt: skip
+        path, quality = _path(number, stems[index], suffix), int(recipe.integers(80, 91))
+        files.append(SampleFile(path, kind, of, how, quality, scene, people))
     return files
 
 
@@ -150,7 +131,7 @@ def _path(number: int, stem: str, suffix: str) -> str:
     return f"{LABELS[number]}/{stem}{suffix}"
 
 
-def _suffix(kind: Kind, how: str) -> str:
+def _suffix(kind: str, how: str) -> str:
     """The end of the name of a file that is no ordinary portrait."""
     if kind == "animated":
         return ".gif"
@@ -158,7 +139,7 @@ def _suffix(kind: Kind, how: str) -> str:
 
 
 def _recipe(
-    random: np.random.Generator, kind: Kind, how: str, number: int, suffix: str
+    random: np.random.Generator, kind: str, how: str, number: int, suffix: str
 ) -> tuple[Scene | None, tuple[tuple[str, Pose], ...]]:
     """The scene and the people of one drawn file; none where nobody is in it."""
     if kind in ("not_a_picture", "blank", "no_face"):

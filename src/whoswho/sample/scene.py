@@ -48,9 +48,9 @@ def any_light(random: np.random.Generator) -> Light:
         float(np.cos(azimuth) * np.cos(elevation)),
     )
     warm = random.normal(0, 0.08)
-    strength, share = random.uniform(0.75, 1.15), random.uniform(0.3, 0.6)
-    lamp = strength * (1.15 - share) * np.array([1 + warm, 1, 1 - 1.3 * warm])
-    ambient = strength * share * np.array([1 - 0.5 * warm, 1, 1 + 0.6 * warm])
+    strength, fraction = random.uniform(0.75, 1.15), random.uniform(0.3, 0.6)
+    lamp = strength * (1.15 - fraction) * np.array([1 + warm, 1, 1 - 1.3 * warm])
+    ambient = strength * fraction * np.array([1 - 0.5 * warm, 1, 1 + 0.6 * warm])
     return Light(direction, _triple(lamp), _triple(ambient))
 
 
@@ -169,24 +169,24 @@ def _cloth(pose: Pose, random: np.random.Generator, x: Floats, y: Floats) -> Flo
     first, second = linear(pose.clothes_colours[0]), linear(pose.clothes_colours[1])
     turn = np.float32(0.6 * pose.yaw)
     period = np.float32(random.uniform(0.12, 0.35))
-    share = np.zeros_like(x)
+    fraction = np.zeros_like(x)
     if pose.clothes in ("stripes", "checks"):
-        share = np.maximum(share, smooth(-0.15, 0.15, np.sin(2 * np.pi * y / period)))
+        fraction = np.maximum(fraction, smooth(-0.15, 0.15, np.sin(2 * np.pi * y / period)))
     if pose.clothes in ("bars", "checks"):
         wave = smooth(-0.15, 0.15, np.sin(2 * np.pi * (x - turn) / period))
-        share = (share + wave) / 2 if pose.clothes == "checks" else wave
+        fraction = (fraction + wave) / 2 if pose.clothes == "checks" else wave
     if pose.clothes == "speckles":
-        share = smooth(0.8, 1.2, clouds(random, x.shape[0], x.shape[1], (40, 50)))
+        fraction = smooth(0.8, 1.2, clouds(random, x.shape[0], x.shape[1], (40, 50)))
     opening = np.abs(x - turn) - 0.45 * (y + 2.4)
     if pose.clothes == "suit":
-        share = smooth(0.03, -0.03, opening)
+        fraction = smooth(0.03, -0.03, opening)
     if pose.clothes == "v-neck":
-        share = smooth(0.04, 0.0, np.abs(opening))
+        fraction = smooth(0.04, 0.0, np.abs(opening))
     if pose.clothes == "hood":
-        share = smooth(0.5, 0.42, np.hypot((x - turn) / 1.6, (y + 1.35) / 0.75))
-    colours = first + (second - first) * share[..., None]
+        fraction = smooth(0.5, 0.42, np.hypot((x - turn) / 1.6, (y + 1.35) / 0.75))
+    colours = first + (second - first) * fraction[..., None]
     if pose.clothes == "suit":  # a tie of a third colour on the shirt
-        tie = smooth(0.09, 0.06, np.abs(x - turn)) * share
+        tie = smooth(0.09, 0.06, np.abs(x - turn)) * fraction
         colours = colours + (linear(any_colour(random)) - colours) * tie[..., None]
     return np.asarray(colours, np.float32)
 

@@ -41,17 +41,17 @@ class Surface:
 def draw_surfaces(
     canvas: Floats,
     parts: Sequence[tuple[Surface, Floats]],
-    place: tuple[float, float],
+    origin: tuple[float, float],
     size: float,
     light: Light,
 ) -> None:
     """Draws surfaces, each with its rotation (3, 3), over the canvas, in place.
 
-    canvas: (rows, columns, 3), linear light. place: x and y of the origin in pixels. size: pixels
+    canvas: (rows, columns, 3), linear light. origin: x and y of the origin in pixels. size: pixels
     a head.
     """
     height, width = canvas.shape[:2]
-    x, y = place
+    x, y = origin
     reach = _REACH * size
     left, top = max(int(x - reach), 0), max(int(y - reach), 0)
     right, bottom = min(int(x + reach), width), min(int(y + reach), height)
@@ -153,10 +153,10 @@ def _lit(points: Floats, light: Light) -> Floats:
 
 def _crease(depth: Floats, scale: float) -> Floats:
     """How much of the surroundings' light reaches a place: less in hollows (ambient occlusion)."""
-    share = (depth + 1.5) / 3
+    fraction = (depth + 1.5) / 3
     hollow = np.zeros_like(depth)
     for radius in (0.06, 0.14):
-        hollow += np.maximum(blur(share, radius * scale) - share, 0)
+        hollow += np.maximum(blur(fraction, radius * scale) - fraction, 0)
     return np.clip(1 - 9 * hollow, 0.25, 1)
 
 
