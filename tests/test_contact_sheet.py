@@ -23,7 +23,7 @@ from bench.workspace import set_params
 from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import KEPT, Decision
-from whoswho.cleaning import reasons, thumbnails
+from whoswho.cleaning import dropped_pictures, reasons
 from whoswho.reporting import contact_sheet
 
 
@@ -86,7 +86,7 @@ def finish(root: Path, table: Sequence[Decision]) -> Path:
     clean = root / paths.CLEAN
     with paths.fresh_folder(clean) as out:
         decisions.write_decisions(out, table)
-        thumbnails.write(table, root / paths.DATA, out)
+        dropped_pictures.write(table, root / paths.DATA, out)
     contact_sheet.write(root)
     return root
 
@@ -120,11 +120,11 @@ def test_a_thumbnail_is_small_and_upright(tmp_path: Path) -> None:
     tall.save(target, "JPEG", exif=exif)
     row = put(tmp_path / "data", "a/x.jpg", target.getvalue(), reasons=["no_face"])
     (tmp_path / "out").mkdir()
-    thumbnails.write([row], tmp_path / "data", tmp_path / "out")
-    content = thumbnails.read(tmp_path / "out", row.sha256)
+    dropped_pictures.write([row], tmp_path / "data", tmp_path / "out")
+    content = dropped_pictures.read(tmp_path / "out", row.sha256)
     assert content is not None
     with Image.open(io.BytesIO(content)) as image:
-        assert image.size == (133, thumbnails.SIDE)
+        assert image.size == (133, dropped_pictures.SIDE)
 
 
 def test_what_gives_no_picture_or_was_never_opened_has_none(workspace: Path) -> None:
@@ -132,7 +132,7 @@ def test_what_gives_no_picture_or_was_never_opened_has_none(workspace: Path) -> 
     unreadable = [row for row in table if {"unreadable", "not_a_picture"} & {*row.reasons}]
     assert len(unreadable) == 2
     for row in unreadable:
-        assert thumbnails.read(workspace / paths.CLEAN, row.sha256) is None
+        assert dropped_pictures.read(workspace / paths.CLEAN, row.sha256) is None
     shown = {row.sha256 for row in table} - {row.sha256 for row in unreadable}
     files = {path.stem for path in (workspace / paths.CLEAN / "thumbnails").iterdir()}
     assert files == shown
@@ -142,9 +142,9 @@ def test_every_label_has_its_turn() -> None:
     many = [Decision(f"a/{n:03}.jpg", "a", reasons=["no_face"]) for n in range(90)]
     few = [Decision(f"b/{n:03}.jpg", "b", reasons=["no_face", "blank"]) for n in range(3)]
     kept = [Decision("b/k.jpg", "b", decision=KEPT)]
-    chosen = thumbnails.chosen([*many, *few, *kept])
+    chosen = dropped_pictures.chosen([*many, *few, *kept])
     assert set(chosen) == {"no_face", "blank"}
-    assert len(chosen["no_face"]) == thumbnails.MOST
+    assert len(chosen["no_face"]) == dropped_pictures.MOST
     assert [row.file for row in chosen["no_face"]][-3:] == [row.file for row in few]
     assert chosen["no_face"][0].file == "a/000.jpg"
     assert chosen["blank"] == few
@@ -179,7 +179,7 @@ def test_the_stage_writes_them(tmp_path: Path, cases: Path) -> None:
     assert dropped
     contact_sheet.write(tmp_path)
     text = page(tmp_path).read_text(encoding="utf-8")
-    drawn = [row for row in dropped if thumbnails.read(tmp_path / paths.CLEAN, row.sha256)]
+    drawn = [row for row in dropped if dropped_pictures.read(tmp_path / paths.CLEAN, row.sha256)]
     assert text.count("data:image/jpeg") >= len(drawn)
     assert all(f'id="{reason}"' in text for row in dropped for reason in row.reasons)
 
@@ -247,7 +247,7 @@ def test_every_picture_loads_and_the_others_say_so(workspace: Path, driver: Any)
         " done(all.map(i => [i.naturalWidth, i.naturalHeight, i.alt])))"
     )
     assert len(images) == 2 * 19 + 2 * 2 + 3
-    assert all(0 < max(width, height) <= thumbnails.SIDE for width, height, _ in images)
+    assert all(0 < max(width, height) <= dropped_pictures.SIDE for width, height, _ in images)
     assert all(alt.startswith("folder ") for *_, alt in images)
     for reason in ("unreadable", "not_a_picture"):
         assert "no picture to show" in cards(driver, reason)[0]
@@ -304,7 +304,7 @@ def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> Non
     data = tmp_path / paths.DATA
     files = [f"{label}/{n:04}.jpg" for label in "ab" for n in range(500)]
     one = put(data, files[0], blocks(1))
-    shown = {row.file for row in thumbnails.chosen(_thousand(files)).get("no_face", ())}
+    shown = {row.file for row in dropped_pictures.chosen(_thousand(files)).get("no_face", ())}
     table = _thousand(files)
     for number, row in enumerate(table):
         if row.file in shown:
@@ -313,11 +313,11 @@ def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> Non
         else:
             table[number] = replace(row, sha256=one.sha256[:-4] + f"{number:04}")
     finish(tmp_path, table)
-    assert len(list((tmp_path / paths.CLEAN / "thumbnails").iterdir())) == thumbnails.MOST
+    assert len(list((tmp_path / paths.CLEAN / "thumbnails").iterdir())) == dropped_pictures.MOST
     assert page(tmp_path).stat().st_size < 1_500_000
     text = page(tmp_path).read_text(encoding="utf-8")
     assert "960 more are not shown" in text
-    assert text.count("<li>") == thumbnails.MOST
+    assert text.count("<li>") == dropped_pictures.MOST
 
 
 def _thousand(files: Sequence[str]) -> list[Decision]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from whoswho import paths
 from whoswho.artifacts.decisions import Decision, read_decisions
-from whoswho.cleaning import reasons, thumbnails
+from whoswho.cleaning import dropped_pictures, reasons
 from whoswho.reporting.cleaning_counts import count_decisions
 from whoswho.reporting.rendering import render_page
 
@@ -46,7 +46,7 @@ def contact_sheet(table: Sequence[Decision], clean: Path) -> str:
     """The page of a table of decisions and the thumbnails in the folder `clean`."""
     counts = count_decisions(table)
     by_file = {decision.file: decision for decision in table}
-    chosen = thumbnails.chosen(table)
+    chosen = dropped_pictures.chosen(table)
     sections = [
         Section(
             reason,
@@ -70,7 +70,7 @@ def _dropped(
 def _shown(
     decision: Decision, clean: Path, measure: str = "", duplicate_of: ShownPicture | None = None
 ) -> ShownPicture:
-    thumbnail = thumbnails.read(clean, decision.sha256)
+    thumbnail = dropped_pictures.read(clean, decision.sha256)
     return ShownPicture(
         decision.file, decision.label, decision.kept, thumbnail, measure, duplicate_of
     )

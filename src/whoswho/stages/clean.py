@@ -12,7 +12,7 @@ Command: python src/stage.py clean
 from __future__ import annotations
 
 from whoswho import paths
-from whoswho.cleaning import checks, thumbnails
+from whoswho.cleaning import checks, dropped_pictures
 from whoswho.dataset import review
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
@@ -28,7 +28,7 @@ def main() -> None:
             folder / paths.DATA, params.clean, reviews, out,
             review_path=folder / paths.REVIEW, faces=paths.root() / paths.FACES,
         )  # fmt: skip
-        thumbnails.write(outcome.decisions, folder / paths.DATA, out)
+        dropped_pictures.write(outcome.decisions, folder / paths.DATA, out)
     notes = [checks.sentence(outcome.decisions), *outcome.listing.notes, *outcome.notes]
     if outcome.listing.litter:
         entries = "entry" if outcome.listing.litter == 1 else "entries"
