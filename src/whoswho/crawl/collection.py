@@ -174,9 +174,7 @@ def alone(root: Path) -> Iterator[None]:
         with FileLock(lock, timeout=0):
             yield
     except Timeout:
-        raise UserError(
-            f"{lock}: a crawl or a takedown is running here; wait for its end"
-        ) from None
+        raise UserError(f"{lock}: a crawl or takedown is running here; wait for its end") from None
 
 
 def check_labels(data: Path, labels: set[str]) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ class Plan:
     options: CrawlOptions
 
 
-def plan(workspace: Path, arguments: argparse.Namespace) -> Plan:
+def plan(workspace: Path, arguments: Namespace) -> Plan:
     """The plan that the parsed options of the command line ask for.
 
     Raises:
@@ -61,9 +61,7 @@ def plan(workspace: Path, arguments: argparse.Namespace) -> Plan:
     return Plan(data, _sources(workspace, arguments, options), options)
 
 
-def _sources(
-    workspace: Path, arguments: argparse.Namespace, options: CrawlOptions
-) -> list[CrawlSource]:
+def _sources(workspace: Path, arguments: Namespace, options: CrawlOptions) -> list[CrawlSource]:
     sources: list[CrawlSource] = []
     limit = arguments.limit or 0
     if arguments.urls is not None:

@@ -83,14 +83,11 @@ class Commons:
             go_on = {key: str(value) for key, value in answer["continue"].items()}
 
     def _request(self, parameters: dict[str, str]) -> dict[str, Any]:
+        query = urlencode(parameters)
         try:
-            body = self._transport.get(
-                f"{self._address}?{urlencode(parameters)}", proxy=self._proxy
-            )
+            body = self._transport.get(f"{self._address}?{query}", proxy=self._proxy)
         except DownloadError as error:
-            raise SiteError(
-                f"Wikimedia Commons cannot be asked ({error}); run it again later"
-            ) from None
+            raise SiteError(f"Wikimedia Commons gives no answer ({error}); try later") from None
         try:
             answer = json.loads(body)
         except ValueError:
@@ -101,9 +98,7 @@ class Commons:
             refusal = answer["error"]
             code, info = (_plain(str(refusal.get(key, ""))) for key in ("code", "info"))
             later = "wait a minute" if code in ("maxlag", "ratelimited") else "change the search"
-            raise SiteError(
-                f"Wikimedia Commons refuses ({code}: {info}); {later}, then run it again"
-            )
+            raise SiteError(f"Wikimedia Commons refuses ({code}: {info}); {later}, then try again")
         return answer
 
     def _hit(self, rank: int, info: dict[str, Any]) -> Hit | None:

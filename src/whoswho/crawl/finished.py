@@ -8,6 +8,7 @@ label of it, is crawled anew.
 from __future__ import annotations
 
 import threading
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,7 @@ class Finished:
         resolved, root = data.resolve(), root.resolve()
         inside = resolved.is_relative_to(root)
         self._data = str(resolved.relative_to(root) if inside else resolved)
-        rows = tables.read_rows(self._path, Mark) if self._path.exists() else []
-        if not all(mark.limit.isdecimal() for mark in rows):
-            raise UserError(f"{self._path}: is damaged; delete it, then run this again")
-        self._marks = {mark.key: mark for mark in rows}
+        self._marks = {mark.key: mark for mark in _read(self._path)}
 
     def covers(self, search: Search, site: str, extent: Extent) -> bool:
         """Whether a search was finished that asked for at least as much."""
@@ -77,3 +75,18 @@ class Finished:
     def _mark(self, search: Search, site: str, extent: Extent) -> Mark:
         face, full = str(int(extent.face)), str(int(extent.full))
         return Mark(self._data, search.label, site, search.text, face, str(extent.limit), full)
+
+
+def forget(root: Path, labels: Set[str]) -> None:
+    """Remove the marks of labels; a table without one keeps its bytes."""
+    marks = _read(root / NAME)
+    kept = [mark for mark in marks if mark.label not in labels]
+    if len(kept) < len(marks):
+        tables.write_rows(root / NAME, Mark, kept)
+
+
+def _read(path: Path) -> list[Mark]:
+    marks = tables.read_rows(path, Mark) if path.exists() else []
+    if not all(mark.limit.isdecimal() for mark in marks):
+        raise UserError(f"{path}: is damaged; delete it, then run this again")
+    return marks

@@ -52,9 +52,8 @@ class ImageSearch:
         Raises:
             SiteError: what stands in the way, and the cure.
         """
-        query = {
-            key: text.replace("{search}", search.text) for key, text in self.markup.query.items()
-        }
+        parameters = self.markup.query.items()
+        query = {key: text.replace("{search}", search.text) for key, text in parameters}
         if self._options.face:
             query |= self.markup.only_faces
         try:
@@ -81,9 +80,8 @@ class ImageSearch:
         try:
             driver.get(address)
         except TimeoutException:
-            raise SiteError(
-                f"{host} does not answer within {timeouts.page:g} s; try again later"
-            ) from None
+            silence = f"{host} does not answer within {timeouts.page:g} s"
+            raise SiteError(f"{silence}; try again later") from None
         except WebDriverException as error:
             if "net::" not in str(error.msg):
                 raise

@@ -71,9 +71,7 @@ def load(path: Path) -> Markup:
     except (UnicodeDecodeError, YAMLError) as error:
         raise UserError(f"{name}: not YAML ({error}); mend it or `git checkout` it") from None
     if not isinstance(content, dict) or "file" in content:
-        raise UserError(
-            f"{name}: must be keys with lists of selectors; see the file of another site"
-        )
+        raise UserError(f"{name}: must be keys with lists of selectors, as another site's file")
     try:
         return Markup.model_validate(content | {"file": name})
     except ValidationError as error:

@@ -28,9 +28,7 @@ class Hosts:
         self._gap = gap
         self._stop = stop
         self._lock = threading.Lock()
-        self._hosts: defaultdict[str, _Host] = defaultdict(
-            lambda: _Host(threading.Semaphore(at_once))
-        )
+        self._hosts = defaultdict[str, _Host](lambda: _Host(threading.Semaphore(at_once)))
 
     @contextmanager
     def turn(self, host: str, longest: float) -> Iterator[None]:

@@ -10,7 +10,7 @@ to a file, gives up its rows last, so the same command finds the rest and finish
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Iterable, Set
 from pathlib import Path
 
 from dvc.repo import Repo
@@ -22,7 +22,6 @@ from whoswho.crawl import collection, finished
 from whoswho.dataset import forgotten, manifest, review
 from whoswho.errors import UserError
 from whoswho.pictures.face_cache import FaceCache
-from whoswho.tables import Row
 from whoswho.takedown import versioned
 from whoswho.takedown.traces import Traces, find
 
@@ -89,9 +88,8 @@ def _remove(workspace: Path, traces: Traces) -> None:
     for folder in traces.folders:
         _delete(data / folder)
     _remove_empty({(data / file).parent for file in traces.files}, data)
-    _strike(workspace / finished.NAME, lambda row: row["label"] in request.labels)
-    with review.locked(workspace / paths.REVIEW):
-        _strike(workspace / paths.REVIEW, traces.has_review)
+    finished.forget(workspace, request.labels)
+    _strike_reviews(workspace / paths.REVIEW, traces)
     rows = manifest.read(data)
     kept = [row for row in rows if not traces.has_row(row)]
     if len(kept) < len(rows):
@@ -131,11 +129,10 @@ def _remove_empty(folders: Iterable[Path], data: Path) -> None:
             folder = folder.parent
 
 
-def _strike(table: Path, goes: Callable[[Row], bool]) -> None:
-    """Take rows out of a table; a table without such a row keeps its bytes."""
-    if not table.is_file():
-        return
-    rows = tables.read(table)
-    kept = [row for row in rows if not goes(row)]
-    if len(kept) < len(rows):
-        tables.write(table, rows[0], kept)
+def _strike_reviews(table: Path, traces: Traces) -> None:
+    """Take rows out of review.csv; without such a row it keeps its bytes."""
+    with review.locked(table):
+        rows = tables.read(table) if table.is_file() else []
+        kept = [row for row in rows if not traces.has_review(row)]
+        if len(kept) < len(rows):
+            tables.write(table, rows[0], kept)

@@ -60,9 +60,8 @@ class Traces:
     @property
     def any(self) -> bool:
         """Whether there is anything to remove."""
-        return bool(
-            self.files or self.folders or self.rows or self.reviews or self.outputs or self.caches
-        )
+        in_data = self.files or self.folders or self.rows
+        return bool(in_data or self.reviews or self.outputs or self.caches)
 
     def has_row(self, row: ManifestRow) -> bool:
         """Whether a row of the manifest is of a picture that goes, or of what was asked for."""

@@ -59,9 +59,8 @@ def opened(workspace: Path) -> Repo:
     try:
         return Repo(str(workspace))
     except DvcException as error:
-        raise UserError(
-            f"{workspace}: DVC does not open it ({error}); `git init && dvc init` first"
-        ) from None
+        cure = "`git init && dvc init` first"
+        raise UserError(f"{workspace}: DVC does not open it ({error}); {cure}") from None
 
 
 def derived(repo: Repo, *, spare: Path | None = None) -> list[Output]:
