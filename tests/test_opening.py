@@ -94,7 +94,7 @@ def test_every_awkward_picture(cases: Path, capfd: pytest.CaptureFixture[str]) -
                 continue
             opened = open_with_format(file)
             assert opened.image.mode == "RGB"
-            assert (opened.format, opened.width, opened.height) == expected, file.name
+            assert (opened.format, *opened.image.size) == expected, file.name
             assert opened.image.tobytes() == open_picture(file.read_bytes()).tobytes()
     assert capfd.readouterr() == ("", "")
 
@@ -503,6 +503,6 @@ def test_other_modes(tmp_path: Path) -> None:
         assert open_picture(source).mode == "RGB"
 
 
-def test_unfit_travels_between_processes() -> None:
-    unfit = pickle.loads(pickle.dumps(ImageOpenError("truncated", "ends\nearly")))
-    assert (unfit.reason, unfit.detail) == ("truncated", "ends early")
+def test_the_error_travels_between_processes() -> None:
+    error = pickle.loads(pickle.dumps(ImageOpenError("truncated", "ends\nearly")))
+    assert (error.reason, error.detail) == ("truncated", "ends early")

@@ -23,7 +23,7 @@ SIZE = 128
 MODEL = "dlib"
 _LANDMARKS = "shape_predictor_5_face_landmarks.dat"
 _NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
-# Of the picture around the face this much is enough to align it, as a share of the face's side.
+# Of the picture around the face this much is enough to align it, as a fraction of the face's side.
 _AROUND = 1.0
 
 Vector = NDArray[np.float32]
@@ -54,8 +54,8 @@ def embed(image: Image.Image, face: Face) -> Vector:
     dlib, landmarks, network = _model()
     pixels = np.asarray(part.convert("RGB"))
     box = dlib.rectangle(face.left - x, face.top - y, face.right - x, face.bottom - y)
-    found = network.compute_face_descriptor(pixels, landmarks(pixels, box), 0)
-    return np.array(found, np.float32)
+    descriptor = network.compute_face_descriptor(pixels, landmarks(pixels, box), 0)
+    return np.array(descriptor, np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -71,10 +71,10 @@ def _model() -> tuple[Any, Any, Any]:
 
 def _weights(name: str) -> Path | None:
     """A weight file of face-recognition-models, whose own import needs setuptools."""
-    found = find_spec("face_recognition_models")
-    if found is None or found.origin is None:
+    package = find_spec("face_recognition_models")
+    if package is None or package.origin is None:
         return None
-    return Path(found.origin).parent / "models" / name
+    return Path(package.origin).parent / "models" / name
 
 
 def _dlib_version() -> str:

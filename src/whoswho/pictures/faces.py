@@ -49,7 +49,7 @@ class FaceFinder:
 
     Args:
         probability: from which the detector's find counts as a face, 0 to 1.
-        smallest: smallest face looked for, as a share of the picture's short side.
+        smallest: smallest face looked for, as a fraction of the picture's short side.
     """
 
     def __init__(self, probability: float, smallest: float) -> None:
@@ -110,12 +110,12 @@ class FaceFinder:
             self._torch.set_num_threads(threads)
         if boxes is None:
             return []
-        found: list[tuple[Sequence[float], float]] = []
+        finite: list[tuple[Sequence[float], float]] = []
         for box, probability in zip(boxes, probabilities, strict=True):
             sides = [float(side) for side in box]
             if all(map(math.isfinite, sides)):
-                found.append((sides, float(probability)))
-        return found
+                finite.append((sides, float(probability)))
+        return finite
 
 
 def finder_version(smallest: float) -> str:
@@ -139,12 +139,12 @@ def from_probability(faces: Iterable[Face], probability: float) -> list[Face]:
     return [face for face in faces if face.probability >= probability]
 
 
-def count(faces: Sequence[Face], share: float) -> int:
-    """How many faces count: the main one and all from `share` of its height."""
+def count(faces: Sequence[Face], fraction: float) -> int:
+    """How many faces count: the main one and all from `fraction` of its height."""
     main = main_face(faces)
     if main is None:
         return 0
-    return sum(face.height >= share * main.height for face in faces)
+    return sum(face.height >= fraction * main.height for face in faces)
 
 
 def main_face(faces: Sequence[Face]) -> Face | None:

@@ -72,16 +72,6 @@ class Opened:
     image: Image.Image
     format: str
 
-    @property
-    def width(self) -> int:
-        """Pixels, upright."""
-        return self.image.width
-
-    @property
-    def height(self) -> int:
-        """Pixels, upright."""
-        return self.image.height
-
 
 def open_picture(source: Path | bytes) -> Image.Image:
     """The picture in a file or in bytes: decoded to its end, upright, RGB, 8 bits a channel.

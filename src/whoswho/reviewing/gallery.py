@@ -17,7 +17,7 @@ from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SPLIT, find_split
 from whoswho.artifacts.suspects import SUMMARY, TABLE, Suspect, read_suspects
-from whoswho.cleaning import reasons as words
+from whoswho.cleaning.reasons import REVIEW, explain, says
 from whoswho.dataset import review
 from whoswho.labels import from_folder
 from whoswho.pictures import opening
@@ -79,12 +79,12 @@ class GalleryPicture:
     def measures(self) -> list[tuple[str, str]]:
         """(reason, what was measured), also of a picture that a person kept."""
         reasons = self.decision.reasons or self.decision.overruled
-        return [(reason, words.explain(self.decision, reason)) for reason in reasons]
+        return [(reason, explain(self.decision, reason)) for reason in reasons]
 
     @property
     def checked(self) -> str:
         """Keep or drop, as the checks alone would have it."""
-        against = {*self.decision.reasons, *self.decision.overruled} - {words.REVIEW}
+        against = {*self.decision.reasons, *self.decision.overruled} - {REVIEW}
         return review.DROP if against else review.KEEP
 
 
@@ -166,7 +166,7 @@ def as_json(gallery: Gallery) -> dict[str, Any]:
     positions = {picture.file: position for position, picture in enumerate(gallery.pictures)}
     return {
         "cleaned": gallery.cleaned,
-        "reasons": [{"name": reason, "says": words.says(reason)} for reason in gallery.reasons],
+        "reasons": [{"name": reason, "says": says(reason)} for reason in gallery.reasons],
         "labels": [{"name": label, "shown": fonts.drawable(label)} for label in gallery.labels],
         "noSuspects": _shown(gallery.no_suspects),
         "pictures": [_as_json(picture, positions) for picture in gallery.pictures],

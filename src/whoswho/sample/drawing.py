@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from whoswho import paths
 from whoswho.errors import UserError
 from whoswho.sample import dirt
 from whoswho.sample.people import PEOPLE
@@ -33,9 +33,8 @@ class SampleSummary:
     size: int  # bytes
 
     def __str__(self) -> str:
-        return (
-            f"{self.files} files of {len(self.labels)} invented people, {self.size / 1e6:.1f} MB"
-        )
+        people = f"{len(self.labels)} invented people"
+        return f"{self.files} files of {people}, {self.size / 1e6:.1f} MB"
 
 
 def draw(out: Path, seed: int = 0, portraits: int = PORTRAITS) -> SampleSummary:
@@ -49,19 +48,12 @@ def draw(out: Path, seed: int = 0, portraits: int = PORTRAITS) -> SampleSummary:
             "absent or empty: give another one with --out"
         )
     files = plan(seed, portraits)
-    beside = out.absolute().with_name(f".{out.absolute().name}.part")
-    shutil.rmtree(beside, ignore_errors=True)  # what an interrupted drawing left
-    for folder in {(beside / file.path).parent for file in files}:
-        folder.mkdir(parents=True, exist_ok=True)
-    try:
-        _write([file for file in files if not file.of or file.scene], beside, seed)
-        _write([file for file in files if file.of and not file.scene], beside, seed)
-        size = sum((beside / file.path).stat().st_size for file in files)
-        if out.exists():
-            out.rmdir()
-        beside.rename(out.absolute())
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with paths.fresh_folder(out.absolute()) as folder:
+        for label in {file.label for file in files}:
+            (folder / label).mkdir(exist_ok=True)
+        _write([file for file in files if not file.of or file.scene], folder, seed)
+        _write([file for file in files if file.of and not file.scene], folder, seed)
+        size = sum((folder / file.path).stat().st_size for file in files)
     kinds = Counter(file.kind for file in files)
     return SampleSummary(out, LABELS, dict(sorted(kinds.items())), len(files), size)
 
