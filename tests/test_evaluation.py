@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -337,6 +338,26 @@ def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path], model:
         UserError, match=r"labels \(A, C, B\) are not those of the model \(A, B, C\)"
     ):
         judging.judge(model, other, EVALUATE)
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("confusion_matrix.csv", ",0", ",x"),
+        ("per_label.csv", ",test,", ",test,x"),
+        ("evaluation.json", '"judged"', '"other"'),
+        ("predictions.csv", "uncalibrated/B", "uncalibrated/D"),
+        ("attention.json", "{", "["),
+    ],
+)
+def test_what_is_damaged_is_one_line(
+    name: str, old: str, new: str, evaluation: Evaluation, tmp_path: Path
+) -> None:
+    write_evaluation(tmp_path, evaluation)
+    path = tmp_path / name
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(UserError, match=re.escape(str(tmp_path))):
+        read_evaluation(tmp_path)
 
 
 @pytest.mark.parametrize("splits", [("validation", "test"), ("validation",)])

@@ -144,7 +144,7 @@ def spoil(path: Path) -> None:
 @pytest.mark.parametrize("found", [1, 3, "2", None])
 def test_another_format_is_refused(found: object, folder: Path) -> None:
     edit(folder, format=found)
-    with pytest.raises(UserError, match=rf"its format is {found}, this version reads format 2"):
+    with pytest.raises(UserError, match=rf"its format is {found}, this code reads format 2"):
         load_model(folder)
     with pytest.raises(UserError, match="format"):
         read_description(folder)

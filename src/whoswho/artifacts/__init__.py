@@ -1,1 +1,1 @@
-"""What one stage hands to the next: a module for each, with its columns or keys, its one writer and its one reader."""
+"""What one stage hands to the next: a module each, with its one writer and its one reader."""

@@ -111,12 +111,6 @@ def write_description(folder: Path, description: ModelDescription) -> None:
     paths.write_json(folder / DESCRIPTION, {"format": FORMAT, **description.model_dump()})
 
 
-def read_format(folder: Path) -> object:
-    """The number of the model's format, this version's or another's; None where it has none."""
-    content = paths.read_json(folder / DESCRIPTION)
-    return content.get("format") if isinstance(content, dict) else None
-
-
 def read_description(folder: Path) -> ModelDescription:
     """All of model.json.
 
@@ -124,11 +118,12 @@ def read_description(folder: Path) -> ModelDescription:
         UserError: it is absent, no JSON, of another format, or incomplete.
     """
     path = folder / DESCRIPTION
-    if (number := read_format(folder)) != FORMAT:
+    content = paths.read_json(path)
+    number = content.pop("format", None) if isinstance(content, dict) else None
+    if number != FORMAT:
         raise UserError(
             f"{path}: its format is {number}, this code reads format {FORMAT}; {REGISTER_ANEW}"
         )
-    content = {name: value for name, value in paths.read_json(path).items() if name != "format"}
     try:
         return ModelDescription.model_validate(content)
     except ValidationError as error:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import paths, tables
+from whoswho.errors import UserError, one_line
 
 PREDICTIONS = "predictions.csv"
 PER_LABEL = "per_label.csv"
@@ -43,6 +44,7 @@ _CHOSEN_BY = (
     "validation/accuracy_mean",
     "validation/accuracy_deviation",
 )
+_SCORES = ("precision", "recall", "f1")
 _COLUMNS = ("file", "split", "actual", "predicted", "unknown")
 _PROBABILITY, _UNCALIBRATED, _PREDICTED = "probability/", "uncalibrated/", "predicted/"
 
@@ -162,6 +164,16 @@ def read_evaluation(folder: Path) -> Evaluation:
     Raises:
         UserError: a file is absent or damaged.
     """
+    try:
+        return _read_evaluation(folder)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{folder}: damaged ({one_line(error)}); run `dvc checkout`, or "
+            "`dvc repro -f -s evaluate`"
+        ) from None
+
+
+def _read_evaluation(folder: Path) -> Evaluation:
     summary = paths.read_json(folder / SUMMARY)
     confusion = tables.read(folder / CONFUSION, ("actual",))
     labels = tuple(row.pop("actual") for row in confusion)
@@ -183,38 +195,22 @@ def read_evaluation(folder: Path) -> Evaluation:
 
 
 def _cells(picture: PredictionRow, columns: Sequence[str]) -> dict[str, object]:
-    numbers = (*picture.probabilities, *picture.uncalibrated)
-    return {
-        "file": picture.file,
-        "split": picture.split,
-        "actual": picture.actual,
-        "predicted": picture.predicted,
-        "unknown": int(picture.unknown),
-        **dict(zip(columns, numbers, strict=True)),
-    }
+    cells = {name: getattr(picture, name) for name in _COLUMNS}
+    numbers = zip(columns, (*picture.probabilities, *picture.uncalibrated), strict=True)
+    return {**cells, "unknown": int(picture.unknown), **dict(numbers)}
 
 
 def _prediction_row(row: tables.Row, labels: Sequence[str]) -> PredictionRow:
+    probabilities, uncalibrated = (
+        tuple(float(row[start + label]) for label in labels)
+        for start in (_PROBABILITY, _UNCALIBRATED)
+    )
+    file, split, actual, predicted, unknown = (row[name] for name in _COLUMNS)
     return PredictionRow(
-        row["file"],
-        row["split"],
-        row["actual"],
-        row["predicted"],
-        row["unknown"] == "1",
-        tuple(float(row[_PROBABILITY + label]) for label in labels),
-        tuple(float(row[_UNCALIBRATED + label]) for label in labels),
+        file, split, actual, predicted, unknown == "1", probabilities, uncalibrated
     )
 
 
 def _label_score(row: tables.Row) -> LabelScore:
-    def number(name: str) -> float | None:
-        return float(row[name]) if row[name] else None
-
-    return LabelScore(
-        row["label"],
-        row["split"],
-        number("precision"),
-        number("recall"),
-        number("f1"),
-        int(row["support"]),
-    )
+    defined = {name: float(row[name]) if row[name] else None for name in _SCORES}
+    return LabelScore(row["label"], row["split"], **defined, support=int(row["support"]))

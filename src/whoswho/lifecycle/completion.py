@@ -64,6 +64,7 @@ def _complete(
     keys = {
         labels.metric_key(f"{score.split}/recall", score.label): score
         for score in record.evaluation.scores
+        if score.recall is not None
     }
     recalls = {key: score.recall for key, score in keys.items() if score.recall is not None}
     measured = {**record.evaluation.metrics, **recalls}
