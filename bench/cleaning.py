@@ -275,7 +275,7 @@ def main(scratch: Path) -> None:
         print(
             f"left to a person, {name}: {judged} of {len(decisions)} dropped by a judgement "
             f"({', '.join(f'{n} {reason}' for reason, n in counts.most_common())}), and at most "
-            f"{round(settings.suspects.most * kept)} suspects of the {kept} kept"
+            f"{round(settings.suspects.max_fraction * kept)} suspects of the {kept} kept"
         )
     speed(data, scratch)
 

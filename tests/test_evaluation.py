@@ -278,6 +278,17 @@ def test_a_model_is_judged_from_pictures_by_what_is_served(
     assert not np.allclose(probabilities, uncalibrated)
 
 
+def test_the_threshold_rejects_of_validation_what_it_was_fitted_to_reject(
+    judged: tuple[Dataset, Path], model: Model
+) -> None:
+    """It is fitted on what the served model gives, and lies between two confidences."""
+    logits = served_logits(model, judged[0], "validation")
+    confidences = softmax(logits, model.description.temperature).max(axis=1)
+    threshold = model.description.threshold
+    assert int((confidences < threshold).sum()) == math.floor(0.05 * 42)
+    assert np.abs(confidences - threshold).min() > 0
+
+
 def test_a_stranger_gets_no_name(model: Model) -> None:
     """Field report C4: someone the model never saw, beside people it knows.
 

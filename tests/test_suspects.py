@@ -1,4 +1,4 @@
-"""Suspects: confident learning as the paper defines it, planted errors found, twins kept apart."""
+"""Suspects: confident learning as the paper defines it, planted errors, look-alikes apart."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from whoswho.training import suspects
 
 WIDTH = 64
 PICTURE = PictureSettings("whole", 0.3, 64, 0.9, 0.06)
-SETTINGS = params.Suspects(folds=5, most=1.0, seed=0)
+SETTINGS = params.Suspects(folds=5, max_fraction=1.0, seed=0)
 SPLITS = ("train", "validation", "test")
 
 
@@ -53,11 +53,11 @@ class Made:
         self.planted = dice.choice(len(self.true), round(wrong * len(self.true)), replace=False)
         away = dice.integers(1, len(counts), len(self.planted))
         self.given[self.planted] = (self.given[self.planted] + away) % len(counts)
-        self.groups = [str(place) for place in range(len(self.true))]
-        self.splits = [SPLITS[max(0, place % 6 - 3)] for place in range(len(self.true))]
+        self.groups = [str(index) for index in range(len(self.true))]
+        self.splits = [SPLITS[max(0, index % 6 - 3)] for index in range(len(self.true))]
 
-    def file(self, place: int) -> str:
-        return f"{self.labels[self.given[place]]}/google_{place:04}.jpg"
+    def file(self, index: int) -> str:
+        return f"{self.labels[self.given[index]]}/google_{index:04}.jpg"
 
     def find(self, settings: params.Suspects = SETTINGS) -> SuspectList:
         return suspects.find_suspects(*self.stored(), settings)
@@ -65,14 +65,14 @@ class Made:
     def stored(self) -> tuple[Dataset, Mapping[str, Features]]:
         examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
         rows: dict[str, list[NDArray[np.float64]]] = {split: [] for split in SPLITS}
-        for place, split in enumerate(self.splits):
-            digest = hashlib.sha256(str(place).encode()).hexdigest()
+        for index, split in enumerate(self.splits):
+            digest = hashlib.sha256(str(index).encode()).hexdigest()
             examples[split].append(
                 Example(
-                    self.file(place), digest, self.groups[place], int(self.given[place]), Path()
+                    self.file(index), digest, self.groups[index], int(self.given[index]), Path()
                 )
             )
-            rows[split].append(self.values[place])
+            rows[split].append(self.values[index])
         found = Dataset(Path(), self.labels, PICTURE, {s: tuple(e) for s, e in examples.items()})
         views = {"train": 2, "validation": 1, "test": 1}
         features = {
@@ -117,11 +117,12 @@ def test_planted_errors_are_found_and_little_else() -> None:
     for seed in range(6):
         made = Made([40] * 5, wrong=0.05, seed=seed)
         found = made.find()
-        right = {made.file(place): made.labels[made.true[place]] for place in made.planted}
-        hits = [one for one in found.suspects if one.file in right]
-        assert all(right[one.file] == one.suggested for one in hits)
-        assert [one.rank for one in found.suspects] == list(range(1, len(found.suspects) + 1))
-        scores = [one.score for one in found.suspects]
+        right = {made.file(index): made.labels[made.true[index]] for index in made.planted}
+        hits = [suspect for suspect in found.suspects if suspect.file in right]
+        assert all(right[suspect.file] == suspect.suggested for suspect in hits)
+        ranks = [suspect.rank for suspect in found.suspects]
+        assert ranks == list(range(1, len(ranks) + 1))
+        scores = [suspect.score for suspect in found.suspects]
         assert scores == sorted(scores, reverse=True)
         found_all += len(hits)
         listed += len(found.suspects)
@@ -141,9 +142,9 @@ def test_every_suspect_names_its_split_and_the_line_counts_them() -> None:
     made = Made([40] * 5, wrong=0.2, seed=3)
     found = made.find()
     where = dict(zip(map(made.file, range(len(made.splits))), made.splits, strict=True))
-    assert {one.split for one in found.suspects} == set(SPLITS)
-    assert all(where[one.file] == one.split for one in found.suspects)
-    counts = [sum(one.split == split for one in found.suspects) for split in SPLITS]
+    assert {suspect.split for suspect in found.suspects} == set(SPLITS)
+    assert all(where[suspect.file] == suspect.split for suspect in found.suspects)
+    counts = [sum(suspect.split == split for suspect in found.suspects) for split in SPLITS]
     said = ", ".join(f"{n} {split}" for n, split in zip(counts, SPLITS, strict=True))
     assert f"{sum(counts)} of 200 pictures look as if under a wrong label ({said})" in (
         found.sentence
@@ -153,24 +154,24 @@ def test_every_suspect_names_its_split_and_the_line_counts_them() -> None:
 def test_look_alikes_do_not_vouch_for_each_other() -> None:
     """Three copies of one wrong picture: two would teach the model the third one's label."""
 
-    def twins(*, known: bool) -> tuple[float, int]:
+    def duplicates(*, known: bool) -> tuple[float, int]:
         made = Made([30, 30], width=400, apart=0.3)
         copies = [30, 31, 32]
         made.given[copies] = 0
         made.values[copies] = made.values[30]
         if known:
-            for place in copies:
-                made.groups[place] = "one photograph"
-        files = {made.file(place) for place in copies}
-        found = [one for one in made.find().suspects if one.file in files]
+            for index in copies:
+                made.groups[index] = "one photograph"
+        files = {made.file(index) for index in copies}
+        found = [suspect for suspect in made.find().suspects if suspect.file in files]
         values = made.values.astype(np.float32)
         own = suspects.out_of_fold(values, made.given, made.groups, 2, 5, 0)[copies, 0]
         return float(own.min()), len(found)
 
-    vouched, listed = twins(known=False)
+    vouched, listed = duplicates(known=False)
     assert vouched > 0.8
     assert listed == 0
-    alone, listed = twins(known=True)
+    alone, listed = duplicates(known=True)
     assert alone < 0.2
     assert listed == 3
 
@@ -188,9 +189,9 @@ def test_features_that_tell_nothing_apart_list_nothing_and_say_so() -> None:
 def test_at_most_the_asked_share_is_listed_the_surest() -> None:
     made = Made([40] * 5, wrong=0.2, seed=3)
     every = made.find().suspects
-    found = made.find(params.Suspects(folds=5, most=0.05, seed=0))
+    found = made.find(params.Suspects(folds=5, max_fraction=0.05, seed=0))
     assert list(found.suspects) == list(every[:10])
-    assert f"the surest of {len(every)} (suspects.most)" in found.sentence
+    assert f"the surest of {len(every)} (suspects.max_fraction)" in found.sentence
 
 
 @pytest.mark.parametrize("counts", [[30, 30, 2], [30, 30, 1], [3, 2], [9, 1, 1, 1, 9]])
@@ -203,15 +204,15 @@ def test_labels_smaller_than_the_folds(
     alone = sum(count == 1 for count in counts)
     assert found.judged == sum(counts) - alone
     assert (f"{alone} not judged" in found.sentence) == bool(alone and not found.none_because)
-    assert not {one.label for one in found.suspects} & {
+    assert not {suspect.label for suspect in found.suspects} & {
         made.labels[i] for i, count in enumerate(counts) if count == 1
     }
 
 
 def test_a_label_all_of_look_alikes_is_not_judged() -> None:
     made = Made([20, 20, 4], seed=7, apart=3.0)
-    for place in range(40, 44):
-        made.groups[place] = "the same"
+    for index in range(40, 44):
+        made.groups[index] = "the same"
     assert made.find().judged == 40
 
 
@@ -240,7 +241,7 @@ def test_labels_of_any_look_survive_the_table(tmp_path: Path) -> None:
     assert len(rows) > 15
     assert {row["label"] for row in rows} | {row["suggested"] for row in rows} <= set(HOSTILE)
     assert [(r["file"], r["suggested"]) for r in rows] == [
-        (one.file, one.suggested) for one in found.suspects
+        (suspect.file, suspect.suggested) for suspect in found.suspects
     ]
     assert list(rows[0]) == [
         "file", "sha256", "label", "split", "suggested", "probability_label",
@@ -342,5 +343,7 @@ def test_the_dataset_knows_its_groups(workspace: Path) -> None:
     loaded = load_dataset(workspace / paths.DATASET)
     rows = {row["file"]: row["group"] for row in tables.read(loaded.folder / "split.csv")}
     assert all(
-        rows[one.file] == one.group for split in loaded.splits for one in loaded.examples[split]
+        rows[example.file] == example.group
+        for split in loaded.splits
+        for example in loaded.examples[split]
     )

@@ -175,7 +175,7 @@ def test_standardised_features_learn_where_the_blogs_head_hardly_does(
     assert with_it < 0.9 * without
 
 
-def test_moments_are_those_of_all_rows_and_a_constant_stays_finite() -> None:
+def test_mean_and_deviation_are_those_of_all_rows_and_a_constant_stays_finite() -> None:
     rows = np.random.default_rng(0).normal(5, 2, (5000, 3)).astype(np.float32)
     rows[:, 1] = 7
     mean, deviation = feature_mean_and_std(iter([rows[:4500], rows[4500:]]))
@@ -469,8 +469,8 @@ def test_a_gpu_learns_a_head_as_the_processor_does(
 ) -> None:
     settings: dict[str, object] = {"epochs": 5, "dropout": 0.0, "clip": 1.0}
     here, there = (fit_head(stored, device=place, **settings) for place in ("cpu", PLACE.type))
-    for one, other in zip(here.history, there.history, strict=True):
-        assert other == pytest.approx(one, rel=1e-3)
+    for first, second in zip(here.history, there.history, strict=True):
+        assert second == pytest.approx(first, rel=1e-3)
     assert validation_logits[9] == pytest.approx(validation_logits[4], rel=1e-2, abs=1e-2)
     assert all(value.device.type == "cpu" for value in there.state.values())
 
@@ -484,8 +484,8 @@ def test_a_gpu_fine_tunes_as_the_processor_does(tmp_path: Path, backbone: State)
         dropout=0.0, standardize=False,
     )  # fmt: skip
     here, there = (fit(device=place) for place in ("cpu", PLACE.type))
-    for one, other in zip(here.history, there.history, strict=True):
-        assert other == pytest.approx(one, rel=1e-2)
+    for first, second in zip(here.history, there.history, strict=True):
+        assert second == pytest.approx(first, rel=1e-2)
 
 
 @needs_gpu
@@ -550,8 +550,8 @@ def test_accumulated_batches_make_the_steps_of_one_large_batch(
     ways = {"balance": "weights", "label_smoothing": 0.1, "clip": 0.5}
     large = fit_head(stored, batch=32, **ways)
     parts = fit_head(stored, batch=8, accumulate=4, **ways)
-    for one, other in zip(large.history, parts.history, strict=True):
-        assert other == pytest.approx(one, rel=1e-4)
+    for first, second in zip(large.history, parts.history, strict=True):
+        assert second == pytest.approx(first, rel=1e-4)
     small = fit_head(stored, batch=8, **ways)
     assert small.history[-1] != pytest.approx(large.history[-1], rel=1e-3)
 

@@ -97,7 +97,7 @@ class Suspects(Section):
     """Which pictures a person is asked about, because their label looks wrong."""
 
     folds: Annotated[int, Field(ge=2)]
-    most: Share
+    max_fraction: Share
     seed: Seed
 
 

@@ -47,7 +47,7 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
             has nothing to be judged by.
         accuracy: fraction of them that the models name as labelled; accuracy_low is the lower end
             of its 95 % interval (Wilson), chance the largest label's fraction.
-        confident: pictures confidently of another label, of which suspects.most are listed.
+        confident: pictures confidently of another label, of which suspects.max_fraction are listed.
     """
 
     suspects: tuple[Suspect, ...] = ()
@@ -83,7 +83,7 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
         if by_split:
             text += f" ({by_split})"
         if self.confident > len(self.suspects):
-            text += f", the surest of {self.confident} (suspects.most)"
+            text += f", the surest of {self.confident} (suspects.max_fraction)"
         text += f"; out-of-fold accuracy {self.accuracy:.3f}, chance {self.chance:.3f}"
         if self.judged < self.pictures:
             text += f"; {self.pictures - self.judged} not judged, alone under their label"

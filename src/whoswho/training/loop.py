@@ -90,9 +90,8 @@ class Trainer:
         incoming = zip(batches, self.task.inputs(batches, epoch), strict=True)
         loss_sum = correct = weight_sum = 0.0
         number = 0
-        with seeds.seeded(
-            seeds.derived(self.train.seed, epoch, "dropout", self.process_group.rank)
-        ):
+        seed = seeds.derived(self.train.seed, epoch, "dropout", self.process_group.rank)
+        with seeds.seeded(seed):
             for step in steps:
                 weight = self.loss.weight(self.task.targets[np.concatenate(step)])
                 self.optimizer.zero_grad()

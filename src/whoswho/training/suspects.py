@@ -87,7 +87,7 @@ def find_suspects(
     if measured.none_because:
         return measured
     found = _off_diagonal(probabilities, targets, [examples[i] for i in judged], dataset.labels)
-    listed = tuple(found[: math.ceil(settings.most * len(judged))])
+    listed = tuple(found[: math.ceil(settings.max_fraction * len(judged))])
     return measured.model_copy(update={"suspects": listed, "confident": len(found)})
 
 
