@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; bad input ends with one line on stderr and exit code 2."""
     options = parser().parse_args(arguments)
     with one_line_errors():
-        options.run(options)
+        for line in options.run(options) or ():
+            print(line)
 
 
 def check(options: argparse.Namespace) -> None:
@@ -95,7 +96,7 @@ def sample(options: argparse.Namespace) -> None:
     print(f"sample: {drawn} in {options.out}")
 
 
-def summary(options: argparse.Namespace) -> None:
+def summary(options: argparse.Namespace) -> list[str]:
     """Print the ten lines that close `make repro`."""
     from whoswho.lifecycle import promotion
     from whoswho.reporting import summary as closing
@@ -103,7 +104,7 @@ def summary(options: argparse.Namespace) -> None:
     workspace = paths.workspace()
     with _open_store() as store:
         standing = promotion.standing(store, workspace)
-    print("\n".join(closing.lines(workspace, standing, activate=options.activate)))
+    return closing.lines(workspace, standing, activate=options.activate)
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -132,38 +133,37 @@ def predict(options: argparse.Namespace) -> None:
         print(f"figure: {options.figure}")
 
 
-def models(_options: argparse.Namespace) -> None:
+def models(_options: argparse.Namespace) -> list[str]:
     """List the registered versions, newest first, with their test metrics and aliases."""
     from whoswho.lifecycle import promotion
 
     with _open_store() as store:
-        print("\n".join(promotion.table(store)))
+        return promotion.table(store)
 
 
-def promote(options: argparse.Namespace) -> None:
+def promote(options: argparse.Namespace) -> list[str]:
     """Make a version the champion if the gate lets it through, and log who did it and why."""
     from whoswho.lifecycle import promotion
 
     policy = params.load_params().promote
     with _open_store() as store:
-        lines = promotion.promote(
+        return promotion.promote(
             store, options.version, policy, why=options.why, force=options.force
         )
-    print("\n".join(lines))
 
 
-def rollback(options: argparse.Namespace) -> None:
+def rollback(options: argparse.Namespace) -> list[str]:
     """Give the champion's place back to the version that held it before."""
     from whoswho.lifecycle import promotion
 
     with _open_store() as store:
-        print("\n".join(promotion.rollback(store, why=options.why)))
+        return promotion.rollback(store, why=options.why)
 
 
-def store(_options: argparse.Namespace) -> None:
+def store(_options: argparse.Namespace) -> list[str]:
     """Print the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
     with _open_store() as opened:
-        print(opened.uri)
+        return [opened.uri]
 
 
 def review(options: argparse.Namespace) -> None:
@@ -263,7 +263,7 @@ def _address(port: int) -> tuple[Argument, ...]:
 
 
 _WHY = _value("--why", "TEXT", "goes into the promotion log", default="")
-COMMANDS: dict[Callable[[argparse.Namespace], None], tuple[Argument, ...]] = {
+COMMANDS: dict[Callable[[argparse.Namespace], list[str] | None], tuple[Argument, ...]] = {
     check: (),
     crawl: (
         _value("--keywords", "FILE", "what to search for (default: keywords.txt)", type=Path),
