@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from whoswho import paths
 from whoswho.errors import UserError
 
-Share = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
@@ -29,7 +29,7 @@ class Clean(Section):
     """Which pictures stay."""
 
     faces: Literal["one", "any"]
-    face_probability: Share
+    face_probability: Fraction
     identity_false_alarm_rate: Annotated[float, Field(ge=0, le=0.2)]
     min_side: Count
     max_aspect_ratio: Annotated[float, Field(ge=1)]
@@ -37,23 +37,23 @@ class Clean(Section):
     max_brightness: Annotated[float, Field(ge=0, le=255)]
     min_sharpness: Annotated[float, Field(ge=0)]
     min_contrast: Annotated[float, Field(ge=0, le=255)]
-    min_face_size: Share
-    second_face_min_ratio: Share
+    min_face_size: Fraction
+    second_face_min_ratio: Fraction
     near_duplicate_max_bits: Annotated[int, Field(ge=0, le=64)]
-    near_duplicate_min_correlation: Share
-    cross_label_max_fraction: Share
+    near_duplicate_min_correlation: Fraction
+    cross_label_max_fraction: Fraction
 
 
 class Split(Section):
-    """Shares of the pictures that teach, choose and judge."""
+    """Fractions of the pictures that train, validate and test."""
 
     train: Positive
     validation: Positive
-    test: Share
+    test: Fraction
     seed: Seed
 
     @model_validator(mode="after")
-    def _shares_sum_to_one(self) -> Split:
+    def _fractions_sum_to_one(self) -> Split:
         total = self.train + self.validation + self.test
         if abs(total - 1) > 1e-6:
             raise ValueError(f"train + validation + test must be 1, not {total:g}")
@@ -83,7 +83,7 @@ class Augment(Section):
     views: Count
     shear: Annotated[float, Field(ge=0, lt=90)]
     scale: Annotated[list[Positive], Field(min_length=2, max_length=2)]
-    flip: Share
+    flip: Fraction
     seed: Seed
 
     @model_validator(mode="after")
@@ -97,7 +97,7 @@ class Suspects(Section):
     """Which pictures a person is asked about, because their label looks wrong."""
 
     folds: Annotated[int, Field(ge=2)]
-    max_fraction: Share
+    max_fraction: Fraction
     seed: Seed
 
 
@@ -123,7 +123,7 @@ class Train(Section):
     head: list[Count]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     standardize: bool
-    false_reject_rate: Share
+    false_reject_rate: Fraction
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]
@@ -163,9 +163,9 @@ class Register(Section):
 class Promote(Section):
     """What the gate asks of a candidate."""
 
-    margin: Share
-    recall_floor: Share
-    significance: Share | None
+    margin: Fraction
+    recall_floor: Fraction
+    significance: Fraction | None
 
 
 class Params(Section):

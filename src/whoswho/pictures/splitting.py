@@ -1,4 +1,4 @@
-"""Which picture teaches, which chooses, which judges. Pure: tables in, a table out.
+"""Which picture trains, which validates, which tests. Pure: tables in, a table out.
 
 Pictures are ordered by a hash of their own bytes and the order is cut at the fractions. A picture
 that is added takes its place in that order and moves nothing else, except what stands at the
