@@ -71,17 +71,17 @@ def truth_of(folder: Path) -> dict[str, dict[str, str]]:
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
-def looked_at(data: Path, limits: Clean, cache: Path) -> dict[str, people.Looked]:
+def looked_at(data: Path, limits: Clean, cache: Path) -> dict[str, people.FaceEvidence]:
     """The faces in every file below `data`, by file."""
     files = sorted(path for path in data.rglob("*") if path.is_file())
     with FaceCache(cache) as kept:
-        found = people.look([(path, paths.sha256(path)) for path in files], limits, kept)
+        found = people.find_faces([(path, paths.sha256(path)) for path in files], limits, kept)
     names = [path.relative_to(data).as_posix() for path in files]
     return dict(zip(names, found, strict=True))
 
 
 def groups_and_faces(
-    found: dict[str, people.Looked], truth: dict[str, dict[str, str]], limits: Clean
+    found: dict[str, people.FaceEvidence], truth: dict[str, dict[str, str]], limits: Clean
 ) -> None:
     """several_faces on the pictures judged by eye."""
     several = [count(found[file].faces, limits.second_face_min_ratio) > 1 for file in truth]
@@ -91,7 +91,7 @@ def groups_and_faces(
 
 def faceless(
     data: Path,
-    found: dict[str, people.Looked],
+    found: dict[str, people.FaceEvidence],
     truth: dict[str, dict[str, str]],
     limits: Clean,
     scratch: Path,
@@ -206,7 +206,7 @@ def planted(
 
 
 def portraits_of(
-    found: dict[str, people.Looked], clear: Iterable[str] | None = None
+    found: dict[str, people.FaceEvidence], clear: Iterable[str] | None = None
 ) -> list[Portrait]:
     """The single faces, of the files in `clear` where that is given."""
     wanted = set(found if clear is None else clear)

@@ -393,12 +393,12 @@ def test_the_crop_of_a_refused_group_stays(data: Path, monkeypatch: pytest.Monke
     face = Face(10, 10, 90, 110, 0.99)
     looks: list[Path] = []
 
-    def look(pictures: Sequence[tuple[Path, str]], *_: object) -> list[people.Looked]:
+    def find_faces(pictures: Sequence[tuple[Path, str]], *_: object) -> list[people.FaceEvidence]:
         names = [path.name for path, _ in pictures]
         looks.extend(path for path, _ in pictures)
-        return [people.Looked([face] * (2 if name == "whole.png" else 1)) for name in names]
+        return [people.FaceEvidence([face] * (2 if name == "whole.png" else 1)) for name in names]
 
-    monkeypatch.setattr(people, "look", look)
+    monkeypatch.setattr(people, "find_faces", find_faces)
     decisions = cleaned(data, identity_false_alarm_rate=0.0)
     reasons = {
         name: (";".join(decision.reasons), decision.duplicate_of)

@@ -17,7 +17,7 @@ from support.repository import REPOSITORY
 
 from whoswho import params, paths
 from whoswho.cleaning import people
-from whoswho.cleaning.people import Looked
+from whoswho.cleaning.people import FaceEvidence
 from whoswho.params import Clean
 from whoswho.pictures import embedding, face_cache
 from whoswho.pictures.face_cache import FILE, FaceCache
@@ -201,10 +201,10 @@ def pictures(tmp_path: Path) -> list[tuple[Path, str]]:
 
 def look(
     pictures: Sequence[tuple[Path, str]], folder: Path | None, **changes: object
-) -> list[Looked]:
+) -> list[FaceEvidence]:
     limits: Clean = CLEAN.model_copy(update=changes)
     with FaceCache(folder) as cache:
-        return people.look(pictures, limits, cache, worker_count=1)
+        return people.find_faces(pictures, limits, cache, worker_count=1)
 
 
 def test_a_file_is_looked_at_once(

@@ -19,7 +19,7 @@ from whoswho import params, paths, sample
 from whoswho.artifacts.decisions import read_face_settings
 from whoswho.cleaning import checks, identity, people, reasons
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
-from whoswho.cleaning.people import Looked
+from whoswho.cleaning.people import FaceEvidence
 from whoswho.dataset.review import Review
 from whoswho.pictures import embedding
 from whoswho.pictures.faces import Face, FaceFinder
@@ -210,9 +210,9 @@ def test_few_and_equal_faces_do_not_raise() -> None:
 # --- The switch ----------------------------------------------------------------------------------
 
 
-def looked(count: int) -> list[Looked]:
+def looked(count: int) -> list[FaceEvidence]:
     box = Face(0, 0, 50, 60, 0.99)
-    return [Looked([box], row.astype(np.float32)) for row in faces(0, count)]
+    return [FaceEvidence([box], row.astype(np.float32)) for row in faces(0, count)]
 
 
 def test_without_the_extra_it_is_off_and_says_so() -> None:
@@ -296,7 +296,7 @@ def test_strangers_and_swapped_pictures_go(mixed: Path, cache: Path, tmp_path: P
 
 def test_a_person_who_keeps_it_is_right(mixed: Path, cache: Path, tmp_path: Path) -> None:
     stranger = next(file for file in sorted(mixed.rglob("*")) if "sharapova" in file.name)
-    row = Review(paths.sha256(stranger), "messi", "keep", "", "", "", 2)
+    row = Review("keep", sha256=paths.sha256(stranger), label="messi", line=2)
     outcome = checks.run(mixed, CLEAN, [row], tmp_path / "out", faces=cache)
     (kept,) = [one for one in outcome.decisions if one.file == f"messi/{stranger.name}"]
     assert (kept.decision, kept.reasons, kept.reviewed) == ("kept", (), "keep")

@@ -12,7 +12,7 @@ from whoswho.artifacts.decisions import Decision
 from whoswho.cleaning import reasons, rules
 from whoswho.cleaning.duplicates import NEAR_DUPLICATE, Fingerprint, Relation
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
-from whoswho.cleaning.people import Looked
+from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.quality import Quality
 from whoswho.dataset.listing import ListedFile
 from whoswho.dataset.review import Review
@@ -94,7 +94,7 @@ def test_the_largest_of_one_photograph_stays_unless_a_person_keeps_another() -> 
     assert reasons_of(table) == {"a/1.png": (), "a/2.png": ("near_duplicate",)}
 
 
-def test_one_photograph_under_two_labels_goes_under_both_and_under_three_is_a_placeholder() -> None:
+def test_one_photograph_under_two_labels_goes_and_under_three_is_a_placeholder() -> None:
     two = [picture("a/1.png", pixels="x"), picture("b/1.png", pixels="x")]
     table = decide(Evidence(two))
     assert reasons_of(table) == {"a/1.png": ("cross_label",), "b/1.png": ("cross_label",)}
@@ -117,11 +117,10 @@ def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:
         [Relation(0, 1, NEAR_DUPLICATE, 0.99, overlap=0.6)],
     )
     assert rules.needs_faces(evidence, ONE, {}) == [1]
-    group = Evidence(evidence.pictures, evidence.relations, {1: Looked([FACE, FACE])})
+    group = Evidence(evidence.pictures, evidence.relations, {1: FaceEvidence([FACE, FACE])})
     assert rules.needs_faces(group, ONE, {}) == [0]
-    both = Evidence(
-        evidence.pictures, evidence.relations, {0: Looked([FACE]), 1: Looked([FACE, FACE])}
-    )
+    faces = {0: FaceEvidence([FACE]), 1: FaceEvidence([FACE, FACE])}
+    both = Evidence(evidence.pictures, evidence.relations, faces)
     assert rules.needs_faces(both, ONE, {}) == []
     table = decide(both, ONE)
     assert reasons_of(table) == {"a/crop.png": (), "a/whole.png": ("several_faces",)}
@@ -131,7 +130,7 @@ def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:
 
 def test_what_a_person_kept_says_what_was_overruled() -> None:
     keep = Review("keep", "", "it is her", "", sha256="hash of a/1.png", label="a", line=2)
-    evidence = Evidence([picture("a/1.png")], (), {0: Looked([], best_probability=0.3)})
+    evidence = Evidence([picture("a/1.png")], (), {0: FaceEvidence([], best_probability=0.3)})
     table = decide(evidence, ONE, {keep.picture: keep})
     decision = table["a/1.png"]
     assert (decision.kept, decision.reasons, decision.overruled) == (True, (), ("no_face",))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from whoswho.cleaning.duplicates import DUPLICATE, NEAR_DUPLICATE, Relation
 from whoswho.cleaning.evidence import PictureEvidence
-from whoswho.cleaning.people import Looked
+from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.reasons import BLANK
 from whoswho.dataset import review
 from whoswho.dataset.review import Review
@@ -26,7 +26,7 @@ class Case:
     duplicate_of: str = ""
     is_mirrored: bool = False
     other_label: str = ""
-    looked: Looked | None = None
+    found: FaceEvidence | None = None
     faces: int | None = None
 
     @property

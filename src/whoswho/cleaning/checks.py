@@ -70,7 +70,7 @@ def run(
     with FaceCache(faces) as cache:
         while indices := rules.needs_faces(evidence, params, held):
             files = [(pictures[index].file.path, pictures[index].sha256) for index in indices]
-            looked = people.look(files, params, cache, worker_count)
+            looked = people.find_faces(files, params, cache, worker_count)
             found = dict(zip(indices, looked, strict=True))
             evidence = replace(evidence, faces={**evidence.faces, **found})
     decided = rules.decide(evidence, params, held)

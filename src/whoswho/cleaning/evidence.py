@@ -11,7 +11,7 @@ from typing import IO
 
 from whoswho.cleaning import duplicates, quality
 from whoswho.cleaning.duplicates import Fingerprint, Relation
-from whoswho.cleaning.people import Looked
+from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.quality import Quality
 from whoswho.cleaning.reasons import BLANK, failed
 from whoswho.dataset.listing import ListedFile
@@ -56,7 +56,7 @@ class Evidence:
 
     pictures: Sequence[PictureEvidence]
     relations: Sequence[Relation] = ()
-    faces: Mapping[int, Looked] = field(default_factory=dict)
+    faces: Mapping[int, FaceEvidence] = field(default_factory=dict)
     can_embed: bool = False
 
 

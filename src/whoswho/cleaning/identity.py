@@ -16,8 +16,8 @@ the other labels' faces begin only further out, so does what is odd (see `_limit
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,35 +76,40 @@ class Judgement:
     """What the faces say.
 
     Attributes:
-        verdicts: by place of the face in what `judge` was given.
+        verdicts: by index of the face in what `judge` was given.
         limits: for each label judged, the distance beyond which a face is odd.
         notes: what the user should know, one line each.
         distances: by index of the face, how far it lies from its label's centre.
     """
 
-    verdicts: dict[int, Verdict]
-    limits: dict[str, float]
-    notes: list[str]
-    distances: dict[int, float]
+    verdicts: dict[int, Verdict] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    distances: dict[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class _Crowd:
-    """A label's faces: places in the set, which are its person's, and how far out they lie."""
+    """A label's faces: their indices, which are its person's, and how far out they lie."""
 
-    places: NDArray[np.intp]
+    faces: NDArray[np.intp]
     inside: NDArray[np.bool_]
     centre: Vectors
     middle: float
     spread: float
 
+    @property
+    def own(self) -> NDArray[np.intp]:
+        """The faces that are the person's."""
+        return self.faces[self.inside]
+
     def beyond(self, rate: float) -> float:
-        """The distance that a share `rate` of the person's own faces exceeds."""
+        """The distance that a fraction `rate` of the person's own faces exceeds."""
         return min(FURTHEST, self.middle + _deviations(rate) * self.spread)
 
 
 def judge(
-    vectors: Vectors, labels: Sequence[str], vouched: Sequence[bool], false_alarm: float
+    vectors: Vectors, labels: Sequence[str], vouched: Sequence[bool], false_alarm_rate: float
 ) -> Judgement:
     """Which faces are odd under their label.
 
@@ -112,72 +117,79 @@ def judge(
         vectors: faces x 128, the embeddings.
         labels: of each face.
         vouched: whether a person said that the face is rightly there; such faces hold the centre.
-        false_alarm: share of a person's own faces that may be taken for odd ones, above 0.
+        false_alarm_rate: fraction of a person's own faces that may be taken for odd ones, above 0.
     """
     sure = np.asarray(vouched, bool)
-    places = {label: _places(labels, label) for label in sorted(set(labels))}
-    small = [label for label, own in places.items() if len(own) < FEWEST]
-    crowds = _crowds(vectors, sure, {k: own for k, own in places.items() if k not in small})
-    verdicts: dict[int, Verdict] = {}
-    limits: dict[str, float] = {}
-    distances: dict[int, float] = {}
-    notes = []
+    names = np.array(labels, dtype=object)
+    faces = {label: np.flatnonzero(names == label) for label in sorted(set(labels))}
+    small = [label for label, own in faces.items() if len(own) < FEWEST]
+    crowds = _crowds(vectors, sure, {k: own for k, own in faces.items() if k not in small})
+    judgement = Judgement()
     if small:
-        names = ", ".join(map(repr, small[:_NAMED])) + (", …" if len(small) > _NAMED else "")
-        notes.append(f"identity not checked where faces are fewer than {FEWEST} ({names})")
+        listed = ", ".join(map(repr, small[:_NAMED])) + (", …" if len(small) > _NAMED else "")
+        judgement.notes.append(
+            f"identity not checked where faces are fewer than {FEWEST} ({listed})"
+        )
     for label, crowd in crowds.items():
-        others = np.concatenate(
-            [crowds[k].places[crowds[k].inside] if k in crowds else own
-             for k, own in places.items() if k != label]
-            or [np.empty(0, np.intp)]
-        )  # fmt: skip
-        limits[label] = round(_limit(crowd, vectors[others], false_alarm), 4)
-        own = dict(zip(crowd.places.tolist(), _distances(vectors, crowd), strict=True))
-        distances |= own
-        found = _verdicts(vectors, label, crowds, limits[label], false_alarm)
-        odd = sum(not sure[place] for place in found)
-        if odd > MOST_ODD * len(crowd.places) and sure[crowd.places].sum() < VOUCHED:
-            notes.append(
-                f"{label!r} seems to show more than one person ({odd} of {len(crowd.places)} "
+        others = [
+            crowds[other].own if other in crowds else own
+            for other, own in faces.items()
+            if other != label
+        ]
+        rest = vectors[np.concatenate([np.empty(0, np.intp), *others])]
+        limit = round(_limit(crowd, rest, false_alarm_rate), 4)
+        distances = dict(zip(crowd.faces.tolist(), _distances(vectors, crowd), strict=True))
+        judgement.limits[label] = limit
+        judgement.distances.update(distances)
+        verdicts = _verdicts(vectors, label, crowds, distances, limit, false_alarm_rate)
+        odd = sum(not sure[face] for face in verdicts)
+        if odd > MOST_ODD * len(crowd.faces) and sure[crowd.faces].sum() < VOUCHED:
+            judgement.notes.append(
+                f"{label!r} seems to show more than one person ({odd} of {len(crowd.faces)} "
                 f"faces lie apart from the rest): none was dropped for it; keep {VOUCHED} of the "
                 "right ones in review.csv and run again"
             )
         else:
-            verdicts |= found
-    return Judgement(verdicts, limits, notes, distances)
+            judgement.verdicts.update(verdicts)
+    return judgement
 
 
 def _verdicts(
-    vectors: Vectors, label: str, crowds: dict[str, _Crowd], limit: float, false_alarm: float
+    vectors: Vectors,
+    label: str,
+    crowds: Mapping[str, _Crowd],
+    distances: Mapping[int, float],
+    limit: float,
+    false_alarm_rate: float,
 ) -> dict[int, Verdict]:
     crowd = crowds[label]
     verdicts: dict[int, Verdict] = {}
-    for place, distance in zip(crowd.places, _distances(vectors, crowd), strict=True):
-        if distance <= crowd.beyond(max(false_alarm, DOUBTFUL)):
+    for face, distance in distances.items():
+        if distance <= crowd.beyond(max(false_alarm_rate, DOUBTFUL)):
             continue
         fits = [
             (away, other)
             for other, theirs in crowds.items()
             if other != label
-            and (away := float(_lengths(vectors[[place]] - theirs.centre)[0]))
+            and (away := float(_lengths(vectors[[face]] - theirs.centre)[0]))
             # Nearer by a deviation: of one person under two labels the centres hardly differ.
             <= min(distance - crowd.spread, theirs.beyond(FITS))
         ]
         if fits:
             away, other = min(fits)
-            verdicts[int(place)] = Verdict(SWAPPED, other, round(distance - away, 4))
+            verdicts[face] = Verdict(SWAPPED, other, round(distance - away, 4))
         elif distance > limit:
-            verdicts[int(place)] = Verdict(NOT_THIS_PERSON)
+            verdicts[face] = Verdict(NOT_THIS_PERSON)
     return verdicts
 
 
-def _limit(crowd: _Crowd, others: Vectors, false_alarm: float) -> float:
+def _limit(crowd: _Crowd, others: Vectors, false_alarm_rate: float) -> float:
     """From where on a face is odd.
 
     Where other people's faces begin only beyond what the rate asks for, the limit moves out to
     them: fewer false alarms than asked for, and of such strangers no more than `NEAREST` missed.
     """
-    own = crowd.beyond(false_alarm)
+    own = crowd.beyond(false_alarm_rate)
     if not len(others):
         return own
     near = float(np.quantile(_lengths(others - crowd.centre), NEAREST))
@@ -188,22 +200,22 @@ def _limit(crowd: _Crowd, others: Vectors, false_alarm: float) -> float:
 
 
 def _crowds(
-    vectors: Vectors, sure: NDArray[np.bool_], places: dict[str, NDArray[np.intp]]
+    vectors: Vectors, sure: NDArray[np.bool_], faces: Mapping[str, NDArray[np.intp]]
 ) -> dict[str, _Crowd]:
     """Each label's crowd, its spread drawn towards that of the set: of few faces it is a guess."""
     first = {
         label: _Crowd(own, inside, centre, *_middle_and_spread(vectors[own], inside, centre))
-        for label, own in places.items()
+        for label, own in faces.items()
         for inside, centre in [_half(vectors[own], sure[own])]
     }
     usual = float(np.median([crowd.spread for crowd in first.values()])) if first else 0.0
     grown = {
-        label: _grown(vectors[crowd.places], sure[crowd.places], crowd, usual)
+        label: _grown(vectors[crowd.faces], sure[crowd.faces], crowd, usual)
         for label, crowd in first.items()
     }
     usual = float(np.median([crowd.spread for crowd in grown.values()])) if grown else 0.0
     return {
-        label: _grown(vectors[crowd.places], sure[crowd.places], crowd, usual)
+        label: _grown(vectors[crowd.faces], sure[crowd.faces], crowd, usual)
         for label, crowd in grown.items()
     }
 
@@ -241,12 +253,12 @@ def _grown(own: Vectors, sure: NDArray[np.bool_], crowd: _Crowd, usual: float) -
         middle, spread = _middle_and_spread(own, crowd.inside, crowd.centre)
         number = int(crowd.inside.sum())
         spread = (number * spread + PRIOR * usual) / (number + PRIOR)
-        crowd = _Crowd(crowd.places, crowd.inside, crowd.centre, middle, spread)
+        crowd = _Crowd(crowd.faces, crowd.inside, crowd.centre, middle, spread)
         lengths = _left_out(own, crowd.inside, crowd.centre)
         inside = (lengths <= crowd.beyond(CROWD)) | sure
         if inside.sum() < 2 or (inside == crowd.inside).all():
             break
-        crowd = _Crowd(crowd.places, inside, own[inside].mean(axis=0), middle, spread)
+        crowd = _Crowd(crowd.faces, inside, own[inside].mean(axis=0), middle, spread)
     return crowd
 
 
@@ -259,8 +271,7 @@ def _middle_and_spread(
 
 
 def _distances(vectors: Vectors, crowd: _Crowd) -> list[float]:
-    found = _left_out(vectors[crowd.places], crowd.inside, crowd.centre)
-    return [float(length) for length in found]
+    return list(map(float, _left_out(vectors[crowd.faces], crowd.inside, crowd.centre)))
 
 
 def _left_out(own: Vectors, inside: NDArray[np.bool_], centre: Vectors) -> Vectors:
@@ -277,7 +288,3 @@ def _lengths(rows: Vectors) -> Vectors:
 def _deviations(rate: float) -> float:
     """How many deviations beyond the middle a share `rate` of the own faces lies."""
     return TAIL_START + TAIL_LENGTH * math.log(TAIL_SHARE / rate)
-
-
-def _places(labels: Sequence[str], label: str) -> NDArray[np.intp]:
-    return np.array([place for place, one in enumerate(labels) if one == label], np.intp)

@@ -22,7 +22,6 @@ from whoswho.pictures.faces import (
     finder_version,
     from_bytes,
     from_probability,
-    main_face,
     to_bytes,
 )
 
@@ -32,7 +31,7 @@ OFF = "off"
 
 
 @dataclass(frozen=True)
-class Looked:
+class FaceEvidence:
     """What was found in a picture.
 
     Attributes:
@@ -47,138 +46,136 @@ class Looked:
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What is not known of a picture yet: its faces (None) or its only face's embedding."""
+class _Job:
+    """A picture of which something is not known yet: its detections (None), or the embedding."""
 
     path: Path
-    found: Sequence[Face] | None
-    probability: float
-    smallest: float
-    share: float
-    embeds: bool
+    detections: Sequence[Face] | None
+    params: Clean
 
 
-def look(
+def find_faces(
     pictures: Sequence[tuple[Path, str]],
-    limits: Clean,
+    params: Clean,
     cache: FaceCache,
     worker_count: int | None = None,
-) -> list[Looked]:
+) -> list[FaceEvidence]:
     """The faces in each picture (path, sha256); only what `cache` lacks is looked for."""
-    embeds = judges_identity(limits)
-    version = finder_version(limits.min_face_size)
-    looked: list[Looked | None] = []
-    questions: list[_Question] = []
-    for path, sha256 in pictures:
-        kept = cache.get(sha256, version)
-        found = None if kept is None else from_bytes(kept)
-        known = None if found is None else _known(found, sha256, limits, cache, embeds)
-        looked.append(known)
+    version = finder_version(params.min_face_size)
+    results: dict[int, FaceEvidence] = {}
+    jobs: dict[int, _Job] = {}
+    for index, (path, sha256) in enumerate(pictures):
+        cached = cache.get(sha256, version)
+        detections = None if cached is None else from_bytes(cached)
+        known = None
+        if detections is not None:
+            known = _cached_evidence(detections, sha256, params, cache)
         if known is None:
-            questions.append(
-                _Question(
-                    path, found, limits.face_probability, limits.min_face_size,
-                    limits.second_face_min_ratio, embeds,
-                )
-            )  # fmt: skip
-    answers = workers.each(_answer, questions, "faces", worker_count)
-    for place, (_, sha256) in enumerate(pictures):
-        if looked[place] is None:
-            every, vector = next(answers)
-            cache.put(sha256, version, to_bytes(every))
-            faces = from_probability(every, limits.face_probability)
-            if vector is not None:
-                cache.put(sha256, embedding.embedder_version(faces[0]), vector.tobytes())
-            looked[place] = Looked(faces, vector, _best_probability(every))
+            jobs[index] = _Job(path, detections, params)
+        else:
+            results[index] = known
+    found = workers.each(_detect_and_embed, list(jobs.values()), "faces", worker_count)
+    for index, (every, vector) in zip(jobs, found, strict=True):
+        _, sha256 = pictures[index]
+        cache.put(sha256, version, to_bytes(every))
+        results[index] = evidence = _evidence(every, vector, params)
+        if vector is not None:
+            version_of_face = embedding.embedder_version(evidence.faces[0])
+            cache.put(sha256, version_of_face, vector.tobytes())
     cache.flush()
-    return [one for one in looked if one is not None]
+    return [results[index] for index in range(len(pictures))]
 
 
-def problem(faces: Sequence[Face], limits: Clean) -> str:
+def problem(faces: Sequence[Face], params: Clean) -> str:
     """The reason where there is not exactly one face that counts, else an empty text."""
-    counted = count(faces, limits.second_face_min_ratio)
-    return "" if counted == 1 else SEVERAL_FACES if counted else NO_FACE
+    counted = count(faces, params.second_face_min_ratio)
+    if counted == 1:
+        return ""
+    return SEVERAL_FACES if counted else NO_FACE
 
 
-def scores(looked: Looked) -> dict[str, float]:
+def scores(evidence: FaceEvidence) -> dict[str, float]:
     """The numbers behind `problem`: the best probability, and the second face's height over that
     of the main one.
     """
-    heights = [face.height for face in looked.faces]
+    heights = [face.height for face in evidence.faces]
     second = heights[1] / heights[0] if len(heights) > 1 else 0.0
-    return {NO_FACE: looked.best_probability, SEVERAL_FACES: round(second, 4)}
+    return {NO_FACE: evidence.best_probability, SEVERAL_FACES: round(second, 4)}
 
 
-def judges_identity(limits: Clean) -> bool:
-    """Whether faces are told apart: it is asked for, and the extra that can is installed."""
-    return limits.identity_false_alarm_rate > 0 and embedding.available()
+def judges_identity(params: Clean) -> bool:
+    """Whether faces are told apart: it is wanted, and the extra that can is installed."""
+    return params.identity_false_alarm_rate > 0 and embedding.available()
 
 
 def judge(
-    looked: Sequence[Looked],
+    evidence: Sequence[FaceEvidence],
     labels: Sequence[str],
     vouched: Sequence[bool],
-    limits: Clean,
+    params: Clean,
     *,
     can_embed: bool,
 ) -> tuple[Judgement, str]:
-    """What the embeddings say by place in `looked`, and by which model (`off`: by none).
+    """What the embeddings say, by index in `evidence`, and by which model (`off`: by none).
 
     Args:
         vouched: whether a person said that a picture is rightly under its label.
         can_embed: whether the extra that tells faces apart is installed.
     """
-    if limits.identity_false_alarm_rate == 0:
-        return Judgement({}, {}, [], {}), OFF
+    if params.identity_false_alarm_rate == 0:
+        return Judgement(), OFF
     if not can_embed:
         note = (
             "not_this_person and swapped are OFF: the extra `faces` is not installed "
             "(pip install -c constraints.txt -e '.[faces]')"
         )
-        return Judgement({}, {}, [note], {}), OFF
-    places = [place for place, one in enumerate(looked) if one.vector is not None]
-    vectors = np.array([looked[place].vector for place in places], np.float64)
-    found = identity.judge(
-        vectors.reshape(len(places), embedding.SIZE),
-        [labels[place] for place in places],
-        [vouched[place] for place in places],
-        limits.identity_false_alarm_rate,
+        return Judgement(notes=[note]), OFF
+    known = [index for index, faces in enumerate(evidence) if faces.vector is not None]
+    vectors = np.array([evidence[index].vector for index in known], np.float64)
+    judgement = identity.judge(
+        vectors.reshape(len(known), embedding.SIZE),
+        [labels[index] for index in known],
+        [vouched[index] for index in known],
+        params.identity_false_alarm_rate,
     )
-    verdicts = {places[place]: verdict for place, verdict in found.verdicts.items()}
-    distances = {places[place]: distance for place, distance in found.distances.items()}
-    return Judgement(verdicts, found.limits, found.notes, distances), embedding.MODEL
+    verdicts = {known[row]: verdict for row, verdict in judgement.verdicts.items()}
+    distances = {known[row]: distance for row, distance in judgement.distances.items()}
+    return Judgement(verdicts, judgement.limits, judgement.notes, distances), embedding.MODEL
 
 
-def _known(
-    found: Sequence[Face], sha256: str, limits: Clean, cache: FaceCache, embeds: bool
-) -> Looked | None:
-    """What the cache says of a picture; None where something has to be looked for yet."""
-    faces = from_probability(found, limits.face_probability)
-    if not embeds or count(faces, limits.second_face_min_ratio) != 1:
-        return Looked(faces, None, _best_probability(found))
-    kept = cache.get(sha256, embedding.embedder_version(faces[0]))
-    if kept is None:
+def _evidence(detections: Sequence[Face], vector: Vector | None, params: Clean) -> FaceEvidence:
+    best = max((face.probability for face in detections), default=0.0)
+    return FaceEvidence(from_probability(detections, params.face_probability), vector, best)
+
+
+def _is_embedded(faces: Sequence[Face], params: Clean) -> bool:
+    return judges_identity(params) and count(faces, params.second_face_min_ratio) == 1
+
+
+def _cached_evidence(
+    detections: Sequence[Face], sha256: str, params: Clean, cache: FaceCache
+) -> FaceEvidence | None:
+    """What the cache says of a picture; None where its embedding is not known yet."""
+    evidence = _evidence(detections, None, params)
+    if not _is_embedded(evidence.faces, params):
+        return evidence
+    vector = cache.get(sha256, embedding.embedder_version(evidence.faces[0]))
+    if vector is None:
         return None
-    return Looked(faces, np.frombuffer(kept, np.float32), _best_probability(found))
+    return _evidence(detections, np.frombuffer(vector, np.float32), params)
 
 
-def _best_probability(found: Sequence[Face]) -> float:
-    return max((face.probability for face in found), default=0.0)
-
-
-def _answer(question: _Question) -> tuple[Sequence[Face], Vector | None]:
-    """Every face the detector finds, and the only one's embedding; runs in any process."""
-    image = opening.open_picture(question.path)
-    found = question.found
-    if found is None:
-        found = _finder(question.smallest).find_all(image)
-    faces = from_probability(found, question.probability)
-    main = main_face(faces)
-    if main is None or not question.embeds or count(faces, question.share) != 1:
-        return found, None
-    return found, embedding.embed(image, main)
+def _detect_and_embed(job: _Job) -> tuple[Sequence[Face], Vector | None]:
+    """Everything the detector finds, and the only face's embedding; runs in any process."""
+    image = opening.open_picture(job.path)
+    detections = job.detections
+    if detections is None:
+        detections = _finder(job.params.min_face_size).find_all(image)
+    faces = from_probability(detections, job.params.face_probability)
+    embeds = _is_embedded(faces, job.params)
+    return detections, embedding.embed(image, faces[0]) if embeds else None
 
 
 @lru_cache(maxsize=1)
-def _finder(smallest: float) -> FaceFinder:
-    return FaceFinder(0.0, smallest)
+def _finder(min_size: float) -> FaceFinder:
+    return FaceFinder(0.0, min_size)

@@ -16,7 +16,7 @@ from whoswho.cleaning.cases import Case, Related
 from whoswho.cleaning.duplicates import DUPLICATE, NEAR_DUPLICATE, Families, Relation
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
-from whoswho.cleaning.people import Looked
+from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.reasons import NO_LABEL, REASONS, REVIEW, failed, measured
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
@@ -168,7 +168,9 @@ def _drop_copies(
             stays.add(index)
 
 
-def _drop_by_faces(cases: Sequence[Case], evidence: Evidence, params: Clean) -> dict[int, Looked]:
+def _drop_by_faces(
+    cases: Sequence[Case], evidence: Evidence, params: Clean
+) -> dict[int, FaceEvidence]:
     """Drop what has no face or several; return what was found in the pictures that were left."""
     if params.faces != "one":
         return {}
@@ -179,7 +181,7 @@ def _drop_by_faces(cases: Sequence[Case], evidence: Evidence, params: Clean) -> 
     }
     for index, looked in left.items():
         case = cases[index]
-        case.looked = looked
+        case.found = looked
         case.faces = count(looked.faces, params.second_face_min_ratio)
         case.scores |= people.scores(looked)
         problem = people.problem(looked.faces, params)
@@ -189,11 +191,11 @@ def _drop_by_faces(cases: Sequence[Case], evidence: Evidence, params: Clean) -> 
 
 
 def _drop_strangers(
-    cases: Sequence[Case], looked: Mapping[int, Looked], evidence: Evidence, params: Clean
+    cases: Sequence[Case], looked: Mapping[int, FaceEvidence], evidence: Evidence, params: Clean
 ) -> tuple[Judgement, str]:
     """Drop the faces that are not of their label's person; see `people.judge`."""
     if params.faces != "one":
-        return Judgement({}, {}, [], {}), people.OFF
+        return Judgement(), people.OFF
     judgement, model = people.judge(
         list(looked.values()),
         [cases[index].label for index in looked],
@@ -261,7 +263,7 @@ def _decision(case: Case, group: str) -> Decision:
         format=evidence.format,
         group=group,
         faces=case.faces,
-        main_face=main_face(case.looked.faces) if case.looked else None,
+        main_face=main_face(case.found.faces) if case.found else None,
         reviewed=case.review.decision if case.review else "",
         review_why=case.review.why if case.review else "",
         picture=_picture_path(case) if case.is_kept else "",
