@@ -109,19 +109,12 @@ def programs() -> Programs:
 
 def _version(program: str) -> str:
     """What `program --version` tells, as 156.0.8078.108; '' where it tells nothing like it."""
+    command, quiet = [program, "--version"], subprocess.DEVNULL
     try:
-        command = [program, "--version"]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            timeout=20,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        output = subprocess.check_output(command, stdin=quiet, stderr=quiet, timeout=20)
+    except (OSError, subprocess.SubprocessError):
         return ""
-    match = re.search(rb"\d+(\.\d+){3}", done.stdout)
+    match = re.search(rb"\d+(\.\d+){3}", output)
     return match[0].decode() if match else ""
 
 

@@ -273,12 +273,10 @@ class ResultsPage:
 
     def _call(self, function: str, *arguments: Any) -> Any:
         """What a function of in_page.js returns."""
-        problem = ""
+        markup, problem = self.markup.model_dump(), ""
         for _ in range(ATTEMPTS):
             try:
-                return self.driver.execute_script(
-                    IN_PAGE, self.markup.model_dump(), function, *arguments
-                )
+                return self.driver.execute_script(IN_PAGE, markup, function, *arguments)
             except exceptions.JavascriptException as error:
                 problem = str(error.msg)
                 _, bad, rest = problem.partition("whoswho: bad selector ")
