@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from whoswho.reporting import fonts, sentences
+from whoswho.reporting import fonts, report_tables, sentences
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")  # what Markdown reads inside a line
 
@@ -37,7 +37,7 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals["sentences"] = sentences
+    templates.globals.update(sentences=sentences, tables=report_tables)
     templates.filters.update(
         name=_name,
         drawable=fonts.drawable,  # a name in an attribute

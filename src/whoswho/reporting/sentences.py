@@ -59,33 +59,6 @@ def interval(report: RunReport) -> str:
     return f"{accuracy} (95% interval {low} to {high}; chance {chance})"
 
 
-def measures(report: RunReport) -> list[tuple[str, str]]:
-    """(measure, value) of the judged split."""
-    evaluation = report.evaluation
-    scored = [s for s in evaluation.scores if s.split == evaluation.judged and s.f1 is not None]
-    over = f"over {len(scored)} of {len(evaluation.labels)} labels"
-    pictures = len(evaluation.judged_pictures)
-    rows = [("pictures", str(pictures)), ("accuracy", interval(report))]
-    for measure, key in (
-        (f"balanced accuracy, {over}", "balanced_accuracy"),
-        (f"macro F1, {over}", "macro_f1"),
-        ("log loss", "log_loss"),
-        ("right among the first two answers", "top_2"),
-        ("calibration error (ECE)", "ece"),
-        ("calibration error without temperature", "ece_uncalibrated"),
-    ):
-        rows.append((measure, number(evaluation.metric(key))))
-    rows.append(("known people answered unknown", f"{report.rejected} of {pictures}"))
-    if "validation/repeats" in evaluation.metrics:
-        repeats, mean, deviation = (
-            evaluation.metrics[f"validation/{name}"]
-            for name in ("repeats", "accuracy_mean", "accuracy_deviation")
-        )
-        spread = f"{mean:.3f} ± {deviation:.3f}"
-        rows.append((f"accuracy on validation over {repeats:.0f} seeds", spread))
-    return rows
-
-
 def crop(report: RunReport) -> str:
     """What of a picture the network sees."""
     if report.model.picture.crop == "face":

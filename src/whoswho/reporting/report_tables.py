@@ -1,0 +1,119 @@
+"""The tables of report.html and model_card.md, as rows that either can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from whoswho.artifacts.decisions import DROPPED, KEPT
+from whoswho.reporting.sentences import interval, number
+
+if TYPE_CHECKING:
+    from whoswho.reporting.run_report import RunReport
+
+LABEL, NAME, NUMBER, TEXT, CODE = "label", "name", "number", "text", "code"
+
+
+@dataclass(frozen=True)
+class ReportTable:
+    """A table.
+
+    Attributes:
+        columns: header -> what its cells are: LABEL or NAME (a file's), which may hold anything;
+            NUMBER, TEXT, or CODE.
+    """
+
+    caption: str
+    columns: Mapping[str, str]
+    rows: Sequence[Sequence[str]]
+
+
+def pictures(report: RunReport) -> ReportTable:
+    """How many pictures of each label are in each split."""
+    columns = {"label": LABEL, **dict.fromkeys(report.counts, NUMBER)}
+    rows = [
+        (label, *(str(counts[label]) for counts in report.counts.values()))
+        for label in report.model.labels
+    ]
+    return ReportTable("Pictures by label and split", columns, rows)
+
+
+def cleaning(report: RunReport) -> ReportTable:
+    """What cleaning kept and dropped of each label, and why."""
+    rows = []
+    for label, counts in report.cleaning.counts.items():
+        why = (f"{reason} {counts[reason]}" for reason in report.cleaning.reasons_of(label))
+        rows.append((label, str(counts[KEPT]), str(counts[DROPPED]), ", ".join(why)))
+    columns = {"label": LABEL, KEPT: NUMBER, DROPPED: NUMBER, "why": TEXT}
+    return ReportTable("What cleaning decided", columns, rows)
+
+
+def scores(report: RunReport) -> list[ReportTable]:
+    """How each label fares, a table a split."""
+    tables = []
+    for split, of_split in groupby(report.evaluation.scores, key=lambda score: score.split):
+        rows = [
+            (s.label, number(s.precision), number(s.recall), number(s.f1), str(s.support))
+            for s in of_split
+        ]
+        numbers = dict.fromkeys(("precision", "recall", "F1", "pictures"), NUMBER)
+        tables.append(ReportTable(split, {f"label ({split})": LABEL, **numbers}, rows))
+    return tables
+
+
+def measures(report: RunReport) -> ReportTable:
+    """All labels together, on the judged split."""
+    evaluation = report.evaluation
+    scored = [s for s in evaluation.scores if s.split == evaluation.judged and s.f1 is not None]
+    over = f"over {len(scored)} of {len(evaluation.labels)} labels"
+    judged = len(evaluation.judged_pictures)
+    rows = [
+        ("pictures", str(judged)),
+        ("accuracy", interval(report)),
+        (f"balanced accuracy, {over}", number(evaluation.metric("balanced_accuracy"))),
+        (f"macro F1, {over}", number(evaluation.metric("macro_f1"))),
+        ("log loss", number(evaluation.metric("log_loss"))),
+        ("right among the first two answers", number(evaluation.metric("top_2"))),
+        ("calibration error (ECE)", number(evaluation.metric("ece"))),
+        ("calibration error without temperature", number(evaluation.metric("ece_uncalibrated"))),
+        ("known people answered unknown", f"{report.rejected} of {judged}"),
+    ]
+    if repeats := len(report.model.repeats):
+        mean, deviation = (
+            evaluation.metrics[f"validation/accuracy_{name}"] for name in ("mean", "deviation")
+        )
+        spread = f"{mean:.3f} ± {deviation:.3f}"
+        rows.append((f"accuracy on validation over {repeats} seeds", spread))
+    columns = {"measure": TEXT, evaluation.judged: TEXT}
+    return ReportTable(f"All labels together, {evaluation.judged}", columns, rows)
+
+
+def mistakes(report: RunReport, most: int) -> ReportTable:
+    """The wrong answers, the surest first."""
+    wrong = report.mistakes
+    rows = [
+        (p.file, p.actual, p.predicted, number(p.probability), "unknown" if p.unknown else "")
+        for p in wrong[:most]
+    ]
+    names = dict.fromkeys(("picture", "label", "answer"), NAME)
+    first = f", the first {most}" if len(wrong) > most else ""
+    columns = {**names, "probability": NUMBER, "below the threshold": TEXT}
+    return ReportTable(f"The same as a table{first}", columns, rows)
+
+
+def overlaps(report: RunReport, most: int) -> ReportTable:
+    """Look-alikes on two sides of a split that came with the set."""
+    pairs = report.dataset.overlaps
+    rows = [(pair.file_a, pair.split_a, pair.file_b, pair.split_b) for pair in pairs[:most]]
+    columns = {"picture": NAME, "split": TEXT, "looks like": NAME, "its split": TEXT}
+    return ReportTable("Look-alikes over the borders of the splits", columns, rows)
+
+
+def params(report: RunReport) -> ReportTable:
+    """The params of training, and what it fitted."""
+    model = report.model
+    fitted = {"temperature": f"{model.temperature:.4f}", "threshold": f"{model.threshold:.4f}"}
+    rows = [(name, str(value)) for name, value in (model.params | fitted).items()]
+    return ReportTable("Params, and what training fitted", {"param": CODE, "value": CODE}, rows)
