@@ -176,7 +176,7 @@ def one(way: str, count: int) -> dict[str, float]:
 
 
 def measure(count: int) -> None:
-    """Fingerprint every way's rate, and this pipeline's beside the fastest peer and the bound."""
+    """Print every way's rate, and this pipeline's beside the fastest peer and the bound."""
     found: dict[str, dict[str, float]] = {}
     for way in WAYS:
         if way.startswith("OpenVINO") and importlib.util.find_spec("openvino") is None:

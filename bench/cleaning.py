@@ -243,7 +243,7 @@ def speed(data: Path, scratch: Path) -> None:
 
 
 def main(scratch: Path) -> None:
-    """Fingerprint a line for each measure."""
+    """Print a line for each measure."""
     if not (CASES / "sports_celebrities_truth.csv").exists():
         print(
             "cleaning: not measured; the pictures judged by eye are not in ../shared/cases/people"
@@ -267,9 +267,7 @@ def main(scratch: Path) -> None:
         mixtures("raw crawl", portraits_of(crawled, set(crawled) - CRAWLED_STRANGERS), limits)
     crawl = checks.run(CASES / "raw_crawl", limits, [], scratch / "crawl", faces=scratch / "faces")
     for name, decisions in (("press", cleaned.decisions), ("raw crawl", crawl.decisions)):
-        counts = Counter(
-            reason for one in decisions for reason in one.reasons
-        )
+        counts = Counter(reason for one in decisions for reason in one.reasons)
         judged = sum(bool(JUDGEMENTS & set(one.reasons)) for one in decisions)
         kept = sum(one.kept for one in decisions)
         print(

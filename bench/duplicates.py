@@ -130,7 +130,7 @@ def families(count: int, pairs: Sequence[tuple[int, int]]) -> Families:
 
 
 def unlike(prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]], name: str) -> None:
-    """Fingerprint what is found in a set as it is."""
+    """Print what is found in a set as it is."""
     found = related(prints)
     same = [(one.a, one.b) for one in found if one.kind != duplicates.ALIKE]
     known = families(len(prints), pairs)
@@ -146,7 +146,7 @@ def unlike(prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]], name
 def altered(
     images: Sequence[Image.Image], prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]]
 ) -> None:
-    """Fingerprint recall and false pairs of each alteration; equal pictures are altered once."""
+    """Print recall and false pairs of each alteration; equal pictures are altered once."""
     firsts = {one.pixels: place for place, one in reversed(list(enumerate(prints)))}
     chosen = sorted(firsts.values())
     count = len(prints)
@@ -221,7 +221,7 @@ class OneRecord(io.BytesIO):
 
 
 def hashes() -> None:
-    """Fingerprint what relating made hashes costs; run in a process of its own."""
+    """Print what relating made hashes costs; run in a process of its own."""
     dice = np.random.default_rng(0)
     made = dice.integers(0, 2**63, (2, HASHES), dtype=np.uint64)
     near = HASHES // 5
@@ -245,7 +245,7 @@ def hashes() -> None:
 
 
 def main(scratch: Path) -> None:
-    """Fingerprint a line for each."""
+    """Print a line for each."""
     measured = measure(sys.executable, "-m", "bench.duplicates", "hashes", cwd=REPOSITORY)
     print(
         f"{HASHES} hashes related in {measured.seconds:.1f} s, with all imports, and "

@@ -55,7 +55,7 @@ def told_apart(
 
 
 def measure(scratch: Path) -> None:
-    """Fingerprint a line for each."""
+    """Print a line for each."""
     workspace = judged_fit(scratch)
     pictures = load_dataset(workspace / paths.DATASET)
     stored = load_features(workspace / paths.FEATURES, pictures)

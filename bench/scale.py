@@ -66,7 +66,7 @@ def peak(workspace: Path, stage: str) -> tuple[float, float]:
 
 
 def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
-    """Fingerprint the memory of the stages for both numbers of pictures."""
+    """Print the memory of the stages for both numbers of pictures."""
     if not Path("/proc/self/status").exists():
         print("memory of features, suspects and train: not measured; it needs Linux's /proc")
         return

@@ -179,9 +179,12 @@ def test_a_second_run_gives_the_same_bytes_with_any_number_of_streams(
 
 
 def test_processes_that_open_pictures_change_no_byte(
-    stored: Path, dataset: Dataset, backbone: nn.Module, tmp_path: Path,
+    stored: Path,
+    dataset: Dataset,
+    backbone: nn.Module,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     before_a_gpu(monkeypatch)
     extract(dataset, backbone, tmp_path / "again")
     same_bytes(tmp_path / "again", stored)
@@ -282,6 +285,12 @@ def test_features_of_other_pictures_or_another_backbone_are_refused(
     shorter = {**dataset.examples, "train": dataset.examples["train"][1:]}
     with pytest.raises(UserError, match="other pictures"):
         load_features(stored, dataclasses.replace(dataset, examples=shorter), SHA)
+
+
+def test_an_index_of_another_version_is_told(stored: Path, dataset: Dataset) -> None:
+    (stored / "index.json").write_text('{"frozen": true, "trunk": "0"}')
+    with pytest.raises(UserError, match=r"index\.json: not as this version writes it; run"):
+        load_features(stored, dataset, SHA)
 
 
 def test_a_damaged_picture_is_named_whoever_meets_it(

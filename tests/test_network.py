@@ -125,7 +125,8 @@ def test_learning_blocks_go_from_the_named_one_up() -> None:
     [
         ("mobilenet_v3_small", 1024, [["features.12"], ["classifier"]]),
         (
-            "densenet121", 1024,
+            "densenet121",
+            1024,
             [["features.transition3"], ["features.denseblock4", "features.norm5"]],
         ),
         ("shufflenet_v2_x0_5", 1024, [["stage4"], ["conv5"]]),
@@ -134,7 +135,7 @@ def test_learning_blocks_go_from_the_named_one_up() -> None:
         ("googlenet", 1024, [["inception5a"], ["inception5b"]]),
         ("swin_t", 768, [["features.6"], ["features.7", "norm"]]),
     ],
-)  # fmt: skip
+)
 def test_other_classifiers_lose_their_head_and_learn_from_a_block_up(
     arch: str, width: int, blocks: list[list[str]]
 ) -> None:

@@ -17,9 +17,17 @@ from whoswho.errors import UserError
 COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
 # Adam divides by the size of a gradient, and would make much of rounding where that is near 0.
 LEARNING = {
-    "optimizer": "sgd", "lr": 1e-3, "backbone_lr": 1e-4, "epochs": 2, "batch": 8, "accumulate": 2,
-    "balance": "weights", "schedule": "cosine", "precision": "fp32", "device": "cpu",
-}  # fmt: skip
+    "optimizer": "sgd",
+    "lr": 1e-3,
+    "backbone_lr": 1e-4,
+    "epochs": 2,
+    "batch": 8,
+    "accumulate": 2,
+    "balance": "weights",
+    "schedule": "cosine",
+    "precision": "fp32",
+    "device": "cpu",
+}
 
 
 def prepared(folder: Path, unfreeze: int) -> Workspace:

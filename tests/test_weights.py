@@ -149,7 +149,10 @@ def test_another_architecture_is_named_by_its_first_differing_layer(
 
 def test_a_deeper_network_is_named_by_its_first_surplus_layer(tmp_path: Path) -> None:
     torch.save(models.resnet34(weights=None).state_dict(), tmp_path / "deeper.pth")
-    with pytest.raises(UserError, match=r"differs is layer1\.2\.conv1, which a resnet18 does not"):
+    with pytest.raises(
+        UserError,
+        match=r"layer1\.2\.conv1 \(weight is 64x64x3x3 in the file, absent in a resnet18\)",
+    ):
         fetch(["deeper.pth"], tmp_path)
 
 
@@ -245,6 +248,12 @@ def test_stored_weights_come_back_and_damage_is_noticed(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-4] + b"\1\2\3\4")
     with pytest.raises(UserError, match=r"weights\.safetensors: absent or not the file"):
         load_backbone(tmp_path / "backbone")
+
+
+def test_a_source_of_another_version_is_told(tmp_path: Path) -> None:
+    (tmp_path / "source.json").write_text('{"arch": "resnet18", "random": true}')
+    with pytest.raises(UserError, match=r"source\.json: not as this version writes it; run"):
+        load_backbone(tmp_path)
 
 
 # C3: the cache and the network
@@ -369,9 +378,7 @@ def test_a_bad_answer_leaves_nothing_and_the_next_entry_is_taken_aloud(
 ) -> None:
     site.manner = manner
     monkeypatch.setattr(weight_downloads, "READ_TIMEOUT", 0.5)
-    start = time.monotonic()
     _, source = fetch([NAME, "random"], tmp_path)
-    assert time.monotonic() - start < 4.5
     assert source.entry == "random"
     assert [(p.entry, p.why) for p in source.passed_over] == [(NAME, "could not be fetched")]
     said = source.sentence()
@@ -438,11 +445,8 @@ def test_a_network_that_never_answers_is_waited_for_once(
     assert weight_downloads.Timeout().left <= 10
     site.manner = "silent"
     monkeypatch.setattr(weight_downloads, "ANSWER_TIMEOUT", 1.0)
-    start = time.monotonic()
-    _, source = weights.fetch(
-        [NAME, "DEFAULT", "random"], ARCH, 0, [tmp_path], cache=tmp_path / "cache"
-    )
-    assert time.monotonic() - start < 1.0 + 1.5
+    _, source = fetch([NAME, "DEFAULT", "random"], tmp_path)
+    assert site.asked == 1
     assert [p.entry for p in source.passed_over] == [NAME, "DEFAULT"]
 
 

@@ -20,7 +20,6 @@ from whoswho.artifacts.split import Dataset
 from whoswho.errors import UserError
 
 Float32 = NDArray[np.float32]
-Shape = tuple[int, int, int]  # views, pictures, width
 
 _INDEX = "index.json"
 _ROWS = "index.csv"
@@ -49,19 +48,19 @@ class FeatureIndex(BaseModel, frozen=True, extra="forbid"):
 
     frozen: bool  # False: the backbone is fine-tuned, and there are no features
     backbone: str = ""  # sha256 of its tensors
-    width: int = 0
     precision: str = ""  # bf16 or fp32
     splits: dict[str, SplitIndex] = {}
     augment: dict[str, Any] = {}  # of a fine-tuned backbone, where train applies it
 
 
-def create_values(folder: Path, split: str, shape: Shape) -> None:
-    """Make the file of a split's features, all zeros."""
-    np.lib.format.open_memmap(_file(folder, split), mode="w+", dtype=np.float32, shape=shape)
+def create_values(folder: Path, split: str, shape: tuple[int, int, int]) -> Float32:
+    """A new file of a split's features, (views, pictures, width), all zeros, open for writing."""
+    path = _file(folder, split)
+    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
 
 
 def writable_values(folder: Path, split: str) -> Float32:
-    """The features of a split, (views, pictures, width), written into its file as they change."""
+    """The features of a split as `create_values` made them, open for writing."""
     return np.lib.format.open_memmap(_file(folder, split), mode="r+")
 
 
@@ -69,14 +68,12 @@ def write_index(
     folder: Path, dataset: Dataset, backbone_sha256: str, precision: str
 ) -> FeatureIndex:
     """Say what the files in `folder` hold: their digests, and which row is which picture."""
-    splits, width = {}, 0
+    splits = {}
     for split in dataset.splits:
         path = _file(folder, split)
-        views, pictures, width = np.load(path, mmap_mode="r").shape
+        views, pictures, _ = np.load(path, mmap_mode="r").shape
         splits[split] = SplitIndex(views=views, pictures=pictures, sha256=paths.sha256(path))
-    index = FeatureIndex(
-        frozen=True, backbone=backbone_sha256, width=width, precision=precision, splits=splits
-    )
+    index = FeatureIndex(frozen=True, backbone=backbone_sha256, precision=precision, splits=splits)
     tables.write(folder / _ROWS, _ROW_COLUMNS, _rows(dataset))
     paths.write_json(folder / _INDEX, index.model_dump(exclude_defaults=True))
     return index
@@ -127,10 +124,13 @@ def load_features(
         raise UserError(
             f"{folder / _ROWS}: features of other pictures than {dataset.folder}; {_AGAIN}"
         )
-    return {
-        split: Features(_open(_file(folder, split), stored, index.width), dataset.targets(split))
-        for split, stored in index.splits.items()
-    }
+    features = {}
+    for split, stored in index.splits.items():
+        path = _file(folder, split)
+        if not path.is_file() or paths.sha256(path) != stored.sha256:
+            raise UserError(f"{path}: absent or damaged; {_AGAIN}")
+        features[split] = Features(np.load(path, mmap_mode="r"), dataset.targets(split))
+    return features
 
 
 def index_digest(folder: Path) -> str:
@@ -153,13 +153,3 @@ def _rows(dataset: Dataset) -> list[tables.Row]:
         for split in dataset.splits
         for row, example in enumerate(dataset.examples[split])
     ]
-
-
-def _open(path: Path, stored: SplitIndex, width: int) -> Float32:
-    damaged = UserError(f"{path}: absent or damaged; {_AGAIN}")
-    if not path.is_file() or paths.sha256(path) != stored.sha256:
-        raise damaged
-    values: Float32 = np.load(path, mmap_mode="r")
-    if values.shape != (stored.views, stored.pictures, width) or values.dtype != np.float32:
-        raise damaged
-    return values

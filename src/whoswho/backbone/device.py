@@ -90,9 +90,10 @@ def using(device: torch.device) -> Iterator[None]:
             block did not say what to do.
     """
     or_cpu = "" if device.type == "cpu" else ", or set train.device: cpu"
+    if device.type != "cpu":
+        _repeat_exactly()
     try:
-        with _repeating(device):
-            yield
+        yield
     except RuntimeError as error:
         if re.search(_LOST, str(error)):
             raise UserError(
@@ -107,19 +108,9 @@ def using(device: torch.device) -> Iterator[None]:
         ) from None
 
 
-@contextmanager
-def _repeating(device: torch.device) -> Iterator[None]:
-    if device.type == "cpu":
-        yield
-        return
+def _repeat_exactly() -> None:
+    """Let GPUs give the same bytes for the same inputs, for the rest of this process."""
     # Read by cuBLAS when its first handle is made.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    before = torch.are_deterministic_algorithms_enabled()
-    benchmark, tf32 = torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.backends.cudnn.benchmark, torch.backends.cudnn.allow_tf32 = benchmark, tf32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, tee
 from pathlib import Path
 from typing import Never
 
@@ -10,13 +10,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from whoswho.artifacts.features import (
-    FeatureIndex,
-    Float32,
-    create_values,
-    writable_values,
-    write_index,
-)
+from whoswho.artifacts import features
+from whoswho.artifacts.features import FeatureIndex, Float32
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import forward
 from whoswho.backbone.loader import Indices, Loader, Pictures
@@ -55,15 +50,15 @@ def extract(
     with tqdm(total=total, desc="features", unit="view", disable=None, leave=False) as bar:
         for split, count in views.items():
             if process_group.is_main_process:
-                create_values(out, split, (count, len(dataset.examples[split]), width))
+                features.create_values(out, split, (count, len(dataset.examples[split]), width))
             process_group.wait()
-            values = writable_values(out, split)
+            values = features.writable_values(out, split)
             pictures = Pictures(dataset.examples[split], augment if split == "train" else None)
             _extract_split(pictures, forward_pass, device, values, process_group, bar)
             process_group.wait()
     if not process_group.is_main_process:
         return None
-    return write_index(out, dataset, backbone_sha256, forward_pass.precision)
+    return features.write_index(out, dataset, backbone_sha256, forward_pass.precision)
 
 
 def _extract_split(
@@ -83,9 +78,9 @@ def _extract_split(
         return [divmod(row, views) for row in rows]  # views of a picture side by side
 
     def store(rows: range, batch: Tensor) -> None:
-        features = forward_pass.run(batch).numpy()
-        for (picture, view), row in zip(indices(rows), features, strict=True):
-            values[view, picture] = row
+        vectors = forward_pass.run(batch).numpy()
+        for (picture, view), vector in zip(indices(rows), vectors, strict=True):
+            values[view, picture] = vector
         bar.update(len(rows))
 
     def open_and_store(rows: range) -> None:
@@ -94,8 +89,8 @@ def _extract_split(
     if forward_pass.streams > 1:
         forward.each(own_chunks, open_and_store, forward_pass.streams)
     else:
-        all_rows = list(own_chunks)
-        batches = Loader(pictures, device).batches(map(indices, all_rows))
-        for rows, batch in zip(all_rows, batches, strict=True):
+        for_store, for_loader = tee(own_chunks)
+        batches = Loader(pictures, device).batches(map(indices, for_loader))
+        for rows, batch in zip(for_store, batches, strict=True):
             store(rows, batch)
     values.flush()  # type: ignore[attr-defined]

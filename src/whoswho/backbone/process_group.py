@@ -156,26 +156,21 @@ def _joined(device: str) -> Iterator[ProcessGroup]:
 
 def _launch(processes: int) -> None:
     """Run this program again as torchrun does, `processes` times on this machine."""
+    from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, workers.cores() // processes)))
     # A process says itself why it fails.
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
-    logging.getLogger("torch.distributed.run").setLevel(logging.CRITICAL)
-    config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        run_id="whoswho",
-        max_restarts=0,
+    for name in ("torch.distributed.elastic", "torch.distributed.run"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # As this process was called, not as its module calls itself: src/stage.py finds the code.
+    command = ["--no-python", sys.executable, *sys.orig_argv[1:]]
+    options = torchrun.parse_args(  # type: ignore[no-untyped-call]
+        ["--standalone", f"--nproc-per-node={processes}", *command]
     )
     try:
-        # As this process was called, not as its module calls itself: src/stage.py finds the code.
-        elastic_launch(config, sys.executable)(*sys.orig_argv[1:])
+        torchrun.run(options)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         # What the system ends cannot say why, and what waits for it has nothing to say.
         if any(failure.exitcode == -signal.SIGKILL for failure in error.failures.values()):

@@ -24,6 +24,8 @@ SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 _NESTS = ("state_dict", "model", "model_state_dict", "model_state", "network", "net")
 # What torch.save writes begins as a zip archive, or before torch 1.6 as a pickle.
 _STARTS = (b"PK\3\4", b"\x80")
+# What torch.load raises of a file that is not whole.
+_DAMAGE = (RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError)
 # Batch norms of old files do not count their batches; nothing here reads the count.
 _COUNTER = "num_batches_tracked"
 _HOW_TO_SAVE = "torch.save(model.state_dict(), 'weights.pth')"
@@ -62,32 +64,19 @@ def fit_to(
         UserError: they are of another architecture (names its first differing layer), or hold
             numbers that are not finite.
     """
-
-    def other_network(name: str, difference: str) -> UserError:
-        return UserError(
-            f"{entry}: not weights of a {arch}: the first layer that differs is "
-            f"{name.rpartition('.')[0]}{difference}; set backbone.arch to the network the file "
-            "was saved from"
-        )
-
-    state = _without_wrapper(expected, tensors, heads)
-    fitted: State = {}
-    for name, like in expected.items():
-        value = state.pop(name, None)
-        if value is None and name.endswith(_COUNTER):
-            value = torch.zeros((), dtype=torch.long)
-        if value is None or value.shape != like.shape:
-            tensor = name.rpartition(".")[2]
-            found = "absent" if value is None else f"{tensor} is {_shape(value)}"
-            raise other_network(
-                name, f" ({found} in the file, {tensor} is {_shape(like)} in a {arch})"
+    counters = {name: torch.tensor(0) for name in expected if name.endswith(_COUNTER)}
+    state = counters | _without_wrapper(expected, tensors, heads)
+    for name in dict.fromkeys([*expected, *state]):
+        in_file, in_arch = (_shape(name, tensors) for tensors in (state, expected))
+        if in_file != in_arch:
+            raise UserError(
+                f"{entry}: not weights of a {arch}: the first layer that differs is "
+                f"{name.rpartition('.')[0]} ({in_file} in the file, {in_arch} in a {arch}); set "
+                "backbone.arch to the network the file was saved from"
             )
-        if not torch.isfinite(value).all():
+        if not torch.isfinite(state[name]).all():
             raise UserError(f"{entry}: {name} holds numbers that are not finite; save it again")
-        fitted[name] = value.to(like.dtype).contiguous()
-    for surplus in state:
-        raise other_network(surplus, f", which a {arch} does not have")
-    return fitted
+    return {name: state[name].to(like.dtype).contiguous() for name, like in expected.items()}
 
 
 def _without_wrapper(expected: State, tensors: State, heads: tuple[str, ...]) -> State:
@@ -124,9 +113,7 @@ def _open(path: Path) -> Any:
             warnings.simplefilter("ignore")  # of unusual pickle protocols, which are refused below
             # weights_only builds tensors and plain containers, and runs nothing that is inside.
             return torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError
-    ) as error:  # fmt: skip
+    except (pickle.UnpicklingError, *_DAMAGE) as error:
         program = "a TorchScript program" if "TorchScript" in str(error) else ""
         if isinstance(error, pickle.UnpicklingError):
             class_name = re.search(r"(?:GLOBAL|class|function) ([\w.]+\.[\w.]+)", str(error))
@@ -139,5 +126,8 @@ def _open(path: Path) -> Any:
         ) from None
 
 
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a number"
+def _shape(name: str, tensors: State) -> str:
+    if name not in tensors:
+        return "absent"
+    shape = "x".join(map(str, tensors[name].shape)) or "a number"
+    return f"{name.rpartition('.')[2]} is {shape}"
