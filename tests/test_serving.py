@@ -59,7 +59,7 @@ def serving(command: list[str], port: int, cwd: Path, **more: str) -> Iterator[s
             start_new_session=True,
         )  # fmt: skip
     try:
-        for _ in range(240):
+        for _ in range(720):
             assert process.poll() is None, log.read_text()
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
