@@ -108,14 +108,13 @@ def _staying(traces: Traces) -> list[str]:
             "(`chmod u+r FILE`), then run the same command again:",
             *_indented(f"data/{file}" for file in traces.unreadable),
         ]
-    if not traces.look_alikes:
-        return lines
-    return [
-        *lines,
-        "look-alikes, perhaps the same photograph cut or resized: they stay; the same command "
-        "with --with-copies takes them too:",
-        *_indented(f"data/{file}  {sha256}" for file, sha256 in traces.look_alikes.items()),
-    ]
+    if traces.look_alikes:
+        lines += [
+            "look-alikes, perhaps the same photograph cut or resized: they stay; the same command "
+            "with --with-copies takes them too:",
+            *_indented(f"data/{file}  {sha256}" for file, sha256 in traces.look_alikes.items()),
+        ]
+    return lines
 
 
 def _searched(traces: Traces, workspace: Path) -> list[str]:
