@@ -1,4 +1,4 @@
-"""A person's word beats every check."""
+"""What a person decided beats every check."""
 
 from __future__ import annotations
 
@@ -157,7 +157,8 @@ def test_of_two_rows_the_one_that_holds_is_changed(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,1", f"{SOME},a,drop,,,2")
     with pytest.raises(review.Changed):
         review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="1"))
-    review.record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=ReviewDecision("drop", when="2"))
+    last = ReviewDecision("drop", when="2")
+    review.record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=last)
     assert [one.when for one in review.read(path)] == ["1", "3"]
     assert review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="3")) is None
     assert review.read(path) == []
@@ -173,7 +174,7 @@ def test_what_was_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_the_same_word_again_writes_nothing(tmp_path: Path) -> None:
+def test_the_same_decision_again_writes_nothing(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,2026")
     before = path.stat().st_mtime_ns
     seen = ReviewDecision("keep", when="2026")
@@ -204,9 +205,10 @@ def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> Non
         "import sys\nfrom pathlib import Path\nfrom whoswho.dataset import review\n"
         "for number in range(25):\n"
         "    sha256 = f'{int(sys.argv[2]) * 100 + number:064x}'\n"
-        "    review.record(Path(sys.argv[1]), (sha256, 'a'), review.ReviewDecision('drop'), seen=None)\n"
+        "    drop = review.ReviewDecision('drop')\n"
+        "    review.record(Path(sys.argv[1]), (sha256, 'a'), drop, seen=None)\n"
     )
-    others = [subprocess.Popen([sys.executable, "-c", code, path, str(place)]) for place in (1, 2)]
+    others = [subprocess.Popen([sys.executable, "-c", code, path, str(number)]) for number in (1, 2)]
     with ThreadPoolExecutor(4) as pool:
         list(
             pool.map(
@@ -229,9 +231,9 @@ Reviewed = Callable[..., dict[str, dict[str, str]]]
 def reviewed(clean: Clean, tmp_path: Path) -> Reviewed:
     """Clean with rows (file, decision, other label)."""
 
-    def run(*words: tuple[str, str, str]) -> dict[str, dict[str, str]]:
+    def run(*decisions: tuple[str, str, str]) -> dict[str, dict[str, str]]:
         lines = []
-        for file, decision, other in words:
+        for file, decision, other in decisions:
             label = file.split("/")[-2]
             lines.append(f"{file_hash(clean.data / file)},{label},{decision},{other},because,")
         return clean.run(reviews=review.read(rows(tmp_path, *lines)))
@@ -253,7 +255,7 @@ def test_keep_beats_a_check_and_drop_beats_a_good_picture(
         "drop",
         "review",
     )
-    assert "because" in other["measure"]
+    assert other["review_why"] == "because"
     assert (clean.out / "pictures" / "a" / "small.png").is_file()
     assert not (clean.out / "pictures" / "b" / "0.png").exists()
 
@@ -271,11 +273,11 @@ def test_the_smaller_copy_stays_where_a_person_says_so(clean: Clean, reviewed: R
     clean.fill("a", "b")
     write(clean.data / "a" / "large.png", photograph(50))
     write(clean.data / "a" / "little.png", photograph(50).resize((200, 150)))
-    assert clean.run()["a/little.png"]["twin"] == "a/large.png"
+    assert clean.run()["a/little.png"]["duplicate_of"] == "a/large.png"
     table = reviewed(("a/little.png", "keep", ""))
     assert table["a/little.png"]["decision"] == "kept"
     assert table["a/large.png"]["reasons"] == "near_duplicate"
-    assert table["a/large.png"]["twin"] == "a/little.png"
+    assert table["a/large.png"]["duplicate_of"] == "a/little.png"
 
 
 def test_dropping_the_best_copy_lets_the_next_one_stay(clean: Clean, reviewed: Reviewed) -> None:
@@ -297,18 +299,18 @@ def test_of_equal_files_in_one_label_a_keep_keeps_one(clean: Clean, reviewed: Re
 
 
 @pytest.mark.parametrize(
-    ("word", "stays"),
+    ("decision", "stays"),
     [(("a/same.png", "keep"), "a"), (("b/same.png", "keep"), "b"), (("a/same.png", "drop"), "b")],
 )
 def test_of_equal_files_under_two_labels_the_row_says_whose_it_is(
-    clean: Clean, reviewed: Reviewed, word: tuple[str, str], stays: str
+    clean: Clean, reviewed: Reviewed, decision: tuple[str, str], stays: str
 ) -> None:
     clean.fill("a", "b")
     for label in "ab":
         write(clean.data / label / "same.png", photograph(60))
     table = clean.run()
     assert [table[f"{label}/same.png"]["reasons"] for label in "ab"] == ["cross_label"] * 2
-    table = reviewed((*word, ""))
+    table = reviewed((*decision, ""))
     for label in "ab":
         assert (table[f"{label}/same.png"]["decision"] == "kept") == (label == stays)
 
