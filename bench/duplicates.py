@@ -24,7 +24,8 @@ from bench.processes import measure
 from bench.workspace import REPOSITORY
 from whoswho import params, sample
 from whoswho.cleaning import duplicates
-from whoswho.cleaning.duplicates import Families, Fingerprint, Relation
+from whoswho.cleaning.fingerprints import Fingerprint, fingerprint
+from whoswho.cleaning.relations import ALIKE, NEAR_DUPLICATE, Families, Relation
 from whoswho.pictures.opening import open_picture
 
 CASES = REPOSITORY.parent / "shared" / "cases" / "people"
@@ -132,7 +133,7 @@ def families(count: int, pairs: Sequence[tuple[int, int]]) -> Families:
 def unlike(prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]], name: str) -> None:
     """Print what is found in a set as it is."""
     found = related(prints)
-    same = [(one.a, one.b) for one in found if one.kind != duplicates.ALIKE]
+    same = [(one.a, one.b) for one in found if one.kind != ALIKE]
     known = families(len(prints), pairs)
     wrong = sum(known.of(a) != known.of(b) for a, b in same)
     got = families(len(prints), same)
@@ -151,15 +152,15 @@ def altered(
     chosen = sorted(firsts.values())
     count = len(prints)
     for name, change in ALTERATIONS.items():
-        copies = [duplicates.fingerprint(change(images[place])) for place in chosen]
+        copies = [fingerprint(change(images[place])) for place in chosen]
         found = related([*prints, *copies])
         made = [(place, count + number) for number, place in enumerate(chosen)]
         kinds = {(one.a, one.b): one.kind for one in found}
-        same = sum(kinds.get(pair) == duplicates.NEAR_DUPLICATE for pair in made)
+        same = sum(kinds.get(pair) == NEAR_DUPLICATE for pair in made)
         alike = families(count + len(made), [(one.a, one.b) for one in found])
         together = sum(alike.of(a) == alike.of(b) for a, b in made)
         known = families(count + len(made), [*pairs, *made])
-        called = [(one.a, one.b) for one in found if one.kind != duplicates.ALIKE]
+        called = [(one.a, one.b) for one in found if one.kind != ALIKE]
         wrong = sum(known.of(a) != known.of(b) for a, b in called)
         print(
             f"  {name:30} recall {same / len(made):.3f}, "
@@ -186,7 +187,7 @@ def handed() -> None:
     pairs += [(place[f"raw_crawl/{a}"], place[f"raw_crawl/{b}"]) for a, b in CRAWLED_CROPS]
     images = [open_picture(path) for path in files]
     start = time.perf_counter()
-    prints = [duplicates.fingerprint(image) for image in images]
+    prints = [fingerprint(image) for image in images]
     print(f"a print takes {1000 * (time.perf_counter() - start) / len(images):.1f} ms")
     unlike(prints, pairs, "the handed set")
     altered(images, prints, pairs)
@@ -203,7 +204,7 @@ def drawn(scratch: Path) -> None:
     images = []
     for number, name in enumerate(files):
         image = open_picture(folder / name)
-        prints.append(duplicates.fingerprint(image))
+        prints.append(fingerprint(image))
         if number % 4 == 0:
             images.append(image)
     start = time.perf_counter()
@@ -232,7 +233,7 @@ def hashes() -> None:
             change |= np.where(dice.random(near) < 0.6, bit, np.uint64(0))
         side[:near] = side[dice.integers(near, HASHES, near)] ^ change
     grey = Image.effect_noise((64, 64), 80).convert("RGB")
-    one = duplicates.fingerprint(grey)
+    one = fingerprint(grey)
     prints = [
         Fingerprint(f"{place:06}", 1, int(bits), int(mirrored), b"", b"")
         for place, (bits, mirrored) in enumerate(made.T)

@@ -20,7 +20,7 @@ from support.repository import REPOSITORY
 
 from whoswho import paths
 from whoswho.artifacts import decisions
-from whoswho.cleaning import checks, duplicates, evidence
+from whoswho.cleaning import checks, evidence, fingerprints
 from whoswho.dataset import listing
 from whoswho.errors import UserError
 from whoswho.stages import clean as clean_stage
@@ -219,7 +219,7 @@ def test_memory_does_not_grow_by_pixels(clean: Clean, tmp_path: Path) -> None:
     write(clean.data / "a" / "large.png", photograph(1, (1500, 1500)))
     with (tmp_path / "store").open("w+b") as store:
         pictures = evidence.examine_all(listing.scan(clean.data).files, store, 1)
-    assert (tmp_path / "store").stat().st_size == len(pictures) * duplicates.RECORD.itemsize
+    assert (tmp_path / "store").stat().st_size == len(pictures) * fingerprints.RECORD.itemsize
     assert max(len(pickle.dumps(picture)) for picture in pictures) < 2300
 
 

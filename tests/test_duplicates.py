@@ -17,7 +17,8 @@ from support.repository import REPOSITORY
 from whoswho import params
 from whoswho.artifacts.decisions import Decision
 from whoswho.cleaning import checks, duplicates, hamming, people
-from whoswho.cleaning.duplicates import Fingerprint, Relation
+from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
+from whoswho.cleaning.relations import Relation
 from whoswho.pictures.faces import Face
 from whoswho.pictures.opening import open_picture
 
@@ -91,7 +92,7 @@ ALTERED: dict[str, Callable[[Image.Image], Image.Image]] = {
 def related(
     prints: Sequence[Fingerprint | None], bits: int = 10, least_correlation: float = 0.95
 ) -> list[Relation]:
-    nothing = bytes(duplicates.RECORD.itemsize)
+    nothing = bytes(RECORD.itemsize)
     store = io.BytesIO(b"".join(one.copies if one else nothing for one in prints))
     kept = [one.without_copies() if one else None for one in prints]
     return duplicates.relations(kept, store, bits, least_correlation)
@@ -108,7 +109,7 @@ def scenes() -> list[Image.Image]:
 
 @pytest.fixture(scope="module")
 def prints(scenes: list[Image.Image]) -> list[Fingerprint]:
-    return [duplicates.fingerprint(image) for image in scenes]
+    return [fingerprint(image) for image in scenes]
 
 
 # --- Pictures ------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def prints(scenes: list[Image.Image]) -> list[Fingerprint]:
 def test_an_altered_copy_is_the_same_photograph(
     name: str, scenes: list[Image.Image], prints: list[Fingerprint]
 ) -> None:
-    copies = [duplicates.fingerprint(encoded(ALTERED[name](image))) for image in scenes]
+    copies = [fingerprint(encoded(ALTERED[name](image))) for image in scenes]
     found = [one for one in related([*prints, *copies]) if one.kind == "near_duplicate"]
     count = len(scenes)
     right = [one for one in found if one.b == one.a + count]
@@ -134,7 +135,7 @@ def test_different_pictures_are_no_copies(prints: list[Fingerprint]) -> None:
 
 def test_a_crop_says_how_much_of_the_larger_picture_it_shows() -> None:
     image = scene(1)
-    pair = [duplicates.fingerprint(one) for one in (image, cropped(image, 0.2, 0.2, 0, 0))]
+    pair = [fingerprint(one) for one in (image, cropped(image, 0.2, 0.2, 0, 0))]
     (found,) = related(pair)
     assert found.overlap == pytest.approx(0.64, abs=0.03)
 
@@ -147,7 +148,7 @@ def test_shots_of_one_burst_are_not_the_same(seed: int) -> None:
     for left, top, at in ((0, 0, (150, 130)), (24, 16, (146, 122))):
         shot = scenery.crop((left, top, left + 360, top + 290))
         shot.paste(person, at)
-        shots.append(duplicates.fingerprint(shot))
+        shots.append(fingerprint(shot))
     assert set(kinds(related(shots)).values()) <= {"alike"}
 
 
@@ -156,7 +157,7 @@ def test_what_a_logo_hides_looks_alike() -> None:
     for seed in (0, 2, 3):
         covered = cropped(scene(seed), 0.1, 0.1, 0, 0)
         ImageDraw.Draw(covered).ellipse((100, 80, 140, 120), fill="white")
-        pair = [duplicates.fingerprint(image) for image in (scene(seed), covered)]
+        pair = [fingerprint(image) for image in (scene(seed), covered)]
         assert kinds(related(pair)) == {(0, 1): "alike"}
 
 
@@ -166,14 +167,14 @@ def test_what_shares_a_part_only_is_not_related() -> None:
     walls = [scene(seed) for seed in (4, 5)]
     for wall in walls:
         wall.paste(logo, (20, 20))
-    assert related([duplicates.fingerprint(wall) for wall in walls]) == []
+    assert related([fingerprint(wall) for wall in walls]) == []
 
 
 def test_a_chain_of_near_copies_does_not_swallow_its_ends() -> None:
     """Each is near the next only: what is dropped is near what stays."""
     base, other = scene(1), scene(2)
     chain = [
-        duplicates.fingerprint(Image.blend(base, other, share)) for share in np.linspace(0, 1, 25)
+        fingerprint(Image.blend(base, other, share)) for share in np.linspace(0, 1, 25)
     ]
     found = kinds(related(chain))
     assert found[0, 1] == "near_duplicate"
@@ -182,7 +183,7 @@ def test_a_chain_of_near_copies_does_not_swallow_its_ends() -> None:
 
 def test_of_equal_pixels_the_first_stands_for_all(prints: list[Fingerprint]) -> None:
     first, second = prints[:2]
-    copy = duplicates.fingerprint(encoded(scene(0)))
+    copy = fingerprint(encoded(scene(0)))
     found = related([first, second, None, first, copy, first])
     assert kinds(found) == {
         (0, 3): "duplicate", (0, 5): "duplicate", (0, 4): "near_duplicate",
@@ -192,9 +193,9 @@ def test_of_equal_pixels_the_first_stands_for_all(prints: list[Fingerprint]) -> 
 def test_nothing_to_compare() -> None:
     assert related([]) == []
     assert related([None, None]) == []
-    flat = duplicates.fingerprint(Image.new("RGB", (200, 150), "grey"))
-    thin = duplicates.fingerprint(Image.new("RGB", (3000, 2), "white"))
-    dot = duplicates.fingerprint(Image.new("RGB", (1, 1)))
+    flat = fingerprint(Image.new("RGB", (200, 150), "grey"))
+    thin = fingerprint(Image.new("RGB", (3000, 2), "white"))
+    dot = fingerprint(Image.new("RGB", (1, 1)))
     assert related([flat, thin, dot]) == []
 
 
@@ -202,7 +203,7 @@ def test_order_and_names_change_nothing(
     scenes: list[Image.Image], prints: list[Fingerprint]
 ) -> None:
     altered = [
-        duplicates.fingerprint(encoded(change(scenes[number])))
+        fingerprint(encoded(change(scenes[number])))
         for number, change in enumerate(ALTERED.values())
     ]
     every = [*prints, *altered]
@@ -222,7 +223,7 @@ def test_order_and_names_change_nothing(
 
 
 def test_the_limits_are_the_users(scenes: list[Image.Image], prints: list[Fingerprint]) -> None:
-    pair = [prints[0], duplicates.fingerprint(marked(scenes[0]))]
+    pair = [prints[0], fingerprint(marked(scenes[0]))]
     assert kinds(related(pair, 10, 0.9)) == {(0, 1): "near_duplicate"}
     assert kinds(related(pair, 0, 1.0)) == {(0, 1): "alike"}
     assert kinds(related(prints[:4], 64, 0.95)) == {}
@@ -260,7 +261,7 @@ def test_real_photographs(cases: Path) -> None:
         if path.is_file()
     )
     names = [path.relative_to(people).as_posix() for path in files]
-    found = related([duplicates.fingerprint(open_picture(path)) for path in files])
+    found = related([fingerprint(open_picture(path)) for path in files])
     with (people / "sports_celebrities_pairs.csv").open(encoding="utf-8", newline="") as file:
         pairs = {
             frozenset(f"sports_celebrities/{row[side]}" for side in ("file_a", "file_b"))
@@ -345,7 +346,7 @@ def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_picture(
 ) -> None:
     for image in scenes[:4]:
         square = image.resize((96, 96))
-        there, back = (duplicates.fingerprint(one) for one in (square, ImageOps.mirror(square)))
+        there, back = (fingerprint(one) for one in (square, ImageOps.mirror(square)))
         assert (there.bits, there.mirrored) == (back.mirrored, back.bits)
 
 

@@ -10,10 +10,11 @@ from support.cleaning import DEFAULTS
 
 from whoswho.artifacts.decisions import Decision
 from whoswho.cleaning import reasons, rules
-from whoswho.cleaning.duplicates import NEAR_DUPLICATE, Fingerprint, Relation
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
+from whoswho.cleaning.fingerprints import Fingerprint
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.quality import Quality
+from whoswho.cleaning.relations import NEAR_DUPLICATE, Relation
 from whoswho.dataset.listing import ListedFile
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError

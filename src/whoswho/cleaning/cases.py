@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from whoswho.cleaning.duplicates import DUPLICATE, NEAR_DUPLICATE, Relation
 from whoswho.cleaning.evidence import PictureEvidence
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.reasons import BLANK
+from whoswho.cleaning.relations import DUPLICATE, NEAR_DUPLICATE, Relation
 from whoswho.dataset import review
 from whoswho.dataset.review import Review
 

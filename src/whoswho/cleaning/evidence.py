@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import IO
 
 from whoswho.cleaning import duplicates, quality
-from whoswho.cleaning.duplicates import Fingerprint, Relation
+from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.quality import Quality
 from whoswho.cleaning.reasons import BLANK, failed
+from whoswho.cleaning.relations import Relation
 from whoswho.dataset.listing import ListedFile
 from whoswho.params import Clean
 from whoswho.pictures import opening, workers
@@ -80,7 +81,7 @@ def examine_all(
 ) -> list[PictureEvidence]:
     """`examine` of all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
-    nothing = bytes(duplicates.RECORD.itemsize)
+    nothing = bytes(RECORD.itemsize)
     for picture in workers.each(examine, files, "clean", worker_count):
         if picture.fingerprint is None:
             store.write(nothing)
@@ -109,7 +110,7 @@ def examine(file: ListedFile) -> PictureEvidence:
         sha256,
         format=opened.format,
         quality=quality.measure(opened.image),
-        fingerprint=duplicates.fingerprint(opened.image),
+        fingerprint=fingerprint(opened.image),
     )
 
 

@@ -57,6 +57,24 @@ def close(queries: Hashes, targets: Hashes, most: int, best: int) -> Pairs:
     return found, places, distance
 
 
+def unordered(
+    queries: NDArray[np.int64], targets: NDArray[np.int64], distance: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs of one set with itself, each once, the smaller index first, sorted."""
+    pairs = [np.minimum(queries, targets), np.maximum(queries, targets), distance]
+    smaller, larger, bits = np.unique(np.stack(pairs, axis=1), axis=0).T
+    return smaller, larger, bits
+
+
+def rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of sorted values from 0 up, how many equal ones stand before each."""
+    starts = np.flatnonzero(np.diff(values, prepend=-1))
+    ranks: NDArray[np.int64] = np.arange(len(values)) - np.repeat(
+        starts, np.diff(starts, append=len(values))
+    )
+    return ranks
+
+
 class _Groups:
     """Places by the group they are in, the first few of each."""
 
@@ -89,9 +107,7 @@ def _first(
     """The `best` smallest places of each row, sorted."""
     order = np.lexsort((places, rows))
     rows, places = rows[order], places[order]
-    starts = np.flatnonzero(np.diff(rows, prepend=-1))
-    rank = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
-    kept = rank < best
+    kept = rank_in_run(rows) < best
     return rows[kept], places[kept]
 
 

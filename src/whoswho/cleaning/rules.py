@@ -13,11 +13,11 @@ from whoswho.artifacts.decisions import DROPPED, KEPT, Decision
 from whoswho.artifacts.overlaps import Overlap
 from whoswho.cleaning import people, shared_labels
 from whoswho.cleaning.cases import Case, Related
-from whoswho.cleaning.duplicates import DUPLICATE, NEAR_DUPLICATE, Families, Relation
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.reasons import NO_LABEL, REASONS, REVIEW, failed, measured
+from whoswho.cleaning.relations import DUPLICATE, NEAR_DUPLICATE, Families, Relation
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
 from whoswho.pictures.faces import count, main_face

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from whoswho.cleaning.cases import Case, Related
-from whoswho.cleaning.duplicates import ALIKE, Families, Relation
 from whoswho.cleaning.reasons import CROSS_LABEL, PLACEHOLDER
+from whoswho.cleaning.relations import ALIKE, Families, Relation
 from whoswho.errors import UserError
 from whoswho.params import Clean
 
