@@ -33,8 +33,7 @@ class Task:
         dtype: what a forward pass computes in.
         labels: how many there are.
         targets: label index of each training picture; validation_targets of each validation one.
-        inputs: batches of training pictures and the epoch (from 0) -> a tensor a batch.
-        validation_inputs: the same for validation pictures, as they are.
+        inputs: split, batches of its pictures and the epoch (from 0) -> a tensor a batch.
         min_batch: the fewest pictures a training batch may have.
         validation_batch: how many validation pictures are passed through at once.
     """
@@ -46,8 +45,7 @@ class Task:
     labels: int
     targets: NDArray[np.int64]
     validation_targets: NDArray[np.int64]
-    inputs: Callable[[Batches, int], Iterator[Tensor]]
-    validation_inputs: Callable[[Batches], Iterator[Tensor]]
+    inputs: Callable[[str, Batches, int], Iterator[Tensor]]
     min_batch: int
     validation_batch: int
 
@@ -63,12 +61,10 @@ def head_task(data: TrainingData, recipe: Recipe, device: torch.device) -> Task:
     _standardize(head, recipe, (train.values[view] for view in range(views)), ProcessGroup())
     head.to(device)
 
-    def inputs(batches: Batches, epoch: int) -> Iterator[Tensor]:
-        view = train.values[epoch % views]
+    def inputs(split: str, batches: Batches, epoch: int) -> Iterator[Tensor]:
+        values = features[split].values
+        view = values[epoch % len(values)]
         return (torch.from_numpy(view[batch]).to(device) for batch in batches)
-
-    def validation_inputs(batches: Batches) -> Iterator[Tensor]:
-        return (torch.from_numpy(validation.values[0, batch]).to(device) for batch in batches)
 
     return Task(
         module=head,
@@ -79,7 +75,6 @@ def head_task(data: TrainingData, recipe: Recipe, device: torch.device) -> Task:
         targets=train.targets,
         validation_targets=validation.targets,
         inputs=inputs,
-        validation_inputs=validation_inputs,
         min_batch=1,
         validation_batch=1024,
     )
@@ -106,15 +101,14 @@ def network_task(
     if process_group.world_size > 1:
         sync_batch_norms(net, device)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    pictures = loader.Loader(loader.Pictures(examples["train"], augment), device)
-    validation = loader.Loader(loader.Pictures(examples["validation"]), device)
+    loaders = {
+        "train": loader.Loader(loader.Pictures(examples["train"], augment), device),
+        "validation": loader.Loader(loader.Pictures(examples["validation"]), device),
+    }
 
-    def inputs(batches: Batches, epoch: int) -> Iterator[Tensor]:
-        view = epoch % augment.views
-        return pictures.batches([(row, view) for row in batch.tolist()] for batch in batches)
-
-    def validation_inputs(batches: Batches) -> Iterator[Tensor]:
-        return validation.batches([(row, 0) for row in batch.tolist()] for batch in batches)
+    def inputs(split: str, batches: Batches, epoch: int) -> Iterator[Tensor]:
+        view = epoch % augment.views  # validation pictures have none
+        return loaders[split].batches([(row, view) for row in batch.tolist()] for batch in batches)
 
     frozen = net.frozen_names()
     head_group = {"params": list(head.parameters()), "lr": train.lr}
@@ -127,7 +121,6 @@ def network_task(
         targets=dataset.targets("train"),
         validation_targets=dataset.targets("validation"),
         inputs=inputs,
-        validation_inputs=validation_inputs,
         # A batch norm that learns cannot take statistics from one picture.
         min_batch=max(2, process_group.world_size),
         validation_batch=train.batch,

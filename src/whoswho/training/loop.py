@@ -87,7 +87,7 @@ class Trainer:
         self.module.train()
         steps = self._steps(epoch)
         batches = [self.process_group.shard(batch) for step in steps for batch in step]
-        incoming = zip(batches, self.task.inputs(batches, epoch), strict=True)
+        incoming = zip(batches, self.task.inputs("train", batches, epoch), strict=True)
         loss_sum = correct = weight_sum = 0.0
         number = 0
         seed = seeds.derived(self.train.seed, epoch, "dropout", self.process_group.rank)
@@ -125,7 +125,7 @@ class Trainer:
         with torch.inference_mode(), self._autocast():
             logits = [
                 self.task.module(x).float().cpu().numpy()
-                for x in self.task.validation_inputs(batches)
+                for x in self.task.inputs("validation", batches, 0)
             ]
         parts = self.process_group.all_gather(list(zip(batches, logits, strict=True)))
         by_row = sorted((pair for part in parts for pair in part), key=lambda pair: pair[0][0])
