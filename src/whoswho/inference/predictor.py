@@ -18,7 +18,7 @@ UNKNOWN = "unknown"
 BATCH = 32
 THUMBNAIL = 512  # pixels, longest side of the picture a prediction keeps for a figure
 
-Source = Path | str | bytes
+PictureSource = Path | str | bytes
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ class Predictor:
         self.model = load_model(folder)
         self._preparer = Preparer(self.model.description.picture)
 
-    def predict(self, sources: Iterable[Source], *, keep_images: bool = False) -> list[Prediction]:
+    def predict(
+        self, sources: Iterable[PictureSource], *, keep_images: bool = False
+    ) -> list[Prediction]:
         """A prediction a source, in order: paths (a folder is an error), or a picture's bytes.
 
         An unfit picture gets its reason, and the others go on.
@@ -77,7 +79,7 @@ class Predictor:
         return predictions
 
     def _predict_batch(
-        self, batch: Sequence[tuple[int, Source]], keep_images: bool
+        self, batch: Sequence[tuple[int, PictureSource]], keep_images: bool
     ) -> list[Prediction]:
         predictions: list[Prediction] = []
         prepared: list[Image.Image] = []
