@@ -208,7 +208,8 @@ def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> Non
         "    drop = review.ReviewDecision('drop')\n"
         "    review.record(Path(sys.argv[1]), (sha256, 'a'), drop, seen=None)\n"
     )
-    others = [subprocess.Popen([sys.executable, "-c", code, path, str(number)]) for number in (1, 2)]
+    program = [sys.executable, "-c", code, path]
+    others = [subprocess.Popen([*program, str(number)]) for number in (1, 2)]
     with ThreadPoolExecutor(4) as pool:
         list(
             pool.map(
