@@ -256,9 +256,9 @@ def test_every_picture_loads_and_the_others_say_so(workspace: Path, driver: Any)
 def test_nothing_is_asked_of_anybody(workspace: Path, driver: Any) -> None:
     browser.requests(driver)
     driver.get(page(workspace).as_uri())
-    asked = browser.requests(driver)
-    assert {address.split(":")[0] for address in asked} == {"file", "data"}
-    assert [a for a in asked if a.startswith("file")] == [page(workspace).as_uri()]
+    addresses = browser.requests(driver)
+    assert {address.split(":")[0] for address in addresses} == {"file", "data"}
+    assert [url for url in addresses if url.startswith("file")] == [page(workspace).as_uri()]
     assert driver.get_log("browser") == []
     text = page(workspace).read_text(encoding="utf-8")
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)", text)

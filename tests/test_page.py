@@ -77,10 +77,10 @@ def test_every_picture_is_loaded_and_told_in_words(full: Path, driver: Any) -> N
 def test_nothing_is_asked_of_anybody(full: Path, driver: Any) -> None:
     browser.requests(driver)
     driver.get(full.as_uri())
-    asked = browser.requests(driver)
-    assert len(asked) > 5
-    assert {address.split(":")[0] for address in asked} == {"file", "data"}
-    assert [a for a in asked if a.startswith("file")] == [full.as_uri()]
+    addresses = browser.requests(driver)
+    assert len(addresses) > 5
+    assert {address.split(":")[0] for address in addresses} == {"file", "data"}
+    assert [url for url in addresses if url.startswith("file")] == [full.as_uri()]
     assert driver.get_log("browser") == []  # nothing refused by its policy, no error
 
 

@@ -43,13 +43,13 @@ def workspace(
     splits = ["train", "validation"] + (["test"] if test else [])
     decisions, split_rows, predictions = [], [], []
     judged = 0
-    for place, label in enumerate(labels):
+    for index, label in enumerate(labels):
         for number in range(pictures):
             split = splits[number % len(splits)]
             if split == "test" and label == missing:
                 continue
             file = f"{label}/google_{number:04}.jpg"
-            path = f"{split}/{place}/google_{number:04}_0.png"
+            path = f"{split}/{index}/google_{number:04}_0.png"
             (folder / paths.DATASET / path).parent.mkdir(parents=True, exist_ok=True)
             colour = tuple(draw.randrange(256) for _ in range(3))
             Image.new("RGB", (64, 64), colour).save(folder / paths.DATASET / path)
@@ -58,14 +58,14 @@ def workspace(
             split_rows.append(SplitRow(file, "", label, split, "", crop, path))
             if split != "train":
                 judged += 1
-                answer = labels[(place + (judged % wrong == 0)) % len(labels)]
+                answer = labels[(index + (judged % wrong == 0)) % len(labels)]
                 sure = 0.5 + 0.4 * draw.random()
                 predictions.append(
                     prediction_row(
                         labels, file, split, label, answer, probability=sure, threshold=0.6
                     )
                 )
-        reasons = ["blank", "too_small"] if place % 2 else ["no_face"]
+        reasons = ["blank", "too_small"] if index % 2 else ["no_face"]
         decisions.append(Decision(f"{label}/b.jpg", label, reasons=reasons))
     write_decisions(folder / paths.CLEAN, decisions)
     overlap = Overlap("train/a.jpg", "train", "t*/a.jpg", "test")
@@ -106,7 +106,9 @@ def workspace(
     measures = ("accuracy", "accuracy_low", "accuracy_high", "chance", "balanced_accuracy",
                 "macro_f1", "log_loss", "top_2", "ece", "ece_uncalibrated", "false_reject_rate",
                 "pictures")  # fmt: skip
-    metrics = {f"{s}/{name}": 0.123 + i / 100 for s in splits[1:] for i, name in enumerate(measures)}
+    metrics = {
+        f"{s}/{name}": 0.123 + i / 100 for s in splits[1:] for i, name in enumerate(measures)
+    }
     first: dict[str, str] = {}
     for picture in sorted(predictions, key=lambda picture: picture.file):
         if picture.split == splits[-1]:

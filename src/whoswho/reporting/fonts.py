@@ -17,6 +17,10 @@ from pathlib import Path
 
 from whoswho.errors import UserError
 
+_SCRIPTS = (
+    "Arabic Hebrew Thai Devanagari Bengali Tamil Telugu Gujarati Gurmukhi Kannada Malayalam Oriya "
+    "Sinhala Khmer Lao Myanmar Armenian Georgian Ethiopic Symbols"
+)
 # In the order asked. The variable fonts' default weight is the regular one.
 _FILES = (
     ("matplotlib", "mpl-data/fonts/ttf/DejaVuSans.ttf"),
@@ -24,15 +28,8 @@ _FILES = (
     ("pylopdf_fonts_zh_cn", "NotoSansSC-Regular.otf"),
     ("manimgx_fonts", "NotoEmoji[wght].ttf"),
     ("manimgx_fonts", "NotoSans[wght].ttf"),
-    *(
-        ("manimgx_fonts", f"NotoSans{script}[wght].ttf")
-        for script in (
-            "Arabic", "Hebrew", "Thai", "Devanagari", "Bengali", "Tamil", "Telugu", "Gujarati",
-            "Gurmukhi", "Kannada", "Malayalam", "Oriya", "Sinhala", "Khmer", "Lao", "Myanmar",
-            "Armenian", "Georgian", "Ethiopic", "Symbols",
-        )
-    ),
-)  # fmt: skip
+    *(("manimgx_fonts", f"NotoSans{script}[wght].ttf") for script in _SCRIPTS.split()),
+)
 _JOINERS = "\u200c\u200d"
 
 
@@ -43,7 +40,7 @@ def files() -> tuple[Path, ...]:
     Raises:
         UserError: a font package is not installed.
     """
-    found = []
+    paths = []
     for package, name in _FILES:
         try:
             # The packages are pure data; `files` looks them up and runs at most an empty module.
@@ -55,8 +52,8 @@ def files() -> tuple[Path, ...]:
                 f"{package}: the font {name} is not installed; run "
                 "`pip install -e . -c constraints.txt` again"
             )
-        found.append(path)
-    return tuple(found)
+        paths.append(path)
+    return tuple(paths)
 
 
 @functools.cache
@@ -73,10 +70,7 @@ def families() -> tuple[str, ...]:
     names = []
     for number, path in enumerate(files()):
         name = f"whoswho {number}"
-        entry = font_manager.FontEntry(
-            fname=str(path), name=name, style="normal", variant="normal",
-            weight=400, stretch="normal", size="scalable",
-        )  # fmt: skip
+        entry = font_manager.FontEntry(fname=str(path), name=name, weight=400, size="scalable")
         font_manager.fontManager.ttflist.append(entry)
         names.append(name)
     return tuple(names)
@@ -157,22 +151,22 @@ def subsets(text: str) -> list[bytes]:
     """
     from fontTools import subset, ttLib
 
-    wanted = {ord(letter) for letter in drawable(text)} | {ord(" ")}
+    missing = {ord(letter) for letter in drawable(text)} | {ord(" ")}
     joiners = {ord(letter) for letter in _JOINERS + "\ufe0f"}
     cut = []
     for path in files():
-        here = (wanted - joiners) & _characters(path)
-        if not here - {ord(" ")}:
+        taken = (missing - joiners) & _characters(path)
+        if not taken - {ord(" ")}:
             continue
-        wanted -= here
+        missing -= taken
         # Joined emoji are one glyph only where their joiners lie in the same font.
-        here |= joiners & _characters(path)
+        taken |= joiners & _characters(path)
         options = subset.Options()
         options.layout_features = ["*"]
         options.hinting = False
         options.drop_tables += ["FFTM", "MATH", "BASE", "VORG", "vmtx", "vhea", "DSIG", "meta"]
         worker = subset.Subsetter(options)
-        worker.populate(unicodes=here)
+        worker.populate(unicodes=taken)
         target = io.BytesIO()
         with ttLib.TTFont(path, lazy=True, recalcTimestamp=False) as font:
             worker.subset(font)
