@@ -194,7 +194,10 @@ def _from_row(row: tables.Row) -> Decision:
     for name in ("width", "height", "faces"):
         cells[name] = int(row[name]) if row[name] else None
     sides = [row[column] for column in _FACE_COLUMNS]
-    cells["main_face"] = Face(*map(int, sides[:4]), float(sides[4])) if any(sides) else None
+    cells["main_face"] = None
+    if any(sides):
+        left, top, right, bottom = map(int, sides[:4])
+        cells["main_face"] = Face(left, top, right, bottom, float(sides[4]))
     cells["mirrored"] = _flag(row["mirrored"])
     cells["scores"] = {
         column.removeprefix(_SCORE): float(cell) if cell else None

@@ -31,10 +31,10 @@ def cells(
         corners: left, top, right, bottom, n x 4, in pixels; what is outside is cut off.
         height, width: of the pictures, n numbers or one.
     """
-    share = np.arange(count + 1) / count
+    fraction = np.arange(count + 1) / count
     left, top, right, bottom = (corners[:, [side]] for side in range(4))
-    x = (left + (right - left) * share).clip(0, width[:, None])
-    y = (top + (bottom - top) * share).clip(0, height[:, None])
+    x = (left + (right - left) * fraction).clip(0, width[:, None])
+    y = (top + (bottom - top) * fraction).clip(0, height[:, None])
     column = np.minimum(x.astype(int), width[:, None] - 1)
     row = np.minimum(y.astype(int), height[:, None] - 1)
     across, down = (x - column)[:, None, :], (y - row)[:, :, None]

@@ -99,7 +99,7 @@ class CropSearch:
         """How much of each picture lies in the overlap that two landmarks give."""
         a, b = self.pictures.owner[rows], self.pictures.owner[others]
         sizes = (self.heights[a], self.widths[a]), (self.heights[b], self.widths[b])
-        return overlap.shares(*sizes, self._placed(rows, others))
+        return overlap.fractions(*sizes, self._placed(rows, others))
 
     def _placed(self, rows: Indices, others: Indices) -> Placements:
         """The placements at which one landmark of each pair lies over the other."""

@@ -48,13 +48,13 @@ def close(queries: Hashes, targets: Hashes, most: int, best: int) -> Pairs:
     position[order] = np.arange(len(order))
     members = _Groups(position[target_of], len(order), best)
     rows, values = _search(query_values, target_values[order], most, best)
-    rows, places = members.expand(rows, values)
-    rows, places = _first(rows, places, best)
-    asked = _Groups(rows, len(query_values), best)
-    found, at = asked.expand(np.arange(len(queries)), query_of.ravel())
-    places = places[at]
-    distance = np.bitwise_count(queries[found] ^ targets[places])
-    return found, places, distance
+    rows, columns = members.expand(rows, values)
+    rows, columns = _first(rows, columns, best)
+    queries_of = _Groups(rows, len(query_values), best)
+    rows, at = queries_of.expand(np.arange(len(queries)), query_of.ravel())
+    columns = columns[at]
+    distance = np.bitwise_count(queries[rows] ^ targets[columns])
+    return rows, columns, distance
 
 
 def unordered(
@@ -102,13 +102,13 @@ def _runs(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64
 
 
 def _first(
-    rows: NDArray[np.int64], places: NDArray[np.int64], best: int
+    rows: NDArray[np.int64], columns: NDArray[np.int64], best: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The `best` smallest places of each row, sorted."""
-    order = np.lexsort((places, rows))
-    rows, places = rows[order], places[order]
+    """The `best` smallest columns of each row, sorted."""
+    order = np.lexsort((columns, rows))
+    rows, columns = rows[order], columns[order]
     kept = rank_in_run(rows) < best
-    return rows[kept], places[kept]
+    return rows[kept], columns[kept]
 
 
 def _search(
@@ -132,7 +132,7 @@ def _search(
 def _joined(
     batches: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    return np.concatenate([one[0] for one in batches]), np.concatenate([one[1] for one in batches])
+    return np.concatenate([rows for rows, _ in batches]), np.concatenate([c for _, c in batches])
 
 
 def _scan(
@@ -142,8 +142,8 @@ def _scan(
     block = max(1, _AT_ONCE // max(1, len(targets)))
     for start in range(0, len(queries), block):
         distance = np.bitwise_count(queries[start : start + block, None] ^ targets)
-        rows, places = np.divmod(np.flatnonzero(distance <= most), max(1, len(targets)))
-        yield start + rows, places
+        rows, columns = np.divmod(np.flatnonzero(distance <= most), max(1, len(targets)))
+        yield start + rows, columns
 
 
 @dataclass(frozen=True)
@@ -192,18 +192,18 @@ class _Chunks:
             starts = np.cumsum(sizes) - sizes
             for change in _changes(self.width(chunk), self.radius(chunk)):
                 keys = query_keys ^ change
-                for rows, places in _candidates(
+                for rows, columns in _candidates(
                     sorted_queries, sorted_targets, starts[keys], sizes[keys], self.most
                 ):
                     known = self._is_found_before(
-                        sorted_queries[rows] ^ sorted_targets[places], chunk
+                        sorted_queries[rows] ^ sorted_targets[columns], chunk
                     )
-                    yield query_order[rows[~known]], target_order[places[~known]]
+                    yield query_order[rows[~known]], target_order[columns[~known]]
 
     def _keys(self, hashes: Hashes, chunk: int) -> NDArray[np.int64]:
         keys = np.zeros(len(hashes), dtype=np.uint64)
-        for place, bit in enumerate(range(chunk, BITS, self.count)):
-            keys |= ((hashes >> np.uint64(bit)) & np.uint64(1)) << np.uint64(place)
+        for position, bit in enumerate(range(chunk, BITS, self.count)):
+            keys |= ((hashes >> np.uint64(bit)) & np.uint64(1)) << np.uint64(position)
         return keys.astype(np.int64)
 
     def _is_found_before(self, differences: Hashes, chunk: int) -> NDArray[np.bool_]:
@@ -217,8 +217,8 @@ class _Chunks:
 def _plan(queries: int, targets: int, most: int) -> _Chunks | None:
     """The cheapest way to deal the bits; None where comparing all is cheaper."""
     plans = [_Chunks(count, most) for count in _CHUNKS]
-    plans = [one for one in plans if one.width(0) <= _WIDEST]
-    cheapest = min(plans, key=lambda one: one.cost(queries, targets))
+    plans = [plan for plan in plans if plan.width(0) <= _WIDEST]
+    cheapest = min(plans, key=lambda plan: plan.cost(queries, targets))
     return cheapest if cheapest.cost(queries, targets) < queries * targets else None
 
 
@@ -244,9 +244,9 @@ def _candidates(
         # At least one query at a time, however long its run.
         end = max(begin + 1, int(np.searchsorted(ends, done + _AT_ONCE, side="right")))
         part = slice(begin, end)
-        places = _runs(starts[part], sizes[part])
-        distance = np.bitwise_count(np.repeat(queries[part], sizes[part]) ^ targets[places])
+        columns = _runs(starts[part], sizes[part])
+        distance = np.bitwise_count(np.repeat(queries[part], sizes[part]) ^ targets[columns])
         near = np.flatnonzero(distance <= most)
         rows = np.searchsorted(ends[part] - done, near, side="right")
-        yield begin + rows, places[near]
+        yield begin + rows, columns[near]
         begin = end

@@ -70,14 +70,14 @@ def find(grey: NDArray[np.uint8]) -> NDArray[Any]:
     inside = (down > reach) & (right > reach) & (down < height - reach) & (right < width - reach)
     chosen = np.flatnonzero(inside)
     chosen = chosen[np.argsort(-np.abs(here[chosen]), kind="stable")][:MOST]
-    found = np.zeros(len(chosen), dtype=LANDMARK)
+    marks = np.zeros(len(chosen), dtype=LANDMARK)
     for name, values in (("x", right), ("y", down), ("side", side)):
-        found[name] = np.rint(values[chosen] * UNIT)
-    if len(found):
-        squares = _squares(grey, found)
-        found["bits"] = hashes(squares)
-        found["mirrored"] = hashes(squares[:, :, ::-1])
-    return found
+        marks[name] = np.rint(values[chosen] * UNIT)
+    if len(marks):
+        squares = _squares(grey, marks)
+        marks["bits"] = hashes(squares)
+        marks["mirrored"] = hashes(squares[:, :, ::-1])
+    return marks
 
 
 @lru_cache(maxsize=1)
@@ -102,11 +102,11 @@ def _vertex(
     return np.where(bend == 0, 0, offset).clip(-0.5, 0.5)
 
 
-def _squares(grey: NDArray[np.uint8], found: NDArray[Any]) -> NDArray[np.int64]:
+def _squares(grey: NDArray[np.uint8], marks: NDArray[Any]) -> NDArray[np.int64]:
     """The landmarks' squares, each of _CELLS x _CELLS cells, in 1/16 of a grey level."""
-    middle = np.stack([found["x"], found["y"]], axis=1) / UNIT
-    reach = found["side"][:, None] / (2 * UNIT)
+    middle = np.stack([marks["x"], marks["y"]], axis=1) / UNIT
+    reach = marks["side"][:, None] / (2 * UNIT)
     corners = np.concatenate([middle - reach, middle + reach], axis=1)
     height, width = grey.shape
-    table = np.broadcast_to(sums(grey), (len(found), height + 1, width + 1))
+    table = np.broadcast_to(sums(grey), (len(marks), height + 1, width + 1))
     return np.rint(16 * cells(table, corners, np.array([height]), np.array([width]), _CELLS))

@@ -59,7 +59,7 @@ class Overlaps:
         correlation: of the parts, -1 to 1; 0 where one of them is flat.
         detail: that of what is left of the parts without their coarse shapes. Two heads, two
             shots of one scene, two drawings by one hand share these; only the same photograph
-            has its edges in the same places.
+            has its edges at the same spots.
         first, second: how much of each picture lies in the overlap, 0 to 1.
     """
 
@@ -69,14 +69,14 @@ class Overlaps:
     second: Numbers
 
 
-def shares(
+def fractions(
     first: tuple[NDArray[np.int64], NDArray[np.int64]],
     second: tuple[NDArray[np.int64], NDArray[np.int64]],
     placed: Placements,
 ) -> tuple[Numbers, Numbers]:
     """How much of each picture lies in the overlap, from their heights and widths."""
-    one, other = _corners(first, second, placed)
-    return _area(one) / (first[0] * first[1]), _area(other) / (second[0] * second[1])
+    base, other = _corners(first, second, placed)
+    return _area(base) / (first[0] * first[1]), _area(other) / (second[0] * second[1])
 
 
 def align(first: Copies, second: Copies, placed: Placements) -> Placements:
@@ -93,11 +93,11 @@ def align(first: Copies, second: Copies, placed: Placements) -> Placements:
 
 def compare(first: Copies, second: Copies, placed: Placements) -> Overlaps:
     """How the overlaps compare at the given placements."""
-    one, other = _parts(first, second, placed, _COMPARED)
+    base, other = _parts(first, second, placed, _COMPARED)
     return Overlaps(
-        correlations(one, other),
-        correlations(details(one), details(other)),
-        *shares((first.height, first.width), (second.height, second.width), placed),
+        correlations(base, other),
+        correlations(details(base), details(other)),
+        *fractions((first.height, first.width), (second.height, second.width), placed),
     )
 
 
@@ -113,13 +113,13 @@ def coarse_correlations(first: Copies, second: Copies, placed: Placements) -> Nu
     return correlations(*_parts(first, second, placed, _FITTED[0]))
 
 
-def correlations(one: NDArray[Any], other: NDArray[Any]) -> Numbers:
+def correlations(base: NDArray[Any], other: NDArray[Any]) -> Numbers:
     """Pearson's correlation of n grey squares with n others; 0 where one is flat.
 
     In whole sixteenths of a grey level: their sums are below 2**53, so that they are exact in
     whatever order they are added.
     """
-    a, b = (np.rint(16.0 * part).reshape(len(part), -1) for part in (one, other))
+    a, b = (np.rint(16.0 * part).reshape(len(part), -1) for part in (base, other))
     n = a.shape[1]
     total_a, total_b = a.sum(axis=1), b.sum(axis=1)
     both = n * (a * b).sum(axis=1) - total_a * total_b
@@ -141,8 +141,8 @@ def _corners(
     ends = np.stack(first[::-1], axis=1), np.stack(second[::-1], axis=1)
     begin = np.maximum(0, -offset / scale)
     end = np.maximum(begin, np.minimum(ends[0], (ends[1] - offset) / scale))
-    one = np.concatenate([begin, end], axis=1)
-    return one, scale * one + np.tile(offset, 2)
+    base = np.concatenate([begin, end], axis=1)
+    return base, scale * base + np.tile(offset, 2)
 
 
 def _area(corners: Numbers) -> Numbers:
@@ -156,9 +156,9 @@ def _parts(
     count: int,
 ) -> tuple[Numbers, Numbers]:
     """The overlaps, each n x count x count cells."""
-    one, other = _corners((first.height, first.width), (second.height, second.width), placed)
+    base, other = _corners((first.height, first.width), (second.height, second.width), placed)
     return (
-        cells(first.table, one, first.height, first.width, count),
+        cells(first.table, base, first.height, first.width, count),
         cells(second.table, other, second.height, second.width, count),
     )
 
@@ -170,7 +170,7 @@ def _moved(
     count: int,
 ) -> Placements:
     """The placements one step of Gauss-Newton on."""
-    one, other = _parts(first, second, placed, count)
+    base, other = _parts(first, second, placed, count)
     _, corners = _corners((first.height, first.width), (second.height, second.width), placed)
     extent = np.maximum(corners[:, 2:] - corners[:, :2], 1.0)
     down, right = np.gradient(other, axis=(1, 2))
@@ -181,9 +181,9 @@ def _moved(
     reach = extent.max(axis=1) / 2
     growing = right * (away[None, None, :] * (extent[:, 0] / reach)[:, None, None])
     growing += down * (away[None, :, None] * (extent[:, 1] / reach)[:, None, None])
-    slopes = np.stack([right, down, growing], axis=1).reshape(len(one), 3, -1)
+    slopes = np.stack([right, down, growing], axis=1).reshape(len(base), 3, -1)
 
-    one, _ = _normed(one.reshape(len(one), -1))
+    base, _ = _normed(base.reshape(len(base), -1))
     other, size = _normed(other.reshape(len(other), -1))
     slopes -= slopes.mean(axis=2, keepdims=True)
     slopes -= (slopes @ other[:, :, None]) * other[:, None, :]
@@ -191,7 +191,7 @@ def _moved(
     normal = slopes @ slopes.transpose(0, 2, 1)
     damping = 1e-6 + 1e-3 * np.trace(normal, axis1=1, axis2=2)
     step = np.linalg.solve(
-        normal + damping[:, None, None] * np.eye(3), slopes @ (one - other)[:, :, None]
+        normal + damping[:, None, None] * np.eye(3), slopes @ (base - other)[:, :, None]
     )[:, :, 0].clip(-_LONGEST_STEP, _LONGEST_STEP)
     grown = 1 + step[:, 2] / reach
     middle = (corners[:, :2] + corners[:, 2:]) / 2

@@ -22,8 +22,8 @@ def hashes(greys: NDArray[Any]) -> NDArray[np.uint64]:
     spectra = cosines @ greys.astype(np.float64) @ cosines.T
     low = spectra.reshape(len(greys), -1)[:, 1:]  # without the mean brightness
     above = low > np.median(low, axis=1, keepdims=True)
-    places = np.arange(_FREQUENCIES**2 - 1, dtype=np.uint64)
-    bits: NDArray[np.uint64] = (above.astype(np.uint64) << places).sum(axis=1, dtype=np.uint64)
+    positions = np.arange(_FREQUENCIES**2 - 1, dtype=np.uint64)
+    bits: NDArray[np.uint64] = (above.astype(np.uint64) << positions).sum(axis=1, dtype=np.uint64)
     return bits
 
 

@@ -88,10 +88,10 @@ def _before_faces(
     _keep_one_of_equal(cases, related)
     shared = shared_labels.find(cases, related, evidence.relations, params)
     _drop_copies(cases, related, evidence, shared.keys(), params)
-    for index, found in shared.items():
-        cases[index].add(found.reason, found.score)
-        cases[index].other_label = found.other_label
-        cases[index].copies(cases[found.other], found.relation)
+    for index, why in shared.items():
+        cases[index].add(why.reason, why.score)
+        cases[index].other_label = why.other_label
+        cases[index].copies(cases[why.other], why.relation)
     return cases, related
 
 
@@ -179,12 +179,12 @@ def _drop_by_faces(
         for index, case in enumerate(cases)
         if case.is_kept and index in evidence.faces
     }
-    for index, looked in left.items():
+    for index, found in left.items():
         case = cases[index]
-        case.found = looked
-        case.faces = count(looked.faces, params.second_face_min_ratio)
-        case.scores |= people.scores(looked)
-        problem = people.problem(looked.faces, params)
+        case.found = found
+        case.faces = count(found.faces, params.second_face_min_ratio)
+        case.scores |= people.scores(found)
+        problem = people.problem(found.faces, params)
         if problem:
             case.add(problem)
     return left

@@ -25,9 +25,13 @@ def main() -> None:
     reviews = review.read(folder / paths.REVIEW)
     with paths.fresh_folder(folder / paths.CLEAN) as out:
         outcome = checks.run(
-            folder / paths.DATA, params.clean, reviews, out,
-            review_path=folder / paths.REVIEW, faces=paths.root() / paths.FACES,
-        )  # fmt: skip
+            folder / paths.DATA,
+            params.clean,
+            reviews,
+            out,
+            review_path=folder / paths.REVIEW,
+            faces=paths.root() / paths.FACES,
+        )
         dropped_pictures.write(outcome.decisions, folder / paths.DATA, out)
     notes = [checks.sentence(outcome.decisions), *outcome.listing.notes, *outcome.notes]
     if outcome.listing.litter:
