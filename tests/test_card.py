@@ -45,6 +45,14 @@ def test_it_says_what_it_is_for_and_what_not(report: RunReport) -> None:
     assert "`train.lr`" in text
 
 
+def test_only_a_training_with_several_seeds_has_a_spread(
+    report: RunReport, tmp_path: Path
+) -> None:
+    several = run_report.read_run(workspace(tmp_path, ("a", "b"), repeats=3))
+    assert "| accuracy on validation over 3 seeds | 0.700 ± 0.100 |" in card.model_card(several)
+    assert "seeds" not in card.model_card(report)
+
+
 def test_it_is_the_same_each_time(report: RunReport) -> None:
     assert card.model_card(report) == card.model_card(report)
 

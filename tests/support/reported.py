@@ -33,6 +33,7 @@ MISSING = "C++"  # has no test picture in `workspace`
 def workspace(
     folder: Path, labels: Sequence[str] = HOSTILE, *, test: bool = True, fallback: bool = True,
     ready_split: bool = False, missing: str | None = MISSING, pictures: int = 6, wrong: int = 3,
+    repeats: int = 1,
 ) -> Path:  # fmt: skip
     """A workspace with everything that stage report reads, but the weights.
 
@@ -85,7 +86,10 @@ def workspace(
         labels=tuple(labels),
         head=HeadShape((128,), 0.0, True),
         epoch=3,
-        repeats=(),
+        repeats=tuple(
+            {"validation/loss": 0.5, "validation/accuracy": 0.6 + 0.1 * seed, "seed": seed}
+            for seed in range(repeats)
+        ),
         picture=PictureSettings("face", 0.3, 64, 0.9, 0.06),
         temperature=1.5,
         threshold=0.6,

@@ -80,12 +80,12 @@ def measures(report: RunReport) -> ReportTable:
         ("calibration error without temperature", number(evaluation.metric("ece_uncalibrated"))),
         ("known people answered unknown", f"{report.rejected} of {judged}"),
     ]
-    if repeats := len(report.model.repeats):
+    if repeats := report.model.repeat_metrics:  # none of a single training
         mean, deviation = (
-            evaluation.metrics[f"validation/accuracy_{name}"] for name in ("mean", "deviation")
+            repeats[f"validation/accuracy_{name}"] for name in ("mean", "deviation")
         )
-        spread = f"{mean:.3f} ± {deviation:.3f}"
-        rows.append((f"accuracy on validation over {repeats} seeds", spread))
+        seeds = f"{repeats['validation/repeats']:.0f} seeds"
+        rows.append((f"accuracy on validation over {seeds}", f"{mean:.3f} ± {deviation:.3f}"))
     columns = {"measure": TEXT, evaluation.judged: TEXT}
     return ReportTable(f"All labels together, {evaluation.judged}", columns, rows)
 
