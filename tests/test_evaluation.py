@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,15 @@ from support.repository import REPOSITORY
 from whoswho import params, paths, tables
 from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.features import load_features
-from whoswho.artifacts.model import ModelDescription, save_model
+from whoswho.artifacts.model import (
+    ModelDescription,
+    read_description,
+    read_validation_logits,
+    save_model,
+    write_description,
+)
 from whoswho.artifacts.predictions import Evaluation, read_evaluation, write_evaluation
-from whoswho.artifacts.split import Dataset
+from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone import extraction, network
 from whoswho.errors import UserError
 from whoswho.evaluation import judging, measures
@@ -241,7 +248,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
         temperature=1.0,
         threshold=0.0,
         params={},
-        inputs={},
+        inputs={"dataset": dataset_digest(dataset.folder)},
         backbone=source,
     )
     with paths.fresh_folder(folder / "model") as out:
@@ -256,8 +263,25 @@ def model(judged: tuple[Dataset, Path]) -> Model:
 
 
 @pytest.fixture(scope="module")
-def evaluation(judged: tuple[Dataset, Path], model: Model) -> Evaluation:
-    return judging.judge(model, judged[0], EVALUATE)
+def evaluation(judged: tuple[Dataset, Path]) -> Evaluation:
+    dataset, folder = judged
+    return judging.judge(folder, dataset, EVALUATE)
+
+
+def retrained(folder: Path, model: Path, dataset: Dataset) -> Path:
+    """A model folder as if that model had been trained on `dataset`."""
+    shutil.copytree(model, folder)
+    inputs = {"dataset": dataset_digest(dataset.folder)}
+    write_description(folder, read_description(folder).model_copy(update={"inputs": inputs}))
+    train = params.load_params(REPOSITORY).train.model_copy(update={"device": "cpu"})
+    calibration.calibrate_model(folder, dataset, train)
+    return folder
+
+
+def untested(folder: Path) -> Dataset:
+    """A set of the same people without a test split."""
+    counts = {"train": dict.fromkeys("ABC", 1), "validation": dict.fromkeys("ABC", 4)}
+    return draw_set(folder, counts)
 
 
 def test_a_model_is_judged_from_pictures_by_what_is_served(
@@ -343,12 +367,76 @@ def test_everything_judged_comes_back(evaluation: Evaluation, tmp_path: Path) ->
     assert {"test/accuracy", "validation/log_loss"} < set(back.headline)
 
 
-def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path], model: Model) -> None:
+def test_the_network_runs_on_no_validation_picture_again(
+    judged: tuple[Dataset, Path], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its logits are those that it was calibrated on, to the last bit."""
+    dataset, folder = judged
+    for_validation = served_logits(model, dataset, "validation")
+    without_test = untested(tmp_path / "untested")
+    alone = retrained(tmp_path / "model", folder, without_test)
+    answered = []
+    logits = Model.logits
+
+    def counting(self: Model, images: list[Image.Image]) -> np.ndarray:
+        answered.append(len(images))
+        return logits(self, images)
+
+    monkeypatch.setattr(Model, "logits", counting)
+    evaluation = judging.judge(folder, dataset, EVALUATE)
+    assert sum(answered) == len(dataset.examples["test"])
+    rows = [row for row in evaluation.pictures if row.split == "validation"]
+    assert [row.file for row in rows] == [e.file for e in dataset.examples["validation"]]
+    probabilities = softmax(for_validation, model.description.temperature)
+    assert [row.probabilities for row in rows] == list(map(tuple, probabilities.tolist()))
+    answered.clear()
+    assert judging.judge(alone, without_test, EVALUATE).judged == "validation"
+    assert answered == []
+
+
+def test_logits_that_do_not_fit_are_one_line_that_says_what_to_do(
+    judged: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    dataset, folder = judged
+    model = tmp_path / "model"
+    shutil.copytree(folder, model)
+    file = model / "validation_logits.npy"
+    whole = file.read_bytes()
+
+    def refused() -> str:
+        with pytest.raises(UserError) as error:
+            judging.judge(model, dataset, EVALUATE)
+        message = str(error.value)
+        assert message.startswith(str(file))
+        assert "`dvc repro -f -s train`" in message
+        assert "\n" not in message
+        return message
+
+    np.save(file, read_validation_logits(folder, (42, 3))[1:])
+    assert "shape (41, 3), where 42 validation pictures of 3 labels" in refused()
+    np.save(file, read_validation_logits(folder, (42, 3)).astype(np.float32))
+    assert "float32" in refused()
+    for damaged in (b"", whole[:-1], b"text"):
+        file.write_bytes(damaged)
+        assert "damaged" in refused()
+    file.unlink()
+    assert "not there" in refused()
+
+
+def test_a_set_with_other_pictures_is_refused(
+    judged: tuple[Dataset, Path], tmp_path: Path
+) -> None:
+    other = untested(tmp_path)
+    with pytest.raises(UserError, match=r"other pictures or splits.*`dvc repro -f -s train`"):
+        judging.judge(judged[1], other, EVALUATE)
+
+
+def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path]) -> None:
     other = dataclasses.replace(judged[0], labels=("A", "C", "B"))
     with pytest.raises(
         UserError, match=r"labels \(A, C, B\) are not those of the model \(A, B, C\)"
     ):
-        judging.judge(model, other, EVALUATE)
+        judging.judge(judged[1], other, EVALUATE)
 
 
 @pytest.mark.parametrize(
@@ -380,8 +468,8 @@ def test_the_stage_writes_numbers_for_the_splits_there_are(
 
     dataset, folder = judged
     if "test" not in splits:
-        counts = {"train": dict.fromkeys("ABC", 1), "validation": dict.fromkeys("ABC", 4)}
-        dataset = draw_set(tmp_path / "untested", counts)
+        dataset = untested(tmp_path / "untested")
+        folder = retrained(tmp_path / "model", folder, dataset)
     root = workspace(tmp_path, dataset, monkeypatch)
     (root / paths.MODEL).symlink_to(folder, target_is_directory=True)
     stage.main()

@@ -215,3 +215,13 @@ def test_repeats_become_mean_and_spread() -> None:
         }
     )  # fmt: skip
     assert DESCRIPTION.model_copy(update={"repeats": rows[:1]}).repeat_metrics == {}
+
+
+def test_a_seed_stays_a_whole_number(tmp_path: Path) -> None:
+    repeats = [{"seed": 3, "validation/loss": 1.0}]
+    content = DESCRIPTION.model_dump() | {"repeats": repeats}
+    write_description(tmp_path, ModelDescription.model_validate(content))
+    assert '"seed": 3,' in (tmp_path / "model.json").read_text()
+    write_description(tmp_path, read_description(tmp_path))
+    assert '"seed": 3,' in (tmp_path / "model.json").read_text()
+    assert '"validation/loss": 1.0' in (tmp_path / "model.json").read_text()

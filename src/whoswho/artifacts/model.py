@@ -1,7 +1,8 @@
-"""artifacts/model: a trained model as three files, none of which runs.
+"""artifacts/model: a trained model as four files, none of which runs.
 
 weights.safetensors holds backbone and head, model.json says how to build and use them, history.csv
-tells how it was trained. The format has a number, and another format is refused.
+tells how it was trained, validation_logits.npy what it gives for the validation pictures, for
+which nobody need run it again. The format has a number, and another format is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from whoswho import paths, tables
@@ -27,10 +30,11 @@ FORMAT = 2
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
 HISTORY = "history.csv"
+VALIDATION_LOGITS = "validation_logits.npy"
 METRICS = ("train/loss", "train/accuracy", "validation/loss", "validation/accuracy")
 HISTORY_COLUMNS = ("epoch", *METRICS)
 
-HistoryRow = dict[str, float]  # HISTORY_COLUMNS; epochs count from 1
+HistoryRow = dict[str, int | float]  # HISTORY_COLUMNS; epochs count from 1
 
 REGISTER_ANEW = "train and register it anew: `dvc repro -f -s train && dvc repro`"
 AGAIN = "run `dvc checkout`, or `dvc repro -f -s train`"
@@ -161,6 +165,35 @@ def read_history(folder: Path) -> list[HistoryRow]:
         }
         for row in tables.read(folder / HISTORY, HISTORY_COLUMNS)
     ]
+
+
+def write_validation_logits(folder: Path, logits: NDArray[np.float64]) -> None:
+    """Write what the model gives for the validation pictures, (pictures, labels)."""
+    np.save(folder / VALIDATION_LOGITS, logits)
+
+
+def read_validation_logits(folder: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
+    """What the model gives for the validation pictures, in the order of split.csv.
+
+    Args:
+        shape: how many pictures and labels there are.
+
+    Raises:
+        UserError: the file is absent or damaged, or of other pictures or labels.
+    """
+    path = folder / VALIDATION_LOGITS
+    try:
+        logits = np.load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: not there; {AGAIN}") from None
+    except (ValueError, EOFError):
+        raise UserError(f"{path}: damaged; {AGAIN}") from None
+    if logits.shape != shape or logits.dtype != np.float64:
+        raise UserError(
+            f"{path}: {logits.dtype} of shape {logits.shape}, where {shape[0]} validation "
+            f"pictures of {shape[1]} labels make float64 of shape {shape}; {AGAIN}"
+        )
+    return np.asarray(logits)
 
 
 def model_digest(folder: Path) -> str:

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from whoswho.artifacts.model import ModelDescription, read_validation_logits
 from whoswho.artifacts.predictions import Evaluation, LabelScore, PredictionRow
-from whoswho.artifacts.split import open_prepared
+from whoswho.artifacts.split import dataset_digest, open_prepared
 from whoswho.errors import UserError
 from whoswho.evaluation import measures
 from whoswho.evaluation.measures import Float64
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
     from numpy.typing import NDArray
 
     from whoswho.artifacts.split import Dataset
@@ -22,27 +26,34 @@ if TYPE_CHECKING:
 MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
 
 
-def judge(model: Model, dataset: Dataset, params: Evaluate) -> Evaluation:
-    """What `model` makes of all pictures that it was not trained on.
+def judge(
+    folder: Path, dataset: Dataset, params: Evaluate, device: torch.device | None = None
+) -> Evaluation:
+    """What the model in `folder` makes of all pictures that it was not trained on.
+
+    The validation pictures it has answered already, when it was calibrated; those of test it
+    answers here, on `device` (the processor where none is named).
 
     Raises:
-        UserError: the set's labels are not the model's.
+        UserError: the set is not the one that the model was trained on, or a file of either is
+            absent or damaged.
     """
     from whoswho.evaluation.served import served_logits
-    from whoswho.inference.model import softmax
+    from whoswho.inference.model import load_model, softmax
 
-    if model.labels != dataset.labels:
-        raise UserError(
-            f"{dataset.folder}: its labels ({', '.join(dataset.labels)}) are not those of the "
-            f"model ({', '.join(model.labels)}); run `dvc repro` to train on this set"
-        )
+    model = load_model(folder, device)
+    _check_trained_on(model.description, dataset)
+    shape = len(dataset.examples["validation"]), len(dataset.labels)
+    logits = {"validation": read_validation_logits(folder, shape)}
+    if "test" in dataset.splits:
+        logits["test"] = served_logits(model, dataset, "test")
     judged = "test" if "test" in dataset.splits else "validation"
     threshold = model.description.threshold
     metrics = model.description.repeat_metrics
     pictures: list[PredictionRow] = []
     scores: list[LabelScore] = []
-    for split in (split for split in dataset.splits if split != "train"):
-        actual, outputs = dataset.targets(split), served_logits(model, dataset, split)
+    for split, outputs in logits.items():
+        actual = dataset.targets(split)
         probabilities = softmax(outputs, model.description.temperature)
         uncalibrated = softmax(outputs, 1.0)
         numbers = measures.measure(
@@ -88,6 +99,19 @@ def explained(
         examples[index].file: heat.astype(np.float64)
         for index, heat in zip(chosen, maps, strict=True)
     }
+
+
+def _check_trained_on(description: ModelDescription, dataset: Dataset) -> None:
+    if description.labels != dataset.labels:
+        raise UserError(
+            f"{dataset.folder}: its labels ({', '.join(dataset.labels)}) are not those of the "
+            f"model ({', '.join(description.labels)}); run `dvc repro` to train on this set"
+        )
+    if description.inputs.get("dataset") != dataset_digest(dataset.folder):
+        raise UserError(
+            f"{dataset.folder}: other pictures or splits than the model was trained on; "
+            "run `dvc repro -f -s train` to train on this set"
+        )
 
 
 def _rows(

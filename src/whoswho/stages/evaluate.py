@@ -1,6 +1,7 @@
 """Judge the model as it will be served, on the pictures of validation and test.
 
-Consumes: artifacts/model, artifacts/dataset.
+Consumes: artifacts/model (what it gives for the validation pictures is there already),
+    artifacts/dataset.
 Produces: artifacts/evaluation/: predictions.csv (a row a picture), per_label.csv,
     confusion_matrix.csv, evaluation.json (metrics; no test/* where the set has no test split),
     attention.json (where it looked, one picture of each of at most 24 labels).
@@ -13,7 +14,6 @@ from whoswho.artifacts.split import load_dataset
 from whoswho.backbone import device
 from whoswho.errors import one_line_errors
 from whoswho.evaluation import judging
-from whoswho.inference.model import load_model
 from whoswho.params import load_params
 
 
@@ -24,8 +24,7 @@ def main() -> None:
     dataset = load_dataset(workspace / paths.DATASET)
     processor = device.pick(params.train.device)
     with device.using(processor):
-        model = load_model(workspace / paths.MODEL, processor)
-        evaluation = judging.judge(model, dataset, params.evaluate)
+        evaluation = judging.judge(workspace / paths.MODEL, dataset, params.evaluate, processor)
     with paths.fresh_folder(workspace / paths.EVALUATION) as out:
         write_evaluation(out, evaluation)
     metric = evaluation.metric

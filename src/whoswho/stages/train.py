@@ -1,8 +1,9 @@
 """Train the head (and upper backbone), calibrate it on validation, and stream the run to MLflow.
 
 Consumes: artifacts/dataset, artifacts/backbone, artifacts/features.
-Produces: artifacts/model/: weights.safetensors, model.json, history.csv; an MLflow run, unless its
-    store cannot be reached.
+Produces: artifacts/model/: weights.safetensors, model.json, history.csv, validation_logits.npy
+    (what the model as served gives for the validation pictures, for evaluate); an MLflow run,
+    unless its store cannot be reached.
 Command: python src/stage.py train
 """
 

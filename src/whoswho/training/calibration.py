@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import params
-from whoswho.artifacts.model import write_description
+from whoswho.artifacts.model import write_description, write_validation_logits
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import device as devices
 from whoswho.evaluation.served import served_logits
@@ -22,7 +22,8 @@ def calibrate_model(folder: Path, dataset: Dataset, train: params.Train) -> None
     """Fit temperature and threshold of the model in `folder` on validation; rewrite model.json.
 
     It is the model as it is served that tells how sure its answers are, by the code that judges
-    it: trained on stored features or in 16 bits, the network rounds otherwise.
+    it: trained on stored features or in 16 bits, the network rounds otherwise. Its logits are
+    written beside model.json, to be judged without another pass over the pictures.
     """
     device = devices.pick(train.device)
     with devices.using(device):
@@ -33,6 +34,7 @@ def calibrate_model(folder: Path, dataset: Dataset, train: params.Train) -> None
     fitted = {"temperature": temperature, "threshold": threshold}
     description = model.description.model_copy(update=fitted)
     write_description(folder, description)
+    write_validation_logits(folder, logits)
 
 
 def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.int64]) -> float:
