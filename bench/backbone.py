@@ -41,7 +41,7 @@ def resnet50() -> nn.Module:
 
 def ours(given: Tensor) -> Callable[[], list[Tensor]]:
     """The pipeline's own pass, as the features stage calls it."""
-    from whoswho.backbone import forward
+    from whoswho.backbone.compute import forward
 
     ready = forward.prepare(resnet50(), torch.device("cpu"))
 

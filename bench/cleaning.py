@@ -23,11 +23,12 @@ from bench.processes import Measured, stage
 from bench.workspace import REPOSITORY, copy_of_the_repository, set_params
 from whoswho import params, paths
 from whoswho.artifacts.decisions import Decision
+from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import checks, identity, people
 from whoswho.params import Clean
 from whoswho.pictures import embedding
 from whoswho.pictures.face_cache import FaceCache
-from whoswho.pictures.faces import Face, count
+from whoswho.pictures.faces import count
 from whoswho.pictures.opening import open_picture
 from whoswho.pictures.prepare import face_square
 from whoswho.sample import scene

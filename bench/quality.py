@@ -19,11 +19,11 @@ from bench.cleaning import CASES, looked_at, truth_of
 from bench.processes import stage
 from bench.workspace import copy_of_the_repository
 from whoswho import params, paths
-from whoswho.artifacts.backbone import load_source
 from whoswho.artifacts.features import load_features
+from whoswho.artifacts.model.backbone import load_source
 from whoswho.artifacts.split import load_dataset
 from whoswho.pictures import embedding
-from whoswho.training import suspects
+from whoswho.suspects import confident_learning
 
 FOLDS = 5
 SEEDS = range(5)  # of the folds
@@ -43,12 +43,14 @@ def judged_fit(scratch: Path) -> Path:
 
 
 def told_apart(
-    values: suspects.Float, given: suspects.Int, groups: list[str], labels: int
+    values: confident_learning.Float, given: confident_learning.Int, groups: list[str], labels: int
 ) -> tuple[float, float]:
     """Mean and deviation, over several cuts into folds, of the share named rightly."""
     shares = []
     for seed in SEEDS:
-        found = suspects.out_of_fold(values.astype(np.float32), given, groups, labels, FOLDS, seed)
+        found = confident_learning.out_of_fold(
+            values.astype(np.float32), given, groups, labels, FOLDS, seed
+        )
         judged = ~np.isnan(found[:, 0])
         shares.append(float((found.argmax(axis=1) == given)[judged].mean()))
     return statistics.mean(shares), statistics.stdev(shares)

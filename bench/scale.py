@@ -19,8 +19,8 @@ from PIL import Image
 
 from bench.workspace import copy_of_the_repository, environment
 from whoswho import paths
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import SplitRow, write_dataset
-from whoswho.pictures.settings import PictureSettings
 
 SIZE = 32
 FILES = 50

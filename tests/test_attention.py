@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from whoswho.artifacts.model import HeadShape
-from whoswho.backbone import forward
+from whoswho.artifacts.model.description import HeadShape
+from whoswho.backbone.compute import forward
 from whoswho.backbone.network import Network, backbone_from, build_head, random_backbone
 from whoswho.evaluation import attention
 

@@ -466,7 +466,7 @@ CRAWLER = """
 import sys
 from whoswho.crawl.image_search import ImageSearch
 from whoswho.crawl.site import CrawlOptions, Search
-from whoswho.lifecycle.signals import as_exceptions
+from whoswho.lifecycle.tracking.signals import as_exceptions
 
 how = CrawlOptions(full=True, allow_private=True)
 site = ImageSearch("google", how, address=sys.argv[1])

@@ -23,6 +23,7 @@ from bench.workspace import set_params
 from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import KEPT, Decision
+from whoswho.artifacts.thumbnails import MOST, chosen_for_sheet, read_thumbnail
 from whoswho.cleaning import dropped_pictures, reasons
 from whoswho.reporting import contact_sheet
 
@@ -121,7 +122,7 @@ def test_a_thumbnail_is_small_and_upright(tmp_path: Path) -> None:
     row = put(tmp_path / "data", "a/x.jpg", target.getvalue(), reasons=["no_face"])
     (tmp_path / "out").mkdir()
     dropped_pictures.write([row], tmp_path / "data", tmp_path / "out")
-    content = dropped_pictures.read(tmp_path / "out", row.sha256)
+    content = read_thumbnail(tmp_path / "out", row.sha256)
     assert content is not None
     with Image.open(io.BytesIO(content)) as image:
         assert image.size == (133, dropped_pictures.SIDE)
@@ -132,7 +133,7 @@ def test_what_gives_no_picture_or_was_never_opened_has_none(workspace: Path) -> 
     unreadable = [row for row in table if {"unreadable", "not_a_picture"} & {*row.reasons}]
     assert len(unreadable) == 2
     for row in unreadable:
-        assert dropped_pictures.read(workspace / paths.CLEAN, row.sha256) is None
+        assert read_thumbnail(workspace / paths.CLEAN, row.sha256) is None
     shown = {row.sha256 for row in table} - {row.sha256 for row in unreadable}
     files = {path.stem for path in (workspace / paths.CLEAN / "thumbnails").iterdir()}
     assert files == shown
@@ -142,9 +143,9 @@ def test_every_label_has_its_turn() -> None:
     many = [Decision(f"a/{n:03}.jpg", "a", reasons=["no_face"]) for n in range(90)]
     few = [Decision(f"b/{n:03}.jpg", "b", reasons=["no_face", "blank"]) for n in range(3)]
     kept = [Decision("b/k.jpg", "b", decision=KEPT)]
-    chosen = dropped_pictures.chosen([*many, *few, *kept])
+    chosen = chosen_for_sheet([*many, *few, *kept])
     assert set(chosen) == {"no_face", "blank"}
-    assert len(chosen["no_face"]) == dropped_pictures.MOST
+    assert len(chosen["no_face"]) == MOST
     assert [row.file for row in chosen["no_face"]][-3:] == [row.file for row in few]
     assert chosen["no_face"][0].file == "a/000.jpg"
     assert chosen["blank"] == few
@@ -179,7 +180,7 @@ def test_the_stage_writes_them(tmp_path: Path, cases: Path) -> None:
     assert dropped
     contact_sheet.write(tmp_path)
     text = page(tmp_path).read_text(encoding="utf-8")
-    drawn = [row for row in dropped if dropped_pictures.read(tmp_path / paths.CLEAN, row.sha256)]
+    drawn = [row for row in dropped if read_thumbnail(tmp_path / paths.CLEAN, row.sha256)]
     assert text.count("data:image/jpeg") >= len(drawn)
     assert all(f'id="{reason}"' in text for row in dropped for reason in row.reasons)
 
@@ -229,9 +230,7 @@ def test_two_reasons_show_it_under_both_each_with_its_measure(
     workspace: Path, driver: Any
 ) -> None:
     driver.get(page(workspace).as_uri())
-    assert [text.split("\n")[-1] for text in cards(driver, "too_small")] == [
-        "60x40 pixels"
-    ]
+    assert [text.split("\n")[-1] for text in cards(driver, "too_small")] == ["60x40 pixels"]
     assert len(cards(driver, "no_face")) == 2
     assert "counts, and is shown, under both" in driver.execute_script(
         "return document.body.innerText"
@@ -304,7 +303,7 @@ def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> Non
     data = tmp_path / paths.DATA
     files = [f"{label}/{n:04}.jpg" for label in "ab" for n in range(500)]
     one = put(data, files[0], blocks(1))
-    shown = {row.file for row in dropped_pictures.chosen(_thousand(files)).get("no_face", ())}
+    shown = {row.file for row in chosen_for_sheet(_thousand(files)).get("no_face", ())}
     table = _thousand(files)
     for number, row in enumerate(table):
         if row.file in shown:
@@ -313,11 +312,11 @@ def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> Non
         else:
             table[number] = replace(row, sha256=one.sha256[:-4] + f"{number:04}")
     finish(tmp_path, table)
-    assert len(list((tmp_path / paths.CLEAN / "thumbnails").iterdir())) == dropped_pictures.MOST
+    assert len(list((tmp_path / paths.CLEAN / "thumbnails").iterdir())) == MOST
     assert page(tmp_path).stat().st_size < 1_500_000
     text = page(tmp_path).read_text(encoding="utf-8")
     assert "960 more are not shown" in text
-    assert text.count("<li>") == dropped_pictures.MOST
+    assert text.count("<li>") == MOST
 
 
 def _thousand(files: Sequence[str]) -> list[Decision]:

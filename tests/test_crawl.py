@@ -676,7 +676,7 @@ from dataclasses import replace
 from whoswho.crawl import crawl
 from whoswho.crawl.site import CrawlOptions, CrawlSource, Hit, Search
 from whoswho.errors import one_line_errors
-from whoswho.lifecycle.signals import as_exceptions
+from whoswho.lifecycle.tracking.signals import as_exceptions
 
 class Gallery:
     name = "google"

@@ -16,10 +16,10 @@ from support.repository import REPOSITORY
 
 from whoswho import params
 from whoswho.artifacts.decisions import Decision
+from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import checks, duplicates, hamming, people
 from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
 from whoswho.cleaning.relations import Relation
-from whoswho.pictures.faces import Face
 from whoswho.pictures.opening import open_picture
 
 DEFAULTS = params.load_params(REPOSITORY).clean
@@ -173,9 +173,7 @@ def test_what_shares_a_part_only_is_not_related() -> None:
 def test_a_chain_of_near_copies_does_not_swallow_its_ends() -> None:
     """Each is near the next only: what is dropped is near what stays."""
     base, other = scene(1), scene(2)
-    chain = [
-        fingerprint(Image.blend(base, other, share)) for share in np.linspace(0, 1, 25)
-    ]
+    chain = [fingerprint(Image.blend(base, other, share)) for share in np.linspace(0, 1, 25)]
     found = kinds(related(chain))
     assert found[0, 1] == "near_duplicate"
     assert found.get((0, 24)) is None

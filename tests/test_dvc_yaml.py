@@ -85,9 +85,9 @@ def expected_deps(stage: str) -> list[str]:
         }
         whole = {path for path in beside if not path.endswith("__init__.py")} <= used
         listed.add(folder if whole and len(beside) > 2 else module)
-        if (REPOSITORY / folder / "templates").is_dir():
-            listed.add(f"{folder}/templates")
-    return sorted(listed)
+    return sorted(
+        path for path in listed if not any(path.startswith(f"{folder}/") for folder in listed)
+    )
 
 
 @pytest.mark.parametrize("stage", STAGES)

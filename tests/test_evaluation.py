@@ -18,9 +18,9 @@ from support.drawn_sets import draw_set, pattern, workspace
 from support.repository import REPOSITORY
 
 from whoswho import params, paths, tables
-from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.features import load_features
-from whoswho.artifacts.model import (
+from whoswho.artifacts.model.backbone import BackboneSource
+from whoswho.artifacts.model.description import (
     ModelDescription,
     read_description,
     read_validation_logits,
@@ -57,9 +57,7 @@ def measure(actual: list[int], probabilities: np.ndarray, **more: object) -> dic
         "threshold": 0.5,
     } | more
     threshold = settings.pop("threshold")
-    return measures.measure(
-        np.array(actual), probabilities, probabilities, threshold, **settings
-    )  # type: ignore[arg-type]
+    return measures.measure(np.array(actual), probabilities, probabilities, threshold, **settings)  # type: ignore[arg-type]
 
 
 # F2: labels that a split lacks
@@ -206,9 +204,7 @@ def test_probabilities_survive_huge_logits() -> None:
 def test_the_threshold_turns_away_at_most_its_share(false_reject_rate: float, count: int) -> None:
     logits, _ = made_logits(1.0, count)
     surest = softmax(logits, 1.0).max(axis=1)
-    threshold = calibration.fit_threshold(
-        softmax(logits, 1.0), false_reject_rate
-    )
+    threshold = calibration.fit_threshold(softmax(logits, 1.0), false_reject_rate)
     away = int((surest < threshold).sum())
     assert away == math.floor(false_reject_rate * count)
     assert 0 < threshold <= 1

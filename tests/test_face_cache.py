@@ -16,12 +16,12 @@ from PIL import Image
 from support.repository import REPOSITORY
 
 from whoswho import params, paths
+from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import people
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.params import Clean
 from whoswho.pictures import embedding, face_cache
 from whoswho.pictures.face_cache import FILE, FaceCache
-from whoswho.pictures.faces import Face
 from whoswho.stages import clean as clean_stage
 
 CLEAN = params.load_params(REPOSITORY).clean

@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from support.repository import REPOSITORY
 
+from whoswho.artifacts.model.settings import Face
 from whoswho.params import load_params
 from whoswho.pictures import workers
 from whoswho.pictures.faces import (
-    Face,
     FaceFinder,
     count,
     finder_version,

@@ -20,10 +20,12 @@ from torch import nn
 from whoswho import paths
 from whoswho.artifacts.features import load_features, write_empty_index
 from whoswho.artifacts.split import Dataset
-from whoswho.backbone import device, extraction, forward, loader, network, views
+from whoswho.backbone import extraction, network
+from whoswho.backbone.compute import device, forward
+from whoswho.backbone.loading import loader, views
 from whoswho.errors import UserError
 from whoswho.params import Augment
-from whoswho.pictures import prepare
+from whoswho.pictures import tensors
 
 ARCH = "resnet18"
 WIDTH = 512
@@ -150,7 +152,7 @@ def test_every_row_is_its_picture_seen_through_its_view(
         if view is not None:
             image = views.apply(image, views.draw(AUGMENT, example.sha256, view))
         with torch.inference_mode():
-            expected = backbone(prepare.to_tensor([image])).numpy()[0]
+            expected = backbone(tensors.to_tensor([image])).numpy()[0]
         row = values[split].values[view or 0, number]
         assert nearness(row, expected) > 0.9995
         others = np.delete(values[split].values[view or 0], number, axis=0)
@@ -216,7 +218,7 @@ def test_the_fast_pass_agrees_with_the_plain_one(
     dtype: torch.dtype, dataset: Dataset, backbone: nn.Module
 ) -> None:
     images = [Image.open(e.path) for e in dataset.examples["train"]]
-    batch = prepare.to_tensor(images)
+    batch = tensors.to_tensor(images)
     ways = [forward._eager(forward.fold(backbone), torch.device("cpu"), dtype, 32, 1)]
     # Of bf16 oneDNN needs instructions that not every processor has.
     if dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
@@ -234,7 +236,7 @@ def test_the_fast_pass_agrees_with_the_plain_one(
 def test_the_fast_pass_agrees_on_real_pictures(cases: Path) -> None:
     files = sorted((cases / "people").rglob("*.jpg"))[::30][:6]
     images = [Image.open(file).convert("RGB").resize((224, 224)) for file in files]
-    batch = prepare.to_tensor(images)
+    batch = tensors.to_tensor(images)
     backbone, _ = network.backbone_from("resnet50", network.random_backbone("resnet50", 0))
     with torch.inference_mode():
         expected = backbone.eval()(batch).numpy()
@@ -389,7 +391,7 @@ def test_a_stage_run_writes_the_folder(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from whoswho.artifacts.backbone import save_backbone
+    from whoswho.artifacts.model.backbone import save_backbone
     from whoswho.backbone import weights
     from whoswho.stages import features as stage
 

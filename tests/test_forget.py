@@ -29,15 +29,16 @@ from support.repository import REPOSITORY
 from bench.workspace import environment
 from whoswho import cli, paths, tables
 from whoswho.artifacts.decisions import Decision, write_decisions
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.crawl import collection, finished
 from whoswho.crawl.site import Search
 from whoswho.dataset import forgotten, manifest
 from whoswho.errors import UserError
-from whoswho.lifecycle import completion, holders
-from whoswho.lifecycle.store import open_store
+from whoswho.lifecycle import holders
+from whoswho.lifecycle.registry import completion
+from whoswho.lifecycle.tracking.store import open_store
 from whoswho.pictures.face_cache import FaceCache
-from whoswho.pictures.settings import PictureSettings
 from whoswho.takedown import removal, traces, versioned
 from whoswho.takedown.request import TakedownRequest
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from whoswho.artifacts.model import FORMAT
+from whoswho.artifacts.model.description import FORMAT
 from whoswho.lifecycle.gate import ComparedModel, decide
 from whoswho.params import Promote
 

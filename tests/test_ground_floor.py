@@ -176,7 +176,7 @@ def test_what_is_started_after_a_signal_can_be_ended_by_one() -> None:
     child = "import signal; print(*map(signal.getsignal, (signal.SIGTERM, signal.SIGHUP)))"
     program = (
         "import os, signal, subprocess, sys\n"
-        "from whoswho.lifecycle.signals import as_exceptions\n"
+        "from whoswho.lifecycle.tracking.signals import as_exceptions\n"
         "with as_exceptions():\n"
         "    try:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
@@ -195,7 +195,7 @@ def test_an_ignored_hangup_ends_nothing() -> None:
     """Whoever typed `nohup dvc repro &` wants it to outlive the terminal."""
     program = (
         "import os, signal\n"
-        "from whoswho.lifecycle.signals import as_exceptions\n"
+        "from whoswho.lifecycle.tracking.signals import as_exceptions\n"
         "signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup leaves it\n"
         "with as_exceptions():\n"
         "    os.kill(os.getpid(), signal.SIGHUP)\n"

@@ -17,12 +17,13 @@ from support.repository import REPOSITORY
 
 from whoswho import params, paths, sample
 from whoswho.artifacts.decisions import read_face_settings
+from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import checks, identity, people, reasons
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.dataset.review import Review
 from whoswho.pictures import embedding
-from whoswho.pictures.faces import Face, FaceFinder
+from whoswho.pictures.faces import FaceFinder
 from whoswho.pictures.opening import open_picture
 from whoswho.stages import clean as clean_stage
 

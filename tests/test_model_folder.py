@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from whoswho import paths, tables
-from whoswho.artifacts.backbone import BackboneSource
-from whoswho.artifacts.model import (
+from whoswho.artifacts.model.backbone import BackboneSource
+from whoswho.artifacts.model.description import (
     FORMAT,
     HISTORY_COLUMNS,
     HeadShape,
@@ -24,12 +24,12 @@ from whoswho.artifacts.model import (
     save_model,
     write_description,
 )
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.backbone import network
 from whoswho.backbone.network import Network
 from whoswho.errors import UserError
 from whoswho.inference.model import load_model
-from whoswho.pictures import prepare
-from whoswho.pictures.settings import PictureSettings
+from whoswho.pictures import tensors
 
 ARCH = "resnet18"
 LABELS = ("None", "아이유", "C++")
@@ -89,7 +89,7 @@ def test_a_model_answers_as_the_network_it_was_saved_from(folder: Path, net: Net
     dice = np.random.default_rng(0)
     images = [Image.fromarray(dice.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(5)]
     with torch.inference_mode():
-        expected = net(prepare.to_tensor(images))
+        expected = net(tensors.to_tensor(images))
     assert model.logits(images) == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-4)
     probabilities = torch.softmax(expected.double() / 1.5, dim=1).numpy()
     assert model.probabilities(images) == pytest.approx(probabilities, abs=1e-5)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from whoswho.artifacts.model import HeadShape
-from whoswho.backbone import forward, network
+from whoswho.artifacts.model.description import HeadShape
+from whoswho.backbone import network
+from whoswho.backbone.compute import forward
 from whoswho.backbone.network import Network, Unfreeze
 from whoswho.errors import UserError
 

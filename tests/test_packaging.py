@@ -14,8 +14,8 @@ from support.lifecycle_models import NAMES, make_model
 from support.lifecycle_store import environment
 from support.pictures import png
 
-from whoswho.artifacts.model import read_description, write_description
-from whoswho.lifecycle.packaging import SOURCE, carried_code
+from whoswho.artifacts.model.description import read_description, write_description
+from whoswho.lifecycle.registry.packaging import SOURCE, carried_code
 
 # Loads models in the order named and prints what each answers.
 LOAD = """
@@ -110,8 +110,12 @@ def test_it_carries_what_inference_imports_and_nothing_else(tmp_path: Path) -> N
         text = "".join(path.read_text("utf-8") for path in code.folder.rglob("*.py"))
     rooms = {path.partition("/")[0] for path in paths if "/" in path}
     assert rooms == {"artifacts", "backbone", "inference", "pictures"}
-    assert {"inference/registered_model.py", "pictures/opening.py", "__init__.py"} <= paths
-    assert not {"params.py", "backbone/weights.py", "backbone/loader.py"} & paths
+    assert {
+        "inference/registered_model.py",
+        "pictures/opening/__init__.py",
+        "__init__.py",
+    } <= paths
+    assert not {"params.py", "backbone/weights/__init__.py", "backbone/loading/loader.py"} & paths
     assert "import whoswho\n" not in text
     assert "from whoswho." not in text
     names = {pin.partition("==")[0].replace("_", "-") for pin in code.requirements}

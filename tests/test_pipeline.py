@@ -335,7 +335,8 @@ def test_everything_works_after_the_folder_moved(sample: Workspace) -> None:
     kept = store(sample)
     run = next(run for run in kept["runs"] if run["tags"].get("model.sha256"))
     code = (
-        "from whoswho import paths\nfrom whoswho.lifecycle.store import open_store\nimport mlflow\n"
+        "from whoswho import paths\nfrom whoswho.lifecycle.tracking.store import open_store\n"
+        "import mlflow\n"
         "open_store(paths.root())\n"
         f"print(mlflow.artifacts.download_artifacts(run_id={run['id']!r}, "
         "artifact_path='confusion_matrix.png'))"

@@ -73,8 +73,8 @@ def test_many_pictures_keep_their_order_and_answer_as_alone(model: Predictor) ->
 
 def test_it_answers_what_evaluate_wrote(model: Predictor, tmp_path: Path) -> None:
     """The stored, prepared picture through evaluate; the original through predict."""
+    from whoswho.artifacts.model.settings import PictureSettings
     from whoswho.pictures.prepare import Preparer
-    from whoswho.pictures.settings import PictureSettings
 
     preparer = Preparer(PictureSettings.from_json(PICTURE))
     for seed in range(5):

@@ -11,18 +11,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional
 
+from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.pictures import prepared_files
-from whoswho.pictures.faces import Face, FaceFinder, main_face
+from whoswho.pictures.faces import FaceFinder, main_face
 from whoswho.pictures.opening import ImageOpenError, open_picture
-from whoswho.pictures.prepare import (
-    DEVIATION,
-    MEAN,
-    Preparer,
-    face_square,
-    prepare,
-    to_tensor,
-)
-from whoswho.pictures.settings import PictureSettings
+from whoswho.pictures.prepare import Preparer, face_square, prepare
+from whoswho.pictures.tensors import DEVIATION, MEAN, to_tensor
 
 SETTINGS = PictureSettings("face", 0.3, 96, 0.95, 0.08)
 

@@ -15,20 +15,14 @@ from support.lifecycle_models import make_model
 from support.lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root  # noqa: F401
 from support.repository import REPOSITORY
 
-from whoswho.artifacts.model import read_description, write_description
+from whoswho.artifacts.model.description import read_description, write_description
 from whoswho.errors import UserError
 from whoswho.inference.predictor import Predictor
-from whoswho.lifecycle import (
-    alias_log,
-    completion,
-    promotion,
-    registration,
-    registry,
-    version_files,
-)
-from whoswho.lifecycle.record import Record, read_record
-from whoswho.lifecycle.registration import Registered
-from whoswho.lifecycle.store import open_store
+from whoswho.lifecycle import promotion
+from whoswho.lifecycle.registry import alias_log, completion, registration, version_files, versions
+from whoswho.lifecycle.registry.record import Record, read_record
+from whoswho.lifecycle.registry.registration import Registered
+from whoswho.lifecycle.tracking.store import open_store
 from whoswho.params import Promote
 
 POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
@@ -76,7 +70,7 @@ def test_registering_is_idempotent(
     first = register(root, record)
     assert (first.number, first.new) == (1, True)
     store = open_store(root)
-    (version,) = registry.versions(store)
+    (version,) = versions.all_versions(store)
     before = everything(store, version.run_id)
     again = register(root, record)
     assert (again.number, again.new) == (1, False)
@@ -106,7 +100,7 @@ def test_a_known_model_moves_the_challenger_back(root: Path, weights: Path) -> N
     assert register(root, outputs_of(root, weights, 0.4)).number == 2
     back = register(root, outputs_of(root, weights, 0.3))
     assert (back.number, back.new) == (1, False)
-    assert [(v.number, v.aliases) for v in registry.versions(open_store())] == [
+    assert [(v.number, v.aliases) for v in versions.all_versions(open_store())] == [
         (2, ()),
         (1, ("challenger",)),
     ]
@@ -132,7 +126,7 @@ def test_only_what_improves_is_registered_where_that_is_asked(
     assert register(root, other_split, "improves").number == 3
     never = register(root, outputs_of(root, weights, 0.5, log_loss=0.1), "never")
     assert never.number is None
-    assert len(registry.versions(open_store())) == 3
+    assert len(versions.all_versions(open_store())) == 3
     store = open_store(root)
     assert len(store.client.search_runs([store.experiment_id])) == 5, "each run is kept"
 
@@ -152,10 +146,10 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
     assert promotion.promote(open_store(), "models:/whoswho/3", POLICY) == [
         "version 3 is the champion already"
     ]
-    named = {v.number: v.aliases for v in registry.versions(open_store())}
+    named = {v.number: v.aliases for v in versions.all_versions(open_store())}
     assert named == {3: ("challenger", "champion"), 2: (), 1: ("previous",)}
     promotion.rollback(open_store(), why="too strict")
-    named = {v.number: v.aliases for v in registry.versions(open_store())}
+    named = {v.number: v.aliases for v in versions.all_versions(open_store())}
     assert named == {3: ("challenger", "previous"), 2: (), 1: ("champion",)}
     moves = [m for m in alias_log.moves(open_store()) if m.alias != "challenger"]
     assert [(m.alias, m.before, m.after, m.why, m.who) for m in moves] == [
@@ -176,7 +170,7 @@ def test_the_gate_stands_before_promotion(root: Path, weights: Path) -> None:
     with pytest.raises(UserError, match="its backbone is untrained") as refused:
         promotion.promote(open_store(), "challenger", POLICY)
     assert "whoswho promote challenger --force --why" in str(refused.value)
-    assert registry.versions(open_store())[0].aliases == ("challenger",)
+    assert versions.all_versions(open_store())[0].aliases == ("challenger",)
     with pytest.raises(UserError, match="--force needs --why"):
         promotion.promote(open_store(), "challenger", POLICY, force=True, why=" ")
     lines = promotion.promote(open_store(), "challenger", POLICY, force=True, why="a first try")
@@ -200,7 +194,7 @@ def test_what_is_not_there_is_named_with_the_ways_out(root: Path) -> None:
         "models:/else/1": "registers models:/whoswho only",
     }.items():
         with pytest.raises(UserError, match=said):
-            registry.resolve(open_store(), reference)
+            versions.resolve(open_store(), reference)
     with pytest.raises(UserError, match="there is no champion before"):
         promotion.rollback(open_store())
 
@@ -298,6 +292,6 @@ def test_a_version_of_another_format_says_how_to_register_it_anew(
         promotion.promote(store, "2", POLICY)
     assert "\n" not in str(refused.value)
     promotion.promote(store, "2", POLICY, force=True, why="trained anew")
-    assert registry.aliases(store)["champion"] == 2
+    assert versions.aliases(store)["champion"] == 2
     with pytest.raises(UserError, match=f"version 1 is of {anew}"):
         promotion.promote(store, "1", POLICY)

@@ -31,10 +31,10 @@ from bench.workspace import set_params
 from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import KEPT, Decision
+from whoswho.artifacts.model.settings import Face
 from whoswho.artifacts.suspects import BY_CHANCE, TABLE
 from whoswho.dataset import review
 from whoswho.errors import UserError
-from whoswho.pictures.faces import Face
 from whoswho.reviewing import gallery, page, server, thumbnail_cache
 
 HEADER = ",".join(review.COLUMNS) + "\n"

@@ -9,6 +9,7 @@ import pytest
 from support.cleaning import DEFAULTS
 
 from whoswho.artifacts.decisions import Decision
+from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import reasons, rules
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.fingerprints import Fingerprint
@@ -18,7 +19,6 @@ from whoswho.cleaning.relations import NEAR_DUPLICATE, Relation
 from whoswho.dataset.listing import ListedFile
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
-from whoswho.pictures.faces import Face
 
 GOOD = Quality(200, 150, brightness=120, contrast=50, sharpness=300)
 FACE = Face(10, 10, 60, 70, 0.99)

@@ -31,18 +31,12 @@ from support.lifecycle_store import (  # noqa: F401
 )
 from support.pictures import png
 
-from whoswho.artifacts.model import read_description, read_history, write_description
+from whoswho.artifacts.model.description import read_description, read_history, write_description
 from whoswho.inference.predictor import Predictor
-from whoswho.lifecycle import (
-    completion,
-    promotion,
-    registration,
-    registry,
-    tracking,
-    ui,
-    version_files,
-)
-from whoswho.lifecycle.store import open_store
+from whoswho.lifecycle import promotion, ui
+from whoswho.lifecycle.registry import completion, registration, version_files, versions
+from whoswho.lifecycle.tracking import runs
+from whoswho.lifecycle.tracking.store import open_store
 from whoswho.params import Promote
 
 pytestmark = pytest.mark.slow
@@ -165,7 +159,7 @@ def test_the_pages_show_the_runs_and_nothing_else(root: Path) -> None:
     os.chdir(moved)
     registered(moved)
     store = open_store(moved)
-    (version,) = registry.versions(store)
+    (version,) = versions.all_versions(store)
     (moved / "secret.txt").write_text("secret", encoding="utf-8")
     port = free_port()
     code = (
@@ -200,14 +194,14 @@ def test_the_same_code_works_against_a_server(
     record = small.write(root, labels=NAMES)
     with serving(command, port, home, MLFLOW_DISABLE_TELEMETRY="true") as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        with tracking.training_run(root, small.PARAMS, {}) as run:
+        with runs.training_run(root, small.PARAMS, {}) as run:
             for row in read_history(record.folder / "model"):
                 run.epoch(row)
             run.finished("0" * 64)
         registered(root)
         store = open_store(root)
         assert store.uri == address
-        assert everything(store, registry.versions(store)[0].run_id)["files"]
+        assert everything(store, versions.all_versions(store)[0].run_id)["files"]
         shutil.rmtree(root / "artifacts")
         folder = version_files.model_folder(open_store(root), "models:/whoswho@champion")
         loaded = Predictor(folder)
@@ -218,7 +212,7 @@ def test_the_same_code_works_against_a_server(
     shutil.rmtree(home)
     # The weights fetched before are kept, but aliases are asked for each time.
     began = time.monotonic()
-    with tracking.training_run(root, {}, {}) as run:
+    with runs.training_run(root, {}, {}) as run:
         run.epoch({"epoch": 1, "train/loss": 1.0})
         run.finished("1" * 64)
     assert time.monotonic() - began < 6
@@ -251,12 +245,12 @@ def test_a_server_that_dies_in_the_middle_costs_no_training(
 @contextmanager
 def _server_that_dies(
     command: list[str], port: int, home: Path, root: Path
-) -> Iterator[tracking.TrainingRun]:
+) -> Iterator[runs.TrainingRun]:
     server = serving(command, port, home)
     server.__enter__()
     alive = True
     try:
-        with tracking.training_run(root, {}, {}) as run:
+        with runs.training_run(root, {}, {}) as run:
             run.epoch({"epoch": 1, "train/loss": 1.0})
             server.__exit__(None, None, None)
             alive = False

@@ -12,7 +12,7 @@ from support.repository import REPOSITORY
 from support.suspects import suspect_files
 
 from whoswho import sample
-from whoswho.reporting import summary
+from whoswho.lifecycle import summary
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,11 @@ from whoswho.artifacts.features import (
     write_empty_index,
     write_index,
 )
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import Dataset, Example, load_dataset
 from whoswho.artifacts.suspects import TABLE, SuspectList, read_suspects, write_suspects
 from whoswho.params import Augment
-from whoswho.pictures.settings import PictureSettings
-from whoswho.training import suspects
+from whoswho.suspects import confident_learning
 
 WIDTH = 64
 PICTURE = PictureSettings("whole", 0.3, 64, 0.9, 0.06)
@@ -60,7 +60,7 @@ class Made:
         return f"{self.labels[self.given[index]]}/google_{index:04}.jpg"
 
     def find(self, settings: params.Suspects = SETTINGS) -> SuspectList:
-        return suspects.find_suspects(*self.stored(), settings)
+        return confident_learning.find_suspects(*self.stored(), settings)
 
     def stored(self) -> tuple[Dataset, Mapping[str, Features]]:
         examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
@@ -102,9 +102,9 @@ def test_thresholds_and_joint_are_the_papers() -> None:
             [0.60, 0.00, 0.40],  # lies under 2, confidently 0
         ]
     )
-    limits = suspects.thresholds(probabilities, given)
+    limits = confident_learning.thresholds(probabilities, given)
     assert limits.tolist() == pytest.approx([0.5, 0.6, 0.6])
-    sure = suspects.confident(probabilities, given)
+    sure = confident_learning.confident(probabilities, given)
     assert sure.tolist() == [0, 0, 1, 1, -1, 1, 2, 0]
     joint = np.zeros((3, 3), int)
     np.add.at(joint, (given[sure >= 0], sure[sure >= 0]), 1)
@@ -165,7 +165,7 @@ def test_look_alikes_do_not_vouch_for_each_other() -> None:
         files = {made.file(index) for index in copies}
         found = [suspect for suspect in made.find().suspects if suspect.file in files]
         values = made.values.astype(np.float32)
-        own = suspects.out_of_fold(values, made.given, made.groups, 2, 5, 0)[copies, 0]
+        own = confident_learning.out_of_fold(values, made.given, made.groups, 2, 5, 0)[copies, 0]
         return float(own.min()), len(found)
 
     vouched, listed = duplicates(known=False)
@@ -191,7 +191,7 @@ def test_at_most_the_asked_share_is_listed_the_surest() -> None:
     every = made.find().suspects
     found = made.find(params.Suspects(folds=5, max_fraction=0.05, seed=0))
     assert list(found.suspects) == list(every[:10])
-    assert f"the surest of {len(every)} (suspects.max_fraction)" in found.sentence
+    assert f"the surest of {len(every)} (confident_learning.max_fraction)" in found.sentence
 
 
 @pytest.mark.parametrize("counts", [[30, 30, 2], [30, 30, 1], [3, 2], [9, 1, 1, 1, 9]])

@@ -11,7 +11,9 @@ from support.drawn_sets import draw_set
 from support.pipeline import FAST, Workspace
 
 from whoswho import tables
-from whoswho.backbone import device, network, process_group
+from whoswho.backbone import network
+from whoswho.backbone.compute import device
+from whoswho.backbone.loading import process_group
 from whoswho.errors import UserError
 
 COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
@@ -118,7 +120,7 @@ def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
-    with (space.path / "src/whoswho/backbone/loader.py").open("a") as module:
+    with (space.path / "src/whoswho/backbone/loading/loader.py").open("a") as module:
         module.write(
             "\ndef pixels(self, indices):\n    if os.environ.get('RANK') == '1':\n"
             "        os.kill(os.getpid(), 9)\n    return plain(self, indices)\n"

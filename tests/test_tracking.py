@@ -25,11 +25,13 @@ from support.lifecycle_store import (  # noqa: F401
 )
 
 from whoswho import tables
-from whoswho.artifacts.model import HistoryRow, read_history
+from whoswho.artifacts.model.description import HistoryRow, read_history
 from whoswho.errors import UserError
-from whoswho.lifecycle import completion, lineage, tracking, ui
-from whoswho.lifecycle.record import Record, read_record
-from whoswho.lifecycle.store import Store, open_store
+from whoswho.lifecycle import ui
+from whoswho.lifecycle.registry import completion
+from whoswho.lifecycle.registry.record import Record, read_record
+from whoswho.lifecycle.tracking import lineage, runs
+from whoswho.lifecycle.tracking.store import Store, open_store
 
 
 def only_run(root: Path) -> tuple[Store, object]:
@@ -42,8 +44,8 @@ TRAINING = """
     import os, signal, sys, time
     from pathlib import Path
     from whoswho.errors import one_line_errors
-    from whoswho.lifecycle import tracking
-    with one_line_errors(), tracking.training_run(Path.cwd(), {"train.lr": 0.1}, {}) as run:
+    from whoswho.lifecycle.tracking import runs
+    with one_line_errors(), runs.training_run(Path.cwd(), {"train.lr": 0.1}, {}) as run:
         for epoch in (1, 2, 3):
             run.epoch({"epoch": epoch, "train/loss": 1 / epoch, "validation/accuracy": 0.5})
             if epoch == 2:
@@ -60,7 +62,7 @@ def test_many_processes_make_one_sound_store(tmp_path: Path) -> None:
     (tmp_path / "dvc.yaml").touch()
     code = """
         from pathlib import Path
-        from whoswho.lifecycle.store import open_store
+        from whoswho.lifecycle.tracking.store import open_store
         s = open_store(Path.cwd())
         s.client.log_text(s.client.create_run(s.experiment_id).info.run_id, "x", "x.txt")
     """
@@ -168,7 +170,7 @@ def test_a_server_that_dies_in_the_middle_is_said_once(
 ) -> None:
     from mlflow import MlflowClient
 
-    with tracking.training_run(root, {}, {}) as run:
+    with runs.training_run(root, {}, {}) as run:
         run.epoch({"epoch": 1, "train/loss": 1.0})
         lost = f"http://127.0.0.1:{free_port()}"
         assert run.store is not None
@@ -258,7 +260,7 @@ def test_an_orphan_is_told_from_a_living_and_a_foreign_process() -> None:
 
 
 def test_an_ended_block_without_a_model_is_no_success(root: Path) -> None:
-    with tracking.training_run(root, {}, {}):
+    with runs.training_run(root, {}, {}):
         pass
     assert only_run(root)[1].info.status == "FAILED"
 
@@ -275,7 +277,7 @@ def test_hostile_labels_become_metrics_in_the_real_store(root: Path) -> None:
         "'", '"',
     ]  # fmt: skip
     keys = [naming.metric_key("validation/recall", name) for name in names]
-    with tracking.training_run(root, {}, {}) as run:
+    with runs.training_run(root, {}, {}) as run:
         run.epoch({"epoch": 0, **{key: float(n) for n, key in enumerate(keys)}})
         run.finished("e" * 64)
     stored = only_run(root)[1].data.metrics
@@ -330,7 +332,7 @@ def complete(root: Path, record: Record) -> tuple[Store, object]:
 
 
 def trained(root: Path, record: Record, epochs: int = 3, digest: str | None = None) -> str:
-    with tracking.training_run(root, small.PARAMS, {"commit": "c"}) as run:
+    with runs.training_run(root, small.PARAMS, {"commit": "c"}) as run:
         for row in history(record)[:epochs]:
             run.epoch(row)
         run.finished(digest or record.digest)
@@ -407,7 +409,7 @@ def test_a_run_that_lost_its_server_gets_its_missing_epochs(root: Path) -> None:
 
 def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
     record = small.write(root)
-    with tracking.training_run(root, {}, {}) as run:
+    with runs.training_run(root, {}, {}) as run:
         for row in [*history(record)[:2], *history(record)]:
             run.epoch(row)
         run.finished("f" * 64)

@@ -16,10 +16,10 @@ from support.repository import REPOSITORY
 
 from bench.workspace import set_params
 from whoswho import tables
-from whoswho.artifacts.model import model_digest
+from whoswho.artifacts.model.description import model_digest
 from whoswho.inference.predictor import Predictor
-from whoswho.lifecycle import registry, version_files
-from whoswho.lifecycle.store import open_store
+from whoswho.lifecycle.registry import version_files, versions
+from whoswho.lifecycle.tracking.store import open_store
 
 pytestmark = pytest.mark.slow
 LABELS = ("C++", "None", "장원영")
@@ -98,7 +98,7 @@ def test_from_training_to_a_registered_version(workspace: Path) -> None:
     run(workspace, "register")
     assert points(store, found.info.run_id) == before
     assert (workspace / "artifacts" / "registered.json").read_bytes() == written
-    (version,) = registry.versions(store)
+    (version,) = versions.all_versions(store)
     assert version.run_id == found.info.run_id
     assert version.tags["random_backbone"] == "true"
 

@@ -20,13 +20,15 @@ from torch import nn
 
 from whoswho import params
 from whoswho.artifacts.features import Features, load_features
-from whoswho.artifacts.model import METRICS, HeadShape, HistoryRow, mean_and_std
+from whoswho.artifacts.model.description import METRICS, HeadShape, HistoryRow, mean_and_std
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import Dataset
-from whoswho.backbone import device, extraction, loader, network
+from whoswho.backbone import extraction, network
+from whoswho.backbone.compute import device
+from whoswho.backbone.loading import loader
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.backbone.network import State, Unfreeze
-from whoswho.backbone.process_group import ProcessGroup
 from whoswho.errors import UserError
-from whoswho.pictures.settings import PictureSettings
 from whoswho.training import loop
 from whoswho.training.batches import epoch_order, join_small_batch, split_batches
 from whoswho.training.checkpoint import Checkpoint

@@ -21,8 +21,9 @@ from torchvision import models
 from torchvision.models import ResNet18_Weights
 
 from whoswho import paths
-from whoswho.artifacts.backbone import BackboneSource, load_backbone, save_backbone
-from whoswho.backbone import network, weight_downloads, weights
+from whoswho.artifacts.model.backbone import BackboneSource, load_backbone, save_backbone
+from whoswho.backbone import network, weights
+from whoswho.backbone.weights import downloads
 from whoswho.errors import UserError
 
 ARCH = "resnet18"
@@ -332,7 +333,7 @@ def content(tmp_path_factory: pytest.TempPathFactory, state: network.State) -> b
 def site(content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     site = Site(content)
     monkeypatch.setattr(ResNet18_Weights.IMAGENET1K_V1.value, "url", site.url)
-    monkeypatch.setattr(weight_downloads, "ANSWER_TIMEOUT", 2.0)
+    monkeypatch.setattr(downloads, "ANSWER_TIMEOUT", 2.0)
     yield site
     site.server.shutdown()
     site.server.server_close()
@@ -377,7 +378,7 @@ def test_a_bad_answer_leaves_nothing_and_the_next_entry_is_taken_aloud(
     manner: str, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.manner = manner
-    monkeypatch.setattr(weight_downloads, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(downloads, "READ_TIMEOUT", 0.5)
     _, source = fetch([NAME, "random"], tmp_path)
     assert source.entry == "random"
     assert [(p.entry, p.why) for p in source.passed_over] == [(NAME, "could not be fetched")]
@@ -434,7 +435,7 @@ def test_a_slow_download_goes_on_while_bytes_arrive(
     site: Site, tmp_path: Path, state: network.State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.manner = "slow"  # in all longer than the silence that would end it
-    monkeypatch.setattr(weight_downloads, "READ_TIMEOUT", 1.0)
+    monkeypatch.setattr(downloads, "READ_TIMEOUT", 1.0)
     assert_same_backbone(fetch([NAME], tmp_path)[0], state)
     assert socket.getdefaulttimeout() is None
 
@@ -442,9 +443,9 @@ def test_a_slow_download_goes_on_while_bytes_arrive(
 def test_a_network_that_never_answers_is_waited_for_once(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert weight_downloads.Timeout().left <= 10
+    assert downloads.Timeout().left <= 10
     site.manner = "silent"
-    monkeypatch.setattr(weight_downloads, "ANSWER_TIMEOUT", 1.0)
+    monkeypatch.setattr(downloads, "ANSWER_TIMEOUT", 1.0)
     _, source = fetch([NAME, "DEFAULT", "random"], tmp_path)
     assert site.asked == 1
     assert [p.entry for p in source.passed_over] == [NAME, "DEFAULT"]

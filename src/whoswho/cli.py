@@ -18,7 +18,7 @@ from whoswho.wording import aligned
 
 if TYPE_CHECKING:
     from whoswho.lifecycle.holders import Holder
-    from whoswho.lifecycle.store import Store
+    from whoswho.lifecycle.tracking.store import Store
 
 CHAMPION = "models:/whoswho@champion"
 
@@ -48,7 +48,7 @@ def check(options: argparse.Namespace) -> None:
 def crawl(options: argparse.Namespace) -> None:
     """Fetch pictures of the people in keywords.txt into data/, and note where each came from."""
     from whoswho.crawl import command, crawl, trial
-    from whoswho.lifecycle.signals import as_exceptions
+    from whoswho.lifecycle.tracking.signals import as_exceptions
 
     plan = command.plan(paths.workspace(), options)
     with as_exceptions():
@@ -99,7 +99,7 @@ def sample(options: argparse.Namespace) -> None:
 def summary(options: argparse.Namespace) -> list[str]:
     """Print the ten lines that close `make repro`."""
     from whoswho.lifecycle import promotion
-    from whoswho.reporting import summary as closing
+    from whoswho.lifecycle import summary as closing
 
     workspace = paths.workspace()
     with _open_store() as store:
@@ -183,7 +183,7 @@ def ui(options: argparse.Namespace) -> None:
 @contextmanager
 def _open_store() -> Iterator[Store]:
     """The tracking store, whose failure inside the block becomes one line."""
-    from whoswho.lifecycle.store import answering, open_store
+    from whoswho.lifecycle.tracking.store import answering, open_store
 
     with answering(open_store()) as store:
         yield store
@@ -193,7 +193,7 @@ def _model_folder(reference: str) -> Path:
     """The folder of a model: itself, or the one of `models:/whoswho@champion`, fetched."""
     if not reference.startswith("models:"):
         return Path(reference)
-    from whoswho.lifecycle import version_files
+    from whoswho.lifecycle.registry import version_files
 
     with _open_store() as store:
         return version_files.model_folder(store, reference)
@@ -213,7 +213,7 @@ def _confirm(question: str) -> None:
 
 def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[Holder]:
     """Runs and versions that hold pictures; a store that does not answer stops no takedown."""
-    from whoswho.lifecycle import embedded_store
+    from whoswho.lifecycle.tracking import embedded_store
 
     if not embedded_store.exists(workspace):
         return []  # nothing was ever trained, and no store is made to look into

@@ -11,9 +11,9 @@ from PIL import Image
 
 from support.repository import REPOSITORY
 from whoswho import paths
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import Dataset, SplitRow, load_dataset, write_dataset
 from whoswho.pictures import prepared_files
-from whoswho.pictures.settings import PictureSettings
 
 SIZE = 64
 

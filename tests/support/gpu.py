@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from whoswho.backbone import device
+from whoswho.backbone.compute import device
 
 PLACE = device.pick("auto")
 

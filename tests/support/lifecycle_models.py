@@ -15,10 +15,10 @@ def make_model(
     folder: Path, labels: Sequence[str], *, threshold: float = 0.0, seed: int = 0
 ) -> Path:
     """resnet18 with a random backbone and head; every label has its chance."""
-    from whoswho.artifacts.backbone import BackboneSource
-    from whoswho.artifacts.model import HeadShape, ModelDescription, save_model
+    from whoswho.artifacts.model.backbone import BackboneSource
+    from whoswho.artifacts.model.description import HeadShape, ModelDescription, save_model
+    from whoswho.artifacts.model.settings import PictureSettings
     from whoswho.backbone import network
-    from whoswho.pictures.settings import PictureSettings
 
     backbone = network.random_backbone("resnet18", seed)
     shape = HeadShape((8,), 0.0, True)

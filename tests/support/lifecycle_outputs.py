@@ -10,12 +10,12 @@ from typing import Any
 
 from support.evaluations import make_evaluation, prediction_row
 from whoswho import tables
-from whoswho.artifacts.backbone import BackboneSource
-from whoswho.artifacts.model import HeadShape, ModelDescription, write_description
+from whoswho.artifacts.model.backbone import BackboneSource
+from whoswho.artifacts.model.description import HeadShape, ModelDescription, write_description
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.predictions import write_evaluation
 from whoswho.artifacts.split import SplitRow, write_dataset
-from whoswho.lifecycle.record import Record, read_record
-from whoswho.pictures.settings import PictureSettings
+from whoswho.lifecycle.registry.record import Record, read_record
 
 LABELS = ("장원영", "O'Neil", "None", "007", "C++", "..a")
 PARAMS = {"train.lr": 0.001, "train.epochs": 3, "backbone.weights": ["random"], "train.seed": 0}

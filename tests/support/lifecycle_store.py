@@ -15,7 +15,7 @@ import pytest
 
 from support import processes
 from support.repository import REPOSITORY
-from whoswho.lifecycle.store import Store, open_store
+from whoswho.lifecycle.tracking.store import Store, open_store
 
 HANGUL = "새 폴더 2 #1 100%"
 SOURCE = REPOSITORY / "src"

@@ -114,7 +114,7 @@ ALL = [
 RUNS = """
 import json
 from whoswho import paths
-from whoswho.lifecycle.store import open_store
+from whoswho.lifecycle.tracking.store import open_store
 import mlflow
 open_store(paths.root())
 client = mlflow.MlflowClient()

@@ -12,13 +12,12 @@ from PIL import Image
 
 from support.evaluations import make_evaluation, prediction_row
 from whoswho import paths, tables
-from whoswho.artifacts.backbone import BackboneSource
 from whoswho.artifacts.decisions import KEPT, Decision, write_decisions
-from whoswho.artifacts.model import HeadShape, ModelDescription, write_description
-from whoswho.artifacts.overlaps import Overlap
+from whoswho.artifacts.model.backbone import BackboneSource
+from whoswho.artifacts.model.description import HeadShape, ModelDescription, write_description
+from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.predictions import write_evaluation
-from whoswho.artifacts.split import SplitRow, write_dataset
-from whoswho.pictures.settings import PictureSettings
+from whoswho.artifacts.split import Overlap, SplitRow, write_dataset
 
 HANGUL = "장원영"
 LONG = "가" * 80

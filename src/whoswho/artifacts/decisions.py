@@ -1,7 +1,7 @@
 """artifacts/clean: what cleaning decided about each file of data/, and the settings it used.
 
 decisions.csv has one row a file, faces.json the face detector's settings (overlaps.csv beside them
-is `artifacts.overlaps`). Nothing else opens these files.
+is `artifacts.split`). Nothing else opens these files.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from whoswho import paths, tables
 from whoswho.errors import UserError
-from whoswho.pictures.faces import Face
+from whoswho.artifacts.model.settings import Face
 
 DECISIONS = "decisions.csv"
 FACES = "faces.json"

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from whoswho import paths, tables
-from whoswho.artifacts.overlaps import Overlap, read_overlaps, write_overlaps
 from whoswho.errors import UserError
-from whoswho.pictures.settings import Crop, PictureSettings
+from whoswho.artifacts.model.settings import Crop, PictureSettings
 
 SPLIT = "split.csv"
+OVERLAPS = "overlaps.csv"  # cleaning finds them, preprocess hands the table on
 DESCRIPTION = "dataset.json"
 
 _AGAIN = "run `dvc repro -f -s preprocess`"
@@ -48,6 +48,16 @@ class SplitRow:
     group: str
     crop: str
     path: str
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two look-alikes on two sides of a split that came with the set; paths below data/."""
+
+    file_a: str
+    split_a: str
+    file_b: str
+    split_b: str
 
 
 @dataclass(frozen=True)
@@ -189,3 +199,17 @@ def split_digest(rows: Iterable[SplitRow]) -> str:
     """Hash of which picture lies in which split; models with equal ones may be compared."""
     pictures = sorted((row.sha256, row.label, row.split) for row in rows)
     return hashlib.sha256(repr(pictures).encode()).hexdigest()
+
+
+def write_overlaps(folder: Path, overlaps: Iterable[Overlap]) -> None:
+    """Write overlaps.csv into `folder`."""
+    tables.write_rows(folder / OVERLAPS, Overlap, overlaps)
+
+
+def read_overlaps(folder: Path) -> list[Overlap]:
+    """The rows of the overlaps.csv in `folder`.
+
+    Raises:
+        UserError: it is absent or damaged.
+    """
+    return tables.read_rows(folder / OVERLAPS, Overlap)

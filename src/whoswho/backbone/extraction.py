@@ -13,11 +13,11 @@ from tqdm import tqdm
 from whoswho.artifacts import features
 from whoswho.artifacts.features import FeatureIndex, Float32
 from whoswho.artifacts.split import Dataset
-from whoswho.backbone import forward
-from whoswho.backbone.loader import Indices, Loader, Pictures
-from whoswho.backbone.process_group import ProcessGroup
+from whoswho.backbone.compute import forward
+from whoswho.backbone.loading.loader import Indices, Loader, Pictures
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.params import Augment
-from whoswho.pictures import prepare
+from whoswho.pictures import tensors
 
 
 def extract(
@@ -84,7 +84,7 @@ def _extract_split(
         bar.update(len(rows))
 
     def open_and_store(rows: range) -> None:
-        store(rows, prepare.standardized(pictures.pixels(indices(rows))))
+        store(rows, tensors.standardized(pictures.pixels(indices(rows))))
 
     if forward_pass.streams > 1:
         forward.each(own_chunks, open_and_store, forward_pass.streams)

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from whoswho.artifacts.model import HeadShape
+from whoswho.artifacts.model.description import HeadShape
 from whoswho.backbone.seeds import seeded
 from whoswho.errors import UserError, one_line
 

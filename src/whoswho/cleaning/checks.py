@@ -18,7 +18,7 @@ from whoswho.artifacts.decisions import (
     write_decisions,
     write_face_settings,
 )
-from whoswho.artifacts.overlaps import Overlap, write_overlaps
+from whoswho.artifacts.split import Overlap, write_overlaps
 from whoswho.cleaning import people, rules
 from whoswho.cleaning.evidence import gather
 from whoswho.cleaning.rules import Decided

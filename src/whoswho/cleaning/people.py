@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import identity
 from whoswho.cleaning.identity import Judgement
 from whoswho.params import Clean
@@ -16,7 +17,6 @@ from whoswho.pictures import embedding, opening, workers
 from whoswho.pictures.embedding import Vector
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import (
-    Face,
     FaceFinder,
     count,
     finder_version,

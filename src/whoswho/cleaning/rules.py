@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from whoswho.artifacts.decisions import DROPPED, KEPT, Decision
-from whoswho.artifacts.overlaps import Overlap
+from whoswho.artifacts.split import Overlap
 from whoswho.cleaning import people, shared_labels
 from whoswho.cleaning.cases import Case, Related
 from whoswho.cleaning.evidence import Evidence, PictureEvidence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whoswho.artifacts.model import ModelDescription, read_validation_logits
+from whoswho.artifacts.model.description import ModelDescription, read_validation_logits
 from whoswho.artifacts.predictions import Evaluation, LabelScore, PredictionRow
 from whoswho.artifacts.split import dataset_digest, open_prepared
 from whoswho.errors import UserError
@@ -85,7 +85,7 @@ def explained(
     Of at most MOST_EXPLAINED labels; see `attention.heat_maps`.
     """
     from whoswho.evaluation import attention
-    from whoswho.pictures import prepare
+    from whoswho.pictures import tensors
 
     examples = dataset.examples[split]
     first: dict[int, int] = {}
@@ -94,7 +94,7 @@ def explained(
     chosen = [first[label] for label in sorted(first)][:MOST_EXPLAINED]
     images = [open_prepared(examples[index].path) for index in chosen]
     answers = probabilities[chosen].argmax(axis=1).tolist()
-    maps = attention.heat_maps(model.network, prepare.to_tensor(images), answers)
+    maps = attention.heat_maps(model.network, tensors.to_tensor(images), answers)
     return {
         examples[index].file: heat.astype(np.float64)
         for index, heat in zip(chosen, maps, strict=True)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from whoswho.artifacts.model import (
+from whoswho.artifacts.model.description import (
     AGAIN,
     DESCRIPTION,
     WEIGHTS,
@@ -19,10 +19,11 @@ from whoswho.artifacts.model import (
     read_description,
     read_weights,
 )
-from whoswho.backbone import forward, network
+from whoswho.backbone import network
+from whoswho.backbone.compute import forward
 from whoswho.backbone.network import Network, State
 from whoswho.errors import UserError, one_line
-from whoswho.pictures import prepare
+from whoswho.pictures import tensors
 
 Float64 = NDArray[np.float64]
 
@@ -43,7 +44,7 @@ class Model:
         """The network's output for prepared pictures, (pictures, labels)."""
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            batch = prepare.to_tensor(images).to(device, memory_format=torch.channels_last)
+            batch = tensors.to_tensor(images).to(device, memory_format=torch.channels_last)
             logits: Float64 = self.network(batch).cpu().numpy().astype(np.float64)
         return logits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from whoswho.artifacts.model import FORMAT, REGISTER_ANEW
+from whoswho.artifacts.model.description import FORMAT, REGISTER_ANEW
 from whoswho.evaluation.measures import mcnemar
 from whoswho.params import Promote
 

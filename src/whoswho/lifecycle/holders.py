@@ -15,10 +15,9 @@ from pathlib import Path
 from mlflow.entities import Run, ViewType
 
 from whoswho.artifacts.split import read_split
-from whoswho.lifecycle import registry
-from whoswho.lifecycle.record import SPLIT
-from whoswho.lifecycle.registry import NAME, Version
-from whoswho.lifecycle.store import Store, or_none
+from whoswho.lifecycle.registry.record import SPLIT
+from whoswho.lifecycle.registry.versions import NAME, Version, all_versions
+from whoswho.lifecycle.tracking.store import Store, or_none
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def holding(store: Store, pictures: Set[str], labels: Set[str]) -> list[Holder]:
 
     Deleted runs count as long as `mlflow gc` has not collected them.
     """
-    versions = registry.versions(store)
+    versions = all_versions(store)
     holders, seen = [], set()
     for run in store.runs(view=ViewType.ALL):
         run_id = run.info.run_id

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import params, paths
-from whoswho.artifacts.model import FORMAT
+from whoswho.artifacts.model.description import FORMAT
 from whoswho.errors import UserError
-from whoswho.lifecycle import alias_log, embedded_store, gate, registry, tracking, version_files
+from whoswho.lifecycle import gate
 from whoswho.lifecycle.gate import ComparedModel
-from whoswho.lifecycle.registration import FORMAT_TAG
-from whoswho.lifecycle.registry import CHALLENGER, CHAMPION, NAME, PREVIOUS
-from whoswho.lifecycle.store import Store
-from whoswho.lifecycle.tracking import DIGEST
+from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.registry.registration import FORMAT_TAG
+from whoswho.lifecycle.registry.versions import CHALLENGER, CHAMPION, NAME, PREVIOUS
+from whoswho.lifecycle.tracking import embedded_store, runs
+from whoswho.lifecycle.tracking.runs import DIGEST
+from whoswho.lifecycle.tracking.store import Store
 from whoswho.wording import aligned
 
 SHOWN = ("test/accuracy", "test/macro_f1", "validation/accuracy")
@@ -44,8 +46,8 @@ def promote(
     if force and not why.strip():
         raise UserError("promote: --force needs --why TEXT; it goes into the promotion log")
     with embedded_store.locked(store.root):
-        number = registry.resolve(store, reference)
-        champion = registry.aliases(store).get(CHAMPION)
+        number = versions.resolve(store, reference)
+        champion = versions.aliases(store).get(CHAMPION)
         if champion == number:
             return [f"version {number} is the champion already"]
         decision = judge(store, number, policy)
@@ -66,7 +68,7 @@ def promote(
 def rollback(store: Store, *, why: str = "") -> list[str]:
     """Give the champion's place back to `previous`; the two change places, so it can be undone."""
     with embedded_store.locked(store.root):
-        aliases = registry.aliases(store)
+        aliases = versions.aliases(store)
         previous, champion = aliases.get(PREVIOUS), aliases.get(CHAMPION)
         if previous is None or champion is None or previous == champion:
             raise UserError(
@@ -80,7 +82,7 @@ def rollback(store: Store, *, why: str = "") -> list[str]:
 
 def judge(store: Store, number: int, policy: params.Promote) -> gate.Decision:
     """What the gate says to a version, against the champion if there is one."""
-    champion = registry.aliases(store).get(CHAMPION, number)
+    champion = versions.aliases(store).get(CHAMPION, number)
     other = None if champion == number else _compared(store, champion)
     return gate.decide(_compared(store, number), other, policy)
 
@@ -88,11 +90,11 @@ def judge(store: Store, number: int, policy: params.Promote) -> gate.Decision:
 def standing(store: Store, workspace: Path) -> Standing:
     """The run and version of the workspace's model, and the command that would promote it."""
     digest = paths.read_json(workspace / paths.REGISTERED)[DIGEST]
-    run = tracking.finished_run(store, digest)
+    run = runs.finished_run(store, digest)
     name = run.info.run_name if run else None
-    aliases = registry.aliases(store)
+    aliases = versions.aliases(store)
     champion = aliases.get(CHAMPION)
-    number = registry.version_of(store, digest)
+    number = versions.version_of(store, digest)
     if number is None:
         return Standing(name, None, (), champion, None)
     own = tuple(sorted(alias for alias, at in aliases.items() if at == number))
@@ -106,11 +108,11 @@ def standing(store: Store, workspace: Path) -> Standing:
 
 def table(store: Store) -> list[str]:
     """The versions as lines of text, and the last moves of the champion."""
-    versions = registry.versions(store)
-    if not versions:
+    registered = versions.all_versions(store)
+    if not registered:
         return ["no version is registered yet; `dvc repro` registers one"]
     rows: list[Sequence[str]] = [("version", "aliases", *SHOWN, "backbone", "registered")]
-    for version in versions:
+    for version in registered:
         values = [version.metric(name) for name in SHOWN]
         shown = ("-" if value is None else f"{value:.3f}" for value in values)
         aliases = ", ".join(version.aliases) or "-"

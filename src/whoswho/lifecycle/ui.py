@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from whoswho.lifecycle import embedded_store, store
+from whoswho.lifecycle.tracking import embedded_store, store
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from whoswho.pictures.faces import Face
+from whoswho.artifacts.model.settings import Face
 
 SIZE = 128
 MODEL = "dlib"

@@ -9,11 +9,13 @@ import json
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from importlib.metadata import version as installed
 from typing import Any
 
 from PIL import Image
+
+from whoswho.artifacts.model.settings import Face
 
 # Faces are looked for with the long side brought down to this many pixels: a face of 8 % of it
 # still has 50, more than the 48 the detector's last network sees. At 1280 it finds no more faces
@@ -21,27 +23,6 @@ from PIL import Image
 LONG_SIDE = 640
 # The first network looks through a window of 12 pixels; a smaller face cannot be seen.
 WINDOW = 12
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face's box in pixels of the upright picture, and how sure the detector is (0 to 1)."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-    probability: float
-
-    @property
-    def width(self) -> int:
-        """Pixels."""
-        return self.right - self.left
-
-    @property
-    def height(self) -> int:
-        """Pixels."""
-        return self.bottom - self.top
 
 
 class FaceFinder:

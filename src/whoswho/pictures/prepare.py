@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
+from whoswho.artifacts.model.settings import Crop, Face, PictureSettings
 from whoswho.pictures import faces, opening
-from whoswho.pictures.faces import Face
-from whoswho.pictures.settings import Crop, PictureSettings
-
-if TYPE_CHECKING:
-    import torch
-
-# Mean and deviation of ImageNet's red, green and blue, which every pretrained backbone expects.
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -88,31 +77,3 @@ class Preparer:
                 self.settings.face_probability, self.settings.min_face_size
             )
         return faces.main_face(self._finder.find(image))
-
-
-def to_tensor(images: Sequence[Image.Image]) -> torch.Tensor:
-    """Prepared pictures as the network's input, see `standardized`."""
-    return standardized(pixels(images))
-
-
-def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
-    """Prepared pictures as they are: batch x size x size x 3 bytes."""
-    import torch
-
-    return torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))
-
-
-def standardized(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels as the network's input, where they are: batch x 3 x size x size, 32-bit.
-
-    Its memory is channels last, as the pixels came: what a convolution is fastest with.
-    """
-    import torch
-
-    count, height, width, _ = pixels.shape
-    # Whole rows at once: three numbers at a time would take ten times as long.
-    rows = pixels.view(count, height, width * 3).to(torch.float32)
-    scale = torch.tensor([1 / (255 * deviation) for deviation in DEVIATION]).repeat(width)
-    shift = torch.tensor([-m / d for m, d in zip(MEAN, DEVIATION, strict=True)]).repeat(width)
-    rows.mul_(scale.to(rows.device)).add_(shift.to(rows.device))
-    return rows.view(count, height, width, 3).permute(0, 3, 1, 2)

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from whoswho.artifacts.model.settings import Crop, Face, PictureSettings
 from whoswho.pictures import opening, workers
-from whoswho.pictures.faces import Face
 from whoswho.pictures.prepare import prepare
-from whoswho.pictures.settings import Crop, PictureSettings
 
 # Of the file's own name so many letters stay: enough to recognise it, and four bytes each fit.
 STEM_LENGTH = 40

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from whoswho import paths
 from whoswho.artifacts.decisions import Decision, read_decisions
-from whoswho.cleaning import dropped_pictures, reasons
+from whoswho.artifacts.thumbnails import chosen_for_sheet, read_thumbnail
+from whoswho.cleaning import reasons
 from whoswho.reporting.cleaning_counts import count_decisions
 from whoswho.reporting.rendering import render_page
 
@@ -46,7 +47,7 @@ def contact_sheet(table: Sequence[Decision], clean: Path) -> str:
     """The page of a table of decisions and the thumbnails in the folder `clean`."""
     counts = count_decisions(table)
     by_file = {decision.file: decision for decision in table}
-    chosen = dropped_pictures.chosen(table)
+    chosen = chosen_for_sheet(table)
     sections = [
         Section(
             reason,
@@ -70,7 +71,7 @@ def _dropped(
 def _shown(
     decision: Decision, clean: Path, measure: str = "", duplicate_of: ShownPicture | None = None
 ) -> ShownPicture:
-    thumbnail = dropped_pictures.read(clean, decision.sha256)
+    thumbnail = read_thumbnail(clean, decision.sha256)
     return ShownPicture(
         decision.file, decision.label, decision.kept, thumbnail, measure, duplicate_of
     )

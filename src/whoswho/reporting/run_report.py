@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from whoswho import paths, tables
 from whoswho.artifacts.decisions import read_decisions
-from whoswho.artifacts.model import (
+from whoswho.artifacts.model.description import (
     HISTORY_COLUMNS,
     HistoryRow,
     ModelDescription,

@@ -6,7 +6,7 @@ Command: python src/stage.py backbone
 """
 
 from whoswho import paths
-from whoswho.artifacts.backbone import save_backbone
+from whoswho.artifacts.model.backbone import save_backbone
 from whoswho.backbone import weights
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params

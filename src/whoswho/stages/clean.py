@@ -12,6 +12,7 @@ Command: python src/stage.py clean
 from __future__ import annotations
 
 from whoswho import paths
+from whoswho.artifacts.decisions import sentence
 from whoswho.cleaning import checks, dropped_pictures
 from whoswho.dataset import review
 from whoswho.errors import one_line_errors
@@ -33,7 +34,7 @@ def main() -> None:
             faces=paths.root() / paths.FACES,
         )
         dropped_pictures.write(outcome.decisions, folder / paths.DATA, out)
-    notes = [checks.sentence(outcome.decisions), *outcome.listing.notes, *outcome.notes]
+    notes = [sentence(outcome.decisions), *outcome.listing.notes, *outcome.notes]
     if outcome.listing.litter:
         entries = "entry" if outcome.listing.litter == 1 else "entries"
         notes.append(f"{outcome.listing.litter} {entries} of a system or crawler passed over")

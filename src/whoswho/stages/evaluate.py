@@ -11,7 +11,7 @@ Command: python src/stage.py evaluate
 from whoswho import paths
 from whoswho.artifacts.predictions import write_evaluation
 from whoswho.artifacts.split import load_dataset
-from whoswho.backbone import device
+from whoswho.backbone.compute import device
 from whoswho.errors import one_line_errors
 from whoswho.evaluation import judging
 from whoswho.params import load_params

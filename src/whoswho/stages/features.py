@@ -7,11 +7,13 @@ Command: python src/stage.py features
 """
 
 from whoswho import paths
-from whoswho.artifacts.backbone import load_backbone
 from whoswho.artifacts.features import write_empty_index
+from whoswho.artifacts.model.backbone import load_backbone
 from whoswho.artifacts.split import load_dataset
-from whoswho.backbone import device, extraction, network, process_group
-from whoswho.backbone.process_group import ProcessGroup
+from whoswho.backbone import extraction, network
+from whoswho.backbone.compute import device
+from whoswho.backbone.loading import process_group
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 

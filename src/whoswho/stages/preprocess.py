@@ -12,12 +12,11 @@ from collections import Counter
 
 from whoswho import paths
 from whoswho.artifacts import decisions
-from whoswho.artifacts.overlaps import read_overlaps
-from whoswho.artifacts.split import SplitRow, write_dataset
+from whoswho.artifacts.model.settings import PictureSettings
+from whoswho.artifacts.split import SplitRow, read_overlaps, write_dataset
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.pictures import prepared_files, splitting
-from whoswho.pictures.settings import PictureSettings
 
 
 def main() -> None:

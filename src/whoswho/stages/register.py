@@ -8,9 +8,10 @@ Command: python src/stage.py register
 
 from whoswho import paths
 from whoswho.errors import one_line_errors
-from whoswho.lifecycle import completion, lineage, registration, tracking
-from whoswho.lifecycle.record import read_record
-from whoswho.lifecycle.store import answering, open_store
+from whoswho.lifecycle.registry import completion, registration
+from whoswho.lifecycle.registry.record import read_record
+from whoswho.lifecycle.tracking import lineage, runs
+from whoswho.lifecycle.tracking.store import answering, open_store
 from whoswho.params import flatten, load_params
 
 
@@ -25,7 +26,7 @@ def main() -> None:
     with answering(open_store()) as store:
         run = completion.completed_run(store, record, workspace / paths.REPORTS, flat, tags)
         result = registration.register(store, run.info.run_id, record, when)
-    paths.write_json(workspace / paths.REGISTERED, {tracking.DIGEST: record.digest})
+    paths.write_json(workspace / paths.REGISTERED, {runs.DIGEST: record.digest})
     print(f"register: run {run.info.run_name}; {result.message}")
 
 

@@ -12,7 +12,7 @@ from whoswho.artifacts.split import load_dataset
 from whoswho.artifacts.suspects import NO_FEATURES, SuspectList, write_suspects
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
-from whoswho.training.suspects import find_suspects
+from whoswho.suspects.confident_learning import find_suspects
 
 
 def main() -> None:

@@ -10,14 +10,14 @@ Command: python src/stage.py train
 from contextlib import nullcontext
 
 from whoswho import paths
-from whoswho.artifacts.backbone import load_backbone
 from whoswho.artifacts.features import load_features
-from whoswho.artifacts.model import ModelDescription, model_digest, save_model
+from whoswho.artifacts.model.backbone import load_backbone
+from whoswho.artifacts.model.description import ModelDescription, model_digest, save_model
 from whoswho.artifacts.split import load_dataset
-from whoswho.backbone import process_group
-from whoswho.backbone.process_group import ProcessGroup
+from whoswho.backbone.loading import process_group
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
-from whoswho.lifecycle import lineage, tracking
+from whoswho.lifecycle.tracking import lineage, runs
 from whoswho.params import flatten, load_params
 from whoswho.training.calibration import calibrate_model
 from whoswho.training.checkpoint import Checkpoint
@@ -51,9 +51,9 @@ def train(group: ProcessGroup) -> None:
     tags = {**lineage.tags(workspace, flat, digests), "backbone": source.entry}
     # One run, however many processes train.
     opened = (
-        tracking.training_run(root, flat, tags)
+        runs.training_run(root, flat, tags)
         if group.is_main_process
-        else nullcontext(tracking.TrainingRun(None))
+        else nullcontext(runs.TrainingRun(None))
     )
     with opened as run:
         fitted = fit(data, recipe, checkpoint=checkpoint, on_epoch=run.epoch, process_group=group)

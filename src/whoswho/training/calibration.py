@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import params
-from whoswho.artifacts.model import write_description, write_validation_logits
+from whoswho.artifacts.model.description import write_description, write_validation_logits
 from whoswho.artifacts.split import Dataset
-from whoswho.backbone import device as devices
+from whoswho.backbone.compute import device as devices
 from whoswho.evaluation.served import served_logits
 from whoswho.inference.model import Float64, load_model, softmax
 

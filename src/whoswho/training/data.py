@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from whoswho import params
-from whoswho.backbone import loader, network
+from whoswho.backbone import network
+from whoswho.backbone.loading import loader
+from whoswho.backbone.loading.process_group import ProcessGroup, sync_batch_norms
 from whoswho.backbone.network import Network, Unfreeze
-from whoswho.backbone.process_group import ProcessGroup, sync_batch_norms
 from whoswho.errors import UserError
 from whoswho.training.batches import Batches
 from whoswho.training.inputs import Recipe, TrainingData

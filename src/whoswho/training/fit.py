@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from whoswho.artifacts.model import HeadShape, HistoryRow, mean_and_std
-from whoswho.backbone import device as devices
+from whoswho.artifacts.model.description import HeadShape, HistoryRow, mean_and_std
+from whoswho.backbone.compute import device as devices
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.backbone.network import State
-from whoswho.backbone.process_group import ProcessGroup
 from whoswho.training.checkpoint import Checkpoint
 from whoswho.training.data import head_task, network_task
 from whoswho.training.inputs import Recipe, TrainingData

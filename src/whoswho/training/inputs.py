@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import params, paths
-from whoswho.artifacts.backbone import source_digest
 from whoswho.artifacts.features import Features, index_digest
-from whoswho.artifacts.model import HeadShape
+from whoswho.artifacts.model.backbone import source_digest
+from whoswho.artifacts.model.description import HeadShape
 from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone.network import State, Unfreeze
 

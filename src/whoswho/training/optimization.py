@@ -13,7 +13,7 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from whoswho import params
-from whoswho.backbone.device import has_bf16
+from whoswho.backbone.compute.device import has_bf16
 
 MOMENTUM = 0.9  # that of torchvision's own training recipes
 

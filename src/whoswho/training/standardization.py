@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from whoswho.backbone.process_group import ProcessGroup
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
 
 _BLOCK = 4096  # rows; the stored features of a view may be larger than memory

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from whoswho import paths, tables
-from whoswho.artifacts.backbone import BackboneSource
+from whoswho.artifacts.model.backbone import BackboneSource
 from whoswho.errors import UserError
-from whoswho.pictures.settings import PictureSettings
+from whoswho.artifacts.model.settings import PictureSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

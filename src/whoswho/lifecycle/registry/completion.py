@@ -16,11 +16,11 @@ from typing import Any
 from mlflow.entities import Run
 
 from whoswho import labels, paths, tables
-from whoswho.artifacts.model import HistoryRow, read_history
+from whoswho.artifacts.model.description import HistoryRow, read_history
 from whoswho.artifacts.predictions import LabelScore
-from whoswho.lifecycle import tracking
-from whoswho.lifecycle.record import FILES, MODEL, Record
-from whoswho.lifecycle.store import Store
+from whoswho.lifecycle.registry.record import FILES, MODEL, Record
+from whoswho.lifecycle.tracking import runs
+from whoswho.lifecycle.tracking.store import Store
 
 RESTORED = "restored"
 # What cleaning took out says nothing of the model, and shows people who are not in it.
@@ -38,13 +38,13 @@ def completed_run(
 
     `params` and `tags` are what a training would have logged.
     """
-    finished = tracking.finished_run(store, record.digest)
+    finished = runs.finished_run(store, record.digest)
     if finished:
         _complete(store, finished.info.run_id, record, reports, params)
         return store.run(finished.info.run_id)
-    run = tracking.new_run(store, params, {**tags, RESTORED: "true"})
+    run = runs.new_run(store, params, {**tags, RESTORED: "true"})
     assert run.run_id is not None
-    with tracking.closing_run(run):
+    with runs.closing_run(run):
         _complete(store, run.run_id, record, reports, params)
         run.finished(record.digest)
     return store.run(run.run_id)

@@ -12,8 +12,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from whoswho.errors import UserError
-from whoswho.lifecycle import lineage, signals
-from whoswho.lifecycle.store import (
+from whoswho.lifecycle.tracking import lineage, signals
+from whoswho.lifecycle.tracking.store import (
     PROBE_S,
     REASON,
     Store,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from whoswho.artifacts import model, predictions, split
-from whoswho.artifacts.model import ModelDescription
+from whoswho.artifacts import predictions, split
+from whoswho.artifacts.model.description import ModelDescription, description
 from whoswho.artifacts.predictions import Evaluation
 from whoswho.artifacts.split import SplitRow
 
@@ -22,8 +22,8 @@ SPLIT = DATASET / split.SPLIT
 FILES = (
     SPLIT,
     *(EVALUATION / name for name in predictions.FILES),
-    MODEL / model.DESCRIPTION,
-    MODEL / model.HISTORY,
+    MODEL / description.DESCRIPTION,
+    MODEL / description.HISTORY,
 )
 
 
@@ -39,7 +39,7 @@ class Record:
     @cached_property
     def digest(self) -> str:
         """What names the model for good; its weights must be there."""
-        return model.model_digest(self.folder / MODEL)
+        return description.model_digest(self.folder / MODEL)
 
     @property
     def split_digest(self) -> str:
@@ -55,7 +55,7 @@ def read_record(folder: Path) -> Record:
     """
     return Record(
         folder,
-        model.read_description(folder / MODEL),
+        description.read_description(folder / MODEL),
         split.read_split(folder / DATASET),
         predictions.read_evaluation(folder / EVALUATION),
     )

@@ -14,8 +14,8 @@ from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
 from whoswho import paths
 from whoswho.errors import UserError
-from whoswho.lifecycle.store import Store, or_none
-from whoswho.lifecycle.tracking import DIGEST
+from whoswho.lifecycle.tracking.runs import DIGEST
+from whoswho.lifecycle.tracking.store import Store, or_none
 
 NAME = "whoswho"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
@@ -40,7 +40,7 @@ class Version:
         return float(self.tags[name]) if name in self.tags else None
 
 
-def versions(store: Store) -> list[Version]:
+def all_versions(store: Store) -> list[Version]:
     """All versions, newest first; none where nothing was ever registered."""
     numbers = aliases(store)
 

@@ -11,9 +11,9 @@ import getpass
 import json
 from dataclasses import asdict, dataclass
 
-from whoswho.lifecycle import registry
-from whoswho.lifecycle.registry import NAME
-from whoswho.lifecycle.store import Store
+from whoswho.lifecycle.registry import versions
+from whoswho.lifecycle.registry.versions import NAME
+from whoswho.lifecycle.tracking.store import Store
 
 PREFIX = "move."  # a tag of the registered model for every move of an alias
 
@@ -33,7 +33,7 @@ class Move:
 
 def move(store: Store, alias: str, number: int, why: str, *, forced: bool = False) -> None:
     """Point an alias at a version and write that into the log, unless it points there already."""
-    before = registry.aliases(store).get(alias)
+    before = versions.aliases(store).get(alias)
     if before == number:
         return
     store.client.set_registered_model_alias(NAME, alias, str(number))
@@ -47,7 +47,7 @@ def move(store: Store, alias: str, number: int, why: str, *, forced: bool = Fals
 
 def moves(store: Store) -> list[Move]:
     """Every move of an alias, oldest first."""
-    model = registry.registered_model(store)
+    model = versions.registered_model(store)
     tags = model.tags if model else {}
     return [Move(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(PREFIX)]
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whoswho.artifacts.backbone import RANDOM, BackboneSource, PassedOver
+from whoswho.artifacts.model.backbone import RANDOM, BackboneSource, PassedOver
 from whoswho.backbone import network
 from whoswho.backbone.network import State
-from whoswho.backbone.weight_downloads import Timeout, UnavailableError, download
-from whoswho.backbone.weight_files import SUFFIXES, fit_to, open_state
+from whoswho.backbone.weights.downloads import Timeout, UnavailableError, download
+from whoswho.backbone.weights.files import SUFFIXES, fit_to, open_state
 from whoswho.errors import UserError
 
 if TYPE_CHECKING:

@@ -42,3 +42,24 @@ class PictureSettings:
             face_probability=float(values["face_probability"]),
             min_face_size=float(values["min_face_size"]),
         )
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face's box in pixels of the upright picture, and how sure the detector is (0 to 1)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    probability: float
+
+    @property
+    def width(self) -> int:
+        """Pixels."""
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return self.bottom - self.top

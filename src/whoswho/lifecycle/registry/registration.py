@@ -17,13 +17,14 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Map
 
-from whoswho.artifacts.model import FORMAT
-from whoswho.lifecycle import alias_log, embedded_store, registry, version_files
-from whoswho.lifecycle.packaging import carried_code
-from whoswho.lifecycle.record import MODEL, Record
-from whoswho.lifecycle.registry import CHALLENGER, NAME
-from whoswho.lifecycle.store import Store
-from whoswho.lifecycle.tracking import DIGEST
+from whoswho.artifacts.model.description import FORMAT
+from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.registry.packaging import carried_code
+from whoswho.lifecycle.registry.record import MODEL, Record
+from whoswho.lifecycle.registry.versions import CHALLENGER, NAME
+from whoswho.lifecycle.tracking import embedded_store
+from whoswho.lifecycle.tracking.runs import DIGEST
+from whoswho.lifecycle.tracking.store import Store
 
 When = Literal["always", "improves", "never"]
 SPLIT_TAG, FORMAT_TAG = "split.sha256", "format"
@@ -51,9 +52,9 @@ def register(store: Store, run_id: str, record: Record, when: When) -> Registere
     with embedded_store.locked(store.root):
         _make_registered_model(store)
         tags = _tags(store, run_id, record)
-        number = registry.version_of(store, record.digest)
+        number = versions.version_of(store, record.digest)
         new = number is None or not version_files.are_there(store, number)
-        challenger = registry.aliases(store).get(CHALLENGER)
+        challenger = versions.aliases(store).get(CHALLENGER)
         if new and when == "improves" and not _improves(store, tags, challenger):
             message = f"not registered: no better than version {challenger} on validation"
             return Registered(None, False, message)
@@ -80,7 +81,7 @@ def signature() -> ModelSignature:
 
 
 def _make_registered_model(store: Store) -> None:
-    if registry.registered_model(store) is None:
+    if versions.registered_model(store) is None:
         with contextlib.suppress(MlflowException):  # another machine was quicker
             store.client.create_registered_model(
                 NAME, description="Tells the people of this repository's labels apart."

@@ -19,20 +19,20 @@ from pathlib import Path
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from whoswho.pictures.file_kinds import (
+from whoswho.pictures.opening.file_kinds import (
     FORMATS,
     announced_format,
     describe,
     ends_early,
     register_heif,
 )
-from whoswho.pictures.orientation import (
+from whoswho.pictures.opening.orientation import (
     leave_orientation_alone,
     orientation_of,
     upright,
     without_exif,
 )
-from whoswho.pictures.rgb import to_rgb
+from whoswho.pictures.opening.rgb import to_rgb
 
 # A phone takes 108 megapixels; beyond that one picture would need a gigabyte while it is turned.
 MOST_PIXELS = 120_000_000

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from whoswho import paths
 
-SOURCE = Path(__file__).parents[1]
+SOURCE = Path(__file__).parents[2]
 ENTRY = "inference/registered_model.py"  # what MLflow runs where a version is loaded
 _IMPORT = re.compile(rf"^(\s*(?:from|import)\s+){SOURCE.name}\b", re.MULTILINE)
 

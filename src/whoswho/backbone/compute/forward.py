@@ -27,8 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from whoswho.backbone import device as devices
-from whoswho.backbone import fused
+from whoswho.backbone.compute import device as devices
+from whoswho.backbone.compute import fused
 
 Batch = TypeVar("Batch")
 

@@ -21,8 +21,8 @@ from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from whoswho import paths
 from whoswho.errors import UserError, one_line
-from whoswho.lifecycle import embedded_store, lineage
-from whoswho.lifecycle.embedded_store import EXPERIMENT
+from whoswho.lifecycle.tracking import embedded_store, lineage
+from whoswho.lifecycle.tracking.embedded_store import EXPERIMENT
 from whoswho.timeouts import call_within
 
 REASON = "reason"  # the tag that says why a run did not finish

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from whoswho import paths
-from whoswho.backbone import device as devices
+from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.pictures import workers
 from whoswho.wording import plural

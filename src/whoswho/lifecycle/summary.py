@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whoswho import paths, sample
-from whoswho.artifacts.backbone import BackboneSource, load_source
 from whoswho.artifacts.decisions import Decision, read_decisions
+from whoswho.artifacts.model.backbone import BackboneSource, load_source
 from whoswho.artifacts.predictions import Evaluation, read_evaluation
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects

@@ -15,11 +15,12 @@ from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
 from whoswho.artifacts.split import Dataset, Example, open_prepared
-from whoswho.backbone import forward, views
-from whoswho.backbone.process_group import ProcessGroup
+from whoswho.backbone.compute import forward
+from whoswho.backbone.loading import views
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
 from whoswho.params import Augment
-from whoswho.pictures import prepare, workers
+from whoswho.pictures import tensors, workers
 
 Indices = Sequence[tuple[int, int]]  # a batch: (picture in its split, view) of each row
 MIN_PICTURES = 16  # a worker process is not worth its start for fewer
@@ -33,7 +34,7 @@ class Pictures(TorchDataset["Tensor | UserError"]):
         self.augment = augment
 
     def pixels(self, indices: Indices) -> Tensor:
-        """The pixels of a batch, see `prepare.pixels`; views side by side share a decoding."""
+        """The pixels of a batch, see `tensors.pixels`; views side by side share a decoding."""
         images = []
         opened: tuple[int, Image.Image] | None = None
         for index, view in indices:
@@ -44,7 +45,7 @@ class Pictures(TorchDataset["Tensor | UserError"]):
             if self.augment is not None:
                 image = views.apply(image, views.draw(self.augment, example.sha256, view))
             images.append(image)
-        return prepare.pixels(images)
+        return tensors.pixels(images)
 
     def __getitem__(self, indices: Indices) -> Tensor | UserError:
         """`pixels`, or why not: what a worker process raises would come back as a traceback."""
@@ -87,7 +88,7 @@ class Loader:
         for pixels in self._loader:
             if isinstance(pixels, UserError):
                 raise pixels
-            yield prepare.standardized(pixels.to(self._device, non_blocking=True))
+            yield tensors.standardized(pixels.to(self._device, non_blocking=True))
 
 
 class _Sampler:

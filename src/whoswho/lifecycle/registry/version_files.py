@@ -11,13 +11,13 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from whoswho import paths
-from whoswho.artifacts.model import model_digest
+from whoswho.artifacts.model.description import model_digest
 from whoswho.errors import UserError
-from whoswho.lifecycle import registry
-from whoswho.lifecycle.record import FILES, MODEL, Record, read_record
-from whoswho.lifecycle.registry import NAME
-from whoswho.lifecycle.store import Store, error_line
-from whoswho.lifecycle.tracking import DIGEST
+from whoswho.lifecycle.registry import versions
+from whoswho.lifecycle.registry.record import FILES, MODEL, Record, read_record
+from whoswho.lifecycle.registry.versions import NAME
+from whoswho.lifecycle.tracking.runs import DIGEST
+from whoswho.lifecycle.tracking.store import Store, error_line
 
 CACHE = Path(".whoswho/models")
 AGAIN = "`dvc repro -f -s register`"
@@ -29,7 +29,7 @@ def model_folder(store: Store, reference: str) -> Path:
     Raises:
         UserError: there is no such version, or its files are gone or damaged.
     """
-    number = str(registry.resolve(store, reference))
+    number = str(versions.resolve(store, reference))
     uri = store.client.get_model_version_download_uri(NAME, number)
     digest = store.client.get_model_version(NAME, number).tags.get(DIGEST)
     gone = (

@@ -1,0 +1,1 @@
+"""Where and how a backbone is run: the device, and the fastest forward pass there."""

@@ -1,0 +1,1 @@
+"""The pictures of a prepared set as batches of views."""

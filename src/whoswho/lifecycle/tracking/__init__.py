@@ -1,0 +1,1 @@
+"""Tracking: the store, and the run of a training, however it ends."""

@@ -1,0 +1,1 @@
+"""Suspects: pictures whose label looks wrong to models that never saw them."""
