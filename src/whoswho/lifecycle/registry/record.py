@@ -12,7 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from whoswho.artifacts import predictions, split
-from whoswho.artifacts.model.description import ModelDescription, description
+from whoswho.artifacts.model import description
+from whoswho.artifacts.model.description import ModelDescription
 from whoswho.artifacts.predictions import Evaluation
 from whoswho.artifacts.split import SplitRow
 
