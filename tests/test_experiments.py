@@ -14,7 +14,6 @@ from support.repository import REPOSITORY
 from bench.workspace import commit, environment
 from whoswho.params import load_params
 
-# As README has them.
 EXPERIMENTS = (
     "dvc exp show --only-changed --md --drop '.*/|Created|register' "
     "--keep 'test/accuracy$|validation/log_loss'"
@@ -56,6 +55,13 @@ def headline() -> list[str]:
     ]  # fmt: skip
     metrics = {f"{split}/{kind}": 0.5 for split in ("validation", "test") for kind in kinds}
     return list(make_evaluation(["a", "b"], rows, metrics).headline)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_readme_has_the_commands(name: str) -> None:
+    text = (REPOSITORY / name).read_text(encoding="utf-8")
+    assert EXPERIMENTS in text
+    assert FIGURES in text
 
 
 @pytest.fixture(scope="module")
