@@ -20,6 +20,7 @@ from support.repository import REPOSITORY
 
 from whoswho import paths
 from whoswho.artifacts import decisions
+from whoswho.artifacts.split import load_dataset
 from whoswho.cleaning import checks, evidence, fingerprints
 from whoswho.dataset import listing
 from whoswho.errors import UserError
@@ -668,6 +669,13 @@ def stage_set(clean: Clean, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     (root / "params.yaml").write_text(text.replace("faces: one", "faces: any"), encoding="utf-8")
     monkeypatch.chdir(root)
     return root / "artifacts"
+
+
+def test_a_description_of_another_version_is_one_line(tmp_path: Path) -> None:
+    for content in ({}, [], {"labels": ["a"], "picture": {"crop": "face"}}):
+        paths.write_json(tmp_path / "dataset.json", content)
+        with pytest.raises(UserError, match=r"dataset\.json: not as this version writes it"):
+            load_dataset(tmp_path)
 
 
 def test_the_stages_on_a_set_of_no_people(

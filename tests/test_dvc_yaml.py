@@ -49,8 +49,10 @@ def imports(file: Path) -> set[Path]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         for name in names:
-            if name.split(".")[0] == "whoswho" and (path := module_file(name)):
-                found.add(path)
+            parts = name.split(".") if name.split(".")[0] == "whoswho" else []
+            # Importing a module runs the packages above it first.
+            above = [".".join(parts[:end]) for end in range(2, len(parts) + 1)]
+            found.update(path for path in map(module_file, above) if path)
     return found
 
 

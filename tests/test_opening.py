@@ -136,6 +136,9 @@ def test_a_cut_heic_is_truncated() -> None:
     whole = saved(picture(), "HEIF")
     assert open_picture(whole).size == (120, 80)
     assert reason(whole[: int(len(whole) * 0.6)]) == "truncated"
+    major = whole.index(b"ftyp") + 4
+    other = whole[:major] + b"MiHE" + whole[major + 4 :]  # any brand may come first
+    assert reason(b"".join([other[:40], bytes(40)])) != "not_a_picture"
 
 
 @pytest.mark.parametrize("progressive", [False, True])
@@ -361,6 +364,15 @@ def test_orientation_in_xmp() -> None:
         b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></x:xmpmeta>'
     )
     assert open_picture(saved(picture(), "WEBP", xmp=packet)).size == (80, 120)
+
+
+@pytest.mark.parametrize(
+    "text", [b"<x tiff:Orientation='6'/>", b"<tiff:Orientation> 6 </tiff:Orientation>"]
+)
+def test_other_spellings_of_the_orientation_in_xmp(text: bytes) -> None:
+    assert open_picture(saved(picture(), "JPEG", xmp=text)).size == (80, 120)
+    beside = saved(picture(), "JPEG", xmp=text, exif=exif(0))
+    assert open_picture(beside).size == (80, 120)
 
 
 # --- A5: the name lies ---------------------------------------------------------------------------

@@ -29,6 +29,7 @@ def test_the_committed_params_are_the_blogs_recipe() -> None:
     ("old", "new", "said"),
     [
         ("  epochs: 3", "  epohcs: 3", "train.epohcs: unknown; did you mean train.epochs?"),
+        ("  false_reject_rate: ", "  false_rejects: ", "did you mean train.false_reject_rate?"),
         ("\ntrain: ", "\ntrian: ", "trian: unknown; did you mean train?"),
         ("  epochs: 3", "  # ", "train.epochs: missing"),
         ("lr: 0.001", "lr: fast", "train.lr: input should be a valid number, not 'fast'"),

@@ -456,3 +456,12 @@ def test_a_closed_port_is_told_at_once(site: Site, tmp_path: Path) -> None:
     site.server.server_close()
     with pytest.raises(UserError, match="cannot be reached"):
         fetch([NAME], tmp_path)
+
+
+def test_where_nothing_can_be_had_nothing_need_be_written(site: Site, tmp_path: Path) -> None:
+    """As in a container whose cache belongs to somebody else."""
+    site.server.shutdown()
+    site.server.server_close()
+    (tmp_path / "cache").write_bytes(b"no folder")
+    _, source = fetch([NAME, "random"], tmp_path)
+    assert source.untrained

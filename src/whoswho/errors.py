@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+# A disk that is full or closed to us: the user can mend it.
+DISK_ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT)
 
 
 class UserError(Exception):
@@ -40,11 +42,11 @@ def one_line_errors() -> Iterator[None]:
         print(f"whoswho: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT):
+        if error.errno not in DISK_ERRORS:
             raise
         where = error.filename or "a file"
-        print(f"whoswho: {where}: {error.strerror}; make room or give access, then run "
-              "the same command again", file=sys.stderr)  # fmt: skip
+        cure = "make room or give access, then run the same command again"
+        print(f"whoswho: {where}: {error.strerror}; {cure}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
     except KeyboardInterrupt:
         print("whoswho: interrupted; the same command goes on from here", file=sys.stderr)

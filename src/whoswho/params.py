@@ -251,7 +251,11 @@ def _nearest(where: str) -> str:
         for name, field in ((f.alias or n, f) for n, f in Params.model_fields.items())
         for key in ("", *field.annotation.model_fields)  # type: ignore[union-attr]
     ]
-    close = difflib.get_close_matches(where, known, 1, 0.5)
+    section, _, key = where.partition(".")
+    same_section = [name for name in known if name.startswith(f"{section}.")]
+    # Of keys in a section their own names are compared: the section's makes all alike.
+    own = {name.partition(".")[2]: name for name in same_section} if key else {n: n for n in known}
+    close = [own[name] for name in difflib.get_close_matches(key or where, own, 1, 0.6)]
     if not close:
         section = where.partition(".")[0]
         inside = [name.partition(".")[2] for name in known if name.startswith(f"{section}.")]

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from whoswho import paths, tables
-from whoswho.errors import UserError
 from whoswho.artifacts.model.settings import Face
+from whoswho.errors import UserError
 
 DECISIONS = "decisions.csv"
 FACES = "faces.json"

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from whoswho import paths, tables
-from whoswho.errors import UserError
 from whoswho.artifacts.model.settings import Crop, PictureSettings
+from whoswho.errors import UserError
 
 SPLIT = "split.csv"
 OVERLAPS = "overlaps.csv"  # cleaning finds them, preprocess hands the table on
@@ -133,7 +133,14 @@ def load_dataset(folder: Path) -> Dataset:
             its table names a label that its list does not have.
     """
     description = paths.read_json(folder / DESCRIPTION)
-    index = {label: number for number, label in enumerate(description["labels"])}
+    try:
+        index = {str(label): number for number, label in enumerate(description["labels"])}
+        picture = PictureSettings.from_json(description["picture"])
+        ready_split = bool(description["ready_split"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder / DESCRIPTION}: not as this version writes it ({error!r}); {_AGAIN}"
+        ) from None
     examples: dict[str, list[Example]] = {split: [] for split in paths.SPLITS}
     for row in read_split(folder):
         if row.label not in index or row.split not in examples:
@@ -153,9 +160,9 @@ def load_dataset(folder: Path) -> Dataset:
     return Dataset(
         folder,
         tuple(index),
-        PictureSettings.from_json(description["picture"]),
+        picture,
         {split: tuple(rows) for split, rows in examples.items()},
-        description["ready_split"],
+        ready_split,
         read_overlaps(folder),
     )
 

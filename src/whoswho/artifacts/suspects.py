@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from whoswho import paths, tables
-from whoswho.errors import UserError, one_line
+from whoswho.errors import UserError
 
 TABLE = paths.SUSPECTS / "suspects.csv"
 SUMMARY = paths.SUSPECTS / "suspects.json"
@@ -47,7 +47,7 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
             has nothing to be judged by.
         accuracy: fraction of them that the models name as labelled; accuracy_low is the lower end
             of its 95 % interval (Wilson), chance the largest label's fraction.
-        confident: pictures confidently of another label, of which suspects.max_fraction are listed.
+        confident: pictures confidently of another label; suspects.max_fraction of all are listed.
     """
 
     suspects: tuple[Suspect, ...] = ()
@@ -111,7 +111,7 @@ def read_suspects(folder: Path) -> SuspectList | None:
     rows, summary = tables.read(table, _COLUMNS), paths.read_json(folder / SUMMARY.name)
     try:
         return SuspectList.model_validate({**summary, "suspects": rows})
-    except ValidationError as error:
+    except (TypeError, ValidationError):
         raise UserError(
-            f"{folder}: changed by hand ({one_line(error)}); delete it, then run `dvc repro`"
+            f"{folder}: not as this version writes it; run `dvc repro -f -s suspects`"
         ) from None

@@ -21,10 +21,10 @@ def chosen_for_sheet(decisions: Iterable[Decision]) -> dict[str, list[Decision]]
     Every label has its turn before one has its second, so that none fills the sheet alone.
     """
     dropped: dict[str, list[Decision]] = defaultdict(list)
-    for one in sorted(decisions, key=_order):
-        if not one.kept:
-            for reason in one.reasons:
-                dropped[reason].append(one)
+    for row in sorted(decisions, key=_order):
+        if not row.kept:
+            for reason in row.reasons:
+                dropped[reason].append(row)
     return {reason: sorted(_in_turn(rows)[:MOST], key=_order) for reason, rows in dropped.items()}
 
 
@@ -33,21 +33,26 @@ def thumbnail_path(clean: Path, sha256: str) -> Path:
     return clean / FOLDER / f"{sha256}.jpg"
 
 
+def write_thumbnail(clean: Path, sha256: str, jpeg: bytes) -> None:
+    """Keep the JPEG of a picture below artifacts/clean, where the folder is."""
+    thumbnail_path(clean, sha256).write_bytes(jpeg)
+
+
 def read_thumbnail(clean: Path, sha256: str) -> bytes | None:
     """The JPEG of a picture below artifacts/clean; None where the file gave no picture."""
     path = thumbnail_path(clean, sha256)
     return path.read_bytes() if sha256 and path.is_file() else None
 
 
-def _order(one: Decision) -> tuple[str, str]:
-    return one.label, one.file
+def _order(row: Decision) -> tuple[str, str]:
+    return row.label, row.file
 
 
 def _in_turn(rows: Sequence[Decision]) -> list[Decision]:
     """The first of every label, then the second of every label, …"""
     seen: Counter[str] = Counter()
     turns = []
-    for one in rows:
-        turns.append((seen[one.label], one.label, one.file, one))
-        seen[one.label] += 1
-    return [one for *_, one in sorted(turns, key=lambda turn: turn[:3])]
+    for row in rows:
+        turns.append((seen[row.label], row.label, row.file, row))
+        seen[row.label] += 1
+    return [row for *_, row in sorted(turns, key=lambda turn: turn[:3])]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from whoswho.artifacts.decisions import Decision
-from whoswho.artifacts.thumbnails import FOLDER, chosen_for_sheet, thumbnail_path
+from whoswho.artifacts.thumbnails import FOLDER, chosen_for_sheet, write_thumbnail
 from whoswho.pictures import opening, thumbnail, workers
 
 SIDE = 200  # pixels, the longest
@@ -23,11 +23,11 @@ def write(
 
     A file that gives no picture gets none.
     """
-    by_file = {one.file: one for one in decisions}
-    shown = [one for rows in chosen_for_sheet(decisions).values() for one in rows]
-    originals = [by_file[one.duplicate_of] for one in shown if one.duplicate_of in by_file]
+    by_file = {row.file: row for row in decisions}
+    shown = [row for rows in chosen_for_sheet(decisions).values() for row in rows]
+    originals = [by_file[row.duplicate_of] for row in shown if row.duplicate_of in by_file]
     # Without a hash it was never opened: it cannot be read, or leads out of data/.
-    source = {one.sha256: data / one.file for one in (*shown, *originals) if one.sha256}
+    source = {row.sha256: data / row.file for row in (*shown, *originals) if row.sha256}
     (out / FOLDER).mkdir()
     jobs = sorted(source.items())
     count = 1 if len(jobs) < FEW else worker_count
@@ -41,4 +41,4 @@ def _draw(job: tuple[str, Path], clean: Path) -> None:
         image = opening.open_picture(source)
     except opening.ImageOpenError:
         return
-    thumbnail_path(clean, sha256).write_bytes(thumbnail.jpeg(image, SIDE, QUALITY))
+    write_thumbnail(clean, sha256, thumbnail.jpeg(image, SIDE, QUALITY))

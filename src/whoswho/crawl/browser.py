@@ -111,7 +111,9 @@ def _version(program: str) -> str:
     """What `program --version` tells, as 156.0.8078.108; '' where it tells nothing like it."""
     command, quiet = [program, "--version"], subprocess.DEVNULL
     try:
-        output = subprocess.check_output(command, stdin=quiet, stderr=quiet, timeout=20)
+        output = subprocess.run(
+            command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, timeout=20, check=False
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
     match = re.search(rb"\d+(\.\d+){3}", output)

@@ -134,6 +134,11 @@ class Collection:
             manifest.append(self.data, row)
             self._add(row)
 
+    def annotate(self, row: ManifestRow, note: str) -> None:
+        """Change the note of a row; it is on the disk once the set is closed."""
+        with self._lock:
+            row.note = _cell(note)
+
     def drop(self, row: ManifestRow) -> None:
         """Remove a picture of ours that a better one of the same hit stands in for."""
         with self._lock:

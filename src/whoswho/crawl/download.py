@@ -70,7 +70,7 @@ def identify_data_url(url: str) -> FetchedPicture:
     try:
         return identify(decode_data_url(url))
     except ValueError as error:
-        raise DownloadError(str(error)) from None
+        raise DownloadError(f"a data: URL that cannot be read: {error}") from None
 
 
 def download(hit: Hit, transport: Transport, proxy: str | None = None) -> FetchedPicture:

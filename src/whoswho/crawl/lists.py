@@ -33,7 +33,7 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[str, str]]:
     except FileNotFoundError:
         raise UserError(f"{path}: not there; {hint}") from None
     except IsADirectoryError:
-        raise UserError(f"{path}: is a folder; name a file, {hint}") from None
+        raise UserError(f"{path}: is a folder; name a file instead, and {hint}") from None
     encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), "utf-8")
     try:
         content = data.decode(encoding)

@@ -126,7 +126,8 @@ class SearchRun:
         if row is None:
             return False
         if is_thumbnail(row) and not self.source.thumbnails and not hit.image:
-            row.note = f"{THUMBNAIL}: the site shows no full picture"
+            note = f"{THUMBNAIL}: the site shows no full picture"
+            self.shared.collection.annotate(row, note)
         if row.file:
             self._drop_thumbnail(hit, row)  # left there by a kill
         self._count_known(row)
@@ -149,7 +150,7 @@ class SearchRun:
         row = collection.by_picture(self.search.label, picture.sha256)
         if row is not None:
             if is_thumbnail(row) and not self.source.thumbnails:
-                row.note = picture.note
+                collection.annotate(row, picture.note)
             elif row.file and hit.file is None:
                 note = f"the same picture as {row.file}"
                 collection.note(self.search, site, hit, note, picture.sha256)

@@ -43,8 +43,11 @@ def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Pro
     """Ask everything the policy asks, so that a refusal names all its reasons at once."""
     for model in (candidate, champion):
         if model and model.format != str(FORMAT):
+            cure = REGISTER_ANEW
+            if model is champion:
+                cure = "the two cannot be compared; `whoswho promote --force --why` overrules"
             reason = f"{model.name} is of format {model.format}, this code reads format {FORMAT}"
-            return Decision(False, (f"{reason}; {REGISTER_ANEW}",), ())
+            return Decision(False, (f"{reason}; {cure}",), ())
     reasons = _alone(candidate, policy)
     notes: list[str] = []
     if champion is None:

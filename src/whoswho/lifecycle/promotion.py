@@ -143,6 +143,10 @@ def _compared(store: Store, number: int) -> ComparedModel:
         labels=record.model.labels,
         untrained_backbone=record.model.backbone.untrained,
         train=frozenset(row.sha256 for row in record.split if row.split == "train"),
-        test={sha256[row.file]: row.right for row in evaluation.pictures if row.split == "test"},
+        test={
+            sha256[row.file]: row.right
+            for row in evaluation.pictures
+            if row.split == "test" and row.file in sha256
+        },
         recall=evaluation.recall("test"),
     )

@@ -7,7 +7,7 @@ the extra `faces`; without it `available` is false and nothing else here may be 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +29,7 @@ _AROUND = 1.0
 Vector = NDArray[np.float32]
 
 
+@cache
 def available() -> bool:
     """Whether the extra `faces` is installed."""
     return find_spec("dlib") is not None and all(

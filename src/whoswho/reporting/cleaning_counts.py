@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from whoswho.artifacts.decisions import DROPPED, KEPT, Decision
 
@@ -19,12 +20,12 @@ class CleaningCounts:
 
     counts: dict[str, Counter[str]]  # labels sorted
 
-    @property
+    @cached_property
     def totals(self) -> Counter[str]:
         """The counts of all labels together."""
         return sum(self.counts.values(), Counter())
 
-    @property
+    @cached_property
     def reasons(self) -> list[str]:
         """Every reason there is, the most frequent first."""
         return self._reasons(self.totals)

@@ -86,6 +86,7 @@ def measures(report: RunReport) -> ReportTable:
         )
         seeds = f"{repeats['validation/repeats']:.0f} seeds"
         rows.append((f"accuracy on validation over {seeds}", f"{mean:.3f} ± {deviation:.3f}"))
+    rows = [(name, value) for name, value in rows if value != number(None)]
     columns = {"measure": TEXT, evaluation.judged: TEXT}
     return ReportTable(f"All labels together, {evaluation.judged}", columns, rows)
 

@@ -17,7 +17,7 @@ from dvc.repo import Repo
 
 from whoswho import paths, tables
 from whoswho.artifacts.split import find_split
-from whoswho.artifacts.thumbnails import FOLDER
+from whoswho.artifacts.thumbnails import thumbnail_path
 from whoswho.crawl import collection, finished
 from whoswho.dataset import forgotten, manifest, review
 from whoswho.errors import UserError
@@ -60,8 +60,8 @@ def held(
         # Of what cleaning dropped, one page shows something.
         if output.cached and (traces.in_split or output.path == workspace / CONTACT_SHEET)
     ]
-    small = workspace / paths.CLEAN / FOLDER
-    made += [small / f"{sha256}.jpg" for sha256 in sorted(traces.pictures)]
+    clean = workspace / paths.CLEAN
+    made += [thumbnail_path(clean, sha256) for sha256 in sorted(traces.pictures)]
     dataset = workspace / paths.DATASET
     split = find_split(dataset) or ()
     made += [dataset / row.path for row in split if row.sha256 in traces.pictures]

@@ -72,6 +72,8 @@ class Trainer:
             row: HistoryRow = {"epoch": epoch + 1}
             row["train/loss"], row["train/accuracy"] = self.train_epoch(epoch)
             row["validation/loss"], row["validation/accuracy"] = self.validate()
+            if not math.isfinite(row["validation/loss"]):
+                raise UserError(self._not_finite(row["validation/loss"], epoch + 1, "validation"))
             history.append(row)
             state = self._trainable_state()
             if kept_epoch(history, self.train.keep) == epoch + 1:
@@ -100,7 +102,9 @@ class Trainer:
                     rows, x = next(incoming)
                     loss, right = self._backward(x, self.task.targets[rows], weight)
                     if not math.isfinite(loss):
-                        raise UserError(self._not_finite(loss, x, epoch + 1, number))
+                        where = f"batch {number}"
+                        finite = bool(torch.isfinite(x).all())
+                        raise UserError(self._not_finite(loss, epoch + 1, where, finite))
                     loss_sum += loss * weight
                     correct += right
                 self._optimizer_step()
@@ -213,17 +217,17 @@ class Trainer:
                 f"{self.device}; {advice}"
             ) from None
 
-    def _not_finite(self, loss: float, x: Tensor, epoch: int, number: int) -> str:
+    def _not_finite(self, loss: float, epoch: int, where: str, finite_inputs: bool = True) -> str:
         groups = self.optimizer.param_groups
         rates = " and ".join(f"{group['lr']:g}" for group in groups)
         cause = f"the likely cause is a learning rate that is too high ({rates}): lower train.lr"
         if len(groups) > 1:
             cause += " and train.backbone_lr"
-        if not bool(torch.isfinite(x).all()):
+        if not finite_inputs:
             cause = "its inputs are not finite: check backbone.weights and run "
             cause += "`dvc repro -f -s features`"
         return (
-            f"training: the loss is {loss} in epoch {epoch}, batch {number}; {cause}; finished "
+            f"training: the loss is {loss} in epoch {epoch}, {where}; {cause}; finished "
             "epochs are kept"
         )
 

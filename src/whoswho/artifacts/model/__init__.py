@@ -1,1 +1,1 @@
-"""artifacts/model: the trained model, what its backbone came from, how its pictures are prepared."""
+"""artifacts/model: the trained model, its backbone's source, how its pictures are prepared."""

@@ -20,8 +20,8 @@ from pydantic import BaseModel, ValidationError
 
 from whoswho import paths, tables
 from whoswho.artifacts.model.backbone import BackboneSource
-from whoswho.errors import UserError
 from whoswho.artifacts.model.settings import PictureSettings
+from whoswho.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,7 +36,7 @@ HISTORY_COLUMNS = ("epoch", *METRICS)
 
 HistoryRow = dict[str, int | float]  # HISTORY_COLUMNS; epochs count from 1
 
-REGISTER_ANEW = "train and register it anew: `dvc repro -f -s train && dvc repro`"
+REGISTER_ANEW = "train and register it anew with `dvc repro`"
 AGAIN = "run `dvc checkout`, or `dvc repro -f -s train`"
 
 
@@ -156,15 +156,23 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def read_history(folder: Path) -> list[HistoryRow]:
-    """One row an epoch; a metric that was not measured is absent from its row."""
-    return [
-        {
-            name: int(cell) if name == "epoch" else float(cell)
-            for name, cell in row.items()
-            if cell != ""
-        }
-        for row in tables.read(folder / HISTORY, HISTORY_COLUMNS)
-    ]
+    """One row an epoch; a metric that was not measured is absent from its row.
+
+    Raises:
+        UserError: the table is absent, or a cell is no number.
+    """
+    rows = tables.read(folder / HISTORY, HISTORY_COLUMNS)
+    try:
+        return [
+            {
+                name: int(cell) if name == "epoch" else float(cell)
+                for name, cell in row.items()
+                if cell != ""
+            }
+            for row in rows
+        ]
+    except ValueError as error:
+        raise UserError(f"{folder / HISTORY}: damaged ({error}); {AGAIN}") from None
 
 
 def write_validation_logits(folder: Path, logits: NDArray[np.float64]) -> None:
@@ -183,7 +191,7 @@ def read_validation_logits(folder: Path, shape: tuple[int, int]) -> NDArray[np.f
     """
     path = folder / VALIDATION_LOGITS
     try:
-        logits = np.load(path)
+        logits = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise UserError(f"{path}: not there; {AGAIN}") from None
     except (ValueError, EOFError):

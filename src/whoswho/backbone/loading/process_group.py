@@ -215,7 +215,8 @@ class CpuSyncBatchNorm(nn.BatchNorm2d):
             return super().forward(maps)
         values = maps.float()
         count = values.new_tensor([values.numel() / values.shape[1]])
-        *_, total = sums = _all_reduce(torch.cat([values.sum((0, 2, 3)), count]))
+        sums = _all_reduce(torch.cat([values.sum((0, 2, 3)), count]))
+        total = sums[-1]
         mean = sums[:-1] / total
         # In a second round: squares of what is far from 0 would hide how little it varies.
         squares = (values - mean[:, None, None]).square().sum((0, 2, 3))

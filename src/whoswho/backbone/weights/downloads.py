@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse, IncompleteRead
 from pathlib import Path
-from ssl import SSLError
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -23,7 +22,7 @@ import torch
 from tqdm import tqdm
 
 from whoswho import paths
-from whoswho.errors import one_line
+from whoswho.errors import DISK_ERRORS, one_line
 from whoswho.timeouts import call_within
 
 ANSWER_TIMEOUT = 8.0  # seconds, all waiting for a first answer together
@@ -63,20 +62,12 @@ def download(url: str, timeout: Timeout, cache: Path | None = None) -> Path:
         if not mismatch:
             return path
         damage = f"{path} is damaged: {mismatch} ({path.stat().st_size} bytes); "
-    folder.mkdir(parents=True, exist_ok=True)
-    # In a folder of its own: whatever stops the download, nothing of it stays in the cache.
-    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as partial_folder:
-        partial = Path(partial_folder) / path.name
-        failure = _fetch(url, partial, timeout)
-        if not failure and (mismatch := _mismatch(partial, path.name)):
-            failure = f"what was sent for {path} is not whole: {mismatch}"
-        if failure:
-            raise UnavailableError(
-                "damaged in the cache" if damage else "could not be fetched",
-                f"{damage}{failure}; fetch it where there is a network (curl -LO {url}) and put "
-                f"it, its name unchanged, at {path}",
-            )
-        partial.replace(path)
+    if failure := _fetch(url, path, timeout):
+        raise UnavailableError(
+            "damaged in the cache" if damage else "could not be fetched",
+            f"{damage}{failure}; fetch it where there is a network (curl -LO {url}) and put "
+            f"it, its name unchanged, at {path}",
+        )
     return path
 
 
@@ -90,7 +81,7 @@ def _mismatch(path: Path, name: str) -> str:
 
 
 def _fetch(url: str, path: Path, timeout: Timeout) -> str:
-    """Write what the server sends into `path`; why it could not, empty where it could."""
+    """Write what the server sends to `path`; why it could not, empty where it could."""
     host = urlsplit(url).netloc
     try:
         response = _open(url, timeout)
@@ -101,21 +92,36 @@ def _fetch(url: str, path: Path, timeout: Timeout) -> str:
         if isinstance(cause, TimeoutError):
             return f"no answer from {host} within {ANSWER_TIMEOUT:g} seconds"
         return f"{host} cannot be reached ({one_line(cause, 120)})"
-    size = response.length
-    bar = tqdm(total=size, desc=path.name, unit="B", unit_scale=True, disable=None, leave=False)
-    with response, bar, path.open("wb") as file:
-        if response.headers.get_content_type() == "text/html":
-            return f"{host} sent a web page instead of the file"
+    if response.headers.get_content_type() == "text/html":
+        response.close()
+        return f"{host} sent a web page instead of the file"
+    # Not before there is something to keep: where nothing can be had, nothing need be written.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In a folder of its own: whatever stops the download, nothing of it stays in the cache.
+    with tempfile.TemporaryDirectory(prefix=".fetching-", dir=path.parent) as folder:
+        partial = Path(folder) / path.name
         try:
-            # A download that is cut shows in its hash.
-            with suppress(IncompleteRead):
-                while block := response.read(2**20):
-                    bar.update(file.write(block))
+            _receive(response, partial)
         except TimeoutError:
             return f"the download of {path.name} fell silent for {READ_TIMEOUT:g} seconds"
-        except (ConnectionError, SSLError, HTTPException) as error:
+        except (OSError, HTTPException) as error:
+            if getattr(error, "errno", None) in DISK_ERRORS:
+                raise
             return f"the download of {path.name} failed ({one_line(error, 120)})"
+        if mismatch := _mismatch(partial, path.name):
+            return f"what was sent for {path} is not whole: {mismatch}"
+        partial.replace(path)
     return ""
+
+
+def _receive(response: HTTPResponse, path: Path) -> None:
+    """Write the body of an answer into `path`; one that is cut shows in its hash."""
+    bar = tqdm(
+        total=response.length, desc=path.name, unit="B", unit_scale=True, disable=None, leave=False
+    )
+    with response, bar, path.open("wb") as file, suppress(IncompleteRead):
+        while block := response.read(2**20):
+            bar.update(file.write(block))
 
 
 def _open(url: str, timeout: Timeout) -> HTTPResponse:

@@ -48,7 +48,9 @@ def carried_code(scratch: Path, model_digest: str, source: Path = SOURCE) -> Ite
     digest = paths.digest(model_digest, *(part for item in sorted(texts.items()) for part in item))
     name = f"{source.name}_{digest[:16]}"
     for path, text in texts.items():
-        paths.write_text(scratch / name / path, _IMPORT.sub(rf"\g<1>{name}", text))
+        carried = _IMPORT.sub(rf"\g<1>{name}", text)
+        assert not any(f"{i}.".startswith(f"{source.name}.") for i in _imports(ast.parse(carried)))
+        paths.write_text(scratch / name / path, carried)
     sys.path.insert(0, str(scratch))
     try:
         yield CarriedCode(scratch / name, tuple(map(_pinned, sorted(requirements))))

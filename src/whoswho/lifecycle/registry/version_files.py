@@ -78,7 +78,14 @@ def fetch_record(store: Store, number: int) -> Record:
                 f"version {number}: its run no longer has what the gate reads "
                 f"({error_line(error)}); register it again with {AGAIN}"
             ) from None
-        return read_record(Path(folder))
+        try:
+            return read_record(Path(folder))
+        except UserError as error:
+            reason = str(error).replace(f"{folder}/", "").partition(";")[0]
+            raise UserError(
+                f"version {number}: the record of its run cannot be read ({reason}); register it "
+                f"again with {AGAIN}"
+            ) from None
 
 
 def _local_folder(uri: str) -> Path | None:

@@ -53,13 +53,21 @@ def announced_format(head: bytes) -> str | None:
         accept = Image.OPEN[name][1]
         if accept is not None and accept(prefix) and not _is_doubtful(name, head):
             return name
+    # Any brand may come first; what the file can be read as is among the compatible ones.
+    if head[4:8] == b"ftyp" and re.search(rb"hei[cxms]|hev[cx]|mif1|msf1", _brands(head)):
+        return "HEIF"
     return None
+
+
+def _brands(head: bytes) -> bytes:
+    """The brands in an ISO file's first box, the major one first."""
+    return head[8 : int.from_bytes(head[:4], "big")][:64]
 
 
 def _is_doubtful(name: str, head: bytes) -> bool:
     """Whether Pillow would ask for more than the signature of `name` before it believes it."""
     if name == "AVIF":  # its signature is HEIF's as well
-        return not re.search(rb"avif|avis", head[8 : int.from_bytes(head[:4], "big")][:64])
+        return not re.search(rb"avif|avis", _brands(head))
     if name == "BMP":
         return len(head) < 26 or int.from_bytes(head[14:18], "little") not in _BMP_HEADERS
     if name == "ICO":

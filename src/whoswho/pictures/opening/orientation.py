@@ -25,7 +25,13 @@ def orientation_of(image: Image.Image) -> int:
     orientation = orientation_in(block) if isinstance(block, bytes) else None
     if orientation is not None:
         return orientation
-    try:  # Exif that stands in a PNG as text, and XMP
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        text = image.info.get(name, b"")
+        text = text.encode(errors="replace") if isinstance(text, str) else text
+        # Pillow reads one spelling of several, and none beside any Exif.
+        if match := re.search(rb"tiff:Orientation(?:=[\"']|>)\s*([1-8])\s*[\"'<]", text):
+            return int(match[1])
+    try:  # Exif that stands in a PNG as text
         return _valid(image.getexif().get(_TAG)) or 1
     except Exception:  # noqa: BLE001 - what is wrong with the metadata never costs the picture
         return 1
