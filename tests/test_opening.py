@@ -6,6 +6,7 @@ import gzip
 import io
 import pickle
 import struct
+import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import pillow_heif
 import pytest
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import PngInfo
 
 from whoswho.pictures import opening
 from whoswho.pictures.opening import ImageOpenError, open_picture, open_with_format
@@ -71,7 +73,7 @@ AWKWARD: dict[str, tuple[str, int, int] | str] = {
     "p_trns_single.png": ("PNG", 64, 64),
     "pil123rgba.png": ("PNG", 162, 150),
     "pil_sample_cmyk.jpg": ("JPEG", 100, 100),
-    "png_decompression_dos.png": "unreadable",
+    "png_decompression_dos.png": ("PNG", 1, 1),  # one sound pixel under 3 MB of packed text
     "python.ico": ("ICO", 48, 48),
     "truncated_jpeg.jpg": "truncated",
     "ukbench00120.jpg": ("JPEG", 640, 480),
@@ -467,6 +469,59 @@ def test_bombs_are_refused_before_they_are_decoded(side: int, said: str) -> None
         open_picture(bytes(bomb))
     assert caught.value.reason == "unreadable"
     assert f"{said} megapixels" in caught.value.detail
+
+
+def packed(kind: str, after: bool = False) -> bytes:
+    """A sound PNG of 120 x 80, turned, with megabytes packed into a few kilobytes beside it."""
+    info = PngInfo()
+    options: dict[str, object] = {"pnginfo": info, "exif": exif(6)}
+    if kind == "profile":
+        options["icc_profile"] = b"x" * 16 + bytes(2_000_000)
+    elif kind == "zTXt":
+        info.add_text("c", "a" * 2_000_000, zip=True)
+    elif kind == "iTXt":
+        info.add_itxt("c", "a" * 2_000_000, zip=True)
+    elif kind == "many":
+        for number in range(70):
+            info.add_text(f"c{number}", "a" * 1_000_000, zip=True)
+    elif kind == "after":
+        info.add(b"zTXt", b"c\0\0" + zlib.compress(bytes(2_000_000)), after_idat=True)
+    elif kind == "xmp":
+        del options["exif"]
+        info.add_text("c", "a" * 2_000_000, zip=True)
+        info.add_itxt("XML:com.adobe.xmp", '<x:xmpmeta tiff:Orientation="6"/>')
+    lying = picture().transpose(Image.Transpose.ROTATE_90)
+    return saved(lying, "PNG", **options)
+
+
+@pytest.mark.parametrize("kind", ["profile", "zTXt", "iTXt", "many", "after", "xmp"])
+def test_a_large_text_or_profile_never_costs_the_picture(kind: str) -> None:
+    source = packed(kind)
+    assert len(source) < 200_000
+    tracemalloc.start()
+    found = open_with_format(source)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert found.format == "PNG"
+    assert difference(found.image, picture()) == 0
+    assert most < 80 * 2**20
+    assert opening.read_header(source) == opening.Header("PNG", 80, 120)
+
+
+def test_what_is_wrong_beside_a_large_text_is_still_told() -> None:
+    source = packed("zTXt")
+    at = source.index(b"IDAT")
+    assert reason(source[: at + 2000]) == "truncated"
+    assert reason(source[: at + 99] + bytes(99) + source[at + 198 :]) == "unreadable"
+    end = packed("after").index(b"zTXt")
+    assert reason(packed("after")[: end + 1000]) == "truncated"
+
+
+def test_a_damaged_comment_never_costs_the_picture() -> None:
+    info = PngInfo()
+    info.add_text("c", "a comment")
+    source = saved(picture(), "PNG", pnginfo=info).replace(b"a comment", b"A comment")
+    assert difference(open_picture(source), picture()) == 0
 
 
 # --- Colours -------------------------------------------------------------------------------------

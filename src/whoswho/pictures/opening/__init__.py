@@ -30,7 +30,7 @@ from whoswho.pictures.opening.orientation import (
     leave_orientation_alone,
     orientation_of,
     upright,
-    without_exif,
+    without_metadata,
 )
 from whoswho.pictures.opening.rgb import to_rgb
 
@@ -95,8 +95,8 @@ def open_with_format(source: Path | bytes) -> Opened:
         except MemoryError:
             raise ImageOpenError(UNREADABLE, "does not fit into memory") from None
         except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
-            # Malformed metadata makes some decoders refuse sound pixels: try without it.
-            bare = without_exif(data, announced_format(data))
+            # Malformed or huge metadata makes decoders refuse sound pixels: try without it.
+            bare = without_metadata(data, announced_format(data))
             if bare is not None:
                 with suppress(Exception):  # the first error is the one to tell
                     return _decode(*bare)
@@ -121,11 +121,20 @@ def read_header(data: bytes) -> Header:
     kind = announced_format(data)
     if kind is None:
         raise ImageOpenError(NOT_A_PICTURE, describe(data) if data else "nothing at all")
-    try:
-        with _HEADERS, _quiet(), _image_of(data) as image:
-            return Header(kind, *image.size)
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
-        raise _why(data, error) from None
+    with _HEADERS, _quiet():
+        try:
+            return Header(kind, *_size_of(data))
+        except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
+            bare = without_metadata(data, kind)
+            if bare is not None:
+                with suppress(Exception):
+                    return Header(kind, *_size_of(bare[0]))
+            raise _why(data, error) from None
+
+
+def _size_of(data: bytes) -> tuple[int, int]:
+    with _image_of(data) as image:
+        return image.size
 
 
 def read_bytes(path: Path) -> bytes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
 import struct
 
 from PIL import ExifTags, Image
 
 _TAG = ExifTags.Base.Orientation
+_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
+# Chunks of a PNG that a reader may pass over by their name, and that yet make its pixels.
+_PNG_PIXELS = (b"tRNS", b"acTL", b"fcTL", b"fdAT")
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -79,23 +83,45 @@ def leave_orientation_alone(image: Image.Image) -> None:
     image._exif = exif
 
 
-def without_exif(data: bytes, kind: str | None) -> tuple[bytes, int | None] | None:
-    """`data` without its Exif, and the orientation that said; None where there is no Exif.
+def without_metadata(data: bytes, kind: str | None) -> tuple[bytes, int | None] | None:
+    """`data` without its metadata, and the orientation that said; None where there is none.
 
-    Of an AVIF the container itself knows the orientation, so None stands in its place.
+    Of a PNG nothing is unpacked: a small file's text or colour profile may hold gigabytes. Of an
+    AVIF the container itself knows the orientation, so None stands in its place.
     """
     if kind == "PNG":
-        start = data.find(b"eXIf") - 4
-        if start < 0:
-            return None
-        end = start + 12 + int.from_bytes(data[start : start + 4], "big")
-        return data[:start] + data[end:], orientation_in(data[start:end]) or 1
+        return _pixels_of_png(data)
     header = b"\0\0\0\x06Exif\0\0"  # with its length before it; the item's name has none
     start = data.find(header) + len(header)
     if kind != "AVIF" or start < len(header):
         return None
     nothing = b"II*\0\x08\0\0\0\0\0\0\0\0\0"  # a directory without entries
     return data[:start] + nothing + data[start + len(nothing) :], None
+
+
+def _pixels_of_png(data: bytes) -> tuple[bytes, int] | None:
+    """The chunks that make the pixels, and the orientation in the others; None without others.
+
+    What is no chunk of metadata stays as it is, for a decoder to judge.
+    """
+    pixels, orientation, at = io.BytesIO(), None, 8
+    pixels.write(data[:at])
+    while at < len(data):
+        name = data[at + 4 : at + 8]
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        # A small first letter says: may be left out. What is cut short stays, to be seen as such.
+        optional = name.isalpha() and name[:1].islower() and name not in _PNG_PIXELS
+        if optional and end <= len(data):
+            if name == b"eXIf":
+                orientation = orientation_in(data[at:end]) or orientation
+            elif name == b"iTXt" and orientation is None:
+                match = _XMP.search(data, at, end)
+                orientation = match and _valid(int(match[1]))
+        else:
+            pixels.write(memoryview(data)[at:end])
+        at = end
+    left = pixels.getvalue()
+    return (left, orientation or 1) if len(left) < len(data) else None
 
 
 def _valid(orientation: object) -> int | None:
