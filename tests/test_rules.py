@@ -127,6 +127,7 @@ def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:
     assert reasons_of(table) == {"a/crop.png": (), "a/whole.png": ("several_faces",)}
     assert (table["a/crop.png"].faces, table["a/crop.png"].main_face) == (1, FACE)
     assert table["a/whole.png"].scores["several_faces"] == 1.0
+    assert list(table["a/whole.png"].other_faces) == [FACE]
 
 
 def test_what_a_person_kept_says_what_was_overruled() -> None:

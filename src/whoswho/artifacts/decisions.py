@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ class Decision:
         group: smallest sha256 among its look-alikes.
         faces: how many count; None where none was looked for.
         main_face: the tallest of them, in pixels of the upright picture.
+        other_faces: the others that were found, the tallest first, also those that do not count.
         reviewed, review_why: keep or drop as a person decided, and the reason given.
         picture: path below artifacts/clean/pictures of a kept one.
     """
@@ -69,6 +70,7 @@ class Decision:
     group: str = ""
     faces: int | None = None
     main_face: Face | None = None
+    other_faces: Sequence[Face] = ()
     reviewed: str = ""
     review_why: str = ""
     picture: str = ""
@@ -179,6 +181,9 @@ def _to_row(decision: Decision) -> dict[str, object]:
     row = {name: getattr(decision, name) for name in _NAMES if name not in ("scores", "main_face")}
     row["reasons"], row["overruled"] = ";".join(decision.reasons), ";".join(decision.overruled)
     row["mirrored"] = "1" if decision.mirrored else ""
+    row["other_faces"] = ";".join(
+        " ".join(map(str, astuple(face))) for face in decision.other_faces
+    )
     row |= {_SCORE + reason: score for reason, score in decision.scores.items()}
     if decision.main_face is not None:
         sides = asdict(decision.main_face)
@@ -194,10 +199,10 @@ def _from_row(row: tables.Row) -> Decision:
     for name in ("width", "height", "faces"):
         cells[name] = int(row[name]) if row[name] else None
     sides = [row[column] for column in _FACE_COLUMNS]
-    cells["main_face"] = None
-    if any(sides):
-        left, top, right, bottom = map(int, sides[:4])
-        cells["main_face"] = Face(left, top, right, bottom, float(sides[4]))
+    cells["main_face"] = _face(sides) if any(sides) else None
+    cells["other_faces"] = tuple(
+        _face(face.split(" ")) for face in filter(None, row["other_faces"].split(";"))
+    )
     cells["mirrored"] = _flag(row["mirrored"])
     cells["scores"] = {
         column.removeprefix(_SCORE): float(cell) if cell else None
@@ -207,6 +212,11 @@ def _from_row(row: tables.Row) -> Decision:
     if row["decision"] not in (KEPT, DROPPED):
         raise ValueError(f"decision {row['decision']!r}")
     return Decision(**cells)
+
+
+def _face(sides: Sequence[str]) -> Face:
+    left, top, right, bottom, probability = sides
+    return Face(int(left), int(top), int(right), int(bottom), float(probability))
 
 
 def _flag(cell: str) -> bool:

@@ -20,7 +20,7 @@ from whoswho.cleaning.reasons import NO_LABEL, REASONS, REVIEW, failed, measured
 from whoswho.cleaning.relations import DUPLICATE, NEAR_DUPLICATE, Families, Relation
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
-from whoswho.pictures.faces import count, main_face
+from whoswho.pictures.faces import count, main_face, other_faces
 
 # A picture that shows less than this of another is a crop of it: somebody may have been cut away.
 CROPPED = 0.97
@@ -264,6 +264,7 @@ def _decision(case: Case, group: str) -> Decision:
         group=group,
         faces=case.faces,
         main_face=main_face(case.found.faces) if case.found else None,
+        other_faces=other_faces(case.found.faces) if case.found else (),
         reviewed=case.review.decision if case.review else "",
         review_why=case.review.why if case.review else "",
         picture=_picture_path(case) if case.is_kept else "",

@@ -131,3 +131,9 @@ def count(faces: Sequence[Face], fraction: float) -> int:
 def main_face(faces: Sequence[Face]) -> Face | None:
     """The tallest face, or None where there is none."""
     return max(faces, key=lambda face: (face.height, face.probability), default=None)
+
+
+def other_faces(faces: Sequence[Face]) -> list[Face]:
+    """All but the main face, the tallest first."""
+    ranked = sorted(faces, key=lambda face: (face.height, face.probability), reverse=True)
+    return ranked[1:]
