@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -149,10 +150,36 @@ def test_a_module_that_git_does_not_track_is_named(workspace: Workspace) -> None
 
 def test_a_default_remote_inside_the_repository_is_warned_of(workspace: Workspace) -> None:
     assert workspace.run(*CHECK).stderr == ""
-    for url, warned in (("../sample", True), ("/elsewhere", False), ("s3://bucket", False)):
+    for url, warned in (("../sample", True), ("/elsewhere", False), ("s3://a%20b", False)):
         config = f"[core]\n    remote = r\n['remote \"r\"']\n    url = {url}\n"
         (workspace.path / ".dvc" / "config").write_text(config, encoding="utf-8")
         assert ("would put your pictures into Git" in workspace.run(*CHECK).stderr) == warned
+
+
+def test_a_config_of_dvc_that_cannot_be_read(workspace: Workspace) -> None:
+    (workspace.path / ".dvc" / "config").write_text("core\n", encoding="utf-8")
+    assert "config: cannot be read" in one_line(workspace, *CHECK)
+
+
+def test_review_absent(workspace: Workspace) -> None:
+    (workspace.path / "review.csv").unlink()
+    said = one_line(workspace, *CHECK)
+    assert "review.csv: not there, and dvc.yaml needs it" in said
+    assert "sha256,label,decision,other_label,why,when" in said
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there file names are UTF-8")
+@pytest.mark.parametrize("command", [CHECK, STAGE, ("whoswho", "crawl", "--folder", "more")])
+def test_a_locale_that_is_not_utf8_is_named_and_not_the_folder(
+    workspace: Workspace, command: tuple[str, ...]
+) -> None:
+    (workspace.path / "data" / "up").rename(workspace.path / "data" / "가나")
+    shutil.copytree(workspace.path / "data" / "가나", workspace.path / "more" / "가나")
+    said = one_line(workspace, *command, LC_ALL="C", PYTHONUTF8="0")
+    assert "locale is not UTF-8 but ascii" in said
+    assert "set PYTHONUTF8=1" in said
+    assert "rename" not in said
+    workspace.run(*CHECK, LC_ALL="C", PYTHONUTF8="1")
 
 
 def test_weights(workspace: Workspace) -> None:

@@ -540,6 +540,13 @@ def test_a_label_that_train_has_not_is_an_error(clean: Clean, home: list[str]) -
         (["train/a", "train/b", "test/a"], "train/ without validation/"),
         (["train/a", "train/b"], "train/ without validation/"),
         (["train", "validation"], "data/train: holds no label folder"),
+        *(
+            (["a", "b", name], f"{name}/ lies beside labels")
+            for name in ("test", "val", "valid", "validation", "Train", "train", "dev", "Testing")
+        ),
+        (["a", "b", "test/a", "test/b"], "{train,validation,test}/<label>/; if it is a label"),
+        (["a", "b", "Val/a"], "rename it, such as Val_label"),
+        (["val/a", "test/a"], "test/ lies beside labels"),
     ],
 )
 def test_what_only_looks_split(clean: Clean, folders: list[str], said: str) -> None:
@@ -548,8 +555,23 @@ def test_what_only_looks_split(clean: Clean, folders: list[str], said: str) -> N
 
 
 def test_somebody_may_be_called_train(clean: Clean) -> None:
-    clean.fill("Train", "Val Kilmer")
-    assert {row["label"] for row in clean.run().values()} == {"Train", "Val Kilmer"}
+    clean.fill("Train_label", "Val Kilmer")
+    assert {row["label"] for row in clean.run().values()} == {"Train_label", "Val Kilmer"}
+
+
+def test_a_set_split_in_folders_may_mix_unicode_forms(clean: Clean) -> None:
+    decomposed = unicodedata.normalize("NFD", "나무")
+    clean.fill("train/나무", f"validation/{decomposed}", "train/b", "validation/b")
+    assert {row["label"] for row in clean.run().values()} == {"나무", "b"}
+
+
+def test_a_name_that_another_system_refuses_is_warned_of(clean: Clean) -> None:
+    clean.fill("AC:DC", "b", "Jr.")
+    assert {row["label"] for row in clean.run().values()} == {"AC:DC", "b", "Jr."}
+    first, second = clean.outcome().listing.notes
+    assert first.startswith("warning: the folder 'AC:DC' has one of <")
+    assert first.endswith("; rename it")
+    assert "'Jr.'" in second
 
 
 def test_a_split_label_without_a_picture_left_in_train(clean: Clean) -> None:

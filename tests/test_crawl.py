@@ -116,7 +116,8 @@ class Set:
         for row in self.kept:
             data = (self.data / row["file"]).read_bytes()
             assert row["sha256"] == hashlib.sha256(data).hexdigest()
-            assert row["file"].startswith(f"{row['label']}/")
+            folder = row["file"].split("/")[0]
+            assert unicodedata.normalize("NFC", folder) == row["label"]
         pictures = [(row["label"], row["sha256"]) for row in self.kept]
         assert len(set(pictures)) == len(pictures)
         top = {path.name for path in self.data.iterdir() if path.is_file()}
@@ -288,6 +289,21 @@ def test_the_same_picture_is_kept_once_a_label(made: Set, server: Server) -> Non
     made.crawl(again, naver, again=True)
     assert len(made.kept) == 2
     assert set(server.counts.values()) == {1, 2}  # once a label, and never again
+
+
+def test_a_folder_of_a_mac_is_the_labels_own(made: Set, server: Server) -> None:
+    """Field report G12: its name is in Unicode form NFD."""
+    decomposed = unicodedata.normalize("NFD", "가나다")
+    (made.data / decomposed).mkdir(parents=True)
+    (made.data / decomposed / "google_0007.jpg").write_bytes(picture(99))
+    gallery = Gallery({"가나다": hits(server.pictures(3))})
+    for limit in (2, 4):
+        made.crawl(gallery, limit=limit)
+        made.check()
+    assert [path.name for path in made.data.iterdir() if path.is_dir()] == [decomposed]
+    assert "google_0008.jpg" in made.files(decomposed)
+    assert {row["label"] for row in made.rows} == {"가나다"}
+    assert server.counts == {f"/p{number}": 1 for number in range(3)}
 
 
 def test_two_sites_side_by_side_keep_apart(made: Set, server: Server) -> None:

@@ -103,6 +103,21 @@ def test_litter_is_told_from_names(name: str) -> None:
     assert not labels.is_litter("None")
 
 
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there file names are UTF-8")
+def test_a_file_that_the_locale_cannot_name_is_one_line(tmp_path: Path) -> None:
+    program = (
+        "from pathlib import Path\nfrom whoswho import errors\n"
+        "with errors.one_line_errors():\n    Path('\\uac00').mkdir()"
+    )
+    surroundings = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, env=surroundings
+    )
+    assert done.returncode == 2
+    assert b"set PYTHONUTF8=1" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_an_interrupted_write_leaves_the_old_file_and_no_part(tmp_path: Path) -> None:
     paths.write_text(tmp_path / "a.txt", "old\n")
     with pytest.raises(RuntimeError), paths.fresh_file(tmp_path / "a.txt") as partial:

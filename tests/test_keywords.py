@@ -84,6 +84,10 @@ def test_cp949_is_refused_with_file_line_and_cure(tmp_path: Path) -> None:
         ("= a\n", "lacks the search"),
         ("a/b\n", "`a/b = a b`"),
         ("Robert Downey Jr.\n", "`Robert Downey Jr. = Robert Downey Jr`"),
+        ("Jr\nJr.\n", "`Jr. = Jr (2)`"),
+        ("Jr.\nx = JR\ny = jr (2)\n", "`Jr. = Jr (3)`"),
+        ("AC:DC\n", "`AC:DC = AC DC`"),
+        ('Who? "x"\n', '`Who? "x" = Who x`'),
         ("a = b\nc = B\n", "differ only in case"),
     ],
 )
@@ -105,11 +109,12 @@ BAD = [
     "a\x7fb", "a\u2028b", "a.", "a..", " a", "a ", "a .", "CON", "con.txt", "nul", "Com1",
     "LPT9.x", "com²", "CONIN$", "aux .jpg", "가" * 81, "e" * 241, ".hidden", "__pycache__",
     "Thumbs.db", "google_done", "~$x", "x~", "x.part", "x.partial", "train", "Validation", "test",
-    "manifest.csv", "FORGOTTEN.CSV", "\udc80", "\u200b\u202e",
+    "manifest.csv", "FORGOTTEN.CSV", "\udc80", "\u200b\u202e", "Val", "valid", "Training",
+    "AC:DC", 'Who? "x"', "a<b", "a>b", "a|b", "a*b", 'say "hi"', "ab:c",
 ]  # fmt: skip
 GOOD = [
-    "장원영", "a b", "O'Neil", 'say "hi"', "None", "NA", "007", "C++", "A (actor)", "A, B", "..a",
-    "👩‍🚀", "가" * 80, "50%", "ab:c", "x=y;z", "e" * 240, "#1", "true", "1e5", "-", "Con Air",
+    "장원영", "a b", "O'Neil", "None", "NA", "007", "C++", "A (actor)", "A, B", "..a",
+    "👩‍🚀", "가" * 80, "50%", "x=y;z", "e" * 240, "#1", "true", "1e5", "-", "Con Air",
     "console", "com10", "trainer", "J.R. Smith", "nullo",
 ]  # fmt: skip
 
@@ -140,11 +145,23 @@ def test_no_bad_label_comes_through_a_file_of_keywords(tmp_path: Path, label: st
     assert labels.folder_problem(label.strip()) == "" or label not in {s.label for s in found}
 
 
-def test_a_label_like_a_folder_of_data_but_for_case_or_form_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / unicodedata.normalize("NFD", "가")).mkdir()
+def test_a_proposed_label_is_no_folder_of_the_set(tmp_path: Path) -> None:
+    (tmp_path / "data" / "jr").mkdir(parents=True)
+    (tmp_path / "keywords.txt").write_text("Jr.\n")
+    with pytest.raises(UserError, match=r"`Jr. = Jr \(2\)`"):
+        keywords.read(tmp_path / "keywords.txt", tmp_path / "data")
+
+
+def test_a_label_like_a_folder_of_data_but_for_case_is_an_error(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "가")
+    (tmp_path / decomposed).mkdir()
     (tmp_path / "Ann").mkdir()
+    collection.check_labels(tmp_path, {"가"})  # that folder is its own
+    assert labels.folder_of(tmp_path, "가") == tmp_path / decomposed
+    (tmp_path / "가").mkdir()
     with pytest.raises(UserError, match="Unicode form"):
         collection.check_labels(tmp_path, {"가"})
+    (tmp_path / "가").rmdir()
     with pytest.raises(UserError, match="'ANN' and 'Ann'"):
         collection.check_labels(tmp_path, {"ANN"})
     collection.check_labels(tmp_path, {"Ann", "Bob"})

@@ -90,6 +90,26 @@ def test_a_row_must_speak_of_the_set(tmp_path: Path, line: str, said: str) -> No
     assert said in str(caught.value)
 
 
+def test_rows_that_match_no_file_are_counted_and_never_to_be_deleted(tmp_path: Path) -> None:
+    lost = [f"{letter * 64},old,keep,,," for letter in "bcd"]
+    path = rows(tmp_path, f"{SOME},a,keep,,,", *lost)
+
+    def said(*pictures: tuple[str, str]) -> str:
+        with pytest.raises(UserError) as caught:
+            review.match(review.read(path), [(SOME, "a"), *pictures], path)
+        assert "delete" not in str(caught.value)
+        return str(caught.value)
+
+    pulled = said()
+    assert "3 rows match no file here" in pulled
+    assert "`dvc pull`" in pulled
+    renamed = said(*((letter * 64, "new") for letter in "bc"))
+    assert "3 rows match no file here; its folder was renamed" in renamed
+    assert "does not lie under 'old' but under 'new'" in renamed
+    assert "correct the label in 2 rows of 'old'" in renamed
+    assert "it was moved" in said(("b" * 64, "new"), ("e" * 64, "old"))
+
+
 def test_the_later_of_two_rows_holds(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,", f"{SOME},a,drop,,,")
     held = review.match(review.read(path), [(SOME, "a"), ("c" * 64, "b")], path)

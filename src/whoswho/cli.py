@@ -39,6 +39,11 @@ def check(options: argparse.Namespace) -> None:
     workspace = paths.workspace()
     params.load_params(workspace)
     pictures = checks.survey(workspace / paths.DATA)
+    if not (workspace / paths.REVIEW).exists():
+        raise UserError(
+            f"{paths.REVIEW}: not there, and dvc.yaml needs it; `git checkout {paths.REVIEW}` "
+            f"brings it back, or write its header into it: {','.join(review.COLUMNS)}"
+        )
     review.read(workspace / paths.REVIEW)
     if warning := remote.warning(workspace):
         print(f"whoswho: warning: {warning}", file=sys.stderr)

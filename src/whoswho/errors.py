@@ -48,6 +48,14 @@ def one_line_errors() -> Iterator[None]:
         cure = "make room or give access, then run the same command again"
         print(f"whoswho: {where}: {error.strerror}; {cure}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
+    except UnicodeEncodeError as error:
+        encoding = sys.getfilesystemencoding()
+        if encoding == "utf-8" or error.encoding != encoding:
+            raise
+        print(f"whoswho: this terminal's locale is not UTF-8 but {encoding}, so no file can be "
+              f"called {error.object!a}; set PYTHONUTF8=1 (or LC_ALL=C.UTF-8), then run it again",
+              file=sys.stderr)  # fmt: skip
+        raise SystemExit(BAD_INPUT) from None
     except KeyboardInterrupt:
         print("whoswho: interrupted; the same command goes on from here", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
+import sys
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 
 from whoswho.errors import UserError
 
@@ -24,13 +25,31 @@ _SYSTEM = {
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\s*(\.|$)")
 # Endings that .dvcignore passes over, as those of files that are being written.
 _PASSED_OVER = ("~", ".part", ".partial")
+# Refused by Windows, and by what unpacks a ZIP there.
+_REFUSED = '<>:"|?*'
+# What people call the parts of a set that is split in folders, and what they are called here.
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
+    **dict.fromkeys(("test", "testing", "tests"), "test"),
+}
 # Other things that lie directly in data/.
-_TAKEN = {"train", "validation", "test", "manifest.csv", "forgotten.csv"}
+_TAKEN = {*SPLIT_NAMES, "manifest.csv", "forgotten.csv"}
 
 
 def from_folder(name: str) -> str:
     """The label a folder stands for: its name in Unicode form NFC (macOS stores NFD)."""
     return unicodedata.normalize("NFC", name)
+
+
+def folder_of(parent: Path, label: str) -> Path:
+    """The folder of `label` in `parent`: the one that is there, in whatever Unicode form."""
+    composed = from_folder(label)
+    if parent.is_dir() and not (parent / composed).is_dir():
+        for entry in parent.iterdir():
+            if from_folder(entry.name) == composed and entry.is_dir():
+                return entry
+    return parent / composed
 
 
 def is_litter(name: str) -> bool:
@@ -60,8 +79,8 @@ def folder_problem(label: str) -> str:
         return "starts or ends with a space or ends with a dot, which Windows cuts off"
     if _DEVICES.match(label.casefold()):
         return "is the name of a device on Windows"
-    if os.name == "nt" and set(label) & set('<>:"|?*'):
-        return 'has one of < > : " | ? *, which Windows refuses'
+    if set(label) & set(_REFUSED):
+        return f"has one of {' '.join(_REFUSED)}, which Windows refuses, also out of a ZIP"
     if is_litter(label) or label.casefold().endswith(_PASSED_OVER):
         return "looks like a hidden or temporary file, which the pipeline passes over"
     if label.casefold() in _TAKEN:
@@ -69,6 +88,31 @@ def folder_problem(label: str) -> str:
     if (size := len(from_folder(label).encode())) > FOLDER_BYTES:
         return f"has {size} bytes in UTF-8, more than {FOLDER_BYTES} (a Hangul letter has 3)"
     return ""
+
+
+def check_locale(names: Iterable[str]) -> None:
+    """Raise UserError where a folder's name cannot be told because the locale is not UTF-8."""
+    encoding = sys.getfilesystemencoding()
+    if encoding == "utf-8":
+        return
+    for name in names:
+        if not name.isascii():
+            raise UserError(
+                f"this terminal's locale is not UTF-8 but {encoding}, so the folder {name!a} "
+                "cannot be named; set PYTHONUTF8=1 (or LC_ALL=C.UTF-8), then run it again"
+            )
+
+
+def other_label(label: str, taken: Collection[str]) -> str:
+    """A label like `label` that can be a folder and is none of `taken`, whatever its case."""
+    tame = " ".join(re.sub(rf"[/\\{_REFUSED}]|[^\S ]", " ", label).split()).strip("~. ")
+    tame = "label" if folder_problem(tame) else tame
+    keys = {from_folder(name).casefold() for name in taken}
+    number, other = 1, tame
+    while from_folder(other).casefold() in keys:
+        number += 1
+        other = f"{tame} ({number})"
+    return other
 
 
 def check_distinct(names: Iterable[str]) -> None:

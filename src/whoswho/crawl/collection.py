@@ -25,7 +25,14 @@ from whoswho.data_urls import is_data_url
 from whoswho.dataset import listing, manifest
 from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
-from whoswho.labels import check_distinct, folder_problem, is_litter
+from whoswho.labels import (
+    check_distinct,
+    check_locale,
+    folder_of,
+    folder_problem,
+    from_folder,
+    is_litter,
+)
 
 LOCK = Path(".whoswho/crawl/lock")
 LETTERS = 10_000  # of a cell; a reader of CSV takes up to 131,072
@@ -103,13 +110,13 @@ class Collection:
     ) -> ManifestRow:
         """Keep a picture under the next free number; `link` ties it to `hit.file`, uncopied."""
         with self._lock:
-            folder = self.data / search.label
+            folder = folder_of(self.data, search.label)
             folder.mkdir(exist_ok=True)
             key = (search.label, site)
             self._numbers[key] += 1
             name = f"{site}_{self._numbers[key]:04d}.{picture.ending}"
             row = _row(search, site, hit, picture.note)
-            row.file, row.sha256 = f"{search.label}/{name}", picture.sha256
+            row.file, row.sha256 = f"{folder.name}/{name}", picture.sha256
             row.bytes, row.content_type = str(len(picture.data)), picture.content_type
             row.width, row.height = str(picture.width), str(picture.height)
             partial = folder / f".{name}.partial"
@@ -186,17 +193,19 @@ def check_labels(data: Path, labels: set[str]) -> None:
     """See that each label can be a folder of `data`, and is there no link and no file.
 
     Raises:
-        UserError: one cannot, or differs from a folder only in case or Unicode form.
+        UserError: one cannot, or differs from a folder only in case.
     """
+    check_locale(sorted(labels))
     for label in sorted(labels):
         if problem := folder_problem(label):
             raise UserError(f"the label {label[:60]!r} {problem}; write another one")
-        folder = data / label
+        folder = folder_of(data, label)
         if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
             raise UserError(f"{folder}: is a link or a file; put a folder in its place")
     entries = list(data.iterdir()) if data.is_dir() else []
     folders = {entry.name for entry in entries if entry.is_dir() and not is_litter(entry.name)}
-    check_distinct(sorted(folders | labels))
+    check_distinct(sorted(folders))
+    check_distinct(sorted({from_folder(name) for name in folders | labels}))
 
 
 def is_thumbnail(row: ManifestRow) -> bool:

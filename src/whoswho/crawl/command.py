@@ -58,10 +58,12 @@ def plan(workspace: Path, arguments: Namespace) -> Plan:
         again=arguments.again,
         allow_private=arguments.allow_private,
     )
-    return Plan(data, _sources(workspace, arguments, options), options)
+    return Plan(data, _sources(workspace, data, arguments, options), options)
 
 
-def _sources(workspace: Path, arguments: Namespace, options: CrawlOptions) -> list[CrawlSource]:
+def _sources(
+    workspace: Path, data: Path, arguments: Namespace, options: CrawlOptions
+) -> list[CrawlSource]:
     sources: list[CrawlSource] = []
     limit = arguments.limit or 0
     if arguments.urls is not None:
@@ -70,7 +72,7 @@ def _sources(workspace: Path, arguments: Namespace, options: CrawlOptions) -> li
         pictures = listed.from_tree(arguments.folder, arguments.label)
         sources.append(pictures.source(limit, link=arguments.link))
     if not sources or arguments.sites is not None or arguments.keywords is not None:
-        searches = keywords.read(arguments.keywords or workspace / KEYWORDS)
+        searches = keywords.read(arguments.keywords or workspace / KEYWORDS, data)
         usual = sites.NAMES if arguments.check else sites.USUAL
         names = _names(arguments.sites) if arguments.sites is not None else usual
         if options.face and "commons" in names:

@@ -10,7 +10,7 @@ from pathlib import Path
 from whoswho import tables
 from whoswho.crawl.site import CrawlSource, Hit, Search, SiteError
 from whoswho.errors import UserError
-from whoswho.labels import check_distinct, folder_problem, from_folder, is_litter
+from whoswho.labels import check_distinct, check_locale, folder_problem, from_folder, is_litter
 
 
 @dataclass
@@ -87,6 +87,7 @@ def from_tree(folder: Path, label: str | None = None) -> ListedPictures:
     else:
         inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir()]
         inner = [entry for entry in inner if not is_litter(entry.name)]
+        check_locale(entry.name for entry in inner)
         check_distinct(entry.name for entry in inner)
         folders = {from_folder(entry.name): entry for entry in inner}
         for name in folders:

@@ -6,25 +6,25 @@ import os
 import re
 import stat
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho.errors import UserError
-from whoswho.labels import check_distinct, from_folder, is_litter
+from whoswho.labels import (
+    SPLIT_NAMES,
+    check_distinct,
+    check_locale,
+    folder_problem,
+    from_folder,
+    is_litter,
+)
 from whoswho.paths import SPLITS
 from whoswho.wording import plural
 
 # Tables of ours that lie directly in data/ beside the labels.
 KNOWN_FILES = {"manifest.csv", "forgotten.csv"}
-
-# What people call the parts of a set; only the names of SPLITS are taken for one.
-_TRAIN_NAMES = {"train", "training"}
-_OTHER_NAMES = {
-    "validation": ("validation", "valid", "val", "dev", "eval"),
-    "test": ("test", "testing", "tests"),
-}
 
 # DVC may put a link to its cache in the place of a file; that is the file, wherever the cache is.
 _DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -100,7 +100,12 @@ def scan(data: Path) -> Listing:
     files = [_listed(data, root, parts, ready) for parts in tree.files]
     files.sort(key=lambda file: file.file)
     labels = sorted({file.label for file in files if file.label})
-    notes = [*_loose_notes(data, files), *_empty_notes(data, tree, ready)]
+    _check_names(data, tree.labels(ready))
+    notes = [
+        *_loose_notes(data, files),
+        *_name_notes(tree.labels(ready)),
+        *_empty_notes(tree, ready),
+    ]
     _check_several(data, labels, tree, ready)
     if ready:
         notes += _split_notes(data, labels, files)
@@ -183,18 +188,22 @@ def _listed(data: Path, root: Path, parts: _Parts, ready: bool) -> ListedFile:
 def _is_ready_split(data: Path, tree: _Tree) -> bool:
     """Whether data/ is split already; UserError where it only looks like it."""
     tops = tree.tops
-    train = [name for name in tops if name.casefold() in _TRAIN_NAMES]
-    others = {
-        name: split
-        for name in tops
-        for split, words in _OTHER_NAMES.items()
-        if name.casefold() in words
-    }
+    named = {name: SPLIT_NAMES.get(name.casefold()) for name in tops}
+    parts_of_split = {name: split for name, split in named.items() if split}
+    train = [name for name, split in parts_of_split.items() if split == "train"]
     nested = any(len(parts) == 2 and parts[0] in train for parts in tree.folders)
-    if not train or not (nested or others):
-        return False  # somebody may be called train
-    renames = [(name, "train") for name in train if name != "train"]
-    renames += [(name, split) for name, split in others.items() if name != split]
+    if not parts_of_split:
+        return False
+    if not train or not (nested or len(parts_of_split) > len(train)):
+        name = next(iter(parts_of_split))
+        raise UserError(
+            f"{data}: {name}/ lies beside labels and is called like a part of a set split in "
+            "folders; if it is one, move every label into data/{train,validation,test}/<label>/; "
+            f"if it is a label, rename it, such as {name}_label"
+        )
+    # Training first: what it is called shows best that this is a set split in folders.
+    ordered = sorted(parts_of_split.items(), key=lambda part: part[1] != "train")
+    renames = [(name, split) for name, split in ordered if name != split]
     if renames:
         name, split = renames[0]
         raise UserError(
@@ -230,14 +239,32 @@ def _loose_notes(data: Path, files: Iterable[ListedFile]) -> Iterator[str]:
         yield f"{note} and were left out{hint}"
 
 
-def _empty_notes(data: Path, tree: _Tree, ready: bool) -> Iterator[str]:
-    """What is said of labels without a file, once their folders can be told apart."""
+def _check_names(data: Path, folders: Iterable[_Parts]) -> None:
+    """See that the labels can be told apart and be said."""
+    names: defaultdict[_Parts, list[str]] = defaultdict(list)  # by the folder they lie in
+    for parts in folders:
+        names[parts[:-1]].append(parts[-1])
+    for inner in names.values():
+        check_locale(inner)
+        for name in inner:
+            # A file's name may be any bytes. A label is said in JSON, on pages, in the registry.
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise UserError(f"{data}: the folder {name!a} is no UTF-8; rename it")
+        check_distinct(inner)
+    check_distinct(sorted({from_folder(name) for inner in names.values() for name in inner}))
+
+
+def _name_notes(folders: Iterable[_Parts]) -> Iterator[str]:
+    """What is said of folders whose names another system refuses."""
+    problems = {parts[-1]: folder_problem(from_folder(parts[-1])) for parts in folders}
+    for name, why in sorted(problems.items()):
+        if why:
+            yield f"warning: the folder {name!r} {why}; rename it"
+
+
+def _empty_notes(tree: _Tree, ready: bool) -> Iterator[str]:
+    """What is said of labels without a file."""
     folders = tree.labels(ready)
-    for name in (parts[-1] for parts in folders):
-        # A file's name may be any bytes. A label is said in JSON, on pages and in the registry.
-        if any("\ud800" <= letter <= "\udfff" for letter in name):
-            raise UserError(f"{data}: the folder {name!a} is no UTF-8; rename it")
-    check_distinct(sorted({parts[-1] for parts in folders}))
     filled = {parts[: 2 if ready else 1] for parts in tree.files}
     if empty := ["/".join(parts) for parts in folders if parts not in filled]:
         # Not an error: Git and DVC do not keep empty folders, so a colleague has none of them.

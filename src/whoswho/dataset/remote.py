@@ -5,14 +5,24 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
+from whoswho.errors import UserError, one_line
+
 
 def warning(workspace: Path) -> str | None:
     """What is wrong with a default remote inside the repository; None where there is no such.
 
     A push would put private pictures into Git by it.
+
+    Raises:
+        UserError: DVC's config cannot be read.
     """
-    config = configparser.ConfigParser()
-    config.read([workspace / ".dvc" / "config", workspace / ".dvc" / "config.local"])
+    # An address may hold a %, which is no reference to another option.
+    config = configparser.ConfigParser(interpolation=None)
+    files = [workspace / ".dvc" / name for name in ("config", "config.local")]
+    try:
+        config.read(files, encoding="utf-8")
+    except (configparser.Error, UnicodeError) as error:
+        raise UserError(f"{files[0]}: cannot be read ({one_line(error)}); mend it") from None
     default = config.get("core", "remote", fallback=None)
     if default is None:
         return None

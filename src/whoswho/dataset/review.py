@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from whoswho import paths, tables
 from whoswho.errors import UserError
 from whoswho.labels import from_folder
+from whoswho.wording import plural
 
 KEEP = "keep"
 DROP = "drop"
@@ -135,26 +136,42 @@ def match(
     labels_of: dict[str, list[str]] = defaultdict(list)
     for sha256, label in sorted(present):
         labels_of[sha256].append(label)
+    reviews = list(reviews)
+    if unmatched := [review for review in reviews if review.picture not in present]:
+        raise UserError(_unmatched(unmatched, labels_of, path))
     holds: dict[tuple[str, str], Review] = {}
     for review in reviews:
-        where = f"{path}, line {review.line}"
-        if review.sha256 not in labels_of:
-            raise UserError(
-                f"{where}: no picture in data/ has the sha256 {review.sha256[:12]}…; "
-                "delete the line, or bring the picture back"
-            )
-        if review.picture not in present:
-            lies = ", ".join(map(repr, labels_of[review.sha256]))
-            raise UserError(
-                f"{where}: the picture {review.sha256[:12]}… does not lie under "
-                f"{review.label!r} but under {lies}; correct the label"
-            )
         if review.other_label and review.other_label not in labels:
             close = difflib.get_close_matches(review.other_label, labels, 1)
             hint = f"did you mean {close[0]!r}?" if close else "make its folder in data/ first"
-            raise UserError(f"{where}: no label {review.other_label!r} in data/; {hint}")
+            raise UserError(
+                f"{path}, line {review.line}: no label {review.other_label!r} in data/; {hint}"
+            )
         holds[review.picture] = review
     return holds
+
+
+def _unmatched(rows: Sequence[Review], labels_of: Mapping[str, Sequence[str]], path: Path) -> str:
+    """What is said of rows that match no file; never to delete them, they are decisions."""
+    count = "1 row matches" if len(rows) == 1 else f"{len(rows)} rows match"
+    moved = [row for row in rows if row.sha256 in labels_of]
+    first = moved[0] if moved else rows[0]
+    where = f"{path}, line {first.line}"
+    if not moved:
+        return (
+            f"{where}: no picture in data/ has the sha256 {first.sha256[:12]}…, and in all "
+            f"{count} no file here; the data may not be pulled (`dvc pull`), the pictures may be "
+            f"gone, or they were saved anew; bring them back, the rows are decisions"
+        )
+    lies = ", ".join(map(repr, labels_of[first.sha256]))
+    gone = first.label not in {label for labels in labels_of.values() for label in labels}
+    what = "its folder was renamed" if gone else "it was moved"
+    alike = plural(sum(row.label == first.label for row in moved), "row")
+    return (
+        f"{where}: the picture {first.sha256[:12]}… does not lie under {first.label!r} but under "
+        f"{lies}, and in all {count} no file here; {what}: correct the label in {alike} of "
+        f"{first.label!r}, or take the renaming back"
+    )
 
 
 @contextmanager
