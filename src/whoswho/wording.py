@@ -5,6 +5,12 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+# What to do where too much of a label is one group of look-alikes.
+ONE_GROUP = (
+    "cut away the frame or background that they share, or add pictures from elsewhere; column "
+    "`group` of artifacts/clean/decisions.csv says which are alike"
+)
+
 
 def plural(count: int, noun: str, ending: str = "s") -> str:
     """`1 file`, `3 files`; `ending` makes the plural of a noun that takes another one."""

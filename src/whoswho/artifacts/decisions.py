@@ -40,7 +40,7 @@ class Decision:
         duplicate_of: file of the other picture, for reasons about two.
         mirrored: whether that one shows the mirror image.
         other_label: the other label of a cross_label or swapped picture.
-        detail: why a file gives no picture.
+        detail: why a file gives no picture; of a copy, that its file is identical.
         sha256: of the file, empty where its bytes cannot be read.
         width, height: pixels of the upright picture.
         format: of the file, as Pillow names it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from PIL import Image
 from whoswho import paths, tables
 from whoswho.artifacts.model.settings import Crop, PictureSettings
 from whoswho.errors import UserError
+from whoswho.wording import plural
 
 SPLIT = "split.csv"
 OVERLAPS = "overlaps.csv"  # cleaning finds them, preprocess hands the table on
@@ -58,6 +59,19 @@ class Overlap:
     split_a: str
     file_b: str
     split_b: str
+
+
+def across_splits(overlaps: Sequence[Overlap], hashes: Mapping[str, str]) -> str:
+    """`3 pairs of identical files and 1 pair of look-alikes lie across splits`, empty for none.
+
+    Args:
+        hashes: the sha256 of each file.
+    """
+    identical = sum(hashes[pair.file_a] == hashes[pair.file_b] for pair in overlaps)
+    counts = {"identical files": identical, "look-alikes": len(overlaps) - identical}
+    phrases = [f"{plural(count, 'pair')} of {what}" for what, count in counts.items() if count]
+    verb = "lies" if len(overlaps) == 1 else "lie"
+    return f"{' and '.join(phrases)} {verb} across splits" if phrases else ""
 
 
 @dataclass(frozen=True)

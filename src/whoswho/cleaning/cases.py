@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from whoswho.cleaning.evidence import PictureEvidence
 from whoswho.cleaning.people import FaceEvidence
-from whoswho.cleaning.reasons import BLANK
+from whoswho.cleaning.reasons import BLANK, IDENTICAL
 from whoswho.cleaning.relations import DUPLICATE, NEAR_DUPLICATE, Relation
 from whoswho.dataset import review
 from whoswho.dataset.review import Review
@@ -24,6 +24,7 @@ class Case:
     reasons: set[str] = field(default_factory=set)
     scores: dict[str, float] = field(default_factory=dict)
     duplicate_of: str = ""
+    detail: str = ""
     is_mirrored: bool = False
     other_label: str = ""
     found: FaceEvidence | None = None
@@ -85,6 +86,8 @@ class Case:
         """Note the picture that it shows again, unless one is noted already."""
         if not self.duplicate_of:
             self.duplicate_of, self.is_mirrored = other.file, relation.is_mirrored
+            if self.evidence.sha256 == other.evidence.sha256:
+                self.detail = IDENTICAL
 
 
 class Related:

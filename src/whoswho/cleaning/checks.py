@@ -7,10 +7,12 @@ brought together and the outcome is written.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from whoswho import paths
 from whoswho.artifacts.decisions import (
     Decision,
     FaceSettings,
@@ -29,6 +31,7 @@ from whoswho.errors import UserError
 from whoswho.params import Clean
 from whoswho.pictures import embedding
 from whoswho.pictures.face_cache import FaceCache
+from whoswho.wording import ONE_GROUP
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ def run(
     decided = rules.decide(evidence, params, held)
     _check_enough_left(decided.decisions, listing)
     _write(out, data, decided, params)
-    notes = [*decided.identity.notes, *filter(None, [cache.problem])]
+    notes = [*decided.notes, *decided.identity.notes, *filter(None, [cache.problem])]
+    notes += _one_group(decided.decisions)
     return Outcome(decided.decisions, decided.overlaps, listing, notes)
 
 
@@ -90,6 +94,25 @@ def survey(data: Path) -> str:
     counts = listing.counts
     phrase = f"{sum(counts.values())} files of {len(counts)} labels in {data.name}/"
     return "; ".join([phrase + (", split already" if listing.ready_split else ""), *listing.notes])
+
+
+def _one_group(decisions: Sequence[Decision]) -> list[str]:
+    """A line about the labels whose kept pictures are one look-alike group, so no split can be."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for row in decisions:
+        if row.kept and not row.split:
+            groups[row.label].append(row.group)
+    alike = [
+        label
+        for label, own in groups.items()
+        if len(own) > len(paths.SPLITS) and len(set(own)) == 1
+    ]
+    if not alike:
+        return []
+    return [
+        f"all kept pictures of {', '.join(map(repr, sorted(alike)))} are one look-alike group, "
+        f"which no split can divide: {ONE_GROUP}"
+    ]
 
 
 def _check_enough_left(decisions: Sequence[Decision], listing: Listing) -> None:

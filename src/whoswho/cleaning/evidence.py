@@ -109,7 +109,7 @@ def examine(file: ListedFile) -> PictureEvidence:
         file,
         sha256,
         format=opened.format,
-        quality=quality.measure(opened.image),
+        quality=quality.measure(opened.image, opened.opacity),
         fingerprint=fingerprint(opened.image),
     )
 

@@ -80,12 +80,14 @@ class Judgement:
         limits: for each label judged, the distance beyond which a face is odd.
         notes: what the user should know, one line each.
         distances: by index of the face, how far it lies from its label's centre.
+        sure: of the faces that lie under two labels, those that fit the one they are under.
     """
 
     verdicts: dict[int, Verdict] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     distances: dict[int, float] = field(default_factory=dict)
+    sure: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,11 @@ class _Crowd:
 
 
 def judge(
-    vectors: Vectors, labels: Sequence[str], vouched: Sequence[bool], false_alarm_rate: float
+    vectors: Vectors,
+    labels: Sequence[str],
+    vouched: Sequence[bool],
+    false_alarm_rate: float,
+    shared: Sequence[bool] | None = None,
 ) -> Judgement:
     """Which faces are odd under their label.
 
@@ -118,10 +124,13 @@ def judge(
         labels: of each face.
         vouched: whether a person said that the face is rightly there; such faces hold the centre.
         false_alarm_rate: fraction of a person's own faces that may be taken for odd ones, above 0.
+        shared: whether the photograph lies under another label too: such a face is judged by the
+            crowds of the others and is in none itself. None: no face's does.
     """
     sure = np.asarray(vouched, bool)
     names = np.array(labels, dtype=object)
-    faces = {label: np.flatnonzero(names == label) for label in sorted(set(labels))}
+    apart = np.zeros(len(labels), bool) if shared is None else np.asarray(shared, bool)
+    faces = {label: np.flatnonzero((names == label) & ~apart) for label in sorted(set(labels))}
     small = [label for label, own in faces.items() if len(own) < FEWEST]
     crowds = _crowds(vectors, sure, {k: own for k, own in faces.items() if k not in small})
     judgement = Judgement()
@@ -139,10 +148,13 @@ def judge(
         rest = vectors[np.concatenate([np.empty(0, np.intp), *others])]
         limit = round(_limit(crowd, rest, false_alarm_rate), 4)
         distances = dict(zip(crowd.faces.tolist(), _distances(vectors, crowd), strict=True))
+        beside = np.flatnonzero((names == label) & apart)
+        away = map(float, _lengths(vectors[beside] - crowd.centre))
+        distances |= dict(zip(beside.tolist(), away, strict=True))
         judgement.limits[label] = limit
         judgement.distances.update(distances)
         verdicts = _verdicts(vectors, label, crowds, distances, limit, false_alarm_rate)
-        odd = sum(not sure[face] for face in verdicts)
+        odd = sum(not sure[face] and not apart[face] for face in verdicts)
         if odd > MOST_ODD * len(crowd.faces) and sure[crowd.faces].sum() < VOUCHED:
             judgement.notes.append(
                 f"{label!r} seems to show more than one person ({odd} of {len(crowd.faces)} "
@@ -151,6 +163,7 @@ def judge(
             )
         else:
             judgement.verdicts.update(verdicts)
+            judgement.sure.update(set(beside.tolist()) - verdicts.keys())
     return judgement
 
 

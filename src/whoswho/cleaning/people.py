@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import identity
 from whoswho.cleaning.identity import Judgement
+from whoswho.cleaning.quality import face_brightness
 from whoswho.params import Clean
 from whoswho.pictures import embedding, opening, workers
 from whoswho.pictures.embedding import Vector
@@ -22,6 +24,7 @@ from whoswho.pictures.faces import (
     finder_version,
     from_bytes,
     from_probability,
+    main_face,
     to_bytes,
 )
 
@@ -38,16 +41,18 @@ class FaceEvidence:
         faces: those sure enough, the tallest first.
         vector: the embedding of the face, where exactly one counts.
         best_probability: the highest the detector gave anything, 0 where it found nothing.
+        brightness: mean of the main face, 0 to 255; None where there is none.
     """
 
     faces: Sequence[Face]
     vector: Vector | None = None
     best_probability: float = 0.0
+    brightness: float | None = None
 
 
 @dataclass(frozen=True)
 class _Job:
-    """A picture of which something is not known yet: its detections (None), or the embedding."""
+    """A picture of which something is not known yet: detections (None), or what rests on them."""
 
     path: Path
     detections: Sequence[Face] | None
@@ -75,10 +80,13 @@ def find_faces(
         else:
             results[index] = known
     found = workers.each(_detect_and_embed, list(jobs.values()), "faces", worker_count)
-    for index, (every, vector) in zip(jobs, found, strict=True):
+    for index, (every, vector, brightness) in zip(jobs, found, strict=True):
         _, sha256 = pictures[index]
         cache.put(sha256, version, to_bytes(every))
-        results[index] = evidence = _evidence(every, vector, params)
+        results[index] = evidence = _evidence(every, vector, brightness, params)
+        main = main_face(evidence.faces)
+        if main is not None:
+            cache.put(sha256, _brightness_version(main), struct.pack("<d", brightness))
         if vector is not None:
             version_of_face = embedding.embedder_version(evidence.faces[0])
             cache.put(sha256, version_of_face, vector.tobytes())
@@ -115,12 +123,14 @@ def judge(
     params: Clean,
     *,
     can_embed: bool,
+    shared: Sequence[bool] = (),
 ) -> tuple[Judgement, str]:
     """What the embeddings say, by index in `evidence`, and by which model (`off`: by none).
 
     Args:
         vouched: whether a person said that a picture is rightly under its label.
         can_embed: whether the extra that tells faces apart is installed.
+        shared: whether a picture lies under another label too; empty where none does.
     """
     if params.identity_false_alarm_rate == 0:
         return Judgement(), OFF
@@ -137,15 +147,23 @@ def judge(
         [labels[index] for index in known],
         [vouched[index] for index in known],
         params.identity_false_alarm_rate,
+        [shared[index] for index in known] if shared else None,
     )
-    verdicts = {known[row]: verdict for row, verdict in judgement.verdicts.items()}
-    distances = {known[row]: distance for row, distance in judgement.distances.items()}
-    return Judgement(verdicts, judgement.limits, judgement.notes, distances), embedding.MODEL
+    by_index = replace(
+        judgement,
+        verdicts={known[row]: verdict for row, verdict in judgement.verdicts.items()},
+        distances={known[row]: distance for row, distance in judgement.distances.items()},
+        sure={known[row] for row in judgement.sure},
+    )
+    return by_index, embedding.MODEL
 
 
-def _evidence(detections: Sequence[Face], vector: Vector | None, params: Clean) -> FaceEvidence:
+def _evidence(
+    detections: Sequence[Face], vector: Vector | None, brightness: float | None, params: Clean
+) -> FaceEvidence:
     best = max((face.probability for face in detections), default=0.0)
-    return FaceEvidence(from_probability(detections, params.face_probability), vector, best)
+    faces = from_probability(detections, params.face_probability)
+    return FaceEvidence(faces, vector, best, brightness)
 
 
 def _is_embedded(faces: Sequence[Face], params: Clean) -> bool:
@@ -155,25 +173,41 @@ def _is_embedded(faces: Sequence[Face], params: Clean) -> bool:
 def _cached_evidence(
     detections: Sequence[Face], sha256: str, params: Clean, cache: FaceCache
 ) -> FaceEvidence | None:
-    """What the cache says of a picture; None where its embedding is not known yet."""
-    evidence = _evidence(detections, None, params)
-    if not _is_embedded(evidence.faces, params):
+    """What the cache says of a picture; None where its brightness or embedding is not known."""
+    evidence = _evidence(detections, None, None, params)
+    main = main_face(evidence.faces)
+    if main is None:
         return evidence
+    packed = cache.get(sha256, _brightness_version(main))
+    if packed is None:
+        return None
+    (brightness,) = struct.unpack("<d", packed)
+    if not _is_embedded(evidence.faces, params):
+        return replace(evidence, brightness=brightness)
     vector = cache.get(sha256, embedding.embedder_version(evidence.faces[0]))
     if vector is None:
         return None
-    return _evidence(detections, np.frombuffer(vector, np.float32), params)
+    return replace(evidence, brightness=brightness, vector=np.frombuffer(vector, np.float32))
 
 
-def _detect_and_embed(job: _Job) -> tuple[Sequence[Face], Vector | None]:
-    """Everything the detector finds, and the only face's embedding; runs in any process."""
+def _brightness_version(face: Face) -> str:
+    """All that `face_brightness` depends on besides the file."""
+    return f"brightness box={face.left},{face.top},{face.right},{face.bottom}"
+
+
+def _detect_and_embed(job: _Job) -> tuple[Sequence[Face], Vector | None, float | None]:
+    """All the detector finds, the only face's embedding, the main one's brightness.
+
+    It runs in any process.
+    """
     image = opening.open_picture(job.path)
     detections = job.detections
     if detections is None:
         detections = _finder(job.params.min_face_size).find_all(image)
     faces = from_probability(detections, job.params.face_probability)
-    embeds = _is_embedded(faces, job.params)
-    return detections, embedding.embed(image, faces[0]) if embeds else None
+    vector = embedding.embed(image, faces[0]) if _is_embedded(faces, job.params) else None
+    main = main_face(faces)
+    return detections, vector, None if main is None else face_brightness(image, main)
 
 
 @lru_cache(maxsize=1)

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from whoswho.artifacts.model.settings import Face
+
 # The long side on which brightness and sharpness are measured, in pixels: blur is then told
 # by what a viewer sees, not by how large the file was saved.
 MEASURED_AT = 256
+# From this opacity on, of 255, a pixel shows the picture and not what it was laid over.
+_OPAQUE = 128
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Quality:
 
     Attributes:
         width, height: pixels, upright.
-        brightness: mean, 0 to 255.
+        brightness: mean of what is opaque, 0 to 255.
         contrast: standard deviation of brightness.
         sharpness: variance of the Laplacian of brightness.
     """
@@ -30,13 +34,27 @@ class Quality:
     sharpness: float
 
 
-def measure(image: Image.Image) -> Quality:
-    """The quality of an RGB picture, on its grey copy of MEASURED_AT pixels."""
+def measure(image: Image.Image, opacity: Image.Image | None = None) -> Quality:
+    """The quality of an RGB picture, on its grey copy of MEASURED_AT pixels.
+
+    Args:
+        opacity: 0 to 255, of any size; None where the whole picture is opaque.
+    """
     scale = MEASURED_AT / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     small = image.resize(size, Image.Resampling.BILINEAR).convert("L")
     grey = np.asarray(small, dtype=np.float64)
-    return Quality(*image.size, float(grey.mean()), float(grey.std()), _laplacian_variance(grey))
+    seen = grey
+    if opacity is not None:
+        opaque = np.asarray(opacity.resize(size, Image.Resampling.NEAREST)) >= _OPAQUE
+        seen = grey[opaque] if opaque.any() else grey
+    return Quality(*image.size, float(seen.mean()), float(grey.std()), _laplacian_variance(grey))
+
+
+def face_brightness(image: Image.Image, face: Face) -> float:
+    """Mean brightness of a face in an upright RGB picture, 0 to 255."""
+    part = image.crop((face.left, face.top, face.right, face.bottom)).convert("L")
+    return float(np.asarray(part, dtype=np.float64).mean())
 
 
 def _laplacian_variance(grey: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:

@@ -18,6 +18,9 @@ BLANK = "blank"
 CROSS_LABEL = "cross_label"
 PLACEHOLDER = "placeholder"
 REVIEW = "review"
+BRIGHTNESS = {"too_dark", "too_bright"}
+# What the decision of a copy says that has the other file's bytes.
+IDENTICAL = "identical file"
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ REASONS = {
             "too_dark",
             "almost black",
             "brightness {s:.1f}",
-            score="mean brightness, 0 to 255",
+            score="mean brightness of the main face, else of what is opaque, 0 to 255",
             measure=lambda q: q.brightness,
             minimum="min_brightness",
         ),
@@ -79,7 +82,7 @@ REASONS = {
             "too_bright",
             "almost white",
             "brightness {s:.1f}",
-            score="mean brightness, 0 to 255",
+            score="mean brightness of the main face, else of what is opaque, 0 to 255",
             measure=lambda q: q.brightness,
             maximum="max_brightness",
         ),
@@ -99,7 +102,7 @@ REASONS = {
             measure=lambda q: q.sharpness,
             minimum="min_sharpness",
         ),
-        Reason("duplicate", "the same pixels as another picture of the label"),
+        Reason("duplicate", "the same pixels as another picture of the label", "{d.detail}"),
         Reason(
             "near_duplicate",
             "the same photograph as another picture of the label",
@@ -180,6 +183,8 @@ def explain(decision: Decision, reason: str) -> str:
     known = REASONS.get(reason)
     if known is None or (known.score and score is None):
         return ""
+    if reason == CROSS_LABEL and decision.detail:
+        return f"{decision.detail} under {decision.other_label!r}"
     words = known.words.format(d=decision, s=score)
     pair = reason in ("near_duplicate", CROSS_LABEL)
     return f"{words}, mirrored" if pair and decision.mirrored else words

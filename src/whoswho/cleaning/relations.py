@@ -7,6 +7,8 @@ from dataclasses import dataclass
 DUPLICATE = "duplicate"
 NEAR_DUPLICATE = "near_duplicate"
 ALIKE = "alike"
+# A picture that shows less than this of another is a crop of it: somebody may have been cut away.
+CROPPED = 0.97
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Nothing is read or written here: the same evidence, params and reviews give the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from whoswho.artifacts.decisions import DROPPED, KEPT, Decision
@@ -16,14 +16,20 @@ from whoswho.cleaning.cases import Case, Related
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
 from whoswho.cleaning.people import FaceEvidence
-from whoswho.cleaning.reasons import NO_LABEL, REASONS, REVIEW, failed, measured
-from whoswho.cleaning.relations import DUPLICATE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.reasons import (
+    BRIGHTNESS,
+    NO_LABEL,
+    PLACEHOLDER,
+    REASONS,
+    REVIEW,
+    failed,
+    measured,
+)
+from whoswho.cleaning.relations import CROPPED, DUPLICATE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.shared_labels import Shared
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
 from whoswho.pictures.faces import count, main_face, other_faces
-
-# A picture that shows less than this of another is a crop of it: somebody may have been cut away.
-CROPPED = 0.97
 
 Reviews = Mapping[tuple[str, str], Review]
 
@@ -36,12 +42,14 @@ class Decided:
         overlaps: kept pictures of one photograph in two splits of a set that came split.
         identity: what the faces say of each other, by index of the picture.
         identity_model: that told the faces apart; off: none did.
+        notes: what the user should know about pictures under several labels, one line each.
     """
 
     decisions: list[Decision]
     overlaps: list[Overlap]
     identity: Judgement
     identity_model: str
+    notes: Sequence[str]
 
 
 def decide(evidence: Evidence, params: Clean, reviews: Reviews) -> Decided:
@@ -53,46 +61,53 @@ def decide(evidence: Evidence, params: Clean, reviews: Reviews) -> Decided:
     Raises:
         UserError: one label shares too many pictures with another.
     """
-    cases, related = _before_faces(evidence, params, reviews)
+    cases, related, shared = _before_faces(evidence, params, reviews)
     looked = _drop_by_faces(cases, evidence, params)
-    identity, model = _drop_strangers(cases, looked, evidence, params)
+    identity, model = _drop_strangers(cases, looked, shared, evidence, params)
+    indices = list(looked)
+    settled = shared_labels.settle(cases, shared, {indices[row] for row in identity.sure})
     groups = _groups(cases, related, evidence.relations)
     decisions = [_decision(case, groups.get(index, "")) for index, case in enumerate(cases)]
-    return Decided(decisions, _overlaps(cases, related), identity, model)
+    notes = [*shared.notes, *settled]
+    return Decided(decisions, _overlaps(cases, related), identity, model, notes)
 
 
 def needs_faces(evidence: Evidence, params: Clean, reviews: Reviews) -> list[int]:
     """The pictures whose faces `decide` would ask for and which the evidence lacks.
 
-    Ask again once they are known: where a group goes for its faces, a crop of it may stay.
+    Ask again once they are known: where a group goes for its faces, a crop of it may stay. What
+    only its brightness speaks against is looked at too: a lit face on black is no bad picture.
 
     Raises:
         UserError: as `decide`.
     """
     if params.faces != "one":
         return []
-    cases, _ = _before_faces(evidence, params, reviews)
+    cases, *_ = _before_faces(evidence, params, reviews)
     return [
-        index for index, case in enumerate(cases) if case.is_kept and index not in evidence.faces
+        index
+        for index, case in enumerate(cases)
+        if index not in evidence.faces
+        and (case.is_kept or (case.is_decoded and case.reasons <= BRIGHTNESS))
     ]
 
 
 def _before_faces(
     evidence: Evidence, params: Clean, reviews: Reviews
-) -> tuple[list[Case], Related]:
+) -> tuple[list[Case], Related, Shared]:
     """The rules up to those that need the faces of what is left."""
     cases = [_case(picture, reviews) for picture in evidence.pictures]
     related = Related(cases, evidence.relations)
-    for case in cases:
-        _drop_alone(case, params)
+    for index, case in enumerate(cases):
+        _drop_alone(case, evidence.faces.get(index), params)
     _keep_one_of_equal(cases, related)
     shared = shared_labels.find(cases, related, evidence.relations, params)
-    _drop_copies(cases, related, evidence, shared.keys(), params)
-    for index, why in shared.items():
+    placeholders = shared.of(PLACEHOLDER)
+    _drop_copies(cases, related, evidence, placeholders.keys(), params)
+    for index, why in placeholders.items():
         cases[index].add(why.reason, why.score)
-        cases[index].other_label = why.other_label
         cases[index].copies(cases[why.other], why.relation)
-    return cases, related
+    return cases, related, shared
 
 
 def _case(picture: PictureEvidence, reviews: Reviews) -> Case:
@@ -102,15 +117,21 @@ def _case(picture: PictureEvidence, reviews: Reviews) -> Case:
     return Case(picture, label, reviewed)
 
 
-def _drop_alone(case: Case, params: Clean) -> None:
-    """What a file says for itself, and what a person said of it."""
+def _drop_alone(case: Case, found: FaceEvidence | None, params: Clean) -> None:
+    """What a file says for itself, and what a person said of it.
+
+    Brightness is the main face's where one was found: what is around it may be black or white.
+    """
     if not case.evidence.file.label:
         case.add(NO_LABEL)
     if case.evidence.reason:
         case.add(case.evidence.reason)
-    if case.evidence.quality is not None:
-        case.scores |= measured(case.evidence.quality)
-        case.reasons.update(failed(case.evidence.quality, params))
+    quality = case.evidence.quality
+    if quality is not None:
+        if found is not None and found.brightness is not None:
+            quality = replace(quality, brightness=found.brightness)
+        case.scores |= measured(quality)
+        case.reasons.update(failed(quality, params))
     if case.is_dropped_by_review:
         case.add(REVIEW)
 
@@ -131,7 +152,7 @@ def _drop_copies(
     cases: Sequence[Case],
     related: Related,
     evidence: Evidence,
-    shared: Set[int],
+    placeholders: Set[int],
     params: Clean,
 ) -> None:
     """Of the pictures of one photograph under one label (and in one split) let the best stay.
@@ -143,7 +164,7 @@ def _drop_copies(
         looked = evidence.faces.get(index)
         return (
             looked is not None
-            and index not in shared
+            and index not in placeholders
             and not cases[index].is_kept_by_review
             and bool(people.problem(looked.faces, params))
         )
@@ -151,7 +172,7 @@ def _drop_copies(
     stays: set[int] = set()
     for index in sorted(related.first, key=lambda index: cases[index].rank):
         case = cases[index]
-        may_stay = not case.reasons and index not in shared
+        may_stay = not case.reasons and index not in placeholders
         better = [
             (relation.kind != DUPLICATE, cases[other].file, other, relation)
             for other, relation in related.same_photograph(index)
@@ -191,7 +212,11 @@ def _drop_by_faces(
 
 
 def _drop_strangers(
-    cases: Sequence[Case], looked: Mapping[int, FaceEvidence], evidence: Evidence, params: Clean
+    cases: Sequence[Case],
+    looked: Mapping[int, FaceEvidence],
+    shared: Shared,
+    evidence: Evidence,
+    params: Clean,
 ) -> tuple[Judgement, str]:
     """Drop the faces that are not of their label's person; see `people.judge`."""
     if params.faces != "one":
@@ -202,6 +227,7 @@ def _drop_strangers(
         [cases[index].is_kept_by_review for index in looked],
         params,
         can_embed=evidence.can_embed,
+        shared=[index in shared.photographs for index in looked],
     )
     indices = list(looked)
     for number, distance in judgement.distances.items():
@@ -256,7 +282,7 @@ def _decision(case: Case, group: str) -> Decision:
         duplicate_of=case.duplicate_of,
         mirrored=case.is_mirrored,
         other_label=case.other_label,
-        detail=evidence.detail,
+        detail=evidence.detail or case.detail,
         sha256=evidence.sha256,
         width=size.width if size else None,
         height=size.height if size else None,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from whoswho.errors import UserError
 from whoswho.paths import digest
-from whoswho.wording import plural
+from whoswho.wording import ONE_GROUP, plural
 
 ORDER = ("test", "validation", "train")
 
@@ -90,10 +90,13 @@ def _check_enough(label: str, pictures: int, groups: int, splits: list[str]) -> 
     if groups >= len(splits):
         return
     has = plural(pictures, "picture")
+    fill = f"too few to fill {', '.join(reversed(splits))}"
     if groups != pictures:
         has += f", all look-alikes in {plural(groups, 'group')}"
+        if pictures >= len(splits):
+            raise UserError(f"label {label!r}: {has}, {fill}; {ONE_GROUP}")
     raise UserError(
-        f"label {label!r}: {has}, too few to fill {', '.join(reversed(splits))}; "
+        f"label {label!r}: {has}, {fill}; "
         f"add pictures until {len(splits)} different ones are left, or take the label out of data/"
     )
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from whoswho import paths
 from whoswho.artifacts.decisions import sentence
+from whoswho.artifacts.split import across_splits
 from whoswho.cleaning import checks, dropped_pictures
 from whoswho.dataset import review
 from whoswho.errors import one_line_errors
@@ -38,8 +39,9 @@ def main() -> None:
     if outcome.listing.litter:
         entries = "entry" if outcome.listing.litter == 1 else "entries"
         notes.append(f"{outcome.listing.litter} {entries} of a system or crawler passed over")
-    if outcome.overlaps:
-        notes.append(f"{len(outcome.overlaps)} look-alikes lie in two splits (overlaps.csv)")
+    hashes = {row.file: row.sha256 for row in outcome.decisions}
+    if across := across_splits(outcome.overlaps, hashes):
+        notes.append(f"{across} (overlaps.csv)")
     print(f"clean: {'; '.join(notes)}")
 
 

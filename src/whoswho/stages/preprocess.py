@@ -13,7 +13,7 @@ from collections import Counter
 from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.model.settings import PictureSettings
-from whoswho.artifacts.split import SplitRow, read_overlaps, write_dataset
+from whoswho.artifacts.split import SplitRow, across_splits, read_overlaps, write_dataset
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.pictures import prepared_files, splitting
@@ -55,7 +55,13 @@ def main() -> None:
     counts = Counter(splits)
     sizes = ", ".join(f"{counts[name]} {name}" for name in paths.SPLITS if counts[name])
     whole = sum(done.crop == "whole" for done in written)
-    print(f"preprocess: {len(kept)} pictures: {sizes}" + (f"; {whole} whole" if whole else ""))
+    notes = [f"{len(kept)} pictures: {sizes}", *([f"{whole} whole"] if whole else [])]
+    if across := across_splits(overlaps, {row.file: row.sha256 for row in kept}):
+        notes.append(
+            f"{across}, which flatters the scores: drop one of each in review.csv (pairs in "
+            "artifacts/clean/overlaps.csv), or put the labels right under data/ to be split anew"
+        )
+    print(f"preprocess: {'; '.join(notes)}")
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from whoswho.pictures.opening.orientation import (
     upright,
     without_metadata,
 )
-from whoswho.pictures.opening.rgb import to_rgb
+from whoswho.pictures.opening.rgb import opacity, to_rgb
 
 # A phone takes 108 megapixels; beyond that one picture would need a gigabyte while it is turned.
 MOST_PIXELS = 120_000_000
@@ -67,10 +67,15 @@ class ImageOpenError(Exception):
 
 @dataclass(frozen=True)
 class Opened:
-    """An upright RGB picture and the format its file really has."""
+    """An upright RGB picture and the format its file really has.
+
+    Attributes:
+        opacity: a small grey copy, 255 where the file was opaque; None where it all was.
+    """
 
     image: Image.Image
     format: str
+    opacity: Image.Image | None = None
 
 
 def open_picture(source: Path | bytes) -> Image.Image:
@@ -195,7 +200,9 @@ def _decode(data: bytes, orientation: int | None = None) -> Opened:
         image.load()
         if orientation is None:  # TIFF and HEIF are turned while they load
             orientation = 1 if kind in ("TIFF", "HEIF") else orientation_of(image)
-        return Opened(upright(to_rgb(image), orientation), kind)
+        picture = upright(to_rgb(image), orientation)
+        alpha = opacity(image)
+        return Opened(picture, kind, None if alpha is None else upright(alpha, orientation))
 
 
 def _why(data: bytes, error: Exception) -> ImageOpenError:

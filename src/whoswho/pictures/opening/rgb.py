@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 _BITS, _PHOTOMETRIC = 258, 262  # tags of a TIFF
+_WITH_ALPHA = ("LA", "La", "PA", "RGBA", "RGBa")
+# The long side of an opacity, in pixels: enough to tell what is seen of a picture.
+_OPACITY_SIDE = 256
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -22,13 +25,29 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if mode == "RGB" and isinstance(transparency, tuple) and max(transparency) > 255:
         # Pillow keeps the high byte of 16-bit channels, and tRNS as it was written.
         image.info["transparency"] = tuple(value >> 8 for value in transparency)
-    if mode in ("LA", "La", "PA", "RGBA", "RGBa") or transparency is not None:
+    if mode in _WITH_ALPHA or transparency is not None:
         if mode in ("La", "RGBa"):  # premultiplied; there is no direct way to RGBA
             image = image.convert(mode.upper())
         layer = image.convert("RGBA")
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, layer).convert("RGB")
     return image.convert("RGB") if mode != "RGB" else image.copy()
+
+
+def opacity(image: Image.Image) -> Image.Image | None:
+    """How opaque a picture that `to_rgb` was given is, 0 to 255, as a small grey picture.
+
+    None where it has no transparency.
+    """
+    wide = image.mode in ("I", "F", "LAB") or image.mode.startswith("I;16")
+    if wide or (image.mode not in _WITH_ALPHA and "transparency" not in image.info):
+        return None
+    scale = min(1.0, _OPACITY_SIDE / max(image.size))
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    small = image.resize(size, Image.Resampling.NEAREST)
+    if small.mode in ("La", "RGBa"):
+        small = small.convert(small.mode.upper())
+    return small.convert("RGBA").getchannel("A")
 
 
 def _from_lab(image: Image.Image) -> Image.Image:
