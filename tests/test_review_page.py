@@ -367,7 +367,8 @@ def test_every_picture_loads_and_the_others_say_why_not(tab: Tab, driver: Any) -
         "Promise.all(all.map(i => i.decode())).then(() => done(all.map(i => i.naturalWidth)),"
         " e => done(String(e)))"
     )
-    assert len(wide) == len(LABELS) + 11 + 2  # and two twins
+    # and two twins, and both people beside each of two suspects
+    assert len(wide) == len(LABELS) + 11 + 2 + 4
     assert set(tab.all(".frame span")) == {"no picture to show"}
     for file, why in (
         (f"{IRISH}/cut.jpg", "it cannot be opened as a picture"),
@@ -381,6 +382,189 @@ def test_every_picture_loads_and_the_others_say_why_not(tab: Tab, driver: Any) -
         tab.keys(" ")
         settled(lambda why=why: why in tab.message, True)
         assert tab.current == before
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Iterator[Site]:
+    """Two labels: a swapped picture, several faces, a film of two frames, six without a face."""
+    faces = [Face(300, 100, 900, 900, 0.99), Face(1500, 200, 1900, 700, 0.98),
+             Face(2000, 1500, 2200, 1800, 0.9)]  # fmt: skip
+    frames = [blocks(30, (64, 48)), blocks(31, (64, 48))]
+    film = io.BytesIO()
+    frames[0].save(film, "GIF", save_all=True, append_images=frames[1:])
+    one = Face(5, 5, 60, 70, 0.99)
+    table = [
+        put(tmp_path, "a/crowd.jpg", blocks(1, (3000, 2000)), reasons=["several_faces"], faces=2,
+            scores={"several_faces": 0.625}, main_face=faces[0], other_faces=faces[1:]),
+        put(tmp_path, "a/film.gif", film.getvalue(), reasons=["animated"],
+            detail="GIF with 2 frames"),
+        put(tmp_path, "a/other.jpg", blocks(2), reasons=["swapped"], scores={"swapped": 0.3},
+            other_label="b", faces=1, main_face=one),
+        put(tmp_path, "a/kept.jpg", blocks(3), decision=KEPT),
+        put(tmp_path, "a/kept_face.jpg", blocks(4), decision=KEPT, faces=1, main_face=one),
+        put(tmp_path, "b/kept_face.jpg", blocks(5), decision=KEPT, faces=1, main_face=one),
+        *(put(tmp_path, f"a/nobody_{n}.jpg", blocks(10 + n), reasons=["no_face"],
+              scores={"no_face": 0.0}) for n in range(5)),
+        put(tmp_path, "b/nobody.jpg", blocks(20), reasons=["no_face"], scores={"no_face": 0.0}),
+    ]  # fmt: skip
+    finish(tmp_path, table)
+    with serving(tmp_path) as site:
+        yield site
+
+
+def test_a_key_and_a_click_show_the_whole_picture(people: Site, driver: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    width = "return document.querySelector('#zoom-dialog[open] img')?.naturalWidth"
+    tab = Tab(driver, people.address).open()
+    tab.go("a/crowd.jpg")
+    tab.keys("z")
+    settled(lambda: driver.execute_script(width), thumbnail_cache.LARGE_SIDE)
+    box = driver.execute_script(
+        "const b = document.querySelector('#zoom-dialog img').getBoundingClientRect();"
+        "return [b.left, b.top, innerWidth - b.right, innerHeight - b.bottom]"
+    )
+    assert min(box) >= 0
+    tab.keys("k", "j", "j", "j", Keys.ESCAPE)  # walks on, the picture with it
+    assert tab.all("#zoom-dialog[open]") == []
+    assert not tab.current.startswith("crowd")
+    tab.go("a/other.jpg")
+    driver.execute_script("document.querySelectorAll('.current .frame')[2].click()")
+    settled(lambda: tab.all("#zoom-dialog[open] bdi"), ["b / kept_face.jpg"])
+    settled(lambda: driver.execute_script(width), 320)
+    tab.keys("z")
+    settled(lambda: tab.all("#zoom-dialog[open]"), [])
+    assert people.rows == []
+    assert people.ask(f"/picture/{'0' * 64}")[0] == 404
+
+
+def test_all_faces_are_boxed_and_the_second_is_named(people: Site, driver: Any) -> None:
+    tab = Tab(driver, people.address).open()
+    tab.go("a/crowd.jpg")
+    tab.keys("f")
+    boxes = driver.execute_script(
+        "const frame = document.querySelector('.current .frame').getBoundingClientRect();"
+        "return [...document.querySelectorAll('.current svg rect')].map(r =>"
+        " r.getBoundingClientRect()).map(b => [b.left >= frame.left, b.bottom <= frame.bottom,"
+        " b.width > 10])"
+    )
+    assert boxes == [[True, True, True]] * 3
+    assert tab.shown(".current svg text") == ["second face"]
+    assert "the second 0.62 of the main one's height" in tab.all(".current .measures li")[0]
+    tab.keys("f")
+
+
+def test_a_swap_is_decided_beside_both_people(people: Site, driver: Any) -> None:
+    tab = Tab(driver, people.address).open()
+    tab.go("a/other.jpg")
+    assert tab.all(".current figcaption") == ["this one: dropped", "kept of a", "kept of b"]
+    sources = (
+        "return [...document.querySelectorAll('.current img')].map(i => i.src.split('/').pop())"
+    )
+    files = ("a/other.jpg", "a/kept_face.jpg", "b/kept_face.jpg")
+    assert driver.execute_script(sources) == [people.sha256(file) for file in files]
+    tab.keys("s")
+    settled(lambda: people.said(), [("a/other.jpg", "keep", "b", "")])
+    tab.keys("u")
+    settled(lambda: people.said(), [])
+    driver.execute_script("document.querySelector('.current .confirm').click()")  # a is right
+    settled(lambda: people.said(), [("a/other.jpg", "keep", "", "")])
+    settled(lambda: tab.all(".current figcaption")[0], "this one: kept")
+
+
+def test_an_animated_picture_shows_its_first_frame(people: Site, driver: Any) -> None:
+    tab = Tab(driver, people.address).open()
+    tab.go("a/film.gif")
+    width = "return document.querySelector('.current img')?.naturalWidth"
+    settled(lambda: driver.execute_script(width), 64)
+    content = people.ask(f"/thumbnail/{people.sha256('a/film.gif')}")[1]
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.convert("RGB").getpixel((2, 2)) == pytest.approx(
+            blocks(30, (64, 48)).getpixel((2, 2)), abs=40
+        )
+    tab.keys(" ")
+    settled(lambda: "cannot be opened as a picture" in tab.message, True)
+
+
+def test_all_like_this_are_one_decision_and_one_undo(people: Site, driver: Any) -> None:
+    tab = Tab(driver, people.address).open()
+    tab.go("a/nobody_1.jpg")
+    tab.keys("a")
+    assert "5 chosen" in tab.counts
+    assert len(tab.all(".card.chosen")) == 5
+    tab.keys(" ")
+    expected = [(f"a/nobody_{n}.jpg", "keep", "", "") for n in range(5)]
+    settled(lambda: sorted(people.said()), expected)
+    settled(lambda: "5 of 5 pictures decided" in tab.message, True)
+    assert "5 decided by you · 5 wait" in tab.counts
+    tab.keys("u")
+    settled(lambda: people.said(), [])
+    assert (people.workspace / paths.REVIEW).read_text(encoding="utf-8") == HEADER
+    tab.go("b/nobody.jpg")
+    assert "chosen" not in tab.counts
+    tab.keys(" ")
+    settled(lambda: people.said(), [("b/nobody.jpg", "keep", "", "")])
+
+
+def test_shift_and_click_choose_a_range(people: Site, driver: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    click = (
+        "const card = [...document.querySelectorAll('.card')].find(c =>"
+        " c.querySelector('.file').textContent.startsWith(arguments[0]));"
+        "card.querySelector('.frame').dispatchEvent("
+        "new MouseEvent('click', {bubbles: true, shiftKey: true}))"
+    )
+    tab = Tab(driver, people.address).open()
+    tab.choose("reason", "no_face")
+    tab.go("a/nobody_3.jpg")
+    driver.execute_script(click, "nobody_1.jpg")
+    assert tab.all("#zoom-dialog[open]") == []
+    assert "3 chosen" in tab.counts
+    tab.keys(Keys.ESCAPE)
+    assert "chosen" not in tab.counts
+    driver.execute_script(click, "nobody_1.jpg")
+    tab.keys("w")
+    tab.keys("no face, but her", Keys.ENTER)
+    settled(lambda: len(people.rows), 3)
+    assert {row.why for row in people.rows} == {"no face, but her"}
+    tab.choose("reason", "")
+    assert "chosen" not in tab.counts
+
+
+def test_of_many_each_is_taken_or_left_for_itself(people: Site, driver: Any) -> None:
+    tab = Tab(driver, people.address).open()
+    review.record(
+        people.workspace / paths.REVIEW, (people.sha256("a/nobody_0.jpg"), "a"),
+        review.ReviewDecision("drop", "", "by another"), seen=None,
+    )  # fmt: skip
+    (people.workspace / "data" / "a" / "nobody_4.jpg").unlink()
+    tab.go("a/nobody_1.jpg")
+    tab.keys("a", " ")
+    settled(lambda: "3 of 5 pictures decided" in tab.message, True)
+    assert "1 decided elsewhere" in tab.message
+    assert "1 refused: data/a/nobody_4.jpg is gone" in tab.message
+    taken = [(f"a/nobody_{n}.jpg", "keep", "", "") for n in (1, 2, 3)]
+    assert sorted(people.said()) == [("a/nobody_0.jpg", "drop", "", "by another"), *taken]
+    tab.keys("u")
+    settled(lambda: people.said(), [("a/nobody_0.jpg", "drop", "", "by another")])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [], {"cleaned": "x"}, {"cleaned": "x", "changes": {}}, {"cleaned": 1, "changes": []},
+        {"cleaned": "x", "changes": [{}]}, {"cleaned": "x", "changes": [["sha256", "label"]]},
+    ],
+)  # fmt: skip
+def test_decisions_that_mean_nothing_are_refused(site: Site, body: object) -> None:
+    status, answer, _ = site.ask(
+        "/decisions", "POST", json.dumps(body).encode(),
+        Content_Type="application/json", X_Whoswho_Token=site.page.token,
+    )  # fmt: skip
+    assert status == 400
+    assert json.loads(answer)["error"]
+    assert site.ask("/decisions", "POST", json.dumps(body).encode())[0] == 403
 
 
 def test_a_thumbnail_is_upright_small_and_not_written_to_disk(site: Site, tmp_path: Path) -> None:
@@ -801,10 +985,10 @@ def test_the_server_takes_no_decision_that_means_nothing(
 # --- Many ----------------------------------------------------------------------------------------
 
 
-def test_five_thousand_pictures(tmp_path: Path, driver: Any) -> None:
+def test_twenty_thousand_pictures(tmp_path: Path, driver: Any) -> None:
     table = []
-    for number in range(5000):
-        file = f"{'ab'[number % 2]}/google_{number:04}.jpg"
+    for number in range(20_000):
+        file = f"{'ab'[number % 2]}/google_{number:05}.jpg"
         if number % 250 == 0:
             table.append(put(tmp_path, file, blocks(number, (120, 90)), decision=KEPT))
         else:
@@ -816,11 +1000,11 @@ def test_five_thousand_pictures(tmp_path: Path, driver: Any) -> None:
     with serving(tmp_path) as site:
         browser.requests(driver)
         tab = Tab(driver, site.address).open()
-        assert tab.counts.startswith("5000 pictures")
-        assert len(tab.all(".card")) == 5000
+        assert tab.counts.startswith("20000 pictures")
+        assert len(tab.all(".card")) == 20_000
         thumbs = [one for one in browser.requests(driver) if "/thumbnail/" in one]
         assert len(thumbs) < 300  # what is near, not all
-        tab.go("a/google_4000.jpg")
+        tab.go("a/google_04000.jpg")
         seen = (
             "const b = document.querySelector('.current').getBoundingClientRect();"
             "return b.bottom > 0 && b.top < innerHeight"
@@ -829,11 +1013,11 @@ def test_five_thousand_pictures(tmp_path: Path, driver: Any) -> None:
         width = "return document.querySelector('.current img')?.naturalWidth"
         settled(lambda: driver.execute_script(width), 120)
         tab.keys(" ")
-        settled(lambda: site.said(), [("a/google_4000.jpg", "drop", "", "")])
+        settled(lambda: site.said(), [("a/google_04000.jpg", "drop", "", "")])
         tab.keys("j")
-        assert tab.current == "google_4002.jpg kept"
-        tab.choose("words", "4750")
-        assert tab.shown(".file") == ["google_4750.jpg, 120×90"]
+        assert tab.current == "google_04002.jpg kept"
+        tab.choose("words", "04750")
+        assert tab.shown(".file") == ["google_04750.jpg, 120×90"]
 
 
 # --- Who may ask ---------------------------------------------------------------------------------

@@ -213,17 +213,51 @@ def record(
         Changed: something else than `seen` holds by now; nothing is written.
         UserError: the file is not sound, or cannot be written.
     """
+    outcome = record_all(path, {picture: Change(decision, seen)})[picture]
+    if outcome.changed:
+        raise Changed(outcome.current)
+    return outcome.current
+
+
+@dataclass(frozen=True)
+class Change:
+    """A decision about one picture, and what held when the person made it; see `record`."""
+
+    decision: ReviewDecision | None
+    seen: ReviewDecision | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What holds of a picture now; `changed`: somebody else decided, and nothing was written."""
+
+    current: ReviewDecision | None
+    changed: bool = False
+
+
+def record_all(
+    path: Path, changes: Mapping[tuple[str, str], Change]
+) -> dict[tuple[str, str], Outcome]:
+    """`record` for many pictures, reading and writing the file once; the outcome of each."""
+    outcomes: dict[tuple[str, str], Outcome] = {}
+    decisions: dict[tuple[str, str], ReviewDecision | None] = {}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
     with locked(path):
-        current = held(read(path), picture)
-        if current != seen:
-            raise Changed(current)
-        if decision is not None and decision.when is None:
-            if current is not None and replace(current, when=None) == decision:
-                return current
-            decision = replace(decision, when=datetime.now(UTC).isoformat(timespec="seconds"))
-        if decision != current:
-            _write(path, picture, decision)
-        return decision
+        holds = {row.picture: row.bare for row in read(path)}
+        for picture, change in changes.items():
+            current, decision = holds.get(picture), change.decision
+            if current != change.seen:
+                outcomes[picture] = Outcome(current, changed=True)
+                continue
+            if decision is not None and decision.when is None:
+                same = current is not None and replace(current, when=None) == decision
+                decision = current if same else replace(decision, when=now)
+            if decision != current:
+                decisions[picture] = decision
+            outcomes[picture] = Outcome(decision)
+        if decisions:
+            _write(path, decisions)
+    return outcomes
 
 
 def held(reviews: Iterable[Review], picture: tuple[str, str]) -> ReviewDecision | None:
@@ -231,28 +265,32 @@ def held(reviews: Iterable[Review], picture: tuple[str, str]) -> ReviewDecision 
     return next((row.bare for row in reversed(list(reviews)) if row.picture == picture), None)
 
 
-def _write(path: Path, picture: tuple[str, str], decision: ReviewDecision | None) -> None:
-    """Put `decision` in the place of the picture's last row, or at the end; None removes them."""
+def _write(path: Path, decisions: Mapping[tuple[str, str], ReviewDecision | None]) -> None:
+    """Put each decision in the place of its picture's last row, or at the end; None removes."""
     content = path.read_bytes() if path.exists() else (",".join(COLUMNS) + "\n").encode()
     mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
     text = content.removeprefix(mark).decode("utf-8", "surrogateescape")
     (head, header), *rows = _records(text)
     end = "\r\n" if head.endswith("\r\n") else "\n"
     lines = [line for line, _ in rows]
-    own = [
-        index
-        for index, (_, cells) in enumerate(rows)
-        if cells and _picture(dict(zip(header, cells, strict=True))) == picture
-    ]
-    if decision is None:
-        lines = [line for index, line in enumerate(lines) if index not in own]
-    else:
+    own: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, (_, cells) in enumerate(rows):
+        if cells:
+            own[_picture(dict(zip(header, cells, strict=True)))].append(index)
+    for picture, decision in decisions.items():
+        if decision is None:
+            for index in own[picture]:
+                lines[index] = ""
+            continue
         written = io.StringIO()
         row = {"sha256": picture[0], "label": picture[1], **asdict(decision)}
         csv.DictWriter(written, header, lineterminator=end).writerow(row)
-        last = slice(own[-1], own[-1] + 1) if own else slice(len(lines), None)
-        lines[last] = [written.getvalue()]
-    whole = [line if line.endswith(("\n", "\r")) else line + end for line in (head, *lines)]
+        if own[picture]:
+            lines[own[picture][-1]] = written.getvalue()
+        else:
+            lines.append(written.getvalue())
+    left = (head, *filter(None, lines))
+    whole = [line if line.endswith(("\n", "\r")) else line + end for line in left]
     with paths.fresh_file(path) as partial:
         partial.write_bytes(mark + "".join(whole).encode("utf-8", "surrogateescape"))
 

@@ -13,12 +13,12 @@ from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from whoswho.dataset import review
-from whoswho.dataset.review import ReviewDecision
+from whoswho.dataset.review import Change, Outcome, ReviewDecision
 from whoswho.errors import UserError
 from whoswho.reviewing.guard import check_request
 from whoswho.reviewing.page import Page, Refused
 
-MOST_BYTES = 2**16  # of a request
+MOST_BYTES = 2**19  # of a request: fifty decisions with long reasons
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -83,9 +83,10 @@ def _answer_requests(app: Flask, page: Page) -> None:
     def decisions() -> dict[str, Any]:
         return {"version": page.shown["version"], "decisions": page.decisions()}
 
-    @app.get("/thumbnail/<sha256>")
-    def thumbnail(sha256: str) -> Response:
-        content = page.thumbnail(sha256)
+    @app.get("/thumbnail/<sha256>", defaults={"large": False})
+    @app.get("/picture/<sha256>", defaults={"large": True})
+    def thumbnail(sha256: str, large: bool) -> Response:
+        content = page.thumbnail(sha256, large=large)
         if content is None:
             abort(404)
         return Response(content, mimetype="image/jpeg")
@@ -104,15 +105,32 @@ def _answer_requests(app: Flask, page: Page) -> None:
 
     @app.post("/decision")
     def decide() -> dict[str, Any]:
-        current = page.decide(*_decision_request(request.get_json()))
+        body = request.get_json()
+        key, change = _change(body, "cleaned")
+        current = page.decide(body["cleaned"], key, change.decision, change.seen)
         return {"decision": current and asdict(current)}
 
+    @app.post("/decisions")
+    def decide_all() -> dict[str, Any]:
+        body = request.get_json()
+        if not isinstance(body, dict) or set(body) != {"cleaned", "changes"}:
+            abort(400, "a request has cleaned and changes")
+        if not isinstance(body["cleaned"], str) or not isinstance(body["changes"], list):
+            abort(400, "cleaned is a text, changes a list")
+        changes = dict(map(_change, body["changes"]))
+        outcomes = page.decide_all(body["cleaned"], changes)
+        return {"outcomes": [_outcome(outcomes[key]) for key in changes]}
 
-def _decision_request(
-    body: object,
-) -> tuple[str, tuple[str, str], ReviewDecision | None, ReviewDecision | None]:
-    """Arguments of `Page.decide`, checked for their kind."""
-    texts = ("cleaned", "sha256", "label")
+
+def _outcome(outcome: Outcome | Refused) -> dict[str, Any]:
+    if isinstance(outcome, Refused):
+        return {"error": str(outcome)}
+    return {"decision": outcome.current and asdict(outcome.current), "changed": outcome.changed}
+
+
+def _change(body: object, *also: str) -> tuple[tuple[str, str], Change]:
+    """A picture and what is to be written about it, checked for their kind."""
+    texts = (*also, "sha256", "label")
     if not isinstance(body, dict) or set(body) != {*texts, "decision", "seen"}:
         abort(400, f"a request has {', '.join(texts)}, decision and seen")
     if not all(isinstance(body[name], str) for name in texts):
@@ -120,7 +138,7 @@ def _decision_request(
     decision, seen = _decision(body["decision"]), _decision(body["seen"])
     if decision is not None:  # one line, as a table's cell should be
         decision = replace(decision, why=" ".join(decision.why.split()))
-    return body["cleaned"], (body["sha256"], body["label"]), decision, seen
+    return (body["sha256"], body["label"]), Change(decision, seen)
 
 
 def _decision(value: object) -> ReviewDecision | None:

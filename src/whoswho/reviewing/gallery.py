@@ -17,6 +17,7 @@ from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SPLIT, find_split
 from whoswho.artifacts.suspects import SUMMARY, TABLE, Suspect, read_suspects
+from whoswho.cleaning.identity import SWAPPED
 from whoswho.cleaning.reasons import REVIEW, explain, says
 from whoswho.dataset import review
 from whoswho.labels import from_folder
@@ -74,6 +75,13 @@ class GalleryPicture:
     def reason(self) -> str:
         """The first of its reasons, under which it is shown; empty without any."""
         return next(iter(self.decision.reasons), "")
+
+    @property
+    def suggested(self) -> str:
+        """The label it may belong under instead of its own; empty where nothing says so."""
+        if self.suspect is not None:
+            return self.suspect.suggested
+        return self.decision.other_label if SWAPPED in self.decision.reasons else ""
 
     @property
     def measures(self) -> list[tuple[str, str]]:
@@ -164,16 +172,31 @@ def load(workspace: Path) -> Gallery:
 def as_json(gallery: Gallery) -> dict[str, Any]:
     """The gallery as the page reads it; every `shown` is what a page can write of a name."""
     positions = {picture.file: position for position, picture in enumerate(gallery.pictures)}
+    kept: dict[str, list[GalleryPicture]] = defaultdict(list)
+    for picture in gallery.pictures:
+        if picture.section == KEPT:
+            kept[picture.decision.label].append(picture)
+    for pictures in kept.values():  # the face to compare with: large, and surely one
+        pictures.sort(key=_face_rank)
     return {
         "cleaned": gallery.cleaned,
         "reasons": [{"name": reason, "says": says(reason)} for reason in gallery.reasons],
         "labels": [{"name": label, "shown": fonts.drawable(label)} for label in gallery.labels],
         "noSuspects": _shown(gallery.no_suspects),
-        "pictures": [_as_json(picture, positions) for picture in gallery.pictures],
+        "pictures": [_as_json(picture, positions, kept) for picture in gallery.pictures],
     }
 
 
-def _as_json(picture: GalleryPicture, positions: Mapping[str, int]) -> dict[str, Any]:
+def _face_rank(picture: GalleryPicture) -> tuple[bool, int, str]:
+    face = picture.decision.main_face
+    return picture.decision.faces != 1, -(face.height if face else 0), picture.file
+
+
+def _as_json(
+    picture: GalleryPicture,
+    positions: Mapping[str, int],
+    kept: Mapping[str, Sequence[GalleryPicture]],
+) -> dict[str, Any]:
     row, suspect = picture.decision, picture.suspect
     return {
         "sha256": row.sha256,
@@ -188,18 +211,28 @@ def _as_json(picture: GalleryPicture, positions: Mapping[str, int]) -> dict[str,
         "duplicateOf": positions.get(row.duplicate_of, -1),
         "split": picture.split,
         "size": [row.width or 0, row.height or 0],
-        "face": row.main_face and astuple(row.main_face)[:4],
+        "hasPixels": row.width is not None or opening.ANIMATED in row.reasons,
+        "faces": [
+            astuple(face)[:4] for face in (row.main_face, *row.other_faces) if face is not None
+        ],
         "decided": review.KEEP if row.kept else review.DROP,
         "checked": picture.checked,
         "fixed": _shown(picture.fixed),
-        "suspect": suspect
-        and {
-            "suggested": suspect.suggested,
-            "shown": fonts.drawable(suspect.suggested),
-            "own": suspect.probability_label,
-            "other": suspect.probability_suggested,
-        },
+        "suspect": suspect and [suspect.probability_label, suspect.probability_suggested],
+        "suggested": picture.suggested
+        and {"name": picture.suggested, "shown": fonts.drawable(picture.suggested)},
+        "examples": [
+            positions[example.file]
+            for label in (picture.label, picture.suggested)
+            if picture.suggested
+            for example in _example(picture, kept.get(label, ()))
+        ],
     }
+
+
+def _example(picture: GalleryPicture, kept: Sequence[GalleryPicture]) -> list[GalleryPicture]:
+    """The first of a label's kept pictures that is another than `picture`; none without."""
+    return [other for other in kept if other is not picture][:1]
 
 
 def _shown(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from whoswho import paths
 from whoswho.dataset import review
-from whoswho.dataset.review import ReviewDecision
+from whoswho.dataset.review import Change, Outcome, ReviewDecision
 from whoswho.pictures.opening import ImageOpenError
 from whoswho.reporting import fonts
 from whoswho.reviewing import gallery, thumbnail_cache
@@ -80,6 +81,21 @@ class Page:
             Refused: it cannot be taken.
             review.Changed: something else than `seen` holds by now.
         """
+        outcome = self.decide_all(cleaned, {key: Change(decision, seen)})[key]
+        if isinstance(outcome, Refused):
+            raise outcome
+        if outcome.changed:
+            raise review.Changed(outcome.current)
+        return outcome.current
+
+    def decide_all(
+        self, cleaned: str, changes: Mapping[tuple[str, str], Change]
+    ) -> dict[tuple[str, str], Outcome | Refused]:
+        """`decide` for many pictures; what cannot be taken of one keeps no other from it.
+
+        Raises:
+            Refused: none can be taken.
+        """
         if not (self.workspace / gallery.DECISIONS).exists():
             raise Refused(
                 "`dvc repro` is cleaning, or was interrupted, and would miss this decision; "
@@ -88,6 +104,18 @@ class Page:
         shown = self.gallery
         if cleaned != shown.cleaned:
             raise Refused("the pictures were cleaned anew since this page was loaded; reload it")
+        refused: dict[tuple[str, str], Refused] = {}
+        for key, change in changes.items():
+            try:
+                self._check(shown, key, change.decision)
+            except Refused as error:
+                refused[key] = error
+        sound = {key: change for key, change in changes.items() if key not in refused}
+        return {**refused, **(review.record_all(self.review, sound) if sound else {})}
+
+    def _check(
+        self, shown: Gallery, key: tuple[str, str], decision: ReviewDecision | None
+    ) -> None:
         picture = shown.by_key.get(key)
         if picture is None:
             raise Refused(
@@ -100,13 +128,13 @@ class Page:
             )
         if decision is not None:
             _check(decision, picture, shown.labels)
-        return review.record(self.review, picture.key, decision, seen=seen)
 
-    def thumbnail(self, sha256: str) -> bytes | None:
+    def thumbnail(self, sha256: str, *, large: bool = False) -> bytes | None:
         """A JPEG of the picture with these bytes, None where no file of the set has them."""
         for picture in self.gallery.by_sha256.get(sha256, ()):
+            path = self.data / picture.file
             try:
-                return thumbnail_cache.jpeg(self.data / picture.file, sha256, self.data)
+                return thumbnail_cache.jpeg(path, sha256, self.data, large=large)
             except (thumbnail_cache.Gone, ImageOpenError, OSError):
                 continue
         return None

@@ -78,23 +78,26 @@ class Opened:
     opacity: Image.Image | None = None
 
 
-def open_picture(source: Path | bytes) -> Image.Image:
+def open_picture(source: Path | bytes, *, first_frame: bool = False) -> Image.Image:
     """The picture in a file or in bytes: decoded to its end, upright, RGB, 8 bits a channel.
+
+    Args:
+        first_frame: take the first frame of an animated picture, for a person to look at.
 
     Raises:
         ImageOpenError: with `reason` unreadable, truncated, not_a_picture or animated.
     """
-    return open_with_format(source).image
+    return open_with_format(source, first_frame=first_frame).image
 
 
-def open_with_format(source: Path | bytes) -> Opened:
+def open_with_format(source: Path | bytes, *, first_frame: bool = False) -> Opened:
     """`open_picture`, with the true format of the file (JPEG, PNG, WEBP …)."""
     data = source if isinstance(source, bytes) else read_bytes(source)
     if not data:
         raise ImageOpenError(UNREADABLE, "the file is empty")
     with _quiet():
         try:
-            return _decode(data)
+            return _decode(data, first_frame=first_frame)
         except ImageOpenError:
             raise
         except MemoryError:
@@ -104,7 +107,7 @@ def open_with_format(source: Path | bytes) -> Opened:
             bare = without_metadata(data, announced_format(data))
             if bare is not None:
                 with suppress(Exception):  # the first error is the one to tell
-                    return _decode(*bare)
+                    return _decode(*bare, first_frame=first_frame)
             raise _why(data, error) from None
 
 
@@ -188,12 +191,12 @@ def _image_of(data: bytes) -> Iterator[Image.Image]:
         yield image
 
 
-def _decode(data: bytes, orientation: int | None = None) -> Opened:
+def _decode(data: bytes, orientation: int | None = None, *, first_frame: bool = False) -> Opened:
     """Decode `data`; `orientation` replaces what the file itself says about it."""
     with _image_of(data) as image:
         kind = str(image.format)
         frames = getattr(image, "n_frames", 1) if kind in _FILMS else 1
-        if frames > 1:
+        if frames > 1 and not first_frame:
             raise ImageOpenError(ANIMATED, f"{kind} with {frames} frames")
         if kind == "TIFF":
             leave_orientation_alone(image)

@@ -8,29 +8,45 @@ const make = (name, value = "") => Object.assign(document.createElement(name), {
 
 const sizeOf = ({ size: [width, height] }) => (width ? `, ${width}×${height}` : "");
 
-function fillFrame(frame, picture) {
-  const [width, height] = picture.size;
+export function fillFrame(frame, picture, address = "thumbnail") {
   const none = (why) => frame.replaceChildren(make("span", why));
-  if (!width) return none("no picture to show");
+  frame.picture = picture; // for a click on it
+  if (!picture.hasPixels) return none("no picture to show");
   const image = new Image();
   image.loading = "lazy";
   image.decoding = "async";
   image.alt = `${picture.folder}, ${picture.name}`;
   image.onerror = () => none("no picture to show: the file is gone or has changed since cleaning");
-  image.src = `thumbnail/${picture.sha256}`;
+  image.src = `${address}/${picture.sha256}`;
   frame.replaceChildren(image);
-  if (picture.face) {
-    const [left, top, right, bottom] = picture.face;
-    const box = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-    box.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    box.setAttribute("aria-hidden", "true");
-    const rect = document.createElementNS("http://www.w3.org/2000/svg", "rect");
-    for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top })) {
-      rect.setAttribute(name, value);
-    }
-    box.append(rect);
-    frame.append(box);
-  }
+  if (picture.faces.length) frame.append(boxes(picture));
+}
+
+function shape(name, attributes, value = "") {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, number] of Object.entries(attributes)) element.setAttribute(key, number);
+  element.textContent = value;
+  return element;
+}
+
+// A box for every face, the main one first; the second, which decides about several_faces, is named.
+function boxes({ size: [width, height], faces }) {
+  const all = shape("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
+  const letter = Math.max(width, height) / 22;
+  faces.forEach(([left, top, right, bottom], rank) => {
+    all.append(shape("rect", { x: left, y: top, width: right - left, height: bottom - top, class: rank ? "other" : "main" }));
+    const y = top > 1.3 * letter ? top - 0.3 * letter : bottom + letter;
+    if (rank === 1) all.append(shape("text", { x: left, y, "font-size": letter }, "second face"));
+  });
+  return all;
+}
+
+function showBeside(card, picture) {
+  const beside = card.querySelector(".shot").cloneNode(true);
+  fillFrame(beside.querySelector(".frame"), picture);
+  card.classList.add("pair");
+  card.querySelector(".shots").append(beside);
+  return beside;
 }
 
 export function build(picture, position) {
@@ -55,24 +71,28 @@ export function build(picture, position) {
   }
   const duplicate = page.pictures[picture.duplicateOf];
   if (duplicate) {
-    card.classList.add("pair");
-    const beside = card.querySelector(".shot").cloneNode(true);
-    fillFrame(beside.querySelector(".frame"), duplicate);
-    card.querySelector(".shots").append(beside);
+    showBeside(card, duplicate);
     (duplicate.besides ??= []).push(picture);
   }
-  if (picture.suspect) {
-    const { shown, own, other } = picture.suspect;
+  if (picture.suggested) {
+    const { shown } = picture.suggested;
     const box = copy("suspect");
     text(box, ".suggested", shown);
-    text(box, ".chances", `${Number(other).toFixed(2)}, own label ${Number(own).toFixed(2)}`);
+    if (picture.suspect) {
+      const [own, other] = picture.suspect.map((probability) => Number(probability).toFixed(2));
+      text(box, ".chances", `${other}, own label ${own}`);
+    }
     text(box, ".take bdi", shown);
-    box.querySelector(".warning").hidden = picture.split !== "test";
+    box.querySelector(".warning").hidden = !picture.suspect || picture.split !== "test";
+    for (const position of picture.examples) {
+      const example = page.pictures[position];
+      showBeside(card, example).querySelector("figcaption").replaceChildren("kept of ", make("bdi", shownLabel(example.countsUnder)));
+    }
     card.querySelector(".measures").after(box);
   }
   for (const button of card.querySelectorAll("button")) button.tabIndex = -1;
   picture.searched = [
-    picture.file, picture.folder, picture.name, picture.split, picture.suspect?.shown ?? "",
+    picture.file, picture.folder, picture.name, picture.split, picture.suggested?.shown ?? "",
     ...picture.measures.flat(),
   ].join("\n").normalize("NFC").toLowerCase();
   draw(picture);
@@ -113,6 +133,8 @@ export function draw(picture) {
     const whose = duplicate.label === picture.label ? "" : `${duplicate.folder} / `;
     own.replaceChildren("this one: ", verdict(picture));
     beside.replaceChildren(make("bdi", `${whose}${duplicate.name}${sizeOf(duplicate)}`), ": ", verdict(duplicate));
+  } else if (picture.examples.length) {
+    card.querySelector("figcaption").replaceChildren("this one: ", verdict(picture));
   }
 }
 
@@ -123,13 +145,34 @@ function verdict(picture) {
   return mark;
 }
 
-export function redraw(picture) {
-  const key = keyOf(picture);
-  for (const same of page.pictures.filter((each) => each === picture || keyOf(each) === key)) {
+export function redraw(pictures) {
+  for (const same of pictures.flatMap((picture) => page.byKey.get(keyOf(picture)))) {
     draw(same);
     (same.besides ?? []).forEach(draw);
   }
   count();
+}
+
+// What the next decision is about, besides the current picture.
+export function choose(positions) {
+  if (!positions.length && !page.chosen.size) return;
+  for (const position of page.chosen) page.pictures[position].card.classList.remove("chosen");
+  page.chosen = new Set(positions.length > 1 ? positions : []);
+  for (const position of page.chosen) page.pictures[position].card.classList.add("chosen");
+  count();
+}
+
+export const chooseTo = (position) => {
+  const ends = [page.current, position].map((end) => page.visible.indexOf(end)).sort((a, b) => a - b);
+  choose(page.visible.slice(ends[0], ends[1] + 1));
+};
+
+// All in view that are of the same section, label and first reason.
+export function chooseAlike() {
+  const current = page.pictures[page.current];
+  const same = ({ section, label, reason }) =>
+    section === current.section && label === current.label && reason === current.reason;
+  if (current) choose(page.visible.filter((position) => same(page.pictures[position])));
 }
 
 export function count() {
@@ -138,7 +181,8 @@ export function count() {
   const amount = page.visible.length === page.pictures.length
     ? `${page.pictures.length} pictures` : `${page.visible.length} of ${page.pictures.length} pictures`;
   find("counts").textContent =
-    `${amount} · ${decided} decided by you · ${waiting || "nothing"} ${waiting === 1 ? "waits" : waiting ? "wait" : "waits"} for dvc repro`;
+    `${amount} · ${decided} decided by you · ${waiting || "nothing"} ${waiting === 1 ? "waits" : waiting ? "wait" : "waits"} for dvc repro` +
+    (page.chosen.size ? ` · ${page.chosen.size} chosen` : "");
 }
 
 export function mark(position) {
@@ -150,6 +194,7 @@ export function mark(position) {
     for (const button of before.querySelectorAll("button")) button.tabIndex = -1;
   }
   page.current = position;
+  if (page.chosen.size && !page.chosen.has(position)) choose([]);
   if (after) {
     after.classList.add("current");
     after.tabIndex = 0;

@@ -5,25 +5,59 @@ import { inTurn, request, say } from "./server.js";
 import { decisionOf, labelOf, page, setDecision, stateOf } from "./state.js";
 
 const token = document.querySelector("meta[name=token]").content;
-const done = []; // for undo: {picture, before, after}
+const AT_ONCE = 50; // decisions a request
+const done = []; // for undo: lists of {picture, before, after}
 
-async function send(picture, decision, isUndo = false) {
-  const before = decisionOf(picture);
-  const { body, changed } = await request("decision", {
+const post = (address, content) =>
+  request(address, {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Whoswho-Token": token },
-    body: JSON.stringify({ cleaned: page.cleaned, sha256: picture.sha256, label: picture.label, decision, seen: before }),
+    body: JSON.stringify({ cleaned: page.cleaned, ...content }),
   });
-  setDecision(picture, body.decision);
-  redraw(picture);
-  if (changed) {
-    say("This picture was decided elsewhere meanwhile. It is shown as it is now; decide again if you disagree.", true);
-    return false;
+const bodyOf = ({ picture, decision }) => ({ sha256: picture.sha256, label: picture.label, decision, seen: decisionOf(picture) });
+
+// Send what is to be written about pictures; what was written, as one step that can be undone.
+async function send(changes, isUndo = false) {
+  const written = [];
+  const take = ({ picture }, outcome) => {
+    const before = decisionOf(picture);
+    setDecision(picture, outcome.decision);
+    if (!outcome.changed) written.push({ picture, before, after: outcome.decision });
+  };
+  try {
+    if (changes.length === 1) await sendOne(changes[0], take);
+    else await sendMany(changes, take);
+  } finally {
+    redraw(changes.map(({ picture }) => picture));
+    const step = written.filter(({ before, after }) => JSON.stringify(before) !== JSON.stringify(after));
+    if (!isUndo && step.length) done.push(step);
   }
-  if (!isUndo && JSON.stringify(before) !== JSON.stringify(body.decision)) {
-    done.push({ picture, before, after: body.decision });
+  return written.length === changes.length;
+}
+
+async function sendOne(change, take) {
+  const { body, changed } = await post("decision", bodyOf(change));
+  take(change, { ...body, changed });
+  if (changed) say("This picture was decided elsewhere meanwhile. It is shown as it is now; decide again if you disagree.", true);
+}
+
+async function sendMany(changes, take) {
+  const errors = [];
+  let elsewhere = 0;
+  for (let start = 0; start < changes.length; start += AT_ONCE) {
+    const part = changes.slice(start, start + AT_ONCE);
+    const { body } = await post("decisions", { changes: part.map(bodyOf) });
+    body.outcomes.forEach((outcome, index) => {
+      if (outcome.error) return errors.push(outcome.error);
+      elsewhere += outcome.changed;
+      take(part[index], outcome);
+    });
   }
-  return true;
+  const failed = errors.length + elsewhere;
+  const lines = [`${changes.length - failed} of ${changes.length} pictures decided; u undoes them all.`];
+  if (elsewhere) lines.push(`${elsewhere} decided elsewhere meanwhile: shown as they are now.`);
+  if (errors.length) lines.push(`${errors.length} refused: ${errors[0]}`);
+  say(lines.join(" "), failed > 0);
 }
 
 const plain = (decision, other = "", why = "") => ({ decision, other_label: other, why, when: null });
@@ -31,21 +65,26 @@ const plain = (decision, other = "", why = "") => ({ decision, other_label: othe
 const unlessIdle = (picture, decision) =>
   decision.decision === picture.checked && !decision.other_label && !decision.why ? null : decision;
 
+// About the current picture and all chosen with it; two cards may be of one row.
 export function decide(make) {
-  const picture = page.pictures[page.current];
-  if (!picture) return;
-  if (picture.fixed) {
-    say(`This picture cannot be kept: ${picture.fixed}.`);
-    return;
-  }
+  const current = page.pictures[page.current];
+  if (!current) return;
+  const members = page.chosen.size ? [...page.chosen].map((position) => page.pictures[position]) : [current];
+  const open = members.filter(({ fixed }) => !fixed);
+  if (!open.length) return say(`This picture cannot be kept: ${current.fixed}.`);
   inTurn(() => {
-    const decision = make(picture);
-    return decision === undefined ? undefined : send(picture, decision);
+    const changes = open
+      .map((picture) => ({ picture, decision: make(picture, open.includes(current) ? current : open[0]) }))
+      .filter(({ decision }) => decision !== undefined);
+    return changes.length ? send(changes) : undefined;
   });
 }
 
 export const turn = () =>
-  decide((picture) => unlessIdle(picture, plain(stateOf(picture) === "keep" ? "drop" : "keep")));
+  decide((picture, first) => {
+    const goal = stateOf(first) === "keep" ? "drop" : "keep";
+    return stateOf(picture) === goal ? undefined : unlessIdle(picture, plain(goal));
+  });
 
 export const confirm = () =>
   decide((picture) => {
@@ -65,12 +104,14 @@ export function undo() {
   inTurn(async () => {
     const last = done.pop();
     if (!last) return say("Nothing to undo.");
-    if (JSON.stringify(decisionOf(last.picture)) !== JSON.stringify(last.after)) {
+    const [{ picture }] = last;
+    const same = last.filter((each) => JSON.stringify(decisionOf(each.picture)) === JSON.stringify(each.after));
+    if (!same.length) {
       return say("This picture was decided elsewhere since; its undo would take that back. Nothing changed.", true);
     }
-    if (await send(last.picture, last.before, true)) {
-      if (last.picture.card.hidden) say(`Undone: ${last.picture.name} (hidden by the filters).`);
-      else go(page.pictures.indexOf(last.picture));
-    }
+    if (!(await send(same.map((each) => ({ picture: each.picture, decision: each.before })), true))) return;
+    if (same.length > 1) say(`Undone: ${same.length} of ${last.length} pictures.`);
+    if (picture.card.hidden) say(`Undone: ${picture.name} (hidden by the filters).`);
+    else go(page.pictures.indexOf(picture));
   });
 }

@@ -1,8 +1,8 @@
 // The review page: cards in the order the server gives, and a person's decisions about them.
 
-import { build, copy, count, draw, go, mark, step, text } from "./cards.js";
+import { build, choose, chooseAlike, chooseTo, copy, count, draw, fillFrame, go, mark, step, text } from "./cards.js";
 import { confirm, decide, explain, relabel, turn, undo } from "./deciding.js";
-import { inTurn, request } from "./server.js";
+import { inTurn, request, say } from "./server.js";
 import { decisionOf, find, keyOf, labelOf, page, setDecisions } from "./state.js";
 
 const filters = find("filters");
@@ -56,6 +56,7 @@ function fillFilters() {
 function filter() {
   const { section, label, reason, words, open } = filters.elements;
   const sought = words.value.normalize("NFC").toLowerCase().split(/\s+/).filter(Boolean);
+  choose([]);
   page.visible = [];
   page.pictures.forEach((picture, position) => {
     const shows =
@@ -85,7 +86,7 @@ function openLabels() {
   const picture = page.pictures[page.current];
   if (!picture || picture.fixed) return decide(() => undefined);
   const select = find("label-dialog").querySelector("select");
-  const chosen = picture.suspect && !decisionOf(picture) ? picture.suspect.suggested : labelOf(picture);
+  const chosen = picture.suggested && !decisionOf(picture) ? picture.suggested.name : labelOf(picture);
   select.replaceChildren(
     ...page.labels.map(({ name, shown }) => new Option(shown, name, false, name === chosen)),
   );
@@ -117,11 +118,30 @@ onClose("label-dialog", (dialog) => {
 });
 onClose("why-dialog", (dialog) => explain(dialog.querySelector("input").value.trim().replace(/\s+/g, " ")));
 onClose("help-dialog", () => {});
+onClose("zoom-dialog", () => find("zoom-dialog").querySelector(".frame").replaceChildren());
+find("zoom-dialog").addEventListener("click", () => find("zoom-dialog").close(""));
+find("zoom-dialog").addEventListener("keydown", (event) => {
+  event.stopPropagation(); // once it is closed, the page would take the key as well
+  const key = keyOfEvent(event);
+  if (key === "z") find("zoom-dialog").close("");
+  if (key === "f") KEYS.f();
+  if (key !== "j" && key !== "k") return;
+  KEYS[key]();
+  zoom(page.pictures[page.current]);
+});
 find("label-dialog").querySelector("select").addEventListener("keydown", (event) => {
   if (event.key === "Enter") find("label-dialog").close("ok");
 });
 find("label-dialog").querySelector("select").addEventListener("dblclick", () => find("label-dialog").close("ok"));
 find("why-dialog").querySelector(".cancel").addEventListener("click", () => find("why-dialog").close(""));
+
+function zoom(picture) {
+  if (!picture?.hasPixels) return say("There is no picture to show.");
+  const dialog = find("zoom-dialog");
+  fillFrame(dialog.querySelector(".frame"), picture, "picture");
+  text(dialog, "bdi", `${picture.folder} / ${picture.name}`);
+  if (!dialog.open) dialog.showModal();
+}
 
 // --- Keys and clicks ----------------------------------------------------------------------------
 
@@ -131,13 +151,18 @@ const KEYS = {
   " ": turn,
   c: confirm,
   l: openLabels,
-  s: () => page.pictures[page.current]?.suspect && relabel(page.pictures[page.current].suspect.suggested),
+  s: () => page.pictures[page.current]?.suggested && relabel(page.pictures[page.current].suggested.name),
+  z: () => zoom(page.pictures[page.current]),
+  a: chooseAlike,
   w: openWhy,
   u: undo,
   f: () => document.body.classList.toggle("faces"),
   "/": () => filters.elements.words.focus(),
   "?": () => find("help-dialog").showModal(),
 };
+
+// Under a Hangul or Cyrillic layout the key J gives another letter, but lies where it lies.
+const keyOfEvent = ({ key, code }) => (/^[\x20-\x7e]$/.test(key) ? key : code.replace(/^Key/, "").toLowerCase());
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
@@ -147,8 +172,8 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if (event.key === " " && at.closest?.("button")) return; // the button itself takes it
-  // Under a Hangul or Cyrillic layout the key J gives another letter, but lies where it lies.
-  const key = /^[\x20-\x7e]$/.test(event.key) ? event.key : event.code.replace(/^Key/, "").toLowerCase();
+  if (event.key === "Escape") return choose([]);
+  const key = keyOfEvent(event);
   const action = KEYS[key];
   if (!action || (event.repeat && key !== "j" && key !== "k")) return;
   event.preventDefault();
@@ -158,16 +183,23 @@ document.addEventListener("keydown", (event) => {
 find("sections").addEventListener("click", (event) => {
   const card = event.target.closest(".card");
   if (!card) return;
-  mark(Number(card.dataset.position));
+  const position = Number(card.dataset.position);
   const button = event.target.closest("button");
-  if (!button) return card.focus({ preventScroll: true });
-  const { suspect } = page.pictures[page.current];
+  if (!button && event.shiftKey && page.current >= 0) return chooseTo(position);
+  mark(position);
+  if (!button) {
+    card.focus({ preventScroll: true });
+    const frame = event.target.closest(".frame");
+    return frame && zoom(frame.picture);
+  }
+  const { suspect, suggested, label } = page.pictures[page.current];
   if (button.matches(".turn")) turn();
   else if (button.matches(".relabel")) openLabels();
   else if (button.matches(".explain")) openWhy();
-  else if (button.matches(".take")) relabel(suspect.suggested);
-  else if (button.matches(".confirm")) confirm();
+  else if (button.matches(".take")) relabel(suggested.name);
+  else if (button.matches(".confirm")) suspect ? confirm() : relabel(label);
 });
+find("sections").addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault()); // marks no text
 
 filters.addEventListener("input", filter);
 filters.addEventListener("submit", (event) => {
@@ -193,6 +225,11 @@ async function start() {
   const { body } = await request("gallery");
   const { pictures, labels, reasons, version, cleaned } = body;
   Object.assign(page, { pictures, labels, reasons, version, cleaned });
+  for (const picture of pictures) {
+    const key = keyOf(picture);
+    if (!page.byKey.has(key)) page.byKey.set(key, []);
+    page.byKey.get(key).push(picture);
+  }
   setDecisions(body.decisions);
   lay(body.noSuspects);
   fillFilters();

@@ -8,8 +8,10 @@ export const page = {
   reasons: [],
   version: "",
   cleaned: "",
+  byKey: new Map(), // key -> the pictures of that key
   visible: [], // positions in pictures
   current: -1,
+  chosen: new Set(), // positions decided about together, the current one among them
 };
 
 let decisions = new Map(); // of picture keys, as review.csv has them
