@@ -31,7 +31,7 @@ from support.loopback import (
 )
 
 from whoswho import cli, paths, tables
-from whoswho.crawl import collection, command, crawl, listed
+from whoswho.crawl import collection, command, commons, crawl, listed, searching
 from whoswho.crawl.collection import Collection, alone
 from whoswho.crawl.commons import Commons
 from whoswho.crawl.mending import PUT_IN, TAKEN_OUT
@@ -897,6 +897,40 @@ def test_a_folder_is_copied_or_linked_with_names_alone(made: Set, tmp_path: Path
     assert (top / "Ann" / "IMG 1.JPG").read_bytes() == picture(1)
 
 
+def test_a_second_folder_is_taken_and_new_files_of_the_first(
+    made: Set, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Field report G10."""
+    for number, name in enumerate(("one", "two")):
+        (made.root / name / "Kim").mkdir(parents=True)
+        (made.root / name / "Kim" / "1.jpg").write_bytes(picture(number))
+
+    def take(name: str) -> str:
+        crawl.run(made.root, made.data, [listed.from_tree(made.root / name).source(0)],
+                  CrawlOptions())  # fmt: skip
+        made.check()
+        return capsys.readouterr().out
+
+    assert "1 new picture;" in take("one")
+    assert "finished before" in take("one")
+    assert "1 new picture;" in take("two")
+    (made.root / "two" / "Kim" / "2.jpg").write_bytes(picture(2))
+    assert "1 new picture;" in take("two")
+    assert "0 new pictures" in take("one")
+    assert len(made.kept) == 3
+
+
+def test_addresses_added_to_a_list_are_asked_for(made: Set, server: Server) -> None:
+    urls = [*server.pictures(3), server["/none"]]
+    for count, asked in ((2, 2), (2, 2), (4, 4), (4, 4)):
+        write_list(made.root / "l.csv", [(url, "Ann") for url in urls[:count]])
+        source = listed.from_table(made.root / "l.csv").source(0)
+        options = CrawlOptions(allow_private=True, limits=QUICK)
+        crawl.run(made.root, made.data, [source], options)
+        assert len(server.asked) == asked
+    assert len(made.kept) == 3
+
+
 API = "/w/api.php"
 
 
@@ -950,6 +984,75 @@ def test_commons_gives_author_licence_and_page(server: Server, full: bool) -> No
     assert found[0].page == "https://commons.example/File:1"
     assert found[0].thumbnail == (server["/t1"] if full else "")
     assert [hit.rank for hit in site.hits(Search("장원영", "x"), 2)] == [1, 2]
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("complete", [True, False])
+def test_commons_that_repeats_itself_is_left(
+    made: Set, server: Server, capsys: pytest.CaptureFixture[str], full: bool, complete: bool
+) -> None:
+    """Field report G9: the last page comes again and again, with another token each time."""
+    asked: list[int] = []
+
+    def answer(request: Request) -> bytes:
+        offset = int(parse_qs(urlsplit(request.path).query).get("gsroffset", ["0"])[0])
+        asked.append(offset)
+        first = 50 * min(offset, 1)
+        pages = [
+            {"pageid": number, "index": number, "imageinfo": [
+                {"url": server[f"/p{number}"], "mime": "image/jpeg"}]}
+            for number in range(first, first + 3)
+        ]  # fmt: skip
+        found = {"batchcomplete": complete, "query": {"pages": pages}}
+        return json.dumps(found | {"continue": {"gsroffset": offset + 1}}).encode()
+
+    server.pictures(60)
+    server.answers[API] = answer
+
+    def make(transport: Transport, _: str | None) -> Commons:
+        return Commons(transport, full=full, address=server[API])
+
+    source = CrawlSource("commons", make, [ANN], 500, thumbnails=not full)
+    options = CrawlOptions(full=full, allow_private=True, limits=QUICK)
+    crawl.run(made.root, made.data, [source], options)
+    made.check()
+    assert asked == list(range(2 + commons.ROUNDS))
+    assert len(made.kept) == 6
+    assert "6 new, 6 of 500 found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("what", ["address", "picture", "failure"])
+def test_a_site_that_goes_round_in_circles_is_left(
+    made: Set, server: Server, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch, what: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(searching, "REPEATS", 30)
+    urls = server.pictures(4)
+
+    class Circle(Gallery):
+        def hits(self, search: Search, limit: int) -> Iterator[Hit]:
+            for number in range(100_000):
+                self.pulled += 1
+                mark = "" if what == "address" else f"?{number}"
+                path = "/none" if what == "failure" and number >= 4 else f"/p{number % 4}"
+                server.answers[f"{path}{mark}"] = server.answers.get(path, Reply(status=404))
+                yield Hit(number + 1, server[f"{path}{mark}"])
+
+    gallery = Circle({"Ann": list(urls)})
+    made.crawl(gallery, limit=500)
+    made.check()
+    assert "4 of 500 found" in capsys.readouterr().out
+    assert gallery.pulled <= 4 + 30 + searching.AHEAD
+
+
+def test_what_an_earlier_crawl_brought_does_not_end_a_search(
+    made: Set, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "REPEATS", 5)
+    gallery = Gallery({"Ann": hits(server.pictures(20))})
+    made.crawl(gallery, limit=15)
+    made.crawl(gallery, limit=20)
+    assert len(made.kept) == 20
 
 
 @pytest.mark.parametrize(
@@ -1029,6 +1132,52 @@ def test_private_addresses_are_refused_and_said(
     assert "private network" in err
     assert "--allow-private" in err
     assert server.asked == []
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_private_addresses_are_said_once_with_their_count(
+    workspace: Path, server: Server, capsys: pytest.CaptureFixture[str], mixed: bool
+) -> None:
+    """Field report: one message six times."""
+    labels = ("Ann", "Bob", "밥", "Kim")
+    rows = [(url, label) for url in server.pictures(2) for label in labels]
+    if mixed:
+        import base64
+
+        data = base64.b64encode(picture(9)).decode()
+        rows += [(f"data:image/jpeg;base64,{data}", label) for label in labels]
+    write_list(workspace / "l.csv", rows)
+    code, out, err = ends(["--urls", "l.csv"], capsys)
+    assert code == (0 if mixed else 2)
+    assert (out + err).count("private network") == (out + err).count("--allow-private") == 1
+    assert "8 pictures given up: 127.0.0.1 is in a private network" in err
+    assert ("4 of the searches failed" in err) != mixed
+
+
+def test_a_contact_address_is_in_the_user_agent(
+    workspace: Path, server: Server, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    write_list(workspace / "l.csv", [(server.pictures(1)[0], "Ann")])
+    command = ["--urls", "l.csv", "--allow-private", "--again"]
+
+    def agent(*more: str) -> str:
+        shutil.rmtree(workspace / "data", ignore_errors=True)
+        assert ends([*command, *more], capsys)[0] == 0
+        return server.asked[-1].headers["User-Agent"]
+
+    monkeypatch.delenv("WHOSWHO_CONTACT", raising=False)
+    assert "; a crawler of pictures)" in agent()
+    assert "; a crawler of pictures; me@example.org)" in agent("--contact", "me@example.org")
+    monkeypatch.setenv("WHOSWHO_CONTACT", "https://example.org/me")
+    assert "; https://example.org/me)" in agent()
+    assert "; me@example.org)" in agent("--contact", "me@example.org")
+    for bad in ("me", "a@b\r\nX: y", "가@example.org", "a@b; x"):
+        code, _, err = ends([*command, "--contact", bad], capsys)
+        assert code == 2
+        assert "no mail address and no page" in err
+    monkeypatch.setenv("WHOSWHO_CONTACT", "nobody")
+    assert "WHOSWHO_CONTACT 'nobody'" in ends(command, capsys)[2]
 
 
 def test_check_says_what_works_and_keeps_nothing(

@@ -288,6 +288,7 @@ COMMANDS: dict[Callable[[argparse.Namespace], list[str] | None], tuple[Argument,
         _flag("--again", "ask also where a search is finished"),
         _value("--out", "DIR", "the set (default: data)", type=Path),
         _flag("--allow-private", "let addresses lead to this machine and its network"),
+        _value("--contact", "ADDRESS", "said in the user agent (default: WHOSWHO_CONTACT)"),
         _flag("--check", "try each site once, keep nothing, say what works"),
     ),
     forget: (

@@ -26,6 +26,9 @@ _METADATA = {
 _NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
 
 
+CURE = "--allow-private asks for it nevertheless"  # ends what is said of a private one
+
+
 class AddressRefused(Exception):  # noqa: N818 - a verdict on an address, written down
     """Why an address is not asked for, in a few words."""
 
@@ -80,9 +83,7 @@ def resolve(host: str, port: int, *, allow_private: bool) -> list[tuple[Any, ...
         address = ipaddress.ip_address(str(target[0]))
         if not allow_private and not public(address):
             where = "" if str(address) == host.strip("[]") else f", {address}"
-            raise AddressRefused(
-                f"{host} is in a private network{where}; --allow-private asks for it nevertheless"
-            )
+            raise AddressRefused(f"{host} is in a private network{where}; {CURE}")
         resolved.append((family, kind, protocol, target))
     return resolved
 

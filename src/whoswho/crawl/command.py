@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import os
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from whoswho.crawl.site import CrawlOptions, CrawlSource
 from whoswho.errors import UserError
 
 KEYWORDS = Path("keywords.txt")
+CONTACT = "WHOSWHO_CONTACT"  # the environment's --contact
 LIMIT = 100  # of a search; a list that somebody made is taken whole
 
 
@@ -57,6 +60,7 @@ def plan(workspace: Path, arguments: Namespace) -> Plan:
         proxies=proxies.read(arguments.proxies) if arguments.proxies else (),
         again=arguments.again,
         allow_private=arguments.allow_private,
+        contact=_contact(arguments.contact),
     )
     return Plan(data, _sources(workspace, data, arguments, options), options)
 
@@ -81,6 +85,19 @@ def _sources(
         limit = arguments.limit if arguments.limit is not None else LIMIT
         sources += [sites.source(name, searches, options, limit) for name in names]
     return sources
+
+
+def _contact(given: str | None) -> str:
+    """The contact address of the command line, else of the environment; it goes into a header."""
+    contact = (os.environ.get(CONTACT, "") if given is None else given).strip()
+    tame = re.fullmatch(r"[!-~]+", contact) and not set(contact) & set("();")
+    if contact and not (tame and ("@" in contact or "://" in contact)):
+        where = CONTACT if given is None else "--contact"
+        raise UserError(
+            f"{where} {contact[:60]!r}: no mail address and no page; give one, in ASCII, "
+            "such as name@example.org"
+        )
+    return contact
 
 
 def _names(text: str) -> list[str]:

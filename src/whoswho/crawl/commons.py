@@ -18,6 +18,7 @@ from whoswho.crawl.transport import DownloadError, Transport
 ADDRESS = "https://commons.wikimedia.org/w/api.php"
 BATCH = 50  # what the API gives at once to anybody
 THUMBNAIL_WIDTH = 640  # pixels
+ROUNDS = 3  # answers in a row without a new file: the API repeats itself
 
 _PARAMETERS = {
     "action": "query",
@@ -70,15 +71,23 @@ class Commons:
         """Facts of each file, in the search's order; the API gives them in parts."""
         go_on: dict[str, str] = {}
         pages: dict[int, dict[str, Any]] = {}
+        known: set[int] = set()
+        fruitless = 0
         while True:
             answer = self._request(_PARAMETERS | {"gsrsearch": f"{text} filetype:bitmap"} | go_on)
+            fruitless += 1
             for page in answer.get("query", {}).get("pages", ()):
-                pages.setdefault(page["pageid"], {}).update(page)
-            if answer.get("batchcomplete") or "continue" not in answer:
+                before = pages.get(page["pageid"], {})
+                if page["pageid"] not in known and not page.keys() <= before.keys():
+                    fruitless = 0
+                    pages[page["pageid"]] = before | page
+            last = "continue" not in answer or fruitless == ROUNDS
+            if answer.get("batchcomplete") or last:
                 for page in sorted(pages.values(), key=lambda page: page.get("index", 0)):
                     yield from page.get("imageinfo", ())
+                known |= pages.keys()
                 pages = {}
-            if "continue" not in answer:
+            if last:
                 return
             go_on = {key: str(value) for key, value in answer["continue"].items()}
 
@@ -87,7 +96,10 @@ class Commons:
         try:
             body = self._transport.get(f"{self._address}?{query}", proxy=self._proxy)
         except DownloadError as error:
-            raise SiteError(f"Wikimedia Commons gives no answer ({error}); try later") from None
+            cure = "try later"
+            if str(error) in ("HTTP 403", "HTTP 429"):  # its rule for those who ask
+                cure += ", and say with --contact who asks"
+            raise SiteError(f"Wikimedia Commons gives no answer ({error}); {cure}") from None
         try:
             answer = json.loads(body)
         except ValueError:

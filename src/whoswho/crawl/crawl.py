@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import queue
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 
-from whoswho.crawl import collection, progress
+from whoswho.crawl import addresses, collection, progress
 from whoswho.crawl.collection import Collection, is_thumbnail
 from whoswho.crawl.finished import Extent, Finished
 from whoswho.crawl.searching import Outcome, SearchRun, Shared
 from whoswho.crawl.site import CrawlOptions, CrawlSource, Search, Site
-from whoswho.crawl.transport import Transport
 from whoswho.dataset import forgotten
 from whoswho.errors import UserError
 from whoswho.timeouts import in_background
@@ -47,7 +47,7 @@ def run(root: Path, data: Path, sources: Sequence[CrawlSource], options: CrawlOp
     with (
         collection.alone(root),
         closing(Collection(data)) as pictures,
-        closing(Transport(options.limits, allow_private=options.allow_private)) as transport,
+        closing(options.transport()) as transport,
         ThreadPoolExecutor(DOWNLOADS, "download") as downloads,
     ):
         shared = Shared(pictures, barred, transport, downloads)
@@ -139,8 +139,9 @@ class _Crawl:
     ) -> None:
         """All searches of a label at a site."""
         shared, again = self._shared, self._options.again
-        extent = Extent(source.limit, not source.thumbnails, self._options.face)
         for search in searches:
+            contents = source.contents.get(search, "")
+            extent = Extent(source.limit, not source.thumbnails, self._options.face, contents)
             rows = [] if again else shared.collection.rows(search.label, source.site)
             counted = {
                 row.file
@@ -194,10 +195,22 @@ class _Crawl:
                     f"the mean ({mean:.0f}); give it another search (`other name = {label}`)",
                     file=sys.stderr,
                 )
+        private = self._private()
         if self._failed:
-            more = len(self._failed) - CAUSES
+            causes = list(dict.fromkeys(self._failed))
+            more = len(causes) - CAUSES
             raise UserError(
-                f"{len(self._failed)} of the searches failed: {' | '.join(self._failed[:CAUSES])}"
+                f"{len(self._failed)} of the searches failed: {' | '.join(causes[:CAUSES])}"
                 f"{f' | and {more} more, said above' if more > 0 else ''}; "
-                "the same command tries them again"
+                f"{f'{private}; ' if private else ''}the same command tries them again"
             )
+        if private:
+            print(f"crawl: warning: {private}", file=sys.stderr)
+
+    def _private(self) -> str:
+        """What is said, once, of pictures at private addresses."""
+        reasons = sum((outcome.failures for outcome in self._outcomes), Counter[str]())
+        refused = Counter({why: reasons[why] for why in reasons if why.endswith(addresses.CURE)})
+        if not refused:
+            return ""
+        return f"{plural(refused.total(), 'picture')} given up: {refused.most_common(1)[0][0]}"

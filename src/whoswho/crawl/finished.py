@@ -21,11 +21,15 @@ NAME = Path(".whoswho/crawl/finished.csv")
 
 @dataclass(frozen=True)
 class Extent:
-    """What a search asks for: how many pictures (0: all), full ones, only faces."""
+    """What a search asks for: how many pictures (0: all), full ones, only faces.
+
+    `contents` tells one state of a list from another; a site's is empty.
+    """
 
     limit: int
     full: bool
     face: bool
+    contents: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Mark:
     face: str
     limit: str
     full: str
+    contents: str
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -59,9 +64,11 @@ class Finished:
         self._marks = {mark.key: mark for mark in _read(self._path)}
 
     def covers(self, search: Search, site: str, extent: Extent) -> bool:
-        """Whether a search was finished that asked for at least as much."""
+        """Whether a search was finished that asked for at least as much, of the same list."""
         mark = self._marks.get(self._mark(search, site, extent).key)
         if mark is None or (extent.full and mark.full != "1"):
+            return False
+        if mark.contents != extent.contents:
             return False
         return mark.limit == "0" or 0 < extent.limit <= int(mark.limit)
 
@@ -74,7 +81,8 @@ class Finished:
 
     def _mark(self, search: Search, site: str, extent: Extent) -> Mark:
         face, full = str(int(extent.face)), str(int(extent.full))
-        return Mark(self._data, search.label, site, search.text, face, str(extent.limit), full)
+        limit, contents = str(extent.limit), extent.contents
+        return Mark(self._data, search.label, site, search.text, face, limit, full, contents)
 
 
 def forget(root: Path, labels: Set[str]) -> None:
@@ -86,7 +94,10 @@ def forget(root: Path, labels: Set[str]) -> None:
 
 
 def _read(path: Path) -> list[Mark]:
-    marks = tables.read_rows(path, Mark) if path.exists() else []
+    try:
+        marks = tables.read_rows(path, Mark) if path.exists() else []
+    except UserError as error:
+        raise UserError(f"{error}; it holds marks alone: delete it, then run this again") from None
     if not all(mark.limit.isdecimal() for mark in marks):
         raise UserError(f"{path}: is damaged; delete it, then run this again")
     return marks

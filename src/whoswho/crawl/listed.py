@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,11 @@ class ListedPictures:
 
     def source(self, limit: int, *, link: bool = False) -> CrawlSource:
         """All of them, at most `limit` a label (0: all)."""
-        return CrawlSource(self.name, lambda *_: self, list(self.pictures), limit, link=link)
+        contents = {search: _digest(hits) for search, hits in self.pictures.items()}
+        searches = list(self.pictures)
+        return CrawlSource(
+            self.name, lambda *_: self, searches, limit, link=link, contents=contents
+        )
 
 
 def from_table(table: Path) -> ListedPictures:
@@ -109,6 +114,18 @@ def from_tree(folder: Path, label: str | None = None) -> ListedPictures:
 def _check(label: str, where: str, cure: str) -> None:
     if problem := folder_problem(label):
         raise UserError(f"{where}: the label {label[:60]!r} {problem}; {cure}")
+
+
+def _digest(hits: Sequence[Hit]) -> str:
+    """A hash of addresses, and of files by name, size and time, so that none is read."""
+    digest = hashlib.sha256()
+    for hit in hits:
+        parts = [hit.image]
+        if hit.file is not None:
+            state = hit.file.stat()
+            parts = [str(hit.file.resolve()), str(state.st_size), str(state.st_mtime_ns)]
+        digest.update("\0".join([*parts, ""]).encode(errors="surrogateescape"))
+    return digest.hexdigest()
 
 
 def _files(top: Path) -> Iterator[Path]:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from whoswho.crawl import download, progress
+from whoswho.crawl import addresses, download, progress
 from whoswho.crawl.collection import Collection, is_thumbnail
 from whoswho.crawl.download import THUMBNAIL, FetchedPicture
 from whoswho.crawl.site import CrawlSource, Hit, Search, Site, SiteError
@@ -22,6 +22,7 @@ from whoswho.dataset.forgotten import Forgotten
 from whoswho.dataset.manifest import ManifestRow
 
 AHEAD = 16  # pictures of one search fetched before the first of them is kept
+REPEATS = 100  # results of a site in a row that bring nothing new: it goes round in circles
 NOTHING = "the site gave no pictures and no reason; try another search"
 
 
@@ -33,6 +34,7 @@ class Outcome:
         new: pictures kept. `known`: hits whose picture was there. `barred`: by forgotten.csv.
         failures: reasons, with how many pictures each cost.
         hits: what the site named.
+        short: how many were found of how many asked for, empty where that is all or not known.
         error: why the search is not finished, empty where it is.
     """
 
@@ -41,6 +43,7 @@ class Outcome:
     barred: int = 0
     failures: Counter[str] = field(default_factory=Counter)
     hits: int = 0
+    short: str = ""
     error: str = ""
 
     def __str__(self) -> str:
@@ -48,8 +51,10 @@ class Outcome:
         parts += [f"{self.known} already there"] if self.known else []
         parts += [f"{self.barred} refused, forgotten.csv bars them"] if self.barred else []
         if self.failures:
-            reasons = ", ".join(f"{count} {why}" for why, count in self.failures.most_common(3))
+            most = self.failures.most_common(3)
+            reasons = ", ".join(f"{count} {_briefly(why)}" for why, count in most)
             parts.append(f"{self.failures.total()} given up ({reasons})")
+        parts += [self.short] if self.short else []
         return ", ".join(parts)
 
 
@@ -74,6 +79,8 @@ class SearchRun:
     counted: set[str]
     proxy: str | None = None
     outcome: Outcome = field(default_factory=Outcome)
+    _met: set[ManifestRow] = field(default_factory=set)  # rows of the pictures of this run's hits
+    _fruitless: int = 0  # results in a row that brought none
 
     def run(self, site: Site) -> Outcome:
         """Ask the site and keep what it finds, up to the limit."""
@@ -86,6 +93,7 @@ class SearchRun:
         ):
             while not self.shared.stop.is_set():
                 enough = limit and len(self.counted) + len(fetching) >= limit
+                enough = enough or self._fruitless >= REPEATS
                 ready = bool(fetching) and fetching[0][1].done()
                 more = not (enough or ready or len(fetching) >= AHEAD)
                 if more and (hit := next(hits, None)):
@@ -98,10 +106,13 @@ class SearchRun:
                 bar.update(len(self.counted) - bar.n)
         for _, future in fetching:
             future.cancel()
+        if len(self.counted) < limit:
+            outcome.short = f"{len(self.counted)} of {limit} found"
         if not (outcome.error or outcome.new or outcome.known or outcome.barred):
             outcome.error = NOTHING
             for reason, _ in outcome.failures.most_common(1):
-                outcome.error = f"none of {outcome.hits} pictures could be had, most: {reason}"
+                most = _briefly(reason)
+                outcome.error = f"none of {outcome.hits} pictures could be had, most: {most}"
         return outcome
 
     def _hits(self, site: Site) -> Generator[Hit, None, None]:
@@ -121,6 +132,7 @@ class SearchRun:
         """Whether a hit is barred, or its picture there."""
         if any(map(self.shared.barred.bars_address, (hit.image, hit.thumbnail, hit.page))):
             self.outcome.barred += 1
+            self._count_fruitless()
             return True
         row = self.shared.collection.by_address(self.search.label, hit.image or hit.thumbnail)
         if row is None:
@@ -141,11 +153,13 @@ class SearchRun:
         except DownloadError as reason:
             if not self.shared.stop.is_set():
                 self.outcome.failures[str(reason)] += 1
+                self._count_fruitless()
                 name = f"{hit.file.name}: " if hit.file is not None else ""
                 collection.note(self.search, site, hit, f"{name}{reason}")
             return
         if self.shared.barred.bars_picture(picture.sha256):
             self.outcome.barred += 1
+            self._count_fruitless()
             return
         row = collection.by_picture(self.search.label, picture.sha256)
         if row is not None:
@@ -163,6 +177,7 @@ class SearchRun:
         row = collection.save(self.search, site, hit, picture, link=self.source.link)
         self.counted.add(row.file)
         self.outcome.new += 1
+        self._meet(row)
         self._drop_thumbnail(hit, row)
 
     def _drop_thumbnail(self, hit: Hit, row: ManifestRow) -> None:
@@ -171,7 +186,25 @@ class SearchRun:
         if small is not None and small is not row and is_thumbnail(small) and small.file:
             self.shared.collection.drop(small)
 
+    def _meet(self, row: ManifestRow) -> None:
+        """Note that a hit's picture is this one, which is nothing new for the second hit of it."""
+        if row in self._met:
+            self._count_fruitless()
+        else:
+            self._met.add(row)
+            self._fruitless = 0
+
+    def _count_fruitless(self) -> None:
+        if self.search not in self.source.contents:  # a list is read to its end
+            self._fruitless += 1
+
     def _count_known(self, row: ManifestRow) -> None:
+        self._meet(row)
         self.outcome.known += 1
         if row.file and row.site == self.source.site:
             self.counted.add(row.file)
+
+
+def _briefly(why: str) -> str:
+    """A reason without what the crawl says once, at its end."""
+    return "at private addresses" if why.endswith(addresses.CURE) else why

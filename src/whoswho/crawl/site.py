@@ -6,7 +6,7 @@ and a name in `crawl.sites`; any other one is a module with one class as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +82,7 @@ class CrawlOptions:
         proxies: taken in turn by the threads.
         again: ask also where a search is finished.
         allow_private: let addresses lead to this machine and its network.
+        contact: a mail address or page that the hosts are told.
     """
 
     full: bool = False
@@ -91,7 +92,12 @@ class CrawlOptions:
     proxies: Sequence[str] = ()
     again: bool = False
     allow_private: bool = False
+    contact: str = ""
     limits: Limits = field(default_factory=Limits)
+
+    def transport(self) -> Transport:
+        """What asks for addresses so."""
+        return Transport(self.limits, allow_private=self.allow_private, contact=self.contact)
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,8 @@ class CrawlSource:
         limit: pictures a label gets from it, 0: all.
         thumbnails: it is asked for thumbnails.
         link: its files are linked, not copied.
+        contents: of a list that somebody made, a hash of what it has for each search; a site's
+            is not known before.
     """
 
     site: str
@@ -112,3 +120,4 @@ class CrawlSource:
     limit: int = 0
     thumbnails: bool = False
     link: bool = False
+    contents: Mapping[Search, str] = field(default_factory=dict)

@@ -26,7 +26,6 @@ from whoswho.crawl.addresses import AddressRefused
 from whoswho.crawl.politeness import Hosts
 from whoswho.errors import one_line
 
-USER_AGENT = f"Mozilla/5.0 (compatible; whoswho/{__version__}; a crawler of pictures)"
 CHUNK = 65536
 REFERER = 4096  # letters; of a longer one browsers too say less, and hosts refuse the request
 RETRIED = {408, 429, 500, 502, 503, 504}  # may be mended by asking again
@@ -114,10 +113,18 @@ class _Clock:
 class Transport:
     """Asks for addresses, from many threads."""
 
-    def __init__(self, limits: Limits | None = None, *, allow_private: bool = False) -> None:
-        """Prepare; `allow_private` lets addresses lead to this machine and its network."""
+    def __init__(
+        self, limits: Limits | None = None, *, allow_private: bool = False, contact: str = ""
+    ) -> None:
+        """Prepare.
+
+        Args:
+            allow_private: let addresses lead to this machine and its network.
+            contact: a mail address or page for whoever minds being asked, told to every host.
+        """
         self.limits = limits or Limits()
         self.allow_private = allow_private
+        self._user_agent = user_agent(contact)
         self._stopped = threading.Event()
         self._hosts = Hosts(self.limits.at_once, self.limits.gap, self._stopped)
         self._local = threading.local()
@@ -204,7 +211,7 @@ class Transport:
             response = self._manager(proxy).request(
                 "GET",
                 url,
-                headers=_headers(url, page),
+                headers={"User-Agent": self._user_agent} | _headers(url, page),
                 redirect=False,
                 retries=False,
                 preload_content=False,
@@ -266,8 +273,17 @@ class Transport:
             return self._managers[proxy]
 
 
+def user_agent(contact: str = "") -> str:
+    """What hosts are told of who asks.
+
+    https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy
+    """
+    who = f"; {contact}" if contact else ""
+    return f"Mozilla/5.0 (compatible; whoswho/{__version__}; a crawler of pictures{who})"
+
+
 def _headers(url: str, page: str) -> dict[str, str]:
-    headers = {"User-Agent": USER_AGENT, "Accept": "image/*,*/*;q=0.8"}
+    headers = {"Accept": "image/*,*/*;q=0.8"}
     if page.startswith(("http://", "https://")):
         with suppress(exceptions.HTTPError):
             referer = parse_url(page)._replace(auth=None, fragment=None)

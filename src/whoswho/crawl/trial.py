@@ -22,7 +22,7 @@ def run(sources: Sequence[CrawlSource], options: CrawlOptions) -> None:
     """
     proxy = options.proxies[0] if options.proxies else None
     works = 0
-    with closing(Transport(options.limits, allow_private=options.allow_private)) as transport:
+    with closing(options.transport()) as transport:
         for source in sources:
             search = source.searches[0]
             try:
