@@ -827,6 +827,31 @@ def test_the_stages_on_a_set_split_already(
     assert (described["splits"], described["ready_split"]) == (["train", "validation"], True)
 
 
+def test_what_lies_across_the_splits_is_said_with_what_to_do(
+    clean: Clean,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    ready(clean, "train", "validation")
+    for number in range(2):
+        shutil.copy(
+            clean.data / "train" / "a" / f"{number}.png",
+            clean.data / "validation" / "a" / f"same{number}.png",
+        )
+    image = Image.open(clean.data / "train" / "b" / "0.png")
+    small = image.resize((image.width * 7 // 10, image.height * 7 // 10))
+    write(clean.data / "validation" / "b" / "again.jpg", small, quality=60)
+    stage_set(clean, tmp_path, monkeypatch)
+    clean_stage.main()
+    said = "2 pairs of identical files and 1 pair of look-alikes lie across splits"
+    assert f"{said} (overlaps.csv)" in capsys.readouterr().out
+    preprocess_stage.main()
+    out = capsys.readouterr().out
+    assert f"{said}, which flatters the scores" in out
+    assert "review.csv" in out
+
+
 def test_a_label_with_one_picture_stops_preprocess(
     clean: Clean, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,6 +216,7 @@ def test_a_file_is_looked_at_once(
     assert (counted.detected, counted.embedded) == (4, 4)
     for one, two in zip(first, again, strict=True):
         assert one.faces == two.faces == [Face(5, 5, 45, 55, 0.99)]
+        assert one.brightness == two.brightness == pytest.approx(128, abs=10)
         assert one.vector is not None
         assert two.vector is not None
         assert one.vector.tobytes() == two.vector.tobytes()

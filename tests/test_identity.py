@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 from support.repository import REPOSITORY
 
 from whoswho import params, paths, sample
@@ -293,6 +294,56 @@ def test_strangers_and_swapped_pictures_go(mixed: Path, cache: Path, tmp_path: P
     written = read_face_settings(tmp_path / "out")
     assert written.identity == "dlib"
     assert written.identity_limits.keys() == {"messi", "federer"}
+
+
+@pytest.fixture
+def together(tmp_path: Path, cases: Path) -> Path:
+    """Two labels of twelve; five portraits of the first lie under the second too."""
+    folder = cases / "people"
+    with (folder / "sports_celebrities_truth.csv").open(encoding="utf-8") as file:
+        clear = [r["file"] for r in csv.DictReader(file) if (r["faces"], r["note"]) == ("1", "")]
+    for name in ("roger_federer", "maria_sharapova"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for file in [file for file in clear if file.startswith(name)][:12]:
+            shutil.copy(folder / "sports_celebrities" / file, tmp_path / "data" / name)
+    copied = sorted((tmp_path / "data" / "roger_federer").iterdir())[:5]
+    for number, path in enumerate(copied):
+        copy = tmp_path / "data" / "maria_sharapova" / f"copy{number}.jpg"
+        if number < 2:
+            open_picture(path).save(copy, quality=70)
+        else:
+            shutil.copy(path, copy)
+    return tmp_path / "data"
+
+
+def test_people_seen_together_keep_their_own(together: Path, cache: Path, tmp_path: Path) -> None:
+    """Field report G1."""
+    outcome = checks.run(together, CLEAN, [], tmp_path / "out", faces=cache)
+    gone = {one.file: tuple(one.reasons) for one in outcome.decisions if not one.kept}
+    assert gone == {f"maria_sharapova/copy{number}.jpg": (SWAPPED,) for number in range(5)}
+    assert "5 pictures of two labels stay under the one the face fits" in outcome.notes
+
+
+@pytest.mark.parametrize("around", [0, 255])
+def test_a_lit_face_on_black_or_white_stays(
+    portraits: dict[str, list[Path]], cache: Path, tmp_path: Path, around: int
+) -> None:
+    """Field report G6: a face on 5 % of the area."""
+    for name, files in portraits.items():
+        for file in files:
+            (tmp_path / "data" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, tmp_path / "data" / name)
+        picture = open_picture(files[0])
+        finder = FaceFinder(CLEAN.face_probability, CLEAN.min_face_size)
+        face = max(finder.find(picture), key=lambda each: each.height)
+        head = picture.crop((face.left, face.top, face.right, face.bottom))
+        card = Image.new("RGB", (face.width * 9 // 2, face.height * 9 // 2), (around,) * 3)
+        card.paste(head, (face.width * 7 // 4, face.height * 7 // 4))
+        card.save(tmp_path / "data" / name / "card.png")
+    outcome = checks.run(tmp_path / "data", CLEAN, [], tmp_path / "out", faces=cache)
+    cards = [one for one in outcome.decisions if one.file.endswith("card.png")]
+    assert not any({"too_dark", "too_bright"} & set(one.reasons) for one in cards)
+    assert all(40 < one.scores["too_dark"] < 220 for one in cards)
 
 
 def test_a_person_who_keeps_it_is_right(mixed: Path, cache: Path, tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support.cleaning import DEFAULTS
 
@@ -13,6 +15,7 @@ from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import reasons, rules
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.fingerprints import Fingerprint
+from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.quality import Quality
 from whoswho.cleaning.relations import NEAR_DUPLICATE, Relation
@@ -109,6 +112,94 @@ def test_too_much_of_a_label_under_another_stops() -> None:
     pairs = [picture(f"{label}/{n}.png", pixels=str(n)) for n in range(3) for label in "ab"]
     with pytest.raises(UserError, match="3 of 3 pictures of 'a' lie under 'b' too"):
         decide(Evidence(pairs))
+
+
+def two_people(*shared: tuple[str, int, float], whole: int = 0) -> Evidence:
+    """Eight faces each of a and b, and pictures of one photograph: file, whose face, how odd.
+
+    The first `whole` of them show both people; the others are crops of them.
+    """
+    dice = np.random.default_rng(3)
+    centres = np.eye(128)[:3] * 0.5
+    rows = [(f"{label}/{n}.png", who, 0.3) for who, label in enumerate("ab") for n in range(8)]
+    rows += shared
+    pictures, faces = [], {}
+    for index, (file, who, spread) in enumerate(rows):
+        away = dice.normal(size=128)
+        vector = centres[who] + spread * away / np.linalg.norm(away)
+        is_group = 16 <= index < 16 + whole
+        large = replace(GOOD, width=400, height=300)
+        pictures.append(picture(file, quality=large if is_group else GOOD))
+        faces[index] = FaceEvidence(
+            [FACE, FACE] if is_group else [FACE], None if is_group else vector.astype(np.float32)
+        )
+    numbers = range(16, len(rows))
+    relations = [
+        Relation(a, b, NEAR_DUPLICATE, 0.99, overlap=1.0 if b < 16 + whole or not whole else 0.5)
+        for a in numbers
+        for b in numbers
+        if a < b and (a < 16 + whole or not whole)
+    ]
+    return Evidence(pictures, relations, faces, can_embed=True)
+
+
+def test_of_one_photograph_under_two_labels_the_copy_whose_face_fits_stays() -> None:
+    evidence = two_people(("a/x.png", 0, 0.3), ("b/y.png", 0, 0.3))
+    decided = rules.decide(evidence, DEFAULTS, {})
+    table = {decision.file: decision for decision in decided.decisions}
+    assert reasons_of(table) == dict.fromkeys(table, ()) | {"b/y.png": (SWAPPED,)}
+    gone = table["b/y.png"]
+    assert (gone.other_label, gone.duplicate_of) == ("a", "a/x.png")
+    assert gone.scores[SWAPPED] == pytest.approx(
+        gone.scores[NOT_THIS_PERSON] - table["a/x.png"].scores[NOT_THIS_PERSON], abs=1e-3
+    )
+    assert decided.notes == ["1 picture of two labels stays under the one the face fits"]
+    looked = {index: face for index, face in evidence.faces.items() if index < 16}
+    assert rules.needs_faces(replace(evidence, faces=looked), DEFAULTS, {}) == [16, 17]
+
+
+def test_where_the_faces_cannot_tell_both_go_and_a_person_is_asked() -> None:
+    """A third person's face, a label too small to have a crowd, and no embedding."""
+    third = two_people(("a/x.png", 2, 0.3), ("b/y.png", 2, 0.3))
+    table = decide(third, DEFAULTS)
+    for file in ("a/x.png", "b/y.png"):
+        assert table[file].reasons == ("cross_label", NOT_THIS_PERSON)
+    unknown = two_people(("a/x.png", 0, 0.3), ("c/y.png", 0, 0.3))
+    for evidence in (unknown, replace(unknown, can_embed=False)):
+        decided = rules.decide(evidence, DEFAULTS, {})
+        gone = {d.file: d.reasons for d in decided.decisions if not d.kept}
+        assert gone == {"a/x.png": ("cross_label",), "c/y.png": ("cross_label",)}
+        (said,) = [note for note in decided.notes if "whoswho review" in note]
+        assert said.startswith("2 files of pictures under two labels dropped from both")
+
+
+def test_each_keeps_the_crop_of_a_photograph_of_both() -> None:
+    evidence = two_people(
+        ("a/whole.png", 0, 0.3), ("b/whole.png", 0, 0.3), ("a/crop.png", 0, 0.3),
+        ("b/crop.png", 1, 0.3), ("b/wrong.png", 0, 0.3), whole=2,
+    )  # fmt: skip
+    table = decide(evidence, DEFAULTS)
+    assert table["a/crop.png"].kept
+    assert table["b/crop.png"].kept
+    assert table["b/wrong.png"].reasons == (SWAPPED,)
+    assert "several_faces" in table["a/whole.png"].reasons
+
+
+def test_brightness_is_the_faces_where_one_is_found() -> None:
+    """Field report G6; a picture that is dark as a whole is looked at for it."""
+    dark, light, fair = (Quality(200, 150, mean, 30, 300) for mean in (6.0, 254.0, 120.0))
+    pictures = [picture(f"a/{n}.png", quality=q) for n, q in enumerate((dark, light, fair, dark))]
+    assert rules.needs_faces(Evidence(pictures), ONE, {}) == [0, 1, 2, 3]
+    faces = [FaceEvidence([FACE], brightness=mean) for mean in (120.0, 120.0, 5.0)]
+    evidence = Evidence(pictures, (), dict(enumerate([*faces, FaceEvidence([])])))
+    assert rules.needs_faces(evidence, ONE, {}) == []
+    table = decide(evidence, ONE)
+    assert reasons_of(table) == {
+        "a/0.png": (), "a/1.png": (), "a/2.png": ("too_dark",), "a/3.png": ("too_dark",),
+    }  # fmt: skip
+    assert (table["a/0.png"].scores["too_dark"], table["a/3.png"].scores["too_dark"]) == (120, 6)
+    tiny = picture("a/0.png", quality=Quality(20, 15, 6, 30, 300))
+    assert rules.needs_faces(Evidence([tiny]), ONE, {}) == []
 
 
 def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:

@@ -135,8 +135,9 @@ def test_a_label_too_small_is_named_with_its_count(count: int) -> None:
 
 
 def test_look_alikes_alone_do_not_fill_the_splits() -> None:
-    with pytest.raises(UserError, match="9 pictures, all look-alikes in 2 groups"):
+    with pytest.raises(UserError, match="9 pictures, all look-alikes in 2 groups") as caught:
         assign(grouped("a", [5, 4]), FRACTIONS, 0)
+    assert "cut away the frame or background that they share" in str(caught.value)
 
 
 def test_two_pictures_are_enough_for_two_splits() -> None:

@@ -144,6 +144,9 @@ def settle(cases: Sequence[Case], shared: Shared, sure: Collection[int]) -> list
             return index_of[cases[index].duplicate_of]
         return index
 
+    def labels_of(photograph: SharedPhotograph) -> set[str]:
+        return {cases[rival].label for rival in photograph.rivals}
+
     crossing = shared.of(CROSS_LABEL)
     winners = {
         index
@@ -165,6 +168,8 @@ def settle(cases: Sequence[Case], shared: Shared, sure: Collection[int]) -> list
             case.scores[CROSS_LABEL] = photograph.score
         elif index in lost:
             _give(case, cases[lost[index]], photograph)
+        elif SWAPPED in case.reasons and case.other_label in labels_of(photograph):
+            case.scores[CROSS_LABEL] = photograph.score  # that the other copy is bad matters not
         elif best(index) == index or not {best(index)} & (winners | lost.keys()):
             undecided += 1
             case.add(CROSS_LABEL, photograph.score)
