@@ -306,6 +306,20 @@ def test_a_folder_of_a_mac_is_the_labels_own(made: Set, server: Server) -> None:
     assert server.counts == {f"/p{number}": 1 for number in range(3)}
 
 
+def test_rows_find_their_files_in_a_folder_of_another_unicode_form(
+    made: Set, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set crawled on Linux and brought to a Mac, whose disk changes the names."""
+    made.crawl(Gallery({"가나": hits(server.pictures(2))}))
+    decomposed = unicodedata.normalize("NFD", "가나")
+    (made.data / "가나").rename(made.data / decomposed)
+    monkeypatch.setattr(paths, "sha256", lambda _: pytest.fail("no file needs to be read"))
+    Collection(made.data).close()
+    monkeypatch.undo()
+    made.check()
+    assert [row["image_url"] for row in made.kept] == [server["/p0"], server["/p1"]]
+
+
 def test_two_sites_side_by_side_keep_apart(made: Set, server: Server) -> None:
     google = Gallery({"Ann": hits(server.pictures(20, "/g"))})
     server.answers |= {f"/n{number}": picture(100 + number) for number in range(20)}

@@ -29,15 +29,18 @@ def mend(data: Path, rows: Iterable[ManifestRow]) -> tuple[list[ManifestRow], se
 
     Unfinished files are finished where their row is there, else removed.
     """
+    files, partials = _walk(data)
+    composed = {from_folder(file): file for file in files}
     by_file: dict[str, ManifestRow] = {}
     kept: dict[ManifestRow, None] = {}
     for row in rows:
+        if row.file not in files:  # a Mac may have changed the Unicode form of its name
+            row.file = composed.get(from_folder(row.file), row.file)
         if row.file in by_file:  # of a file that was written twice, the last row is right
             del kept[by_file[row.file]]
         kept[row] = None
         if row.file:
             by_file[row.file] = row
-    files, partials = _walk(data)
     for file, partial in partials.items():
         expected = by_file.get(file)
         if expected and file not in files and paths.sha256(partial) == expected.sha256:
