@@ -400,6 +400,10 @@ def people(tmp_path: Path) -> Iterator[Site]:
             detail="GIF with 2 frames"),
         put(tmp_path, "a/other.jpg", blocks(2), reasons=["swapped"], scores={"swapped": 0.3},
             other_label="b", faces=1, main_face=one),
+        put(tmp_path, "a/both.jpg", blocks(6), reasons=["cross_label"], other_label="b",
+            scores={"cross_label": 0.99}, duplicate_of="b/both.jpg"),
+        put(tmp_path, "b/both.jpg", blocks(6, (160, 120)), reasons=["cross_label"],
+            scores={"cross_label": 0.99}, other_label="a", duplicate_of="a/both.jpg"),
         put(tmp_path, "a/kept.jpg", blocks(3), decision=KEPT),
         put(tmp_path, "a/kept_face.jpg", blocks(4), decision=KEPT, faces=1, main_face=one),
         put(tmp_path, "b/kept_face.jpg", blocks(5), decision=KEPT, faces=1, main_face=one),
@@ -470,6 +474,19 @@ def test_a_swap_is_decided_beside_both_people(people: Site, driver: Any) -> None
     driver.execute_script("document.querySelector('.current .confirm').click()")  # a is right
     settled(lambda: people.said(), [("a/other.jpg", "keep", "", "")])
     settled(lambda: tab.all(".current figcaption")[0], "this one: kept")
+
+
+def test_one_photograph_under_two_labels_is_decided_beside_both_people(
+    people: Site, driver: Any
+) -> None:
+    tab = Tab(driver, people.address).open()
+    tab.go("a/both.jpg")
+    assert tab.all(".current figcaption") == [
+        "this one: dropped", "b / both.jpg, 160×120: dropped", "kept of a", "kept of b",
+    ]  # fmt: skip
+    assert tab.all(".current .suspect > p")[0].strip() == "Lies under another label too: b"
+    driver.execute_script("document.querySelector('.current .confirm').click()")
+    settled(lambda: people.said(), [("a/both.jpg", "keep", "", "")])
 
 
 def test_an_animated_picture_shows_its_first_frame(people: Site, driver: Any) -> None:

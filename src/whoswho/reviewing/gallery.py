@@ -18,7 +18,7 @@ from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SPLIT, find_split
 from whoswho.artifacts.suspects import SUMMARY, TABLE, Suspect, read_suspects
 from whoswho.cleaning.identity import SWAPPED
-from whoswho.cleaning.reasons import REVIEW, explain, says
+from whoswho.cleaning.reasons import CROSS_LABEL, REVIEW, explain, says
 from whoswho.dataset import review
 from whoswho.labels import from_folder
 from whoswho.pictures import opening
@@ -81,7 +81,8 @@ class GalleryPicture:
         """The label it may belong under instead of its own; empty where nothing says so."""
         if self.suspect is not None:
             return self.suspect.suggested
-        return self.decision.other_label if SWAPPED in self.decision.reasons else ""
+        unsure = {SWAPPED, CROSS_LABEL} & set(self.decision.reasons)
+        return self.decision.other_label if unsure else ""
 
     @property
     def measures(self) -> list[tuple[str, str]]:

@@ -78,6 +78,7 @@ export function build(picture, position) {
     const { shown } = picture.suggested;
     const box = copy("suspect");
     text(box, ".suggested", shown);
+    if (picture.measures.some(([reason]) => reason === "cross_label")) text(box, ".lead", "Lies under another label too:");
     if (picture.suspect) {
       const [own, other] = picture.suspect.map((probability) => Number(probability).toFixed(2));
       text(box, ".chances", `${other}, own label ${own}`);
