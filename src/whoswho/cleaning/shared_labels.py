@@ -144,9 +144,6 @@ def settle(cases: Sequence[Case], shared: Shared, sure: Collection[int]) -> list
             return index_of[cases[index].duplicate_of]
         return index
 
-    def labels_of(photograph: SharedPhotograph) -> set[str]:
-        return {cases[rival].label for rival in photograph.rivals}
-
     crossing = shared.of(CROSS_LABEL)
     winners = {
         index
@@ -168,18 +165,23 @@ def settle(cases: Sequence[Case], shared: Shared, sure: Collection[int]) -> list
             case.scores[CROSS_LABEL] = photograph.score
         elif index in lost:
             _give(case, cases[lost[index]], photograph)
-        elif SWAPPED in case.reasons and case.other_label in labels_of(photograph):
-            case.scores[CROSS_LABEL] = photograph.score  # that the other copy is bad matters not
+        elif SWAPPED in case.reasons:  # the face tells whose it is, whatever else is wrong
+            case.scores[CROSS_LABEL] = photograph.score
+            case.copies(cases[photograph.other], photograph.relation)
         elif best(index) == index or not {best(index)} & (winners | lost.keys()):
             undecided += 1
             case.add(CROSS_LABEL, photograph.score)
             case.other_label = cases[photograph.other].label
             case.copies(cases[photograph.other], photograph.relation)
+    return _notes(len(winners), undecided)
+
+
+def _notes(winners: int, undecided: int) -> list[str]:
     notes = []
     if winners:
-        stay = "stays" if len(winners) == 1 else "stay"
+        stay = "stays" if winners == 1 else "stay"
         notes.append(
-            f"{plural(len(winners), 'picture')} of two labels {stay} under the one the face fits"
+            f"{plural(winners, 'picture')} of two labels {stay} under the one the face fits"
         )
     if undecided:
         notes.append(
