@@ -158,7 +158,7 @@ def test_the_words_of_one_reason_among_several() -> None:
         scores={"blank": 1.0, "near_duplicate": 0.98, "no_face": None},
         mirrored=True,
     )
-    assert reasons.explain(row, "blank") == "deviation 1.00"
+    assert reasons.explain(row, "blank") == "deviation 1.00, below clean.min_contrast"
     assert reasons.explain(row, "near_duplicate") == "correlation 0.980, mirrored"
     assert reasons.explain(row, "no_face") == ""
 
@@ -230,7 +230,8 @@ def test_two_reasons_show_it_under_both_each_with_its_measure(
     workspace: Path, driver: Any
 ) -> None:
     driver.get(page(workspace).as_uri())
-    assert [text.split("\n")[-1] for text in cards(driver, "too_small")] == ["60x40 pixels"]
+    words = [text.split("\n")[-1] for text in cards(driver, "too_small")]
+    assert words == ["60x40 pixels, below clean.min_side"]
     assert len(cards(driver, "no_face")) == 2
     assert "counts, and is shown, under both" in driver.execute_script(
         "return document.body.innerText"

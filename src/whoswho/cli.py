@@ -273,9 +273,7 @@ COMMANDS: dict[Callable[[argparse.Namespace], list[str] | None], tuple[Argument,
     crawl: (
         _value("--keywords", "FILE", "what to search for (default: keywords.txt)", type=Path),
         _value("--sites", "NAMES", "google, naver, commons, with commas (default: google,naver)"),
-        _number(
-            "--limit", "pictures of a label from a site, 0: all (default 100, of a list all)"
-        ),
+        _number("--limit", "pictures of a label from a site, 0: all (default 100, of a list all)"),
         _flag("--full", "full pictures, not thumbnails (slow)"),
         _flag("--face", "only pictures the site sees faces on"),
         _number("--threads", "searches side by side, a browser each (default: 2)", default=2),

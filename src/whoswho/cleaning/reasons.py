@@ -186,5 +186,7 @@ def explain(decision: Decision, reason: str) -> str:
     if reason == CROSS_LABEL and decision.detail:
         return f"{decision.detail} under {decision.other_label!r}"
     words = known.words.format(d=decision, s=score)
+    if limit := known.minimum or known.maximum:
+        return f"{words}, {'below' if known.minimum else 'above'} clean.{limit}"
     pair = reason in ("near_duplicate", CROSS_LABEL)
     return f"{words}, mirrored" if pair and decision.mirrored else words

@@ -114,8 +114,11 @@ def scan(data: Path) -> Listing:
 
 def is_split(data: Path) -> bool:
     """Whether `data` is split in folders already; not so where it only looks like it."""
+    tops = _Tree.below(data, depth=1).tops if data.is_dir() else []
+    if not any(name.casefold() in SPLIT_NAMES for name in tops):
+        return False  # so that no label's folder need be readable
     try:
-        return data.is_dir() and _is_ready_split(data, _Tree.below(data, depth=2))
+        return _is_ready_split(data, _Tree.below(data, depth=2))
     except UserError:
         return False
 
