@@ -334,7 +334,7 @@ def test_a_picture_stands_beside_its_twin_with_its_measure(tab: Tab, driver: Any
 def test_two_reasons_are_shown_each_with_its_measure(tab: Tab) -> None:
     tab.go(f"{HANGUL}/tiny.jpg")
     assert tab.all(".current .measures li") == [
-        "too_small: 60x40 pixels", "no_face: the likeliest has probability 0.25",
+        "too_small: 60x40 pixels, below clean.min_side", "no_face: the likeliest has probability 0.25",
     ]  # fmt: skip
 
 
@@ -661,7 +661,10 @@ def test_what_the_checks_alone_would_say_of_a_reviewed_picture(tmp_path: Path) -
     assert said["kept though bad"].measures == [
         ("no_face", "the likeliest has probability 0.50"), ("duplicate", ""),
     ]  # fmt: skip
-    assert said["dropped and bad"].measures == [("blank", "deviation 0.00"), ("review", "x")]
+    assert said["dropped and bad"].measures == [
+        ("blank", "deviation 0.00, below clean.min_contrast"),
+        ("review", "x"),
+    ]
     assert (said["moved"].label, said["moved"].decision.label) == ("a", "b")
     assert (said["in a split"].label, said["in a split"].split) == ("c", "test")
 
