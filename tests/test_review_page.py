@@ -334,8 +334,9 @@ def test_a_picture_stands_beside_its_twin_with_its_measure(tab: Tab, driver: Any
 def test_two_reasons_are_shown_each_with_its_measure(tab: Tab) -> None:
     tab.go(f"{HANGUL}/tiny.jpg")
     assert tab.all(".current .measures li") == [
-        "too_small: 60x40 pixels, below clean.min_side", "no_face: the likeliest has probability 0.25",
-    ]  # fmt: skip
+        "too_small: 60x40 pixels, below clean.min_side",
+        "no_face: the likeliest has probability 0.25",
+    ]
 
 
 def test_a_suspect_says_why_and_a_test_picture_warns(tab: Tab) -> None:
