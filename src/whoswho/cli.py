@@ -263,8 +263,8 @@ def _list(name: str, metavar: str, what: str) -> Argument:
 
 
 def _address(port: int) -> tuple[Argument, ...]:
-    host = _argument("--host", default="127.0.0.1")
-    return host, _argument("--port", type=int, default=port)
+    host = _argument("--host", default="127.0.0.1", help="listen here (default: 127.0.0.1)")
+    return host, _argument("--port", type=int, default=port, help=f"(default: {port})")
 
 
 _WHY = _value("--why", "TEXT", "goes into the promotion log", default="")
@@ -286,7 +286,7 @@ COMMANDS: dict[Callable[[argparse.Namespace], list[str] | None], tuple[Argument,
         _flag("--again", "ask also where a search is finished"),
         _value("--out", "DIR", "the set (default: data)", type=Path),
         _flag("--allow-private", "let addresses lead to this machine and its network"),
-        _value("--contact", "ADDRESS", "said in the user agent (default: WHOSWHO_CONTACT)"),
+        _value("--contact", "ADDRESS", "for the user agent (default: $WHOSWHO_CONTACT)"),
         _flag("--check", "try each site once, keep nothing, say what works"),
     ),
     forget: (
@@ -298,25 +298,20 @@ COMMANDS: dict[Callable[[argparse.Namespace], list[str] | None], tuple[Argument,
         _flag("--dry-run", "say what would go; change nothing"),
     ),
     sample: (
-        _argument("--out", type=Path, default=paths.DATA, metavar="DIR"),
-        _argument("--seed", type=int, default=0, metavar="N"),
+        _value("--out", "DIR", "absent or empty (default: data)", type=Path, default=paths.DATA),
+        _number("--seed", "another one draws another set (default: 0)", default=0),
     ),
     summary: (
         _value("--activate", "COMMAND", "what the printed commands need typed before them"),
     ),
     predict: (
         _argument("pictures", nargs="+", type=Path, metavar="PICTURE"),
-        _value(
-            "--model",
-            "MODEL",
-            f"registered, or {paths.MODEL} (default: {CHAMPION})",
-            default=CHAMPION,
-        ),
-        _value("--figure", "FILE", "draw the pictures titled with their names", type=Path),
+        _value("--model", "MODEL", f"{CHAMPION} (default), or a folder", default=CHAMPION),
+        _value("--figure", "FILE", "draw the pictures with names and probabilities", type=Path),
     ),
     models: (),
     promote: (
-        _argument("version", nargs="?", default="challenger", help="number or alias"),
+        _argument("version", nargs="?", default="challenger", help="(default: challenger)"),
         _flag("--force", "overrule the gate; needs --why"),
         _WHY,
     ),
