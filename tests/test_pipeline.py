@@ -335,6 +335,7 @@ def test_the_figure_has_a_title_for_each_picture(built: Workspace, tmp_path: Pat
 
 def test_everything_works_after_the_folder_moved(sample: Workspace) -> None:
     """Field report E3."""
+    sample.run("whoswho", "promote", "--force", "--why", "a first try")
     moved = sample.path.parent / "새 폴더 2"
     sample.path.rename(moved)
     sample.path = moved

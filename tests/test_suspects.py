@@ -191,7 +191,7 @@ def test_at_most_the_asked_share_is_listed_the_surest() -> None:
     every = made.find().suspects
     found = made.find(params.Suspects(folds=5, max_fraction=0.05, seed=0))
     assert list(found.suspects) == list(every[:10])
-    assert f"the surest of {len(every)} (confident_learning.max_fraction)" in found.sentence
+    assert f"the surest of {len(every)} (suspects.max_fraction)" in found.sentence
 
 
 @pytest.mark.parametrize("counts", [[30, 30, 2], [30, 30, 1], [3, 2], [9, 1, 1, 1, 9]])

@@ -111,7 +111,11 @@ def read_suspects(folder: Path) -> SuspectList | None:
     rows, summary = tables.read(table, _COLUMNS), paths.read_json(folder / SUMMARY.name)
     try:
         return SuspectList.model_validate({**summary, "suspects": rows})
-    except (TypeError, ValidationError):
+    except (TypeError, ValidationError) as error:
+        reason = one_line(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}"
         raise UserError(
-            f"{folder}: not as this version writes it; run `dvc repro -f -s suspects`"
+            f"{folder}: not as this version writes it ({reason}); delete it, then run `dvc repro`"
         ) from None
