@@ -66,7 +66,6 @@ class Server:
         self.answers: dict[str, Answer] = {}
         self.asked: list[Request] = []
         self.counts: Counter[str] = Counter()
-        self.busy = self.busiest = 0
         self.lock = threading.Lock()
 
     def __getitem__(self, path: str) -> str:
@@ -93,8 +92,6 @@ class _Handler(BaseHTTPRequestHandler):
             server.counts[self.path] += 1
             request = Request(self.path, dict(self.headers), server.counts[self.path])
             server.asked.append(request)
-            server.busy += 1
-            server.busiest = max(server.busiest, server.busy)
         try:
             answer = server.answers.get(
                 self.path, server.answers.get(self.path.partition("?")[0], Reply(status=404))
@@ -103,9 +100,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(Reply(reply) if isinstance(reply, bytes) else reply)
         except OSError:  # the client is gone
             self.close_connection = True
-        finally:
-            with server.lock:
-                server.busy -= 1
 
     def send(self, reply: Reply) -> None:
         if reply.raw is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from whoswho import paths, tables
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
 
 TABLE = paths.SUSPECTS / "suspects.csv"
 SUMMARY = paths.SUSPECTS / "suspects.json"
