@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -59,6 +58,9 @@ def test_bad_params_and_an_absent_artifact_are_one_line(finished: Path, tmp_path
     folder = tmp_path / "copy"
     shutil.copytree(finished, folder)
     (folder / paths.EVALUATION / "evaluation.json").unlink()
+    earlier = folder / "reports" / "report.html"
+    earlier.parent.mkdir(exist_ok=True)
+    earlier.write_text("the last run's")
     gone = run(folder)
     assert (gone.returncode, len(gone.stderr.splitlines())) == (2, 1)
     assert "evaluation.json" in gone.stderr
@@ -66,4 +68,4 @@ def test_bad_params_and_an_absent_artifact_are_one_line(finished: Path, tmp_path
     bad = run(folder)
     assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)
     assert "params.yaml" in bad.stderr
-    assert json.loads((finished / "reports" / "metrics.json").read_text())
+    assert earlier.read_text() == "the last run's"
