@@ -12,6 +12,7 @@ from whoswho.artifacts.model.description import HeadShape
 from whoswho.backbone import network
 from whoswho.backbone.compute import forward
 from whoswho.backbone.network import Network, Unfreeze
+from whoswho.backbone.network.architectures import architectures
 from whoswho.errors import UserError
 
 ARCH = "resnet18"
@@ -25,7 +26,7 @@ def small_network(labels: int = 3, shape: HeadShape = BLOG) -> Network:
 
 
 def test_the_architectures_are_torchvisions_classifiers() -> None:
-    names = set(network.architectures())
+    names = set(architectures())
     assert {"resnet18", "resnet152", "resnext50_32x4d", "wide_resnet50_2"} <= names
     assert {"vgg16", "vit_b_16", "densenet121", "efficientnet_b0"} <= names
     assert not {"fcn_resnet50", "raft_small"} & names

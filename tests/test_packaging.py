@@ -121,7 +121,7 @@ def test_it_carries_what_inference_imports_and_nothing_else(tmp_path: Path) -> N
     names = {pin.partition("==")[0].replace("_", "-") for pin in code.requirements}
     assert names == {
         "facenet-pytorch", "mlflow", "numpy", "pandas", "pillow", "pillow-heif", "pydantic",
-        "safetensors", "torch", "torchvision",
+        "safetensors", "timm", "torch", "torchvision",
     }  # fmt: skip
     assert all("+" not in pin for pin in code.requirements)
 

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional
 
-from whoswho.artifacts.model.settings import Face, PictureSettings
+from whoswho.artifacts.model.settings import IMAGENET, Face, PictureSettings
 from whoswho.pictures import prepared_files
 from whoswho.pictures.faces import FaceFinder, main_face
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Preparer, face_square, prepare
-from whoswho.pictures.tensors import DEVIATION, MEAN, to_tensor
+from whoswho.pictures.tensors import to_tensor
 
 SETTINGS = PictureSettings("face", 0.3, 96, 0.95, 0.08)
 
@@ -98,7 +98,7 @@ def test_the_tensor_is_standardised_as_torchvision_does_it() -> None:
     batch = to_tensor(images)
     assert (batch.shape, batch.dtype) == ((2, 3, 64, 64), torch.float32)
     for one, image in zip(batch, images, strict=True):
-        expected = functional.normalize(functional.to_tensor(image), list(MEAN), list(DEVIATION))
+        expected = functional.normalize(functional.to_tensor(image), *map(list, IMAGENET))
         assert torch.allclose(one, expected, atol=1e-6)
 
 

@@ -11,9 +11,9 @@ from support.drawn_sets import draw_set
 from support.pipeline import FAST, Workspace
 
 from whoswho import tables
-from whoswho.backbone import network
 from whoswho.backbone.compute import device
 from whoswho.backbone.loading import process_group
+from whoswho.backbone.network.parts import FrozenBatchNorm
 from whoswho.errors import UserError
 
 COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
@@ -131,12 +131,12 @@ def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
 
 
 def test_on_gpus_the_batch_norms_that_learn_are_torchs_own() -> None:
-    frozen, trainable = network.FrozenBatchNorm(3), torch.nn.BatchNorm2d(3)
+    frozen, trainable = FrozenBatchNorm(3), torch.nn.BatchNorm2d(3)
     maps = torch.randn(4, 3, 5, 5)
     expected = trainable(maps)
     module = torch.nn.Sequential(frozen, trainable)
     process_group.sync_batch_norms(module, torch.device("cuda"))
-    assert [type(norm) for norm in module] == [network.FrozenBatchNorm, torch.nn.SyncBatchNorm]
+    assert [type(norm) for norm in module] == [FrozenBatchNorm, torch.nn.SyncBatchNorm]
     assert torch.equal(trainable(maps), expected)  # alone in its group, without a GPU
 
 

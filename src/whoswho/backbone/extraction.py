@@ -84,13 +84,15 @@ def _extract_split(
         bar.update(len(rows))
 
     def open_and_store(rows: range) -> None:
-        store(rows, tensors.standardized(pictures.pixels(indices(rows))))
+        pixels = pictures.pixels(indices(rows))
+        store(rows, tensors.standardized(pixels, forward_pass.normalization))
 
     if forward_pass.streams > 1:
         forward.each(own_chunks, open_and_store, forward_pass.streams)
     else:
         for_store, for_loader = tee(own_chunks)
-        batches = Loader(pictures, device).batches(map(indices, for_loader))
+        loader = Loader(pictures, device, forward_pass.normalization)
+        batches = loader.batches(map(indices, for_loader))
         for rows, batch in zip(for_store, batches, strict=True):
             store(rows, batch)
     values.flush()  # type: ignore[attr-defined]

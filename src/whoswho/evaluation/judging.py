@@ -84,6 +84,7 @@ def explained(
 
     Of at most MOST_EXPLAINED labels; see `attention.heat_maps`.
     """
+    from whoswho.backbone.network.architectures import normalization
     from whoswho.evaluation import attention
     from whoswho.pictures import tensors
 
@@ -94,7 +95,8 @@ def explained(
     chosen = [first[label] for label in sorted(first)][:MOST_EXPLAINED]
     images = [open_prepared(examples[index].path) for index in chosen]
     answers = probabilities[chosen].argmax(axis=1).tolist()
-    maps = attention.heat_maps(model.network, tensors.to_tensor(images), answers)
+    inputs = tensors.to_tensor(images, normalization(model.network.backbone))
+    maps = attention.heat_maps(model.network, inputs, answers)
     return {
         examples[index].file: heat.astype(np.float64)
         for index, heat in zip(chosen, maps, strict=True)

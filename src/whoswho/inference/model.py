@@ -22,6 +22,7 @@ from whoswho.artifacts.model.description import (
 from whoswho.backbone import network
 from whoswho.backbone.compute import forward
 from whoswho.backbone.network import Network, State
+from whoswho.backbone.network.architectures import normalization
 from whoswho.errors import UserError, one_line
 from whoswho.pictures import tensors
 
@@ -44,7 +45,8 @@ class Model:
         """The network's output for prepared pictures, (pictures, labels)."""
         device = next(self.network.parameters()).device
         with torch.inference_mode():
-            batch = tensors.to_tensor(images).to(device, memory_format=torch.channels_last)
+            batch = tensors.to_tensor(images, normalization(self.network.backbone))
+            batch = batch.to(device, memory_format=torch.channels_last)
             logits: Float64 = self.network(batch).cpu().numpy().astype(np.float64)
         return logits
 

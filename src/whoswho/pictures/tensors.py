@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from whoswho.artifacts.model.settings import IMAGENET, Normalization
+
 if TYPE_CHECKING:
     import torch
 
-# Mean and deviation of ImageNet's red, green and blue, which every pretrained backbone expects.
-MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
 
-
-def to_tensor(images: Sequence[Image.Image]) -> torch.Tensor:
+def to_tensor(
+    images: Sequence[Image.Image], normalization: Normalization = IMAGENET
+) -> torch.Tensor:
     """Prepared pictures as the network's input, see `standardized`."""
-    return standardized(pixels(images))
+    return standardized(pixels(images), normalization)
 
 
 def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
@@ -28,7 +28,7 @@ def pixels(images: Sequence[Image.Image]) -> torch.Tensor:
     return torch.from_numpy(np.stack([np.asarray(image.convert("RGB")) for image in images]))
 
 
-def standardized(pixels: torch.Tensor) -> torch.Tensor:
+def standardized(pixels: torch.Tensor, normalization: Normalization = IMAGENET) -> torch.Tensor:
     """Pixels as the network's input, where they are: batch x 3 x size x size, 32-bit.
 
     Its memory is channels last, as the pixels came: what a convolution is fastest with.
@@ -38,7 +38,8 @@ def standardized(pixels: torch.Tensor) -> torch.Tensor:
     count, height, width, _ = pixels.shape
     # Whole rows at once: three numbers at a time would take ten times as long.
     rows = pixels.view(count, height, width * 3).to(torch.float32)
-    scale = torch.tensor([1 / (255 * deviation) for deviation in DEVIATION]).repeat(width)
-    shift = torch.tensor([-m / d for m, d in zip(MEAN, DEVIATION, strict=True)]).repeat(width)
+    channels = list(zip(*normalization, strict=True))
+    scale = torch.tensor([1 / (255 * deviation) for _, deviation in channels]).repeat(width)
+    shift = torch.tensor([-mean / deviation for mean, deviation in channels]).repeat(width)
     rows.mul_(scale.to(rows.device)).add_(shift.to(rows.device))
     return rows.view(count, height, width, 3).permute(0, 3, 1, 2)

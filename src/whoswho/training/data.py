@@ -15,7 +15,7 @@ from whoswho import params
 from whoswho.backbone import network
 from whoswho.backbone.loading import loader
 from whoswho.backbone.loading.process_group import ProcessGroup, sync_batch_norms
-from whoswho.backbone.network import Network, Unfreeze
+from whoswho.backbone.network import Network, Unfreeze, architectures
 from whoswho.errors import UserError
 from whoswho.training.batches import Batches
 from whoswho.training.inputs import Recipe, TrainingData
@@ -102,9 +102,10 @@ def network_task(
     if process_group.world_size > 1:
         sync_batch_norms(net, device)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalization = architectures.normalization(backbone)
     loaders = {
-        "train": loader.Loader(loader.Pictures(examples["train"], augment), device),
-        "validation": loader.Loader(loader.Pictures(examples["validation"]), device),
+        split: loader.Loader(loader.Pictures(examples[split], views), device, normalization)
+        for split, views in (("train", augment), ("validation", None))
     }
 
     def inputs(split: str, batches: Batches, epoch: int) -> Iterator[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Crop = Literal["face", "whole"]
 
@@ -63,3 +63,15 @@ class Face:
     def height(self) -> int:
         """Pixels."""
         return self.bottom - self.top
+
+
+class Normalization(NamedTuple):
+    """What is subtracted from red, green and blue, 0 to 1, and what they are then divided by."""
+
+    mean: tuple[float, float, float]
+    deviation: tuple[float, float, float]
+
+
+# Mean and deviation of ImageNet's pictures, which torchvision's networks expect.
+IMAGENET = Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+SYMMETRIC = Normalization((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # from -1 to 1

@@ -27,8 +27,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from whoswho.artifacts.model.settings import Normalization
 from whoswho.backbone.compute import device as devices
 from whoswho.backbone.compute import fused
+from whoswho.backbone.network.architectures import normalization
+from whoswho.backbone.network.parts import NormThenActivation
 
 Batch = TypeVar("Batch")
 
@@ -41,6 +44,7 @@ class Pass:
     batch: int  # pictures that `run` is fastest with
     streams: int  # threads that should call `run` at once
     precision: str  # bf16 or fp32
+    normalization: Normalization  # of the pictures that `run` takes
 
 
 def prepare(backbone: nn.Module, device: torch.device) -> Pass:
@@ -61,9 +65,11 @@ def fold(backbone: nn.Module) -> nn.Module:
     for parent in list(copied.modules()):
         before: tuple[str, nn.Module] | None = None
         for name, child in list(parent.named_children()):
-            if before and isinstance(before[1], nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
-                setattr(parent, before[0], fuse_conv_bn_eval(before[1], child))
-                setattr(parent, name, nn.Identity())
+            # Of a norm with its activation the activation stays.
+            norm, *rest = child if isinstance(child, NormThenActivation) else [child]
+            if before and isinstance(before[1], nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, before[0], fuse_conv_bn_eval(before[1], norm))
+                setattr(parent, name, nn.Sequential(*rest) if rest else nn.Identity())
             before = (name, child)
     return copied.requires_grad_(False)
 
@@ -114,7 +120,7 @@ def chunks(rows: int, size: int) -> Iterator[range]:
 
 def _fused(folded: nn.Module, dtype: torch.dtype) -> Pass:
     run = fused.FusedResNet(folded, dtype)
-    return Pass(run, 8, torch.get_num_threads(), _name(dtype))
+    return Pass(run, 8, torch.get_num_threads(), _name(dtype), normalization(folded))
 
 
 def _eager(
@@ -128,7 +134,7 @@ def _eager(
             features: Tensor = network(x)
             return features.float().cpu()
 
-    return Pass(run, batch, streams, _name(dtype))
+    return Pass(run, batch, streams, _name(dtype), normalization(folded))
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
+from whoswho.artifacts.model.settings import IMAGENET, Normalization
 from whoswho.artifacts.split import Dataset, Example, open_prepared
 from whoswho.backbone.compute import forward
 from whoswho.backbone.loading import views
@@ -64,8 +65,11 @@ class Pictures(TorchDataset["Tensor | UserError"]):
 class Loader:
     """Brings batches of pictures to `device`; its worker processes stay between epochs."""
 
-    def __init__(self, pictures: Pictures, device: torch.device) -> None:
+    def __init__(
+        self, pictures: Pictures, device: torch.device, normalization: Normalization = IMAGENET
+    ) -> None:
         self._device = device
+        self._normalization = normalization
         self._sampler = _Sampler()
         processes = min(num_workers(device), len(pictures) // MIN_PICTURES)
         self._loader = DataLoader(
@@ -88,7 +92,8 @@ class Loader:
         for pixels in self._loader:
             if isinstance(pixels, UserError):
                 raise pixels
-            yield tensors.standardized(pixels.to(self._device, non_blocking=True))
+            pixels = pixels.to(self._device, non_blocking=True)
+            yield tensors.standardized(pixels, self._normalization)
 
 
 class _Sampler:
@@ -128,6 +133,6 @@ def backbone_features(
     forward_pass = forward.prepare(backbone, device)
     examples = dataset.examples["train"]
     chunks = process_group.shard(list(forward.chunks(len(examples), forward_pass.batch)))
-    loader = Loader(Pictures(examples, augment), device)
+    loader = Loader(Pictures(examples, augment), device, forward_pass.normalization)
     for batch in loader.batches([(index, 0) for index in chunk] for chunk in chunks):
         yield forward_pass.run(batch).numpy()

@@ -1,5 +1,8 @@
 """Where the backbone comes from: the first entry of `backbone.weights` that can be had.
 
+Names of torchvision's weights are for its own architectures; another one takes its own published
+weights in their place, so that changing backbone.arch alone is enough.
+
 What cannot be had (not reachable, damaged in the cache, not at its path) is passed over, aloud,
 because the list says what to take instead. What is there but wrong (a misspelt name, a file of
 another architecture, a pickled object) stops the run: no list excuses a mistake.
@@ -15,12 +18,16 @@ from typing import TYPE_CHECKING
 from whoswho.artifacts.model.backbone import RANDOM, BackboneSource, PassedOver
 from whoswho.backbone import network
 from whoswho.backbone.network import State
+from whoswho.backbone.network.architectures import OTHERS, head_names, renamed
+from whoswho.backbone.weights import packages
 from whoswho.backbone.weights.downloads import Timeout, UnavailableError, download
 from whoswho.backbone.weights.files import SUFFIXES, fit_to, open_state
 from whoswho.errors import UserError
 
 if TYPE_CHECKING:
     from torchvision.models import WeightsEnum
+
+_TORCHVISION = ("IMAGENET1K_", "DEFAULT")  # how the names of torchvision's weights begin
 
 
 def fetch(
@@ -40,6 +47,8 @@ def fetch(
         UserError: nothing on the list can be had, or an entry is wrong.
     """
     expected, _ = network.backbone_outline(arch)
+    if arch in OTHERS:
+        choices = _own_choices(choices, arch)
     published = {entry: _published(entry, arch) for entry in choices}
     timeout = Timeout()
     passed: list[PassedOver] = []
@@ -47,14 +56,16 @@ def fetch(
         try:
             if entry == RANDOM:
                 state, origin = network.random_backbone(arch, seed), f"seed {seed}"
-            elif weights is None:
+            elif weights is not None:
+                state, origin = open_state(download(weights.url, timeout, cache)), weights.url
+            elif _is_path(entry):
                 state, origin = open_state(_find(entry, folders)), entry
             else:
-                state, origin = open_state(download(weights.url, timeout, cache)), weights.url
+                state, origin = packages.state_in(entry), f"package {entry}"
         except UnavailableError as error:
             passed.append(PassedOver(entry=entry, why=error.kind, detail=str(error)))
             continue
-        state = fit_to(expected, state, arch, network.head_names(arch), entry)
+        state = fit_to(expected, renamed(arch, state), arch, head_names(arch), entry)
         source = BackboneSource(
             arch=arch,
             entry=entry,
@@ -70,12 +81,36 @@ def fetch(
     )
 
 
+def _own_choices(choices: Sequence[str], arch: str) -> list[str]:
+    """The list for an architecture that is not torchvision's: its own names, paths, `random`.
+
+    Where it names none of these but `random`, the architecture's default comes first.
+
+    Raises:
+        UserError: an entry is no weights' name at all.
+    """
+    names = OTHERS[arch].weights
+    own = [entry for entry in choices if entry in names or _is_path(entry)]
+    for entry in choices:
+        if entry not in (*own, RANDOM) and not entry.startswith(_TORCHVISION):
+            raise UserError(
+                f"backbone.weights: {entry!r} is not weights of {arch} ({', '.join(names)}), nor "
+                f"{RANDOM!r}, nor a path (ending in {', '.join(SUFFIXES)})"
+            )
+    kept = [entry for entry in choices if entry in own or entry == RANDOM]
+    return kept if own else [names[0], *kept]
+
+
+def _is_path(entry: str) -> bool:
+    return "/" in entry or "\\" in entry or entry.endswith(SUFFIXES)
+
+
 def _published(entry: str, arch: str) -> WeightsEnum | None:
-    """torchvision's weights of that name; None for a path and for `random`.
+    """torchvision's weights of that name; None for what is none of torchvision's.
 
     A name that torchvision does not know is a mistake even where a later entry could be had.
     """
-    if entry == RANDOM or "/" in entry or "\\" in entry or entry.endswith(SUFFIXES):
+    if entry == RANDOM or arch in OTHERS or _is_path(entry):
         return None
     from torchvision.models import get_model_weights
 

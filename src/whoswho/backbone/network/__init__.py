@@ -1,8 +1,7 @@
-"""A torchvision classifier as backbone, and a small head that tells the labels apart."""
+"""A backbone, and a small head that tells the labels apart."""
 
 from __future__ import annotations
 
-import difflib
 from collections import OrderedDict
 from typing import Self
 
@@ -10,20 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from whoswho.artifacts.model.description import HeadShape
+from whoswho.backbone.network import architectures
+from whoswho.backbone.network.architectures import State as State
+from whoswho.backbone.network.parts import FrozenBatchNorm
 from whoswho.backbone.seeds import seeded
 from whoswho.errors import UserError, one_line
 
-# torchvision is imported where a backbone is built: a head that learns from stored features needs
-# none, and importing it costs as long as importing torch.
-
-State = dict[str, Tensor]
 Unfreeze = int | str  # 0: frozen | 1..4: from that block up | "all"
 Block = list[tuple[str, nn.Module]]  # modules of the backbone, by their names in it
 
 BLOCKS = 4  # what `unfreeze` can name; below them lies the stem
-_CLASSES = 1000  # what torchvision's classifiers tell apart
-# Heads that two old architectures carry for training alone.
-_SIDE_HEADS = ("AuxLogits", "aux1", "aux2")
 _NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -45,14 +40,6 @@ class Standardize(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Scale features (batch, width)."""
         return (features - self.mean) / self.deviation
-
-
-class FrozenBatchNorm(nn.BatchNorm2d):
-    """The batch norm of a frozen block: its statistics are weights, so no train() changes them."""
-
-    def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode, whoever asks and from however far above."""
-        return super().train(False)
 
 
 class Network(nn.Module):
@@ -156,27 +143,9 @@ def _with_norms(parts: Block) -> list[Block]:
     return blocks
 
 
-def architectures() -> tuple[str, ...]:
-    """The names of torchvision's classifiers."""
-    from torchvision import models
-
-    return tuple(models.list_models(module=models))
-
-
-def check_arch(arch: str) -> None:
-    """Raise UserError where torchvision has no classifier of this name."""
-    names = architectures()
-    if arch not in names:
-        near = difflib.get_close_matches(arch, names, 3, 0.4) or ("resnet50",)
-        raise UserError(
-            f"backbone.arch: {arch!r} is not a classifier of torchvision; nearest: "
-            f"{', '.join(near)}"
-        )
-
-
 def check_size(arch: str, size: int) -> None:
     """Raise UserError where the backbone cannot take pictures of `size` pixels a side."""
-    backbone, _ = _meta_backbone(arch)
+    backbone, _ = architectures.on_meta(arch)
     try:
         with torch.inference_mode():
             backbone.eval()(torch.empty(1, 3, size, size, device="meta"))
@@ -189,29 +158,22 @@ def check_size(arch: str, size: int) -> None:
 
 def backbone_outline(arch: str) -> tuple[State, int]:
     """The backbone's tensors on the meta device, in the network's order, and its width."""
-    net, width = _meta_backbone(arch)
+    net, width = architectures.on_meta(arch)
     return dict(net.state_dict()), width
 
 
 def backbone_from(arch: str, state: State) -> tuple[nn.Module, int]:
     """A backbone holding the tensors of `state` itself (not copies), and its feature width."""
-    net, width = _meta_backbone(arch)
+    net, width = architectures.on_meta(arch)
     net.load_state_dict(state, assign=True)
     return net, width
 
 
 def random_backbone(arch: str, seed: int) -> State:
-    """A backbone's state as torchvision draws it, the same bytes for the same seed."""
-    check_arch(arch)
+    """A backbone's state as its library draws it, the same bytes for the same seed."""
     with seeded(seed):
-        backbone, _ = _without_head(arch, _classifier(arch))
+        backbone, _ = architectures.headless(arch)
     return dict(backbone.state_dict())
-
-
-def head_names(arch: str) -> tuple[str, ...]:
-    """The starts of the names of torchvision's own heads among a network's tensors."""
-    name, _ = _head_of(arch, _meta_classifier(arch))
-    return (f"{name}.", *(f"{side}." for side in _SIDE_HEADS))
 
 
 def build_head(width: int, labels: int, shape: HeadShape, seed: int = 0) -> nn.Sequential:
@@ -228,52 +190,3 @@ def build_head(width: int, labels: int, shape: HeadShape, seed: int = 0) -> nn.S
             layers["dropout"] = nn.Dropout(shape.dropout)
         layers["labels"] = nn.Linear(width, labels)
     return nn.Sequential(layers)
-
-
-def _meta_backbone(arch: str) -> tuple[nn.Module, int]:
-    return _without_head(arch, _meta_classifier(arch))
-
-
-def _meta_classifier(arch: str) -> nn.Module:
-    check_arch(arch)
-    try:
-        with torch.device("meta"):
-            return _classifier(arch)
-    except NotImplementedError:  # a few compute with tensors while they are built
-        return _classifier(arch).to("meta")
-
-
-def _without_head(arch: str, net: nn.Module) -> tuple[nn.Module, int]:
-    """torchvision's network without its head, and the width of what the head was given."""
-    name, head = _head_of(arch, net)
-    parent, _, own = name.rpartition(".")
-    setattr(net.get_submodule(parent), own, nn.Identity())
-    return net, head.in_features
-
-
-def _classifier(arch: str) -> nn.Module:
-    from torchvision import models
-
-    # Two old networks warn that their drawing is slow; it is the one their papers state.
-    extra = {"init_weights": True} if arch in ("googlenet", "inception_v3") else {}
-    net: nn.Module = models.get_model(arch, weights=None, **extra)
-    for side in _SIDE_HEADS:
-        if hasattr(net, side):
-            setattr(net, side, None)
-            net.aux_logits = False  # type: ignore[assignment]
-    return net
-
-
-def _head_of(arch: str, net: nn.Module) -> tuple[str, nn.Linear]:
-    """The last linear layer, which gives a number a class."""
-    heads = [
-        (name, module)
-        for name, module in net.named_modules()
-        if isinstance(module, nn.Linear) and module.out_features == _CLASSES
-    ]
-    if not heads:
-        raise UserError(
-            f"backbone.arch: {arch} has no linear layer as its head that could be replaced; take "
-            "another, such as resnet50"
-        )
-    return heads[-1]

@@ -1,0 +1,148 @@
+"""Which architectures a backbone may have: torchvision's classifiers, and a few others.
+
+torchvision and timm are imported where a network is built: a head that learns from stored features
+needs none, and importing torchvision costs as long as importing torch.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from whoswho.artifacts.model.settings import IMAGENET, SYMMETRIC, Normalization
+from whoswho.backbone.network import lite0
+from whoswho.errors import UserError
+
+State = dict[str, Tensor]
+
+_CLASSES = 1000  # what torchvision's classifiers tell apart
+# Heads that two old architectures carry for training alone.
+_SIDE_HEADS = ("AuxLogits", "aux1", "aux2")
+
+
+@dataclass(frozen=True)
+class Other:
+    """An architecture that is not torchvision's.
+
+    Attributes:
+        build: makes the network without its head.
+        width: how many numbers it gives a picture.
+        weights: the names of its weights in backbone.weights, the default first.
+        heads: starts of the names of the head's tensors in a weights file.
+        normalization: of its pictures.
+        renamed: brings the names of a weights file to those of the network.
+    """
+
+    build: Callable[[], nn.Module]
+    width: int
+    weights: tuple[str, ...]
+    heads: tuple[str, ...]
+    normalization: Normalization
+    renamed: Callable[[State], State] = lambda state: state
+
+
+OTHERS = {
+    lite0.NAME: Other(
+        lite0.build, lite0.WIDTH, (lite0.PACKAGE,), lite0.HEADS, SYMMETRIC, lite0.renamed
+    ),
+}
+
+
+def architectures() -> tuple[str, ...]:
+    """The names of torchvision's classifiers and of the others."""
+    from torchvision import models
+
+    return *OTHERS, *models.list_models(module=models)
+
+
+def check_arch(arch: str) -> None:
+    """Raise UserError where there is no architecture of this name."""
+    if arch in OTHERS:
+        return
+    names = architectures()
+    if arch not in names:
+        near = difflib.get_close_matches(arch, names, 3, 0.4) or ("resnet50",)
+        raise UserError(
+            f"backbone.arch: {arch!r} is not a classifier of torchvision, nor one of "
+            f"{', '.join(OTHERS)}; nearest: {', '.join(near)}"
+        )
+
+
+def normalization(backbone: nn.Module) -> Normalization:
+    """How the backbone's pictures become numbers; torchvision's where it says nothing."""
+    found: Normalization = getattr(backbone, "normalization", IMAGENET)
+    return found
+
+
+def headless(arch: str) -> tuple[nn.Module, int]:
+    """A new network without its head, as torch draws it, and the width of what it gives."""
+    check_arch(arch)
+    if other := OTHERS.get(arch):
+        net = other.build()
+        net.normalization = other.normalization  # type: ignore[assignment]
+        return net, other.width
+    net = _classifier(arch)
+    name, head = _head_of(arch, net)
+    parent, _, own = name.rpartition(".")
+    setattr(net.get_submodule(parent), own, nn.Identity())
+    return net, head.in_features
+
+
+def on_meta(arch: str) -> tuple[nn.Module, int]:
+    """`headless` without memory for its tensors."""
+    try:
+        with torch.device("meta"):
+            return headless(arch)
+    except NotImplementedError:  # a few compute with tensors while they are built
+        net, width = headless(arch)
+        return net.to("meta"), width
+
+
+def renamed(arch: str, state: State) -> State:
+    """The tensors of a weights file under the names of the network."""
+    return OTHERS[arch].renamed(state) if arch in OTHERS else state
+
+
+def head_names(arch: str) -> tuple[str, ...]:
+    """The starts of the names of heads among the tensors of a weights file."""
+    if arch in OTHERS:
+        return OTHERS[arch].heads
+    try:
+        with torch.device("meta"):
+            net = _classifier(arch)
+    except NotImplementedError:
+        net = _classifier(arch)
+    name, _ = _head_of(arch, net)
+    return (f"{name}.", *(f"{side}." for side in _SIDE_HEADS))
+
+
+def _classifier(arch: str) -> nn.Module:
+    from torchvision import models
+
+    # Two old networks warn that their drawing is slow; it is the one their papers state.
+    extra = {"init_weights": True} if arch in ("googlenet", "inception_v3") else {}
+    net: nn.Module = models.get_model(arch, weights=None, **extra)
+    for side in _SIDE_HEADS:
+        if hasattr(net, side):
+            setattr(net, side, None)
+            net.aux_logits = False  # type: ignore[assignment]
+    return net
+
+
+def _head_of(arch: str, net: nn.Module) -> tuple[str, nn.Linear]:
+    """The last linear layer, which gives a number a class."""
+    heads = [
+        (name, module)
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features == _CLASSES
+    ]
+    if not heads:
+        raise UserError(
+            f"backbone.arch: {arch} has no linear layer as its head that could be replaced; take "
+            "another, such as resnet50"
+        )
+    return heads[-1]
