@@ -23,7 +23,6 @@ from whoswho.artifacts.model.backbone import BackboneSource
 from whoswho.artifacts.model.description import (
     ModelDescription,
     read_description,
-    read_validation_logits,
     save_model,
     write_description,
 )
@@ -32,10 +31,11 @@ from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone import extraction, network
 from whoswho.errors import UserError
 from whoswho.evaluation import judging, measures
-from whoswho.evaluation.served import served_logits
-from whoswho.inference.model import Model, load_model, softmax
+from whoswho.evaluation.served import served_outputs
+from whoswho.inference.model import Answers, Model, load_model, outputs, softmax
 from whoswho.training import calibration
 from whoswho.training.fit import fit
+from whoswho.training.held_out import calibrate
 from whoswho.training.inputs import Recipe, TrainingData
 
 LABELS = ("None", "007", "C++", "다")
@@ -54,10 +54,11 @@ def measure(actual: list[int], probabilities: np.ndarray, **more: object) -> dic
         "bootstrap": 500,
         "bins": 10,
         "seed": 0,
-        "threshold": 0.5,
+        "limit": 0.5,
     } | more
-    threshold = settings.pop("threshold")
-    return measures.measure(np.array(actual), probabilities, probabilities, threshold, **settings)  # type: ignore[arg-type]
+    similarity = probabilities.max(axis=1)  # any number a picture will do
+    answers = Answers(probabilities, similarity, similarity < settings.pop("limit"))
+    return measures.measure(np.array(actual), answers, probabilities, **settings)  # type: ignore[arg-type]
 
 
 # F2: labels that a split lacks
@@ -179,19 +180,34 @@ def made_logits(sharpness: float, count: int = 300) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("sharpness", [0.2, 1.0, 7.0])
 def test_the_temperature_is_the_one_with_the_lowest_log_loss(sharpness: float) -> None:
     logits, actual = made_logits(sharpness)
+    count, labels = logits.shape
 
     def loss(temperature: float) -> float:
-        probabilities = softmax(logits, temperature)
-        return float(-np.log(probabilities[np.arange(len(actual)), actual]).mean())
+        chosen = np.log(softmax(logits, temperature))
+        own = chosen[np.arange(count), actual]
+        others = (chosen.sum(axis=1) - own) / (labels - 1)
+        return float(-(own * (count + 1) + others).mean() / (count + 2))
 
     best = minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-8}).x
     assert calibration.fit_temperature(logits, actual) == pytest.approx(best, rel=1e-3)
 
 
+def test_few_right_answers_make_no_certainty() -> None:
+    """One right answer of one is followed by one of two: (1 + 1) / (1 + 2) that the next is."""
+    logits = np.eye(2)[:1] * 3
+    temperature = calibration.fit_temperature(logits, np.zeros(1, np.int64))
+    assert softmax(logits, temperature).max() == pytest.approx(2 / 3, abs=1e-6)
+    many = np.eye(3)[np.arange(300) % 3] * 3
+    temperature = calibration.fit_temperature(many, np.arange(300) % 3)
+    assert softmax(many, temperature).max() == pytest.approx(301 / 302, abs=1e-6)
+
+
 def test_the_temperature_stays_in_its_range() -> None:
-    right = np.eye(3, dtype=np.float32)
-    assert calibration.fit_temperature(right, np.arange(3)) == calibration.MIN_TEMPERATURE
-    assert calibration.fit_temperature(right, np.array([1, 2, 0])) == calibration.MAX_TEMPERATURE
+    wrong = np.eye(3, dtype=np.float32) * 10
+    assert calibration.fit_temperature(wrong, np.array([1, 2, 0])) == calibration.MAX_TEMPERATURE
+    near = np.eye(3)[np.arange(3000) % 3] * 0.01
+    lowest = calibration.fit_temperature(near, np.arange(3000) % 3)
+    assert lowest == calibration.MIN_TEMPERATURE
 
 
 def test_probabilities_survive_huge_logits() -> None:
@@ -201,13 +217,12 @@ def test_probabilities_survive_huge_logits() -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 40, 300])
 @pytest.mark.parametrize("false_reject_rate", [0.0, 0.05, 0.3, 1.0])
-def test_the_threshold_turns_away_at_most_its_share(false_reject_rate: float, count: int) -> None:
-    logits, _ = made_logits(1.0, count)
-    surest = softmax(logits, 1.0).max(axis=1)
-    threshold = calibration.fit_threshold(softmax(logits, 1.0), false_reject_rate)
-    away = int((surest < threshold).sum())
-    assert away == math.floor(false_reject_rate * count)
-    assert 0 < threshold <= 1
+def test_the_least_similarity_turns_away_its_part(false_reject_rate: float, count: int) -> None:
+    similarity = np.random.default_rng(0).uniform(-1, 1, count)
+    limit = calibration.fit_min_similarity(similarity, false_reject_rate)
+    away = int((similarity < limit).sum())
+    assert abs(away - false_reject_rate * count) <= 1
+    assert np.abs(similarity - limit).min() > 1e-5  # rounding turns nobody away
 
 
 # A whole model
@@ -234,6 +249,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     data = TrainingData(dataset, "resnet18", backbone, stored)
     fitted = fit(data, Recipe(train, augment, 0))
     source = BackboneSource(arch="resnet18", entry="random", sha256="0" * 64, origin="seed 0")
+    calibration = calibrate(data, Recipe(train, augment, 0), fitted)
     description = ModelDescription(
         arch="resnet18",
         labels=dataset.labels,
@@ -241,15 +257,16 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
         epoch=fitted.epoch,
         repeats=(),
         picture=dataset.picture,
-        temperature=1.0,
-        threshold=0.0,
+        temperature=calibration.temperature,
+        min_similarity=calibration.min_similarity,
+        cross_validation=calibration.metrics,
         params={},
         inputs={"dataset": dataset_digest(dataset.folder)},
         backbone=source,
     )
     with paths.fresh_folder(folder / "model") as out:
-        save_model(out, fitted.state, description, fitted.history)
-        calibration.calibrate_model(out, dataset, train)
+        state = fitted.state | calibration.centres.to_state()
+        save_model(out, state, description, fitted.history)
     return dataset, folder / "model"
 
 
@@ -269,8 +286,6 @@ def retrained(folder: Path, model: Path, dataset: Dataset) -> Path:
     shutil.copytree(model, folder)
     inputs = {"dataset": dataset_digest(dataset.folder)}
     write_description(folder, read_description(folder).model_copy(update={"inputs": inputs}))
-    train = params.load_params(REPOSITORY).train.model_copy(update={"device": "cpu"})
-    calibration.calibrate_model(folder, dataset, train)
     return folder
 
 
@@ -285,44 +300,33 @@ def test_a_model_is_judged_from_pictures_by_what_is_served(
 ) -> None:
     dataset, _ = judged
     images = [Image.open(e.path).convert("RGB") for e in dataset.examples["test"]]
-    singly = np.concatenate([model.probabilities([image]) for image in images])
+    singly = np.concatenate([model.answer([image]).probabilities for image in images])
     pictures = evaluation.judged_pictures
     probabilities = np.array([picture.probabilities for picture in pictures])
     assert evaluation.judged == "test"
     assert probabilities == pytest.approx(singly, abs=1e-4)
     assert probabilities.sum(axis=1) == pytest.approx(1)
     assert np.mean([picture.right for picture in pictures]) > 0.9
-    plain = np.concatenate([softmax(model.logits([image]), 1.0) for image in images])
+    logits = np.concatenate([outputs(model.network, [image]).logits for image in images])
+    plain = softmax(logits, 1.0)
     uncalibrated = np.array([picture.uncalibrated for picture in pictures])
     assert uncalibrated == pytest.approx(plain, abs=1e-4)
     assert not np.allclose(probabilities, uncalibrated)
 
 
-def test_the_threshold_rejects_of_validation_what_it_was_fitted_to_reject(
-    judged: tuple[Dataset, Path], model: Model
-) -> None:
-    """It is fitted on what the served model gives, and lies between two confidences."""
-    logits = served_logits(model, judged[0], "validation")
-    confidences = softmax(logits, model.description.temperature).max(axis=1)
-    threshold = model.description.threshold
-    assert int((confidences < threshold).sum()) == math.floor(0.05 * 42)
-    assert np.abs(confidences - threshold).min() > 0
-
-
 def test_a_stranger_gets_no_name(model: Model) -> None:
     """Field report C4: someone the model never saw, beside people it knows.
 
-    The stranger looks a little like two of them. What looks like nobody may still get a sure name,
-    the more so from an untrained backbone: no threshold on a probability is proof of identity.
+    The stranger looks a little like two of them. What looks like nobody may still get a name, the
+    more so from an untrained backbone.
     """
 
     def turned_away(*kinds: float) -> float:
         images = [pattern(kind, f"{n:08x}", 64) for kind in kinds for n in range(30)]
-        highest = model.probabilities(images).max(axis=1)
-        return float((highest < model.description.threshold).mean())
+        return float(model.answer(images).unknown.mean())
 
     assert turned_away(0, 1, 2) < 0.2
-    assert turned_away(0.5) > 0.8
+    assert turned_away(0.5) > 0.6
 
 
 def test_the_table_has_a_row_a_picture_with_every_labels_probability(
@@ -332,7 +336,7 @@ def test_the_table_has_a_row_a_picture_with_every_labels_probability(
     write_evaluation(tmp_path, evaluation)
     rows = [r for r in tables.read(tmp_path / "predictions.csv") if r["split"] == "test"]
     assert list(rows[0]) == [
-        "file", "split", "actual", "predicted", "unknown",
+        "file", "split", "actual", "predicted", "similarity", "unknown",
         "probability/A", "probability/B", "probability/C",
         "uncalibrated/A", "uncalibrated/B", "uncalibrated/C",
     ]  # fmt: skip
@@ -344,7 +348,8 @@ def test_the_table_has_a_row_a_picture_with_every_labels_probability(
             picture.uncalibrated
         )
         assert row["predicted"] == "ABC"[int(np.argmax(probabilities))]
-        assert row["unknown"] == str(int(max(probabilities) < model.description.threshold))
+        similarity = float(row["similarity"])
+        assert row["unknown"] == str(int(similarity < model.description.min_similarity))
 
 
 def test_everything_judged_comes_back(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -359,64 +364,7 @@ def test_everything_judged_comes_back(evaluation: Evaluation, tmp_path: Path) ->
     lacking = [score for score in back.scores if (score.split, score.label) == ("test", "B")]
     assert [(s.recall, s.f1, s.support) for s in lacking] == [(None, None, 0)]
     assert back.recall("train") == {}
-    assert len(back.headline) == 12
-    assert {"test/accuracy", "validation/log_loss"} < set(back.headline)
-
-
-def test_the_network_runs_on_no_validation_picture_again(
-    judged: tuple[Dataset, Path], model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its logits are those that it was calibrated on, to the last bit."""
-    dataset, folder = judged
-    for_validation = served_logits(model, dataset, "validation")
-    without_test = untested(tmp_path / "untested")
-    alone = retrained(tmp_path / "model", folder, without_test)
-    answered = []
-    logits = Model.logits
-
-    def counting(self: Model, images: list[Image.Image]) -> np.ndarray:
-        answered.append(len(images))
-        return logits(self, images)
-
-    monkeypatch.setattr(Model, "logits", counting)
-    evaluation = judging.judge(folder, dataset, EVALUATE)
-    assert sum(answered) == len(dataset.examples["test"])
-    rows = [row for row in evaluation.pictures if row.split == "validation"]
-    assert [row.file for row in rows] == [e.file for e in dataset.examples["validation"]]
-    probabilities = softmax(for_validation, model.description.temperature)
-    assert [row.probabilities for row in rows] == list(map(tuple, probabilities.tolist()))
-    answered.clear()
-    assert judging.judge(alone, without_test, EVALUATE).judged == "validation"
-    assert answered == []
-
-
-def test_logits_that_do_not_fit_are_one_line_that_says_what_to_do(
-    judged: tuple[Dataset, Path], tmp_path: Path
-) -> None:
-    dataset, folder = judged
-    model = tmp_path / "model"
-    shutil.copytree(folder, model)
-    file = model / "validation_logits.npy"
-    whole = file.read_bytes()
-
-    def refused() -> str:
-        with pytest.raises(UserError) as error:
-            judging.judge(model, dataset, EVALUATE)
-        message = str(error.value)
-        assert message.startswith(str(file))
-        assert "`dvc repro -f -s train`" in message
-        assert "\n" not in message
-        return message
-
-    np.save(file, read_validation_logits(folder, (42, 3))[1:])
-    assert "shape (41, 3), where 42 validation pictures of 3 labels" in refused()
-    np.save(file, read_validation_logits(folder, (42, 3)).astype(np.float32))
-    assert "float32" in refused()
-    for damaged in (b"", whole[:-1], b"text"):
-        file.write_bytes(damaged)
-        assert "damaged" in refused()
-    file.unlink()
-    assert "not there" in refused()
+    assert {"test/accuracy", "cv/accuracy", "unknown/strangers_caught"} < set(back.headline)
 
 
 def test_a_set_with_other_pictures_is_refused(
@@ -477,11 +425,14 @@ def test_the_stage_writes_numbers_for_the_splits_there_are(
         "macro_f1_labels", "log_loss", "top_2", "ece", "ece_uncalibrated", "false_reject_rate",
         "pictures",
     }  # fmt: skip
-    assert set(metrics) == {f"{split}/{name}" for split in splits for name in names}
+    measured = {f"{split}/{name}" for split in splits for name in names}
+    held_out = read_description(folder).cross_validation
+    assert set(metrics) == measured | set(held_out)
+    assert {"cv/accuracy", "unknown/known_turned_away"} < set(held_out)
     assert all(type(value) in (int, float) for value in metrics.values())
     if "test" in splits:
         assert metrics["test/macro_f1_labels"] == 2  # the test split lacks label B
-        assert metrics["validation/false_reject_rate"] <= 0.05
+        assert metrics["validation/false_reject_rate"] <= 0.2
     rows = tables.read(root / paths.EVALUATION / "predictions.csv")
     assert len(rows) == sum(len(dataset.examples[split]) for split in splits)
     for split in splits:
@@ -513,9 +464,10 @@ def test_torch_threads_do_not_change_the_judgement(
     judged: tuple[Dataset, Path], model: Model
 ) -> None:
     threads = torch.get_num_threads()
-    first = served_logits(model, judged[0], "test")
+    first = served_outputs(model.network, judged[0], "test").logits
     try:
         torch.set_num_threads(threads % 2 + 1)
-        assert served_logits(model, judged[0], "test") == pytest.approx(first, abs=1e-3)
+        again = served_outputs(model.network, judged[0], "test").logits
+        assert again == pytest.approx(first, abs=1e-3)
     finally:
         torch.set_num_threads(threads)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from support.lifecycle_models import make_centres
 
 from whoswho import paths, tables
 from whoswho.artifacts.model.backbone import BackboneSource
@@ -28,7 +29,7 @@ from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.backbone import network
 from whoswho.backbone.network import Network
 from whoswho.errors import UserError
-from whoswho.inference.model import load_model
+from whoswho.inference.model import load_model, outputs
 from whoswho.pictures import tensors
 
 ARCH = "resnet18"
@@ -45,7 +46,8 @@ DESCRIPTION = ModelDescription(
     repeats=(),
     picture=PictureSettings.from_json(PICTURE),
     temperature=1.5,
-    threshold=0.4,
+    min_similarity=0.4,
+    cross_validation={"cv/accuracy": 0.75},
     params={"train.lr": 0.001},
     inputs={"dataset": "12"},
     backbone=BackboneSource(arch=ARCH, entry="random", sha256="34", origin="seed 0"),
@@ -72,6 +74,7 @@ def net() -> Network:
 @pytest.fixture
 def folder(net: Network, tmp_path: Path) -> Path:
     state = {name: value.detach() for name, value in net.state_dict().items()}
+    state |= make_centres(512, len(LABELS)).to_state()
     history = [
         {
             "epoch": epoch, "train/loss": 1 / epoch, "train/accuracy": 0.5,
@@ -90,9 +93,18 @@ def test_a_model_answers_as_the_network_it_was_saved_from(folder: Path, net: Net
     images = [Image.fromarray(dice.integers(0, 256, (64, 64, 3), np.uint8)) for _ in range(5)]
     with torch.inference_mode():
         expected = net(tensors.to_tensor(images))
-    assert model.logits(images) == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-4)
+        features = net.backbone(tensors.to_tensor(images))
+    given = outputs(model.network, images)
+    assert given.logits == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-4)
+    assert given.features == pytest.approx(features.numpy(), rel=1e-3, abs=1e-4)
+    answers = model.answer(images)
     probabilities = torch.softmax(expected.double() / 1.5, dim=1).numpy()
-    assert model.probabilities(images) == pytest.approx(probabilities, abs=1e-5)
+    assert answers.probabilities == pytest.approx(probabilities, abs=1e-5)
+    directions = make_centres(512, len(LABELS)).directions
+    length = features.norm(dim=1, keepdim=True)
+    cosines = (features / length).numpy() @ directions.T
+    assert answers.similarity == pytest.approx(cosines.max(axis=1), abs=1e-5)
+    assert answers.unknown.tolist() == (cosines.max(axis=1) < 0.4).tolist()
 
 
 def test_everything_about_a_model_comes_back(folder: Path) -> None:
@@ -106,20 +118,12 @@ def test_everything_about_a_model_comes_back(folder: Path) -> None:
     assert [row["train/loss"] for row in rows] == [1.0, 0.5]
 
 
-def test_a_saved_model_can_be_calibrated_on_what_it_answers(folder: Path) -> None:
-    images = [Image.new("RGB", (64, 64), "red")]
-    before = load_model(folder)
-    fitted = DESCRIPTION.model_copy(update={"temperature": 3.0, "threshold": 0.1})
-    write_description(folder, fitted)
-    after = load_model(folder)
-    assert (after.logits(images) == before.logits(images)).all()
-    assert after.probabilities(images).max() < before.probabilities(images).max()
-
-
 def test_a_model_is_three_files_of_which_none_runs(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["history.csv", "model.json", "weights.safetensors"]
-    assert set(load_file(folder / "weights.safetensors")) == set(trained().state_dict())
+    centres = {f"centres.{name}" for name in ("mean", "deviation", "directions")}
+    tensors = set(load_file(folder / "weights.safetensors"))
+    assert tensors == set(trained().state_dict()) | centres
 
 
 def test_the_digest_names_weights_and_description(folder: Path) -> None:
@@ -141,10 +145,10 @@ def spoil(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4] + b"\1\2\3\4")
 
 
-@pytest.mark.parametrize("found", [1, 3, "2", None])
+@pytest.mark.parametrize("found", [1, 2, 4, "3", None])
 def test_another_format_is_refused(found: object, folder: Path) -> None:
     edit(folder, format=found)
-    with pytest.raises(UserError, match=rf"its format is {found}, this code reads format 2"):
+    with pytest.raises(UserError, match=rf"its format is {found}, this code reads format 3"):
         load_model(folder)
     with pytest.raises(UserError, match="format"):
         read_description(folder)
@@ -172,7 +176,7 @@ def test_weights_for_something_else_are_refused(changes: dict[str, object], fold
 
 def test_a_description_that_lacks_something_is_refused(folder: Path) -> None:
     described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    for name in ("labels", "head", "picture", "temperature", "threshold", "backbone"):
+    for name in ("labels", "head", "picture", "temperature", "min_similarity", "backbone"):
         (folder / "model.json").write_text(
             json.dumps({k: v for k, v in described.items() if k != name}), encoding="utf-8"
         )

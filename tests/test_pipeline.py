@@ -154,7 +154,7 @@ def test_a_finished_run_has_everything_the_ui_shows(built: Workspace) -> None:
 
 def test_the_summary_has_ten_lines_and_its_commands_work(sample: Workspace) -> None:
     lines = sample.run("whoswho", "summary").stdout.splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 12
     inactive = sample.run("whoswho", "summary", "--activate", ". .venv/bin/activate").stdout
     assert inactive.count(". .venv/bin/activate && ") == 3  # look, promote, yours
     (promote,) = [line for line in lines if "whoswho promote" in line]

@@ -80,15 +80,17 @@ def test_it_answers_what_evaluate_wrote(model: Predictor, tmp_path: Path) -> Non
     for seed in range(5):
         stored = tmp_path / f"{seed}.png"
         preparer.from_source(png(seed)).image.save(stored)
-        (row,) = model.model.probabilities([Image.open(stored)])
+        (row,) = model.model.answer([Image.open(stored)]).probabilities
         (answer,) = model.predict([png(seed)])
         assert list(answer.probabilities.values()) == pytest.approx(list(row), abs=1e-6)
 
 
-def test_below_the_threshold_it_is_nobody(tmp_path: Path) -> None:
-    strict = Predictor(make_model(tmp_path, NAMES, threshold=0.999))
+def test_what_is_like_none_of_the_labels_is_nobody(tmp_path: Path) -> None:
+    strict = Predictor(make_model(tmp_path, NAMES, min_similarity=0.999))
     (answer,) = strict.predict([png()])
     assert answer.unknown
+    assert answer.similarity is not None
+    assert answer.similarity < 0.999
     assert answer.title == "unknown"
     assert answer.label in NAMES
 

@@ -34,8 +34,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
 
 
-def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object) -> Record:
-    """A record around the real model; each `threshold` is another model."""
+def outputs_of(root: Path, weights: Path, limit: float = 0.3, **kind: object) -> Record:
+    """A record around the real model; each `limit` is another model."""
     record = small.write(root, **kind)  # type: ignore[arg-type]
     folder = record.folder / "model"
     shutil.copy(weights / "weights.safetensors", folder)
@@ -46,7 +46,7 @@ def outputs_of(root: Path, weights: Path, threshold: float = 0.3, **kind: object
             "labels": kept.labels,
             "params": kept.params,
             "backbone": kept.backbone,
-            "threshold": threshold,
+            "min_similarity": limit,
         }
     )
     write_description(folder, model)
@@ -137,8 +137,8 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LOGNAME", "mina")
-    for threshold in (0.1, 0.2, 0.3):
-        register(root, outputs_of(root, weights, threshold))
+    for limit in (0.1, 0.2, 0.3):
+        register(root, outputs_of(root, weights, limit))
     assert promotion.promote(open_store(), "1", POLICY)[0] == "version 1 is the champion"
     lines = promotion.promote(open_store(), "challenger", POLICY, why="brighter  room")
     assert lines[0] == "version 3 is the champion"
@@ -206,8 +206,8 @@ def test_the_standing_names_a_promote_command_that_works(
     import shlex
 
     shutil.copy(REPOSITORY / "params.yaml", root)
-    for threshold, entry in ((0.1, "random"), (0.2, "IMAGENET1K_V2"), (0.3, "random")):
-        record = outputs_of(root, weights, threshold, entry=entry)
+    for limit, entry in ((0.1, "random"), (0.2, "IMAGENET1K_V2"), (0.3, "random")):
+        record = outputs_of(root, weights, limit, entry=entry)
         result = register(root, record)
         small.write_json(root / "artifacts" / "registered.json", {
             "model.sha256": record.digest

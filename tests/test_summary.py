@@ -1,4 +1,4 @@
-"""The ten closing lines."""
+"""The closing lines."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def by_name(lines: list[str]) -> dict[str, str]:
     return {line[:10].strip(): line[11:] for line in lines}
 
 
-def test_ten_aligned_lines(tmp_path: Path) -> None:
+def test_twelve_aligned_lines(tmp_path: Path) -> None:
     lines = summary.lines(workspace(tmp_path), Standing())
-    assert len(lines) == 10
+    assert len(lines) == 12
     assert all(line[10] == " " and line[11] != " " for line in lines)
     assert all("\n" not in line for line in lines)
     facts = by_name(lines)
@@ -39,6 +39,12 @@ def test_ten_aligned_lines(tmp_path: Path) -> None:
     )
     assert facts["split"] == "38 train, 38 validation, 36 test"
     assert facts["accuracy"] == "test 0.123, 95% interval 0.133 to 0.143, chance 0.153"
+    assert facts["held out"] == (
+        "cross-validated 0.700 ± 0.020 (95% interval 0.600 to 0.800; chance 0.100; 76 pictures)"
+    )
+    assert facts["unknown"] == (
+        "of strangers 90% (of the label caught least 75%), of known people 5%"
+    )
     assert facts["run"] == "bright-owl-12"
     assert facts["version"] == "whoswho version 3 (challenger)"
     assert facts["promote"] == 'whoswho promote --force --why "a first try"'
@@ -131,7 +137,7 @@ def test_what_comes_next_fits_the_state(
 ) -> None:
     folder = workspace(tmp_path, labels, fallback=fallback, pictures=pictures, missing=None)
     lines = summary.lines(folder, Standing())
-    assert len(lines) == 10
+    assert len(lines) == 12
     line = by_name(lines)["yours"]
     assert line.startswith(yours)
     assert line.endswith(AGAIN) == ("data/" in line)

@@ -102,7 +102,7 @@ def sample(options: argparse.Namespace) -> None:
 
 
 def summary(options: argparse.Namespace) -> list[str]:
-    """Print the ten lines that close `make repro`."""
+    """Print the lines that close `make repro`."""
     from whoswho.lifecycle import promotion
     from whoswho.lifecycle import summary as closing
 

@@ -124,6 +124,8 @@ class Train(Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     standardize: bool
     false_reject_rate: Fraction
+    folds: Annotated[int, Field(ge=2)]
+    cv_repeats: Count
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     seed: Seed
     device: Literal["auto", "cpu", "cuda", "mps"]

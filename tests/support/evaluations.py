@@ -12,12 +12,12 @@ from whoswho.evaluation import measures
 
 def prediction_row(
     labels: Sequence[str], file: str, split: str, actual: str, predicted: str,
-    *, probability: float = 1.0, threshold: float = 0.0,
+    *, probability: float = 1.0, unknown: bool = False,
 ) -> PredictionRow:  # fmt: skip
     """The rest of the probability is spread evenly over the other labels."""
     rest = (1 - probability) / max(len(labels) - 1, 1)
     row = tuple(probability if label == predicted else rest for label in labels)
-    return PredictionRow(file, split, actual, predicted, probability < threshold, row, row)
+    return PredictionRow(file, split, actual, predicted, 0.5, unknown, row, row)
 
 
 def make_evaluation(

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from whoswho.inference.similarity import Centres
 
 NAMES = ("장원영", "O'Neil", "None")
 PICTURE = {
@@ -11,8 +17,17 @@ PICTURE = {
 }  # fmt: skip
 
 
+def make_centres(width: int, labels: int) -> Centres:
+    """One direction for each label, at random."""
+    from whoswho.inference.similarity import Centres, unit
+
+    vectors = np.random.default_rng(0).standard_normal((labels, width))
+    zeros, ones = np.zeros(width, np.float32), np.ones(width, np.float32)
+    return Centres(zeros, ones, unit(vectors).astype(np.float32))
+
+
 def make_model(
-    folder: Path, labels: Sequence[str], *, threshold: float = 0.0, seed: int = 0
+    folder: Path, labels: Sequence[str], *, min_similarity: float = -1.0, seed: int = 0
 ) -> Path:
     """resnet18 with a random backbone and head; every label has its chance."""
     from whoswho.artifacts.model.backbone import BackboneSource
@@ -25,6 +40,7 @@ def make_model(
     head = network.build_head(512, len(labels), shape, seed)
     state = {f"backbone.{name}": value for name, value in backbone.items()}
     state |= {f"head.{name}": value for name, value in head.state_dict().items()}
+    state |= make_centres(512, len(labels)).to_state()
     description = ModelDescription(
         arch="resnet18",
         labels=tuple(labels),
@@ -33,7 +49,8 @@ def make_model(
         repeats=(),
         picture=PictureSettings.from_json(PICTURE),
         temperature=1.0,
-        threshold=threshold,
+        min_similarity=min_similarity,
+        cross_validation={},
         params={"train.lr": 0.001},
         inputs={"dataset": "x"},
         backbone=BackboneSource(

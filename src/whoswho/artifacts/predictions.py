@@ -32,20 +32,25 @@ _HEADLINE = (
     "accuracy_low",
     "accuracy_high",
     "chance",
-    "balanced_accuracy",
-    "macro_f1",
     "log_loss",
-    "ece",
     "false_reject_rate",
 )
-_CHOSEN_BY = (
+# Of the recipe, whatever was judged.
+_RECIPE = (
+    "cv/accuracy",
+    "cv/accuracy_deviation",
+    "cv/accuracy_low",
+    "cv/accuracy_high",
+    "unknown/strangers_caught",
+    "unknown/strangers_caught_worst",
+    "unknown/known_turned_away",
     "validation/accuracy",
     "validation/log_loss",
     "validation/accuracy_mean",
     "validation/accuracy_deviation",
 )
 _SCORES = ("precision", "recall", "f1")
-_COLUMNS = ("file", "split", "actual", "predicted", "unknown")
+_COLUMNS = ("file", "split", "actual", "predicted", "similarity", "unknown")
 _PROBABILITY, _UNCALIBRATED, _PREDICTED = "probability/", "uncalibrated/", "predicted/"
 
 
@@ -55,7 +60,8 @@ class PredictionRow:
 
     Attributes:
         file: relative to data/.
-        unknown: the probability stays below the threshold: none of these people.
+        similarity: to the nearest label's centre (`inference.similarity`), -1 to 1.
+        unknown: it is too low: none of these people.
         probabilities: of every label, in the model's order.
         uncalibrated: the same without the temperature.
     """
@@ -64,6 +70,7 @@ class PredictionRow:
     split: str
     actual: str
     predicted: str
+    similarity: float
     unknown: bool
     probabilities: tuple[float, ...]
     uncalibrated: tuple[float, ...]
@@ -126,8 +133,8 @@ class Evaluation:
 
     @property
     def headline(self) -> dict[str, float]:
-        """The dozen metrics that people compare: of the judged split, and those of validation."""
-        names = (*(f"{self.judged}/{name}" for name in _HEADLINE), *_CHOSEN_BY)
+        """What people compare: metrics of the judged split, of cross-validation and validation."""
+        names = (*(f"{self.judged}/{name}" for name in _HEADLINE), *_RECIPE)
         return {name: self.metrics[name] for name in names if name in self.metrics}
 
     def metric(self, name: str) -> float:
@@ -205,9 +212,16 @@ def _prediction_row(row: tables.Row, labels: Sequence[str]) -> PredictionRow:
         tuple(float(row[start + label]) for label in labels)
         for start in (_PROBABILITY, _UNCALIBRATED)
     )
-    file, split, actual, predicted, unknown = (row[name] for name in _COLUMNS)
+    file, split, actual, predicted, similarity, unknown = (row[name] for name in _COLUMNS)
     return PredictionRow(
-        file, split, actual, predicted, unknown == "1", probabilities, uncalibrated
+        file,
+        split,
+        actual,
+        predicted,
+        float(similarity),
+        unknown == "1",
+        probabilities,
+        uncalibrated,
     )
 
 

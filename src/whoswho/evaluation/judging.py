@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from whoswho.artifacts.model.description import ModelDescription, read_validation_logits
 from whoswho.artifacts.predictions import Evaluation, LabelScore, PredictionRow
 from whoswho.artifacts.split import dataset_digest, open_prepared
 from whoswho.errors import UserError
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from whoswho.artifacts.model.description import ModelDescription
     from whoswho.artifacts.split import Dataset
-    from whoswho.inference.model import Model
+    from whoswho.inference.model import Answers, Model
     from whoswho.params import Evaluate
 
 MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
@@ -31,41 +31,35 @@ def judge(
 ) -> Evaluation:
     """What the model in `folder` makes of all pictures that it was not trained on.
 
-    The validation pictures it has answered already, when it was calibrated; those of test it
-    answers here, on `device` (the processor where none is named).
+    Args:
+        device: where the model answers; None is the processor.
 
     Raises:
         UserError: the set is not the one that the model was trained on, or a file of either is
             absent or damaged.
     """
-    from whoswho.evaluation.served import served_logits
+    from whoswho.evaluation.served import served_outputs
     from whoswho.inference.model import load_model, softmax
 
     model = load_model(folder, device)
     _check_trained_on(model.description, dataset)
-    shape = len(dataset.examples["validation"]), len(dataset.labels)
-    logits = {"validation": read_validation_logits(folder, shape)}
-    if "test" in dataset.splits:
-        logits["test"] = served_logits(model, dataset, "test")
-    judged = "test" if "test" in dataset.splits else "validation"
-    threshold = model.description.threshold
-    metrics = model.description.repeat_metrics
+    splits = [split for split in dataset.splits if split != "train"]
+    judged = splits[-1]
+    metrics = model.description.repeat_metrics | model.description.cross_validation
     pictures: list[PredictionRow] = []
     scores: list[LabelScore] = []
-    for split, outputs in logits.items():
+    for split in splits:
+        outputs = served_outputs(model.network, dataset, split)
+        answers, uncalibrated = model.judge(outputs), softmax(outputs.logits, 1.0)
         actual = dataset.targets(split)
-        probabilities = softmax(outputs, model.description.temperature)
-        uncalibrated = softmax(outputs, 1.0)
-        numbers = measures.measure(
-            actual, probabilities, uncalibrated, threshold, **params.model_dump()
-        )
+        numbers = measures.measure(actual, answers, uncalibrated, **params.model_dump())
         metrics.update((f"{split}/{name}", value) for name, value in numbers.items())
-        confusion = measures.confusion(actual, probabilities)
+        confusion = measures.confusion(actual, answers.probabilities)
         scores += measures.per_label(confusion, model.labels, split)
-        pictures += _rows(dataset, split, probabilities, uncalibrated, threshold)
+        pictures += _rows(dataset, split, answers, uncalibrated)
         if split == judged:
             judged_confusion = confusion
-            heat_maps = explained(model, dataset, split, probabilities)
+            heat_maps = explained(model, dataset, split, answers.probabilities)
     return Evaluation(
         judged,
         model.labels,
@@ -117,19 +111,18 @@ def _check_trained_on(description: ModelDescription, dataset: Dataset) -> None:
 
 
 def _rows(
-    dataset: Dataset, split: str, probabilities: Float64, uncalibrated: Float64, threshold: float
+    dataset: Dataset, split: str, answers: Answers, uncalibrated: Float64
 ) -> list[PredictionRow]:
     return [
         PredictionRow(
             example.file,
             split,
             actual=dataset.labels[example.label],
-            predicted=dataset.labels[int(calibrated.argmax())],
-            unknown=bool(calibrated.max() < threshold),
-            probabilities=tuple(calibrated.tolist()),
-            uncalibrated=tuple(plain.tolist()),
+            predicted=dataset.labels[int(answers.probabilities[row].argmax())],
+            similarity=float(answers.similarity[row]),
+            unknown=bool(answers.unknown[row]),
+            probabilities=tuple(answers.probabilities[row].tolist()),
+            uncalibrated=tuple(uncalibrated[row].tolist()),
         )
-        for example, calibrated, plain in zip(
-            dataset.examples[split], probabilities, uncalibrated, strict=True
-        )
+        for row, example in enumerate(dataset.examples[split])
     ]

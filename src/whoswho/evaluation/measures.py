@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whoswho.artifacts.predictions import LabelScore
+
+if TYPE_CHECKING:
+    from whoswho.inference.model import Answers
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -19,9 +23,8 @@ Int64 = NDArray[np.int64]
 
 def measure(
     actual: Int64,
-    probabilities: Float64,
+    answers: Answers,
     uncalibrated: Float64,
-    threshold: float,
     *,
     bootstrap: int,
     bins: int,
@@ -31,10 +34,9 @@ def measure(
 
     Args:
         actual: (pictures,) label indices.
-        probabilities: (pictures, labels) the probabilities that are answered.
-        uncalibrated: the same before the temperature.
-        threshold: the probability below which the answer is "unknown".
+        uncalibrated: (pictures, labels), the answers' probabilities without the temperature.
     """
+    probabilities = answers.probabilities
     matrix = confusion(actual, probabilities)
     hits, support, named = matrix.diagonal(), matrix.sum(axis=1), matrix.sum(axis=0)
     known = support > 0  # recall and F1 of a label without a picture are not defined
@@ -53,7 +55,7 @@ def measure(
         "top_2": top(actual, probabilities, 2),
         "ece": calibration_error(actual, probabilities, bins),
         "ece_uncalibrated": calibration_error(actual, uncalibrated, bins),
-        "false_reject_rate": float((probabilities.max(axis=1) < threshold).mean()),
+        "false_reject_rate": float(answers.unknown.mean()),
     }
 
 

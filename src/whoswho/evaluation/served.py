@@ -1,25 +1,28 @@
-"""What a model gives for the prepared pictures of a split, as it will be served."""
+"""What a network gives for the prepared pictures of a split, as it will be served."""
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from whoswho.artifacts.split import Dataset, open_prepared
-from whoswho.inference.model import Model
+from whoswho.backbone.network import Network
+from whoswho.inference.model import Outputs, outputs
 
 # Calibration and evaluation take the same batches: another size rounds otherwise.
 _BATCH = 16
 
 
-def served_logits(model: Model, dataset: Dataset, split: str) -> NDArray[np.float64]:
-    """The model's output for all pictures of a split, (pictures, labels)."""
+def served_outputs(network: Network, dataset: Dataset, split: str) -> Outputs:
+    """The outputs for all pictures of a split, in the order of split.csv."""
     examples = dataset.examples[split]
     batches = []
     with tqdm(total=len(examples), desc=split, unit="picture", disable=None, leave=False) as bar:
         for start in range(0, len(examples), _BATCH):
             images = [open_prepared(e.path) for e in examples[start : start + _BATCH]]
-            batches.append(model.logits(images))
+            batches.append(outputs(network, images))
             bar.update(len(images))
-    return np.concatenate(batches)
+    return Outputs(
+        np.concatenate([batch.logits for batch in batches]),
+        np.concatenate([batch.features for batch in batches]),
+    )

@@ -15,6 +15,7 @@ from whoswho.artifacts.model.description import (
     AGAIN,
     DESCRIPTION,
     WEIGHTS,
+    HeadShape,
     ModelDescription,
     read_description,
     read_weights,
@@ -24,6 +25,7 @@ from whoswho.backbone.compute import forward
 from whoswho.backbone.network import Network, State
 from whoswho.backbone.network.architectures import normalization
 from whoswho.errors import UserError, one_line
+from whoswho.inference.similarity import Centres
 from whoswho.pictures import tensors
 
 Float64 = NDArray[np.float64]
@@ -33,26 +35,50 @@ Float64 = NDArray[np.float64]
 class Model:
     """A model ready to answer."""
 
-    network: Network  # in evaluation mode, each batch norm folded into its convolution
+    network: Network  # see `build_network`
     description: ModelDescription
+    centres: Centres
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels in the order of the logits."""
         return self.description.labels
 
-    def logits(self, images: Sequence[Image.Image]) -> Float64:
-        """The network's output for prepared pictures, (pictures, labels)."""
-        device = next(self.network.parameters()).device
-        with torch.inference_mode():
-            batch = tensors.to_tensor(images, normalization(self.network.backbone))
-            batch = batch.to(device, memory_format=torch.channels_last)
-            logits: Float64 = self.network(batch).cpu().numpy().astype(np.float64)
-        return logits
+    def answer(self, images: Sequence[Image.Image]) -> Answers:
+        """What the model says of prepared pictures."""
+        return self.judge(outputs(self.network, images))
 
-    def probabilities(self, images: Sequence[Image.Image]) -> Float64:
-        """How likely each label is for each prepared picture, (pictures, labels)."""
-        return softmax(self.logits(images), self.description.temperature)
+    def judge(self, outputs: Outputs) -> Answers:
+        """What the network's outputs say."""
+        similarity = self.centres.similarity(outputs.features)
+        return Answers(
+            probabilities=softmax(outputs.logits, self.description.temperature),
+            similarity=similarity,
+            unknown=similarity < self.description.min_similarity,
+        )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of pictures.
+
+    Attributes:
+        probabilities: (pictures, labels).
+        similarity: (pictures,), see `Centres.similarity`.
+        unknown: (pictures,), whether the similarity is too low for any of the labels.
+    """
+
+    probabilities: Float64
+    similarity: Float64
+    unknown: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a network gives for pictures: logits (pictures, labels), features (pictures, width)."""
+
+    logits: Float64
+    features: NDArray[np.float32]
 
 
 def load_model(folder: Path, device: torch.device | None = None) -> Model:
@@ -65,17 +91,46 @@ def load_model(folder: Path, device: torch.device | None = None) -> Model:
     state = read_weights(folder)
     arch, count = description.arch, len(description.labels)
     try:
-        body, width = network.backbone_from(arch, _below(state, "backbone."))
-        head = network.build_head(width, count, description.head)
-        head.load_state_dict(_below(state, "head."))
+        net = build_network(arch, count, description.head, state, device)
+        return Model(net, description, Centres.from_state(state))
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder / WEIGHTS}: does not fit {DESCRIPTION} beside it, which has {count} labels "
             f"and a {arch} ({one_line(error, 160)}); {AGAIN}"
         ) from None
+
+
+def build_network(
+    arch: str,
+    labels: int,
+    head_shape: HeadShape,
+    state: State,
+    device: torch.device | None = None,
+) -> Network:
+    """The network as it is served: in evaluation mode, batch norms folded into convolutions.
+
+    Args:
+        state: tensors by name, backbone.… and head.…; others are passed over.
+
+    Raises:
+        RuntimeError, KeyError, TypeError, ValueError: they do not fit the architecture.
+    """
+    body, width = network.backbone_from(arch, _below(state, "backbone."))
+    head = network.build_head(width, labels, head_shape)
+    head.load_state_dict(_below(state, "head."))
     net = Network(arch, forward.fold(body), head).eval().requires_grad_(False)
-    net.to(device or "cpu").to(memory_format=torch.channels_last)
-    return Model(net, description)
+    return net.to(device or "cpu").to(memory_format=torch.channels_last)
+
+
+def outputs(net: Network, images: Sequence[Image.Image]) -> Outputs:
+    """What a network gives for prepared pictures."""
+    device = next(net.parameters()).device
+    with torch.inference_mode():
+        batch = tensors.to_tensor(images, normalization(net.backbone))
+        batch = batch.to(device, memory_format=torch.channels_last)
+        features = net.backbone(batch)
+        logits = net.head(features).cpu().numpy().astype(np.float64)
+    return Outputs(logits, features.cpu().numpy())
 
 
 def softmax(logits: NDArray[np.floating], temperature: float) -> Float64:

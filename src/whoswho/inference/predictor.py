@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from whoswho.errors import UserError
-from whoswho.inference.model import load_model
+from whoswho.inference.model import Answers, load_model
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Preparer
 
@@ -30,7 +30,8 @@ class Prediction:
         label: the likeliest label, also where it is not likely enough; None where `problem`.
         probability: of that label, in 0..1.
         probabilities: of every label, in the model's order.
-        unknown: whether the probability stays below the threshold chosen on validation.
+        similarity: to the centre of the nearest label, -1 to 1.
+        unknown: whether that is too low: none of the people the model knows.
         problem: why the picture could not be read, in one line.
         image: the upright picture, small, for figures (see `Predictor.predict`).
     """
@@ -39,13 +40,14 @@ class Prediction:
     label: str | None = None
     probability: float | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
+    similarity: float | None = None
     unknown: bool = False
     problem: str | None = None
     image: Image.Image | None = None
 
     @property
     def title(self) -> str:
-        """The name to show: the label, or `unknown` below the threshold."""
+        """The name to show: the label, or `unknown`."""
         return UNKNOWN if self.unknown or self.label is None else self.label
 
 
@@ -94,20 +96,25 @@ class Predictor:
             if keep_images:
                 image.thumbnail((THUMBNAIL, THUMBNAIL))
             predictions.append(Prediction(name, image=image if keep_images else None))
-        rows = iter(self.model.probabilities(prepared).tolist() if prepared else ())
+        if not prepared:
+            return predictions
+        answers, rows = self.model.answer(prepared), iter(range(len(prepared)))
         return [
-            prediction if prediction.problem else self._named(prediction, next(rows))
+            prediction if prediction.problem else self._named(prediction, answers, next(rows))
             for prediction in predictions
         ]
 
-    def _named(self, prediction: Prediction, row: Sequence[float]) -> Prediction:
-        highest = max(row)
+    def _named(self, prediction: Prediction, answers: Answers, row: int) -> Prediction:
+        numbers = answers.probabilities[row].tolist()
+        probabilities = dict(zip(self.model.labels, numbers, strict=True))
+        label = max(probabilities, key=probabilities.__getitem__)
         return replace(
             prediction,
-            label=self.model.labels[row.index(highest)],
-            probability=highest,
-            probabilities=dict(zip(self.model.labels, row, strict=True)),
-            unknown=highest < self.model.description.threshold,
+            label=label,
+            probability=probabilities[label],
+            probabilities=probabilities,
+            similarity=float(answers.similarity[row]),
+            unknown=bool(answers.unknown[row]),
         )
 
 

@@ -41,6 +41,7 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
     return {
         "label": None if prediction.problem else prediction.title,
         "probability": prediction.probability,
+        "similarity": prediction.similarity,
         "unknown": prediction.unknown,
         "probabilities": prediction.probabilities,
         "problem": prediction.problem,

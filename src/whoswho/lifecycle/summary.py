@@ -1,4 +1,4 @@
-"""The ten lines that close `make repro`: what was made, and what to do with it."""
+"""The twelve lines that close `make repro`: what was made, and what to do with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
 from whoswho.reporting import fonts
 from whoswho.reporting.cleaning_counts import count_decisions
-from whoswho.reporting.sentences import FETCH_WEIGHTS
+from whoswho.reporting.sentences import FETCH_WEIGHTS, WIDE, cross_validated
 from whoswho.wording import plural
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _NAME_WIDTH = 10
 
 
 def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -> list[str]:
-    """The closing lines, always ten.
+    """The closing lines, always twelve.
 
     Args:
         activate: what must be typed before the printed commands work, where the environment is
@@ -35,11 +35,14 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
     first = f"{activate} && " if activate else ""
     table = read_decisions(workspace / paths.CLEAN)
     source = load_source(workspace / paths.BACKBONE)
+    evaluation = read_evaluation(workspace / paths.EVALUATION)
     facts = [
         ("data", _data(table)),
         ("split", _split(read_split(workspace / paths.DATASET))),
         ("backbone", _backbone(source, first)),
-        ("accuracy", _accuracy(read_evaluation(workspace / paths.EVALUATION))),
+        ("accuracy", _accuracy(evaluation)),
+        ("held out", _held_out(evaluation)),
+        ("unknown", _unknown(evaluation)),
         ("run", standing.run or "not tracked: the tracking server could not be reached"),
         ("version", _version(standing)),
         ("report", (paths.REPORTS / "report.html").as_posix() + " (open it in a browser)"),
@@ -82,10 +85,28 @@ def _accuracy(evaluation: Evaluation) -> str:
     accuracy, low, high, chance = (
         evaluation.metric(name) for name in ("accuracy", "accuracy_low", "accuracy_high", "chance")
     )
-    return (
-        f"{judged} {accuracy:.3f}, 95% interval {low:.3f} to {high:.3f}, chance {chance:.3f}"
-        + ("" if judged == "test" else " (there is no test split)")
-    )
+    text = f"{judged} {accuracy:.3f}, 95% interval {low:.3f} to {high:.3f}, chance {chance:.3f}"
+    if judged != "test":
+        text += " (there is no test split)"
+    if high - low > WIDE:
+        text += f"; {len(evaluation.judged_pictures)} pictures are too few to tell more"
+    return text
+
+
+def _held_out(evaluation: Evaluation) -> str:
+    if "cv/accuracy" not in evaluation.metrics:
+        return "not cross-validated: that needs stored features (backbone.unfreeze: 0)"
+    return f"cross-validated {cross_validated(evaluation.metrics)}"
+
+
+def _unknown(evaluation: Evaluation) -> str:
+    caught = evaluation.metrics.get("unknown/strangers_caught")
+    if caught is None:
+        return "not measured: that needs stored features and three labels"
+    worst = evaluation.metrics["unknown/strangers_caught_worst"]
+    known = evaluation.metrics["unknown/known_turned_away"]
+    text = f"of strangers {caught:.0%} (of the label caught least {worst:.0%})"
+    return f"{text}, of known people {known:.0%}"
 
 
 def _suspects(workspace: Path, source: BackboneSource, first: str) -> str:

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from whoswho.artifacts.decisions import DROPPED, KEPT
-from whoswho.reporting.sentences import interval, number
+from whoswho.reporting.sentences import cross_validated, interval, number
 
 if TYPE_CHECKING:
     from whoswho.reporting.run_report import RunReport
@@ -86,9 +86,25 @@ def measures(report: RunReport) -> ReportTable:
         )
         seeds = f"{repeats['validation/repeats']:.0f} seeds"
         rows.append((f"accuracy on validation over {seeds}", f"{mean:.3f} ± {deviation:.3f}"))
+    rows += cross_validation(report)
     rows = [(name, value) for name, value in rows if value != number(None)]
     columns = {"measure": TEXT, evaluation.judged: TEXT}
     return ReportTable(f"All labels together, {evaluation.judged}", columns, rows)
+
+
+def cross_validation(report: RunReport) -> list[tuple[str, str]]:
+    """What held-out pictures say of the recipe, a row each; none of a fine-tuned backbone."""
+    metrics = report.model.cross_validation
+    rows = []
+    if "cv/accuracy" in metrics:
+        rows = [("cross-validated accuracy", cross_validated(metrics))]
+    for name, text in (
+        ("strangers_caught", "strangers answered unknown, each label left out in turn"),
+        ("strangers_caught_worst", "the same, of the label that is caught least"),
+        ("known_turned_away", "known people answered unknown, cross-validated"),
+    ):
+        rows.append((text, number(metrics.get(f"unknown/{name}"))))
+    return rows
 
 
 def mistakes(report: RunReport, most: int) -> ReportTable:
@@ -100,7 +116,7 @@ def mistakes(report: RunReport, most: int) -> ReportTable:
     ]
     names = dict.fromkeys(("picture", "label", "answer"), NAME)
     first = f", the first {most}" if len(wrong) > most else ""
-    columns = {**names, "probability": NUMBER, "below the threshold": TEXT}
+    columns = {**names, "probability": NUMBER, "like none of the labels": TEXT}
     return ReportTable(f"The same as a table{first}", columns, rows)
 
 
@@ -115,6 +131,9 @@ def overlaps(report: RunReport, most: int) -> ReportTable:
 def params(report: RunReport) -> ReportTable:
     """The params of training, and what it fitted."""
     model = report.model
-    fitted = {"temperature": f"{model.temperature:.4f}", "threshold": f"{model.threshold:.4f}"}
+    fitted = {
+        "temperature": f"{model.temperature:.4f}",
+        "min_similarity": f"{model.min_similarity:.4f}",
+    }
     rows = [(name, str(value)) for name, value in (model.params | fitted).items()]
     return ReportTable("Params, and what training fitted", {"param": CODE, "value": CODE}, rows)

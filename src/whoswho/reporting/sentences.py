@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from whoswho.wording import plural
@@ -15,9 +16,11 @@ UNTRAINED = (
     "show that the pipeline runs."
 )
 NO_TEST = (
-    "All numbers are of the validation pictures, on which the temperature and the threshold were "
-    "chosen: they flatter."
+    "All numbers are of the validation pictures, which took part in choosing the temperature and "
+    "the least similarity: they flatter."
 )
+WIDE = 0.2  # an interval of an accuracy; wider, and the pictures are too few to tell
+MOST_CAUGHT = 0.5  # strangers; below it `unknown` is not to be relied on
 READY_SPLIT = "The set came split in folders; that split was kept."
 
 
@@ -35,19 +38,54 @@ def purpose(report: RunReport) -> str:
 
 
 def not_for(report: RunReport) -> list[str]:
-    """What the model must not be used for, and what the threshold costs."""
+    """What the model must not be used for, and what `unknown` is worth."""
     evaluation = report.evaluation
     judged = f"{len(evaluation.judged_pictures)} {evaluation.judged} pictures"
     return [
         "It is no proof of identity: no access, payment, police or hiring decision may rest on "
         "it.",
-        "A name never stands for certainty. Under a probability of "
-        f"{report.model.threshold:.3f} the answer is `unknown`; this threshold was chosen on "
-        "the validation pictures of known people. A stranger who happens to score above it still "
-        "gets a name.",
-        f"The same threshold rejects known people: {report.rejected} of {judged} "
-        "are answered `unknown`.",
+        "A name never stands for certainty. A picture less similar than "
+        f"{report.model.min_similarity:.3f} (cosine) to everybody the model knows is answered "
+        f"`unknown`. {strangers(report.model.cross_validation)}",
+        f"Known people are answered `unknown` too: {report.rejected} of {judged}.",
     ]
+
+
+def too_few(report: RunReport) -> str:
+    """That the judged pictures are too few to tell, and of whom most are needed; else empty."""
+    evaluation = report.evaluation
+    if evaluation.metric("accuracy_high") - evaluation.metric("accuracy_low") <= WIDE:
+        return ""
+    counts = report.counts["train"]
+    label = min(report.model.labels, key=lambda label: (counts[label], label))
+    return (
+        f"{plural(len(evaluation.judged_pictures), f'{evaluation.judged} picture')} are too few "
+        "to tell one model from another; the cross-validated figure rests on more. "
+        f"{label} needs pictures most: it has {counts[label]} to train on."
+    )
+
+
+def strangers(metrics: Mapping[str, float]) -> str:
+    """How many strangers `unknown` catches, of a model's cross-validation."""
+    caught = metrics.get("unknown/strangers_caught")
+    if caught is None:
+        return "How many strangers are caught so was not measured: expect some to get a name."
+    worst = metrics["unknown/strangers_caught_worst"]
+    text = (
+        f"With each label left out in turn, {caught:.0%} of its pictures were answered so (of the "
+        f"label caught least {worst:.0%}); the others got a name"
+    )
+    return f"{text}: do not rely on it." if caught < MOST_CAUGHT else f"{text}."
+
+
+def cross_validated(metrics: Mapping[str, float]) -> str:
+    """`0.812 ± 0.010 (95% interval 0.760 to 0.855; chance 0.210; 150 pictures)`."""
+    names = ("accuracy", "accuracy_deviation", "accuracy_low", "accuracy_high", "chance")
+    accuracy, deviation, low, high, chance = (metrics[f"cv/{name}"] for name in names)
+    return (
+        f"{accuracy:.3f} ± {deviation:.3f} (95% interval {low:.3f} to {high:.3f}; chance "
+        f"{chance:.3f}; {metrics['cv/pictures']:.0f} pictures)"
+    )
 
 
 def interval(report: RunReport) -> str:

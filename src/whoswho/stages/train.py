@@ -1,9 +1,8 @@
-"""Train the head (and upper backbone), calibrate it on validation, and stream the run to MLflow.
+"""Train the head (and upper backbone), calibrate it on held-out pictures, stream it to MLflow.
 
 Consumes: artifacts/dataset, artifacts/backbone, artifacts/features.
-Produces: artifacts/model/: weights.safetensors, model.json, history.csv, validation_logits.npy
-    (what the model as served gives for the validation pictures, for evaluate); an MLflow run,
-    unless its store cannot be reached.
+Produces: artifacts/model/: weights.safetensors, model.json, history.csv; an MLflow run, unless
+    its store cannot be reached.
 Command: python src/stage.py train
 """
 
@@ -19,9 +18,9 @@ from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
 from whoswho.lifecycle.tracking import lineage, runs
 from whoswho.params import flatten, load_params
-from whoswho.training.calibration import calibrate_model
 from whoswho.training.checkpoint import Checkpoint
 from whoswho.training.fit import fit
+from whoswho.training.held_out import calibrate
 from whoswho.training.inputs import Recipe, TrainingData, input_digests, training_key
 
 
@@ -59,25 +58,27 @@ def train(group: ProcessGroup) -> None:
         fitted = fit(data, recipe, checkpoint=checkpoint, on_epoch=run.epoch, process_group=group)
         if not group.is_main_process:
             return
-        uncalibrated = ModelDescription(
+        calibration = calibrate(data, recipe, fitted)
+        description = ModelDescription(
             arch=source.arch,
             labels=dataset.labels,
             head=fitted.head,
             epoch=fitted.epoch,
             repeats=tuple(fitted.repeats),
             picture=dataset.picture,
-            temperature=1.0,
-            threshold=0.0,
+            temperature=calibration.temperature,
+            min_similarity=calibration.min_similarity,
+            cross_validation=calibration.metrics,
             params=recipe.flat(),
             inputs=digests,
             backbone=source,
         )
         with paths.fresh_folder(workspace / paths.MODEL) as folder:
-            save_model(folder, fitted.state, uncalibrated, fitted.history)
-            calibrate_model(folder, dataset, recipe.train)
+            state = fitted.state | calibration.centres.to_state()
+            save_model(folder, state, description, fitted.history)
         run.finished(model_digest(workspace / paths.MODEL))
     checkpoint.remove()
-    print(f"train: {fitted.sentence}")
+    print(f"train: {fitted.sentence}{calibration.sentence}")
 
 
 if __name__ == "__main__":

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
@@ -30,6 +29,7 @@ from whoswho import params
 from whoswho.artifacts.features import Features
 from whoswho.artifacts.split import Dataset, Example
 from whoswho.artifacts.suspects import BY_CHANCE, FEW_LABELS, Suspect, SuspectList
+from whoswho.evaluation.folds import split_folds
 
 # Few hundred components hold what few thousand pictures can teach; the model learns in a tenth of
 # the time.
@@ -108,19 +108,14 @@ def out_of_fold(
     probabilities = np.full((len(targets), labels), np.nan)
     # Another number of threads adds in another order: one keeps the bytes the same everywhere.
     with threadpool_limits(1), warnings.catch_warnings():
-        # That labels are smaller than the folds, and features constant, is dealt with here.
-        warnings.simplefilter("ignore")
-        for train, held_out in _folds(targets, groups, folds, seed):
-            known = np.unique(targets[train])
-            held_out = held_out[np.isin(targets[held_out], known)]
-            if len(known) < 2 or not len(held_out):
-                continue
-            components = _fit_components(values, train, seed)
+        warnings.simplefilter("ignore")  # that features are constant
+        for fold in split_folds(targets, groups, folds, seed):
+            components = _fit_components(values, fold.train, seed)
             model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
-            model.fit(_transform(components, values, train), targets[train])
-            probabilities[held_out] = 0
-            answers = model.predict_proba(_transform(components, values, held_out))
-            probabilities[np.ix_(held_out, known)] = answers
+            model.fit(_transform(components, values, fold.train), targets[fold.train])
+            probabilities[fold.held_out] = 0
+            answers = model.predict_proba(_transform(components, values, fold.held_out))
+            probabilities[np.ix_(fold.held_out, model.classes_)] = answers
     return probabilities
 
 
@@ -135,16 +130,6 @@ def confident(probabilities: Float, targets: Int) -> Int:
     """The label each picture is confidently of: the likeliest over its threshold; -1 for none."""
     over = np.where(probabilities >= thresholds(probabilities, targets), probabilities, -1.0)
     return np.where(over.max(axis=1) < 0, -1, over.argmax(axis=1))
-
-
-def _folds(
-    targets: Int, groups: Sequence[str], folds: int, seed: int
-) -> Iterator[tuple[Int, Int]]:
-    """Rows to learn from and rows held out, a group always on one side."""
-    count = min(folds, len(set(groups)), int(np.bincount(targets).max()))
-    if count > 1:
-        splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-        yield from splitter.split(targets, targets, groups)
 
 
 def _fit_components(values: Values, rows: Int, seed: int) -> Pipeline:

@@ -1,50 +1,64 @@
-"""What validation teaches about the answers: how sure they are, and when there should be none."""
+"""What a model's answers are worth: how sure they are, and when there should be none."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from whoswho import params
-from whoswho.artifacts.model.description import write_description, write_validation_logits
-from whoswho.artifacts.split import Dataset
-from whoswho.backbone.compute import device as devices
-from whoswho.evaluation.served import served_logits
-from whoswho.inference.model import Float64, load_model, softmax
+from whoswho.artifacts.features import Features
+from whoswho.inference.model import Float64, softmax
+from whoswho.inference.similarity import Centres, unit
+from whoswho.training.standardization import feature_mean_and_std
 
-# Beyond these a temperature says that validation was all right or all wrong, not how sure to be.
+# Beyond these a temperature says that all were right or all wrong, not how sure to be.
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
+# By so much a cosine may differ with the batch and the precision of the network.
+_MARGIN = 1e-3
 
 
-def calibrate_model(folder: Path, dataset: Dataset, train: params.Train) -> None:
-    """Fit temperature and threshold of the model in `folder` on validation; rewrite model.json.
+@dataclass(frozen=True)
+class HeldOut:
+    """What models give for pictures of known people that they did not learn from.
 
-    It is the model as it is served that tells how sure its answers are, by the code that judges
-    it: trained on stored features or in 16 bits, the network rounds otherwise. Its logits are
-    written beside model.json, to be judged without another pass over the pictures.
+    Attributes:
+        logits: (pictures, labels).
+        similarity: (pictures,), see `Centres.similarity`.
+        targets: (pictures,), the label index of each.
     """
-    device = devices.pick(train.device)
-    with devices.using(device):
-        model = load_model(folder, device)
-        logits = served_logits(model, dataset, "validation")
-    temperature = fit_temperature(logits, dataset.targets("validation"))
-    threshold = fit_threshold(softmax(logits, temperature), train.false_reject_rate)
-    fitted = {"temperature": temperature, "threshold": threshold}
-    description = model.description.model_copy(update=fitted)
-    write_description(folder, description)
-    write_validation_logits(folder, logits)
+
+    logits: Float64
+    similarity: Float64
+    targets: NDArray[np.int64]
+
+
+def fit_centres(features: Features) -> Centres:
+    """The centres of the labels that training features have, of each picture's first view."""
+    values, targets = features.values[0], features.targets
+    mean, deviation = (part.numpy() for part in feature_mean_and_std(iter([values])))
+    centres = [
+        values[targets == label].mean(axis=0, dtype=np.float64) for label in np.unique(targets)
+    ]
+    directions = unit((np.stack(centres) - mean) / deviation).astype(np.float32)
+    return Centres(mean, deviation, directions)
 
 
 def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.int64]) -> float:
     """The temperature between MIN_TEMPERATURE and MAX_TEMPERATURE with the lowest log loss.
 
-    Temperature scaling is that of Guo et al. 2017, arXiv:1706.04599. The loss is convex in
-    1 / temperature and its slope there is the mean of (logit expected under the softmax - logit of
-    the actual label), so the zero of the slope is found by bisection.
+    Temperature scaling is that of Guo et al. 2017, arXiv:1706.04599. Its targets are those of
+    Platt 1999 ("Probabilistic outputs for support vector machines", section 2.2), (n + 1) /
+    (n + 2) for n pictures in place of certainty: that n answers were right does not make the next
+    one certain. The loss is convex in 1 / temperature and its slope there is the mean of (logit
+    expected under the softmax - logit expected under the targets), so the zero of the slope is
+    found by bisection.
     """
-    target_logits = np.asarray(logits, np.float64)[np.arange(len(targets)), targets]
+    logits = np.asarray(logits, np.float64)
+    count, labels = logits.shape
+    own = logits[np.arange(count), targets]
+    others = (logits.sum(axis=1) - own) / max(labels - 1, 1)
+    target_logits = (own * (count + 1) + others) / (count + 2)
 
     def slope(inverse: float) -> float:
         expected = (softmax(logits, 1 / inverse) * logits).sum(axis=1)
@@ -61,17 +75,13 @@ def fit_temperature(logits: NDArray[np.floating], targets: NDArray[np.int64]) ->
     return 2 / (low + high)
 
 
-def fit_threshold(probabilities: Float64, false_reject_rate: float) -> float:
-    """The threshold that rejects at most that fraction of known pictures, (pictures, labels).
+def fit_min_similarity(similarity: Float64, false_reject_rate: float) -> float:
+    """The similarity below which that fraction of known pictures lies, (pictures,).
 
-    It lies halfway between the least sure picture that stays and the next one below. Where none
-    is to be rejected, it lies a thousandth below the least sure one: in a batch of another size
-    the network rounds otherwise, which must not turn that one away.
+    Halfway between two pictures, or below the least: where a network rounds otherwise, no picture
+    may come and go.
     """
-    confidences = np.sort(probabilities.max(axis=1))
-    rejected = int(np.floor(false_reject_rate * len(confidences) + 1e-9))
-    if rejected >= len(confidences):
-        return 1.0
-    if rejected == 0:
-        return float(0.999 * confidences[0])
-    return float(confidences[rejected - 1 : rejected + 1].mean())
+    ordered = np.sort(similarity)
+    ends = np.concatenate([ordered[:1] - 2 * _MARGIN, ordered, ordered[-1:] + 2 * _MARGIN])
+    rejected = round(false_reject_rate * len(similarity))
+    return float(ends[rejected : rejected + 2].mean())

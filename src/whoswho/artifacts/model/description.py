@@ -1,8 +1,8 @@
-"""artifacts/model: a trained model as four files, none of which runs.
+"""artifacts/model: a trained model as three files, none of which runs.
 
-weights.safetensors holds backbone and head, model.json says how to build and use them, history.csv
-tells how it was trained, validation_logits.npy what it gives for the validation pictures, for
-which nobody need run it again. The format has a number, and another format is refused.
+weights.safetensors holds backbone, head and the labels' centres, model.json says how to build and
+use them, history.csv tells how it was trained. The format has a number, and another format is
+refused.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from whoswho import paths, tables
@@ -26,11 +24,10 @@ from whoswho.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMAT = 2
+FORMAT = 3
 WEIGHTS = "weights.safetensors"
 DESCRIPTION = "model.json"
 HISTORY = "history.csv"
-VALIDATION_LOGITS = "validation_logits.npy"
 METRICS = ("train/loss", "train/accuracy", "validation/loss", "validation/accuracy")
 HISTORY_COLUMNS = ("epoch", *METRICS)
 
@@ -58,7 +55,10 @@ class ModelDescription(BaseModel, frozen=True, extra="forbid"):
         repeats: that epoch's metrics of every training with a seed of its own, the model's first:
             METRICS and `seed`.
         picture: how its pictures were prepared, and are to be.
-        threshold: below this probability the answer is "none of these people".
+        min_similarity: below this similarity to every label's centre (`inference.similarity`) the
+            answer is "none of these people".
+        cross_validation: metrics of the recipe on held-out pictures (`cv/...`, `unknown/...`);
+            empty where the backbone was fine-tuned, for lack of stored features.
         params: the params that training read, flat.
         inputs: digests of what was learned from, by name.
         backbone: where the backbone comes from.
@@ -71,7 +71,8 @@ class ModelDescription(BaseModel, frozen=True, extra="forbid"):
     repeats: tuple[HistoryRow, ...]
     picture: PictureSettings
     temperature: float
-    threshold: float
+    min_similarity: float
+    cross_validation: dict[str, float]
     params: dict[str, Any]
     inputs: dict[str, str]
     backbone: BackboneSource
@@ -101,7 +102,7 @@ def save_model(
     """Write a model into `folder` (an empty one, such as paths.fresh_folder gives).
 
     Args:
-        state: tensors by name, backbone.… and head.…
+        state: tensors by name, backbone.…, head.… and centres.…
     """
     from safetensors.torch import save_file
 
@@ -111,7 +112,7 @@ def save_model(
 
 
 def write_description(folder: Path, description: ModelDescription) -> None:
-    """Write model.json; calibrating a saved model writes it anew."""
+    """Write model.json."""
     paths.write_json(folder / DESCRIPTION, {"format": FORMAT, **description.model_dump()})
 
 
@@ -173,35 +174,6 @@ def read_history(folder: Path) -> list[HistoryRow]:
         ]
     except ValueError as error:
         raise UserError(f"{folder / HISTORY}: damaged ({error}); {AGAIN}") from None
-
-
-def write_validation_logits(folder: Path, logits: NDArray[np.float64]) -> None:
-    """Write what the model gives for the validation pictures, (pictures, labels)."""
-    np.save(folder / VALIDATION_LOGITS, logits)
-
-
-def read_validation_logits(folder: Path, shape: tuple[int, int]) -> NDArray[np.float64]:
-    """What the model gives for the validation pictures, in the order of split.csv.
-
-    Args:
-        shape: how many pictures and labels there are.
-
-    Raises:
-        UserError: the file is absent or damaged, or of other pictures or labels.
-    """
-    path = folder / VALIDATION_LOGITS
-    try:
-        logits = np.lib.format.open_memmap(path, mode="r")
-    except FileNotFoundError:
-        raise UserError(f"{path}: not there; {AGAIN}") from None
-    except (ValueError, EOFError):
-        raise UserError(f"{path}: damaged; {AGAIN}") from None
-    if logits.shape != shape or logits.dtype != np.float64:
-        raise UserError(
-            f"{path}: {logits.dtype} of shape {logits.shape}, where {shape[0]} validation "
-            f"pictures of {shape[1]} labels make float64 of shape {shape}; {AGAIN}"
-        )
-    return np.asarray(logits)
 
 
 def model_digest(folder: Path) -> str:

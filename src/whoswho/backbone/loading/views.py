@@ -1,4 +1,4 @@
-"""The training views of a picture: each drawn from the picture and a number, from nothing else.
+"""The training views of a picture: itself, then each drawn from the picture and a number alone.
 
 So a view does not depend on the order of pictures, on the number of workers, or on whether it is
 stored once or drawn again.
@@ -24,8 +24,17 @@ class View:
     flip: bool
 
 
+PLAIN = View(shear=0.0, scale=1.0, flip=False)
+
+
 def draw(augment: Augment, sha256: str, number: int) -> View:
-    """View `number` of the picture with this digest."""
+    """View `number` of the picture with this digest; view 0 is the picture itself.
+
+    A model is asked about pictures as they are: what is known of its answers to the training
+    pictures has to be of such ones too.
+    """
+    if number == 0:
+        return PLAIN
     text = f"{augment.seed}:{sha256}:{number}"
     chance = random.Random(int(hashlib.sha256(text.encode()).hexdigest(), 16))
     return View(
@@ -37,6 +46,8 @@ def draw(augment: Augment, sha256: str, number: int) -> View:
 
 def apply(image: Image.Image, view: View) -> Image.Image:
     """The picture seen so; what the map uncovers is black, as in the blog."""
+    if view == PLAIN:
+        return image
     from torchvision.transforms import functional
     from torchvision.transforms.functional import InterpolationMode
 
