@@ -694,7 +694,9 @@ def test_the_survey_opens_nothing(clean: Clean) -> None:
     for label in ("a", "b"):
         (clean.data / label).mkdir()
         (clean.data / label / "x.png").write_bytes(b"no picture")
-    assert checks.survey(clean.data) == "2 files of 2 labels in data/"
+    assert checks.survey(clean.data) == (
+        "2 files of 2 labels in data/; few pictures of a (1), b (1): better 20 each"
+    )
     assert listing.scan(clean.data).counts == {"a": 1, "b": 1}
 
 
@@ -870,3 +872,13 @@ def test_the_sentence_counts_kept_dropped_and_every_reason(clean: Clean) -> None
     assert checks.sentence(clean.outcome().decisions) == (
         "7 files of 2 labels: 6 kept, 1 dropped (1 blank, 1 too_small)"
     )
+
+
+@pytest.mark.parametrize("name", ["unknown", "Unknown"])
+def test_a_folder_of_strangers_is_refused_with_what_to_do(clean: Clean, name: str) -> None:
+    """Its name would be taken for the answer that somebody is none of these people."""
+    for label in ("a", name):
+        (clean.data / label).mkdir()
+        (clean.data / label / "1.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=rf"{name}: the name is the answer.*take a folder of str"):
+        checks.survey(clean.data)

@@ -110,7 +110,7 @@ BAD = [
     "LPT9.x", "com²", "CONIN$", "aux .jpg", "가" * 81, "e" * 241, ".hidden", "__pycache__",
     "Thumbs.db", "google_done", "~$x", "x~", "x.part", "x.partial", "train", "Validation", "test",
     "manifest.csv", "FORGOTTEN.CSV", "\udc80", "\u200b\u202e", "Val", "valid", "Training",
-    "AC:DC", 'Who? "x"', "a<b", "a>b", "a|b", "a*b", 'say "hi"', "ab:c",
+    "unknown", "Unknown", "AC:DC", 'Who? "x"', "a<b", "a>b", "a|b", "a*b", 'say "hi"', "ab:c",
 ]  # fmt: skip
 GOOD = [
     "장원영", "a b", "O'Neil", "None", "NA", "007", "C++", "A (actor)", "A, B", "..a",

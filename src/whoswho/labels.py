@@ -27,6 +27,7 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])\
 _PASSED_OVER = ("~", ".part", ".partial")
 # Refused by Windows, and by what unpacks a ZIP there.
 _REFUSED = '<>:"|?*'
+UNKNOWN = "unknown"  # the answer for a person the model does not know
 # What people call the parts of a set that is split in folders, and what they are called here.
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -83,6 +84,11 @@ def folder_problem(label: str) -> str:
         return f"has one of {' '.join(_REFUSED)}, which Windows refuses, also out of a ZIP"
     if is_litter(label) or label.casefold().endswith(_PASSED_OVER):
         return "looks like a hidden or temporary file, which the pipeline passes over"
+    if label.casefold() == UNKNOWN:
+        return (
+            "is the answer for people the model does not know, and needs no pictures; take a "
+            "folder of strangers out, or call it 'strangers' to have them told apart as one person"
+        )
     if label.casefold() in _TAKEN:
         return "means something else in data/"
     if (size := len(from_folder(label).encode())) > FOLDER_BYTES:

@@ -25,7 +25,7 @@ from whoswho.cleaning import people, rules
 from whoswho.cleaning.evidence import gather
 from whoswho.cleaning.rules import Decided
 from whoswho.dataset import review
-from whoswho.dataset.listing import Listing, scan
+from whoswho.dataset.listing import FEW_PICTURES, Listing, scan
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 from whoswho.params import Clean
@@ -93,7 +93,11 @@ def survey(data: Path) -> str:
     listing = scan(data)
     counts = listing.counts
     phrase = f"{sum(counts.values())} files of {len(counts)} labels in {data.name}/"
-    return "; ".join([phrase + (", split already" if listing.ready_split else ""), *listing.notes])
+    notes = list(listing.notes)
+    few = [f"{label} ({count})" for label, count in counts.items() if count < FEW_PICTURES]
+    if few:
+        notes.append(f"few pictures of {', '.join(few)}: better {FEW_PICTURES} each")
+    return "; ".join([phrase + (", split already" if listing.ready_split else ""), *notes])
 
 
 def _one_group(decisions: Sequence[Decision]) -> list[str]:

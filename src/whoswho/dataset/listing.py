@@ -14,6 +14,7 @@ from pathlib import Path
 from whoswho.errors import UserError
 from whoswho.labels import (
     SPLIT_NAMES,
+    UNKNOWN,
     check_distinct,
     check_locale,
     folder_problem,
@@ -28,6 +29,8 @@ KNOWN_FILES = {"manifest.csv", "forgotten.csv"}
 
 # DVC may put a link to its cache in the place of a file; that is the file, wherever the cache is.
 _DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+
+FEW_PICTURES = 20  # of a label: some 14 of them train, 3 judge
 
 
 @dataclass(frozen=True)
@@ -253,6 +256,8 @@ def _check_names(data: Path, folders: Iterable[_Parts]) -> None:
             # A file's name may be any bytes. A label is said in JSON, on pages, in the registry.
             if any("\ud800" <= letter <= "\udfff" for letter in name):
                 raise UserError(f"{data}: the folder {name!a} is no UTF-8; rename it")
+            if from_folder(name).casefold() == UNKNOWN:
+                raise UserError(f"{data / name}: the name {folder_problem(name)}")
         check_distinct(inner)
     check_distinct(sorted({from_folder(name) for inner in names.values() for name in inner}))
 

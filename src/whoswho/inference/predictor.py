@@ -11,10 +11,10 @@ from PIL import Image
 
 from whoswho.errors import UserError
 from whoswho.inference.model import Answers, load_model
+from whoswho.labels import UNKNOWN
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Preparer
 
-UNKNOWN = "unknown"
 BATCH = 32
 THUMBNAIL = 512  # pixels, longest side of the picture a prediction keeps for a figure
 

@@ -13,6 +13,7 @@ from whoswho.artifacts.model.backbone import BackboneSource, load_source
 from whoswho.artifacts.predictions import Evaluation, read_evaluation
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
+from whoswho.dataset.listing import FEW_PICTURES
 from whoswho.reporting import fonts
 from whoswho.reporting.cleaning_counts import count_decisions
 from whoswho.reporting.sentences import FETCH_WEIGHTS, WIDE, cross_validated
@@ -21,7 +22,6 @@ from whoswho.wording import plural
 if TYPE_CHECKING:
     from whoswho.lifecycle.promotion import Standing
 
-FEW_PICTURES = 20  # of a label: some 14 of them train, 3 judge
 _NAME_WIDTH = 10
 
 
