@@ -25,6 +25,8 @@ PARTS = (
     "backbone",
     "learning",
     "quality",
+    "recipe",
+    "unknown",
     "sweep",
     "memory",
     "scale",

@@ -122,15 +122,23 @@ def cross_validate(data: TrainingData, recipe: Recipe) -> CrossValidation | None
 
 def _answer(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> Answer:
     """Train on a fold's training pictures and answer those held out."""
+    trainer = train_fold(data, recipe, pool, fold)
+    with devices.using(trainer.device):
+        logits = trainer.validation_logits().astype(np.float64)
+    centres = fit_centres(pool.features(fold.train))
+    return Answer(fold.held_out, logits, centres.similarity(pool.values[0, fold.held_out]))
+
+
+def train_fold(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> Trainer:
+    """A head trained on a fold's training pictures; its validation pictures are the held out."""
     train, held_out = pool.features(fold.train), pool.features(fold.held_out)
-    features = {"train": train, "validation": held_out}
     device = devices.pick(recipe.train.device)
     with devices.using(device):
+        features = {"train": train, "validation": held_out}
         task = head_task(replace(data, features=features), recipe, device)
         trainer = Trainer(task, recipe.train, device, ProcessGroup())
         trainer.run()
-        logits = trainer.validation_logits().astype(np.float64)
-    return Answer(fold.held_out, logits, fit_centres(train).similarity(held_out.values[0]))
+    return trainer
 
 
 def _accuracy(pool: Pool, answers: Sequence[Sequence[Answer]], seed: int) -> dict[str, float]:
