@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import subprocess
@@ -172,13 +174,14 @@ def test_predicting_a_test_picture_gives_what_evaluate_found(built: Workspace) -
         row for row in built.rows("artifacts/evaluation/predictions.csv") if row["split"] == "test"
     ]
     files = [f"data/{row['file']}" for row in evaluated]
-    out = built.run("whoswho", "predict", *files, "--model", "artifacts/model").stdout
+    out = built.run("whoswho", "predict", *files, "--model", "artifacts/model", "--csv").stdout
+    answers = {row["file"]: row for row in csv.DictReader(io.StringIO(out))}
+    assert len(answers) == len(evaluated)
     for row in evaluated:
-        (line,) = [ln for ln in out.splitlines() if ln.startswith(f"data/{row['file']} ")]
-        name, _, probability = line.removeprefix(f"data/{row['file']}").strip().rpartition(" ")
+        answer = answers[f"data/{row['file']}"]
         best = max(float(v) for k, v in row.items() if k.startswith("probability/"))
-        assert float(probability) == pytest.approx(best, abs=2e-3)
-        assert name.strip() == ("unknown" if row["unknown"] == "1" else row["predicted"])
+        assert float(answer["probability"]) == pytest.approx(best, abs=2e-3)
+        assert answer["label"] == ("unknown" if row["unknown"] == "1" else row["predicted"])
 
 
 def test_a_second_repro_does_nothing(sample: Workspace) -> None:

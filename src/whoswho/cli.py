@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from whoswho import __version__, params, paths
 from whoswho.errors import UserError, one_line_errors
-from whoswho.wording import aligned
 
 if TYPE_CHECKING:
     from whoswho.lifecycle.holders import Holder
@@ -113,29 +112,39 @@ def summary(options: argparse.Namespace) -> list[str]:
 
 
 def predict(options: argparse.Namespace) -> None:
-    """Name the person on each picture; an unfit picture gets its reason and the rest go on."""
+    """Name the person on each picture; a picture without an answer gets its reason, and code 1."""
     from whoswho.inference.predictor import Predictor
+    from whoswho.lifecycle import prediction
+    from whoswho.pictures.workers import progress
 
-    predictor = Predictor(_model_folder(options.model))
-    predictions = predictor.predict(options.pictures, keep_images=options.figure is not None)
-    rows = [("picture", "name", "probability")]
-    for each in predictions:
-        name = f"({each.problem})" if each.problem else each.title
-        probability = "" if each.probability is None else f"{each.probability:.3f}"
-        rows.append((each.name, name, probability))
-    print("\n".join(aligned(rows)))
-    if all(each.problem for each in predictions):
-        raise UserError("none of the pictures could be read; the table says why for each")
+    files = prediction.pictures(options.pictures, sys.stdin)
+    folder, version = _model_folder(options.model)
+    predictor = Predictor(folder)
+    stream = predictor.stream(files, keep_images=options.figure is not None)
+    answers = list(progress(stream, len(files)))
+    if options.csv:
+        prediction.write_csv(answers, version, options.top or 1, sys.stdout)
+    elif options.json:
+        prediction.write_json(answers, version, options.top, sys.stdout)
+    else:
+        print("\n".join(prediction.table(answers, options.top or 1)))
+        print(f"model: {version}")
+    if all(answer.problem for answer in answers):
+        raise UserError("none of the pictures could be read; each row says why")
     if options.figure:
         from whoswho.reporting.plots import sheets
 
-        shown = [
-            (each.image, each.title, each.probability)
-            for each in predictions
-            if each.image and each.probability is not None
-        ]
-        sheets.strip(shown, options.figure)
-        print(f"figure: {options.figure}")
+        sheets.strip(
+            [
+                (answer.boxed, answer.title, answer.probability)
+                for answer in answers
+                if answer.boxed and answer.probability is not None
+            ],
+            options.figure,
+        )
+        print(f"figure: {options.figure}", file=sys.stderr)
+    if any(answer.problem for answer in answers):
+        raise SystemExit(1)
 
 
 def models(_options: argparse.Namespace) -> list[str]:
@@ -194,14 +203,18 @@ def _open_store() -> Iterator[Store]:
         yield store
 
 
-def _model_folder(reference: str) -> Path:
-    """The folder of a model: itself, or the one of `models:/whoswho@champion`, fetched."""
+def _model_folder(reference: str) -> tuple[Path, str]:
+    """The folder of a model, and what to call it.
+
+    It is the folder itself, or that of `models:/whoswho@champion`, fetched.
+    """
     if not reference.startswith("models:"):
-        return Path(reference)
-    from whoswho.lifecycle.registry import version_files
+        return Path(reference), reference
+    from whoswho.lifecycle.registry import version_files, versions
 
     with _open_store() as store:
-        return version_files.model_folder(store, reference)
+        folder = version_files.model_folder(store, reference)
+        return folder, f"models:/{versions.NAME}/{versions.resolve(store, reference)}"
 
 
 def _confirm(question: str) -> None:
@@ -305,9 +318,17 @@ COMMANDS: dict[Callable[[argparse.Namespace], list[str] | None], tuple[Argument,
         _value("--activate", "COMMAND", "what the printed commands need typed before them"),
     ),
     predict: (
-        _argument("pictures", nargs="+", type=Path, metavar="PICTURE"),
+        _argument(
+            "pictures",
+            nargs="+",
+            metavar="PICTURE",
+            help="a file, a folder with all below it, a pattern, or - for a list on stdin",
+        ),
         _value("--model", "MODEL", f"{CHAMPION} (default), or a folder", default=CHAMPION),
-        _value("--figure", "FILE", "draw the pictures with names and probabilities", type=Path),
+        _value("--figure", "FILE", "draw pictures, faces, names and probabilities", type=Path),
+        _number("--top", "name so many of the likeliest (default: 1; --json: all)", default=0),
+        _flag("--csv", "a row a picture with everything about the answer"),
+        _flag("--json", "a line of JSON a picture"),
     ),
     models: (),
     promote: (

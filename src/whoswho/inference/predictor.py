@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageDraw
 
+from whoswho.artifacts.model.settings import Face
 from whoswho.errors import UserError
 from whoswho.inference.model import Answers, load_model
 from whoswho.labels import UNKNOWN
@@ -16,6 +17,7 @@ from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Preparer
 
 BATCH = 32
+FRAME = "#2ca02c"
 THUMBNAIL = 512  # pixels, longest side of the picture a prediction keeps for a figure
 
 PictureSource = Path | str | bytes
@@ -32,8 +34,11 @@ class Prediction:
         probabilities: of every label, in the model's order.
         similarity: to the centre of the nearest label, -1 to 1.
         unknown: whether that is too low: none of the people the model knows.
+        faces: how many faces were found; None where the model looks at whole pictures.
+        face: the one that was looked at, in pixels of the upright picture.
         problem: why the picture could not be read, in one line.
-        image: the upright picture, small, for figures (see `Predictor.predict`).
+        image: the upright picture, small, for figures (see `Predictor.predict`), and `scale`: its
+            pixels for each of the upright picture's.
     """
 
     name: str
@@ -42,13 +47,39 @@ class Prediction:
     probabilities: dict[str, float] = field(default_factory=dict)
     similarity: float | None = None
     unknown: bool = False
+    faces: int | None = None
+    face: Face | None = None
     problem: str | None = None
     image: Image.Image | None = None
+    scale: float = 1.0
 
     @property
     def title(self) -> str:
         """The name to show: the label, or `unknown`."""
         return UNKNOWN if self.unknown or self.label is None else self.label
+
+    @property
+    def boxed(self) -> Image.Image | None:
+        """The image with the face that was looked at in a frame."""
+        if self.image is None or self.face is None:
+            return self.image
+        framed = self.image.copy()
+        box = self.face.left, self.face.top, self.face.right, self.face.bottom
+        ImageDraw.Draw(framed).rectangle(
+            [side * self.scale for side in box], outline=FRAME, width=max(2, framed.width // 100)
+        )
+        return framed
+
+    @property
+    def looked_at(self) -> str:
+        """What of the picture was judged, in words."""
+        if self.problem:
+            return ""
+        if self.faces is None:
+            return "whole picture"
+        if self.faces == 0:
+            return "no face, whole picture"
+        return "face" if self.faces == 1 else f"{self.faces} faces, the largest"
 
 
 class Predictor:
@@ -74,11 +105,15 @@ class Predictor:
 
         An unfit picture gets its reason, and the others go on.
         """
+        return list(self.stream(sources, keep_images=keep_images))
+
+    def stream(
+        self, sources: Iterable[PictureSource], *, keep_images: bool = False
+    ) -> Iterator[Prediction]:
+        """`predict`, BATCH pictures in memory at a time."""
         numbered = iter(enumerate(sources, start=1))
-        predictions: list[Prediction] = []
         while batch := list(islice(numbered, BATCH)):
-            predictions += self._predict_batch(batch, keep_images)
-        return predictions
+            yield from self._predict_batch(batch, keep_images)
 
     def _predict_batch(
         self, batch: Sequence[tuple[int, PictureSource]], keep_images: bool
@@ -89,13 +124,17 @@ class Predictor:
             name = f"picture {number}" if isinstance(source, bytes) else str(source)
             try:
                 image = open_picture(source if isinstance(source, bytes) else Path(source))
-                prepared.append(self._preparer.from_image(image).image)
+                made = self._preparer.from_image(image)
+                prepared.append(made.image)
             except (ImageOpenError, OSError) as error:
                 predictions.append(Prediction(name, problem=_problem(error)))
                 continue
+            prediction = Prediction(name, faces=made.faces, face=made.face)
             if keep_images:
+                width = image.width
                 image.thumbnail((THUMBNAIL, THUMBNAIL))
-            predictions.append(Prediction(name, image=image if keep_images else None))
+                prediction = replace(prediction, image=image, scale=image.width / width)
+            predictions.append(prediction)
         if not prepared:
             return predictions
         answers, rows = self.model.answer(prepared), iter(range(len(prepared)))

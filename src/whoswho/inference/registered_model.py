@@ -43,6 +43,7 @@ def _as_json(prediction: Prediction) -> dict[str, Any]:
         "probability": prediction.probability,
         "similarity": prediction.similarity,
         "unknown": prediction.unknown,
+        "faces": prediction.faces,
         "probabilities": prediction.probabilities,
         "problem": prediction.problem,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -13,11 +13,17 @@ from whoswho.pictures import faces, opening
 
 @dataclass(frozen=True)
 class Prepared:
-    """A square picture for the network, what it shows of the original, and the face in it."""
+    """A square picture for the network, and what it shows of the original.
+
+    Attributes:
+        face: the main face.
+        faces: how many were found; None where none was looked for.
+    """
 
     image: Image.Image
     crop: Crop
     face: Face | None
+    faces: int | None = None
 
 
 def prepare(image: Image.Image, settings: PictureSettings, face: Face | None) -> Prepared:
@@ -67,13 +73,15 @@ class Preparer:
 
     def from_image(self, image: Image.Image) -> Prepared:
         """`from_source` for a picture that is open already (upright RGB)."""
-        return prepare(image, self.settings, self._main_face(image))
-
-    def _main_face(self, image: Image.Image) -> Face | None:
         if self.settings.crop != "face":
-            return None
+            return prepare(image, self.settings, None)
+        found = self._find(image)
+        prepared = prepare(image, self.settings, faces.main_face(found))
+        return replace(prepared, faces=len(found))
+
+    def _find(self, image: Image.Image) -> list[Face]:
         if self._finder is None:
             self._finder = faces.FaceFinder(
                 self.settings.face_probability, self.settings.min_face_size
             )
-        return faces.main_face(self._finder.find(image))
+        return self._finder.find(image)

@@ -41,19 +41,19 @@ def each(
     """
     count = min(workers or cores(), MOST_WORKERS)
     if count <= 1 or len(items) < FEW:
-        yield from _shown(map(function, items), len(items), title)
+        yield from progress(map(function, items), len(items), title)
         return
     # Started afresh rather than forked: a copy of a process whose libraries run threads may hang.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread)
     try:
-        yield from _shown(pool.map(function, items, chunksize=2), len(items), title)
+        yield from progress(pool.map(function, items, chunksize=2), len(items), title)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _shown(results: Iterable[Result], total: int, title: str) -> Iterator[Result]:
-    # disable=None: no bar where stderr is no terminal.
+def progress(results: Iterable[Result], total: int, title: str = "") -> Iterator[Result]:
+    """The results, with a progress bar where stderr is a terminal."""
     yield from tqdm(results, desc=title, total=total, unit="picture", disable=None, leave=False)
 
 

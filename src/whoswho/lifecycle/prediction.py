@@ -1,0 +1,111 @@
+"""`whoswho predict`: which pictures are meant, and their answers as a table, CSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from whoswho.errors import UserError
+from whoswho.inference.predictor import Prediction
+from whoswho.labels import is_litter
+from whoswho.wording import aligned
+
+STDIN = "-"
+CSV_COLUMNS = (
+    "file", "label", "probability", "unknown", "similarity", "faces", "looked_at", "version",
+    "problem",
+)  # fmt: skip
+
+
+def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:
+    """The files that are meant, in order.
+
+    Args:
+        arguments: files; folders, taken with everything below them; patterns that the shell left
+            alone (`**` for any depth); `-` for a list on `stdin`, a file a line.
+
+    Raises:
+        UserError: there is none.
+    """
+    files: list[Path] = []
+    for argument in arguments:
+        if argument == STDIN:
+            files += [Path(line) for line in stdin.read().splitlines() if line.strip()]
+        elif Path(argument).is_dir():
+            files += _below(Path(argument))
+        elif not os.path.lexists(argument) and glob.has_magic(argument):
+            root = Path(argument).anchor
+            files += sorted(Path(root).glob(argument.removeprefix(root)))
+        else:
+            files.append(Path(argument))
+    if not files:
+        raise UserError(f"{', '.join(arguments)}: no file there; name pictures or folders of them")
+    return files
+
+
+def table(predictions: Iterable[Prediction], top: int) -> list[str]:
+    """A line a picture under a header: name, probability, what was looked at."""
+    others = [f"{number}." for number in range(2, top + 1)]
+    rows: list[tuple[str, ...]] = [("picture", "name", "probability", *others, "looked at")]
+    for prediction in predictions:
+        name = f"({prediction.problem})" if prediction.problem else prediction.title
+        number = "" if prediction.probability is None else f"{prediction.probability:.3f}"
+        ranked = [f"{label} {value:.3f}" for label, value in best(prediction, top)[1:]]
+        ranked += [""] * (len(others) - len(ranked))
+        rows.append((prediction.name, name, number, *ranked, prediction.looked_at))
+    return aligned(rows)
+
+
+def write_csv(predictions: Iterable[Prediction], version: str, top: int, out: TextIO) -> None:
+    """Write a row a picture with a header, labels and probabilities of the `top` likeliest."""
+    numbers = range(2, top + 1)
+    extra = [f"{name}_{number}" for number in numbers for name in ("label", "probability")]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*CSV_COLUMNS, *extra])
+    for prediction in predictions:
+        content = as_json(prediction, version, top)
+        ranked = [cell for pair in best(prediction, top)[1:] for cell in pair]
+        cells = ["" if content[name] is None else content[name] for name in CSV_COLUMNS]
+        writer.writerow([*cells, *ranked])
+
+
+def write_json(predictions: Iterable[Prediction], version: str, top: int, out: TextIO) -> None:
+    """Write a line of JSON a picture."""
+    for prediction in predictions:
+        print(json.dumps(as_json(prediction, version, top), ensure_ascii=False), file=out)
+
+
+def as_json(prediction: Prediction, version: str, top: int) -> dict[str, Any]:
+    """Everything about an answer; of the probabilities the `top` likeliest, 0 for all."""
+    return {
+        "file": prediction.name,
+        "label": None if prediction.problem else prediction.title,
+        "probability": prediction.probability,
+        "unknown": prediction.unknown,
+        "similarity": prediction.similarity,
+        "probabilities": dict(best(prediction, top)),
+        "faces": prediction.faces,
+        "looked_at": prediction.looked_at,
+        "version": version,
+        "problem": prediction.problem,
+    }
+
+
+def best(prediction: Prediction, top: int) -> list[tuple[str, float]]:
+    """The `top` likeliest labels with their probabilities, the likeliest first; 0 for all."""
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    return ranked[: top or None]
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files below a folder but hidden ones and what systems leave there; no link followed."""
+    found = []
+    for path, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not is_litter(name))
+        found += [Path(path) / name for name in sorted(names) if not is_litter(name)]
+    return found

@@ -1,0 +1,141 @@
+"""`whoswho predict`: which files are meant, and everything an answer says."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.lifecycle_models import NAMES, make_model
+
+from whoswho import cli
+from whoswho.artifacts.model.settings import Face
+from whoswho.errors import UserError
+from whoswho.inference.predictor import Prediction
+from whoswho.lifecycle import prediction
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Pictures in a tree, with what systems leave and a file that is none."""
+    for name in ("a/1.png", "a/b/2.png", "a/b/.hidden.png", "a/.git/3.png", "a/Thumbs.db"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 80), "red").save(path, "PNG")
+    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+def names(found: list[Path], folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in found]
+
+
+def test_a_folder_gives_all_that_lies_below_it(folder: Path) -> None:
+    found = prediction.pictures([str(folder / "a")], io.StringIO())
+    assert names(found, folder) == ["a/1.png", "a/notes.txt", "a/b/2.png"]
+
+
+def test_a_pattern_the_shell_left_alone_is_followed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for start in ("", f"{folder}/"):
+        monkeypatch.chdir(folder)
+        found = prediction.pictures([f"{start}a/**/[12].png"], io.StringIO())
+        assert sorted(path.name for path in found) == ["1.png", "2.png"]
+
+
+def test_a_file_may_be_called_like_a_pattern(folder: Path) -> None:
+    (folder / "a[1].png").write_bytes(b"")
+    assert prediction.pictures([str(folder / "a[1].png")], io.StringIO()) == [folder / "a[1].png"]
+
+
+def test_a_dash_takes_a_list(folder: Path) -> None:
+    listed = io.StringIO("x.png\n\n장 원영.png\n")
+    found = prediction.pictures(["first.png", "-"], listed)
+    assert found == [Path("first.png"), Path("x.png"), Path("장 원영.png")]
+    with pytest.raises(UserError, match="no file there"):
+        prediction.pictures(["-"], io.StringIO(""))
+
+
+@pytest.mark.parametrize(
+    ("faces", "text"),
+    [
+        (None, "whole picture"), (0, "no face, whole picture"), (1, "face"),
+        (3, "3 faces, the largest"),
+    ],
+)  # fmt: skip
+def test_what_was_looked_at_is_said(faces: int | None, text: str) -> None:
+    answer = Prediction("x", label="A", probability=0.5, probabilities={"A": 0.5}, faces=faces)
+    assert answer.looked_at == text
+    assert text in prediction.table([answer], 1)[1]
+
+
+def test_the_face_that_was_looked_at_is_framed() -> None:
+    image = Image.new("RGB", (100, 50), "white")
+    answer = Prediction("x", face=Face(40, 20, 160, 80, 0.99), image=image, scale=0.5)
+    assert answer.boxed is not None
+    assert answer.boxed.getpixel((20, 25)) != (255, 255, 255)
+    assert answer.boxed.getpixel((50, 25)) == (255, 255, 255)
+    assert image.getpixel((20, 25)) == (255, 255, 255)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model"), NAMES)
+
+
+def run(*arguments: object) -> int:
+    """The exit code of the command."""
+    try:
+        cli.main(["predict", *map(str, arguments)])
+    except SystemExit as error:
+        return int(error.code or 0)
+    return 0
+
+
+def test_a_missing_file_has_its_row_and_ends_in_code_1(
+    folder: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [folder / "a" / "1.png", folder / "gone.png", folder / "a" / "notes.txt"]
+    assert run(*files, "--model", model, "--json") == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["file"] for row in rows] == [str(file) for file in files]
+    first, gone, text = rows
+    assert list(first) == [
+        "file", "label", "probability", "unknown", "similarity", "probabilities", "faces",
+        "looked_at", "version", "problem",
+    ]  # fmt: skip
+    assert first["label"] in NAMES
+    assert set(first["probabilities"]) == set(NAMES)
+    assert first["version"] == str(model)
+    assert gone["label"] is None
+    assert "No such file" in gone["problem"]
+    assert text["problem"]
+
+
+def test_the_likeliest_few_are_named(
+    folder: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = folder / "a" / "1.png"
+    assert run(file, "--model", model, "--top", 2, "--csv") == 0
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert float(row["probability"]) >= float(row["probability_2"])
+    assert row["label_2"] in NAMES
+    assert row["problem"] == ""
+    assert run(file, "--model", model, "--top", 2) == 0
+    header, line, last = capsys.readouterr().out.splitlines()
+    assert header.split() == ["picture", "name", "probability", "2.", "looked", "at"]
+    assert row["label_2"] in line
+    assert last == f"model: {model}"
+
+
+def test_none_readable_is_one_line(
+    folder: Path, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder / "gone.png", "--model", model) == 2
+    streams = capsys.readouterr()
+    assert "gone.png" in streams.out
+    assert len(streams.err.splitlines()) == 1
