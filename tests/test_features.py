@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageOps
 from support.drawn_sets import draw_set, workspace
 from support.gpu import PLACE, needs_gpu
 from torch import nn
@@ -109,10 +109,8 @@ def test_a_view_is_the_blogs_affine_map_and_mirror() -> None:
     picture.paste("red", (0, 0, 32, 64))
     plain = views.PLAIN
     assert views.apply(picture, plain) is picture
-    barely = views.apply(picture, dataclasses.replace(plain, scale=1.0 + 1e-9))
-    assert ImageChops.difference(barely, picture).getbbox() is None
     mirrored = views.apply(picture, dataclasses.replace(plain, flip=True))
-    assert mirrored.getpixel((5, 32)) == (255, 255, 255)
+    assert ImageChops.difference(ImageOps.mirror(mirrored), picture).getbbox() is None
     smaller = views.apply(picture, dataclasses.replace(plain, scale=0.5))
     assert smaller.getpixel((2, 2)) == (0, 0, 0)
     assert smaller.getpixel((40, 32)) == (255, 255, 255)

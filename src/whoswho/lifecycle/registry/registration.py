@@ -73,7 +73,9 @@ def signature() -> ModelSignature:
     answer: list[ColSpec | TensorSpec] = [
         ColSpec(DataType.string, "label", required=False),
         ColSpec(DataType.double, "probability", required=False),
+        ColSpec(DataType.double, "similarity", required=False),
         ColSpec(DataType.boolean, "unknown"),
+        ColSpec(DataType.long, "faces", required=False),
         ColSpec(Map(DataType.double), "probabilities"),
         ColSpec(DataType.string, "problem", required=False),
     ]
