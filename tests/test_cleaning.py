@@ -400,8 +400,9 @@ def test_hidden_and_system_files_are_neither_labels_nor_pictures(clean: Clean) -
 
 def test_files_of_ours_are_no_pictures_and_loose_ones_have_their_row(clean: Clean) -> None:
     clean.fill("a", "b")
-    (clean.data / "manifest.csv").write_text("file\n")
-    (clean.data / "forgotten.csv").write_text("sha256\n")
+    for name, header in (("manifest", "file\n"), ("forgotten", "sha256\n")):
+        (clean.data / name).mkdir()
+        (clean.data / name / "0001.csv").write_text(header)
     write(clean.data / "loose.png", photograph(1))
     table = clean.run()
     assert len(table) == 11
@@ -485,7 +486,8 @@ def test_absent_file_empty(clean: Clean) -> None:
     assert "no label" not in clean.stops()
     assert "data: empty" in clean.stops()[-200:]
     (clean.data / ".DS_Store").touch()
-    (clean.data / "manifest.csv").touch()
+    (clean.data / "manifest").mkdir()
+    (clean.data / "manifest" / "0001.csv").touch()
     assert "empty; put pictures into data/<label>/" in clean.stops()
     shutil.rmtree(clean.data)
     assert "not there; `dvc pull data.dvc`" in clean.stops()
