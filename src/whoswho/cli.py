@@ -32,11 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Say whether `dvc repro` can start: the params, the pictures, the review, the remote."""
+    """Say whether `dvc repro` can start: the params, the pictures, the review, the merges."""
     from whoswho.cleaning import checks
-    from whoswho.dataset import remote, review
+    from whoswho.dataset import merging, remote, review
 
     workspace = paths.workspace()
+    merging.check(workspace)
     params.load_params(workspace)
     pictures = checks.survey(workspace / paths.DATA)
     if not (workspace / paths.REVIEW).exists():
@@ -45,9 +46,11 @@ def check(options: argparse.Namespace) -> None:
             f"brings it back, or write its header into it: {','.join(review.COLUMNS)}"
         )
     review.read(workspace / paths.REVIEW)
-    if warning := remote.warning(workspace):
-        print(f"whoswho: warning: {warning}", file=sys.stderr)
+    for warning in (remote.warning(workspace), merging.barred_again(workspace / paths.DATA)):
+        if warning:
+            print(f"whoswho: warning: {warning}", file=sys.stderr)
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
+    print("".join(f"{line}\n" for line in merging.advice(workspace)), end="")
 
 
 def crawl(options: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from whoswho import paths
+from whoswho import git, paths
 from whoswho.errors import UserError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -192,7 +192,9 @@ def load_params(folder: Path | None = None) -> Params:
     path = (folder or paths.workspace()) / paths.PARAMS
     try:
         # YAML 1.2, as DVC reads it: 1e-3 is a number there and a text in YAML 1.1.
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        git.check_merged(path, text)
+        content = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise UserError(
             f"{path}: not there; restore it with `git checkout {paths.PARAMS}`"

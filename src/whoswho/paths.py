@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from whoswho import git
 from whoswho.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: not there; run `dvc repro` (or `dvc pull`) first") from None
     except ValueError as error:
+        git.check_merged(path)
         raise UserError(f"{path}: not JSON ({error}); run `dvc checkout` to restore it") from None
 
 
