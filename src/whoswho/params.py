@@ -39,6 +39,7 @@ class Clean(Section):
     min_contrast: Annotated[float, Field(ge=0, le=255)]
     min_face_size: Fraction
     second_face_min_ratio: Fraction
+    second_face_min_sharpness: Fraction
     near_duplicate_max_bits: Annotated[int, Field(ge=0, le=64)]
     near_duplicate_min_correlation: Fraction
     cross_label_max_fraction: Fraction

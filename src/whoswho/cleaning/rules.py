@@ -29,7 +29,7 @@ from whoswho.cleaning.relations import CROPPED, DUPLICATE, NEAR_DUPLICATE, Famil
 from whoswho.cleaning.shared_labels import Shared
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
-from whoswho.pictures.faces import count, main_face, other_faces
+from whoswho.pictures.faces import main_face
 
 Reviews = Mapping[tuple[str, str], Review]
 
@@ -166,7 +166,7 @@ def _drop_copies(
             looked is not None
             and index not in placeholders
             and not cases[index].is_kept_by_review
-            and bool(people.problem(looked.faces, params))
+            and bool(people.problem(looked, params))
         )
 
     stays: set[int] = set()
@@ -203,9 +203,9 @@ def _drop_by_faces(
     for index, found in left.items():
         case = cases[index]
         case.found = found
-        case.faces = count(found.faces, params.second_face_min_ratio)
+        case.faces = people.counted(found, params)
         case.scores |= people.scores(found)
-        problem = people.problem(found.faces, params)
+        problem = people.problem(found, params)
         if problem:
             case.add(problem)
     return left
@@ -290,7 +290,7 @@ def _decision(case: Case, group: str) -> Decision:
         group=group,
         faces=case.faces,
         main_face=main_face(case.found.faces) if case.found else None,
-        other_faces=other_faces(case.found.faces) if case.found else (),
+        other_faces=case.found.faces[1:] if case.found else (),
         reviewed=case.review.decision if case.review else "",
         review_why=case.review.why if case.review else "",
         picture=_picture_path(case) if case.is_kept else "",
