@@ -352,4 +352,8 @@ def test_decisions_that_disagree_stop_the_merge_until_one_is_chosen(
     assert f"disagree about the picture {about[:12]}…" in done.stderr
     lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
     table.write_text("".join(line for line in lines if f"{about},Ann,keep" not in line))
-    assert "are sound, 14 files" in two.run("whoswho", "check").stdout
+    row = manifest.read(two.path / "data")[0]
+    forgotten.add(two.path / "data", pictures=[row.sha256])
+    check = two.run("whoswho", "check")
+    assert "are sound, 14 files" in check.stdout
+    assert f"whoswho forget --sha256 {row.sha256}" in check.stderr
