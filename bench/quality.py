@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.cleaning import CASES, looked_at, truth_of
+from bench.cleaning import truth_of
+from bench.faces import CASES, looked_at
 from bench.processes import stage
 from bench.workspace import copy_of_the_repository
 from whoswho import params, paths
