@@ -25,7 +25,13 @@ from whoswho.cleaning.reasons import (
     failed,
     measured,
 )
-from whoswho.cleaning.relations import CROPPED, DUPLICATE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.relations import (
+    CROPPED,
+    DUPLICATE,
+    NEAR_DUPLICATE,
+    Relation,
+    look_alike_groups,
+)
 from whoswho.cleaning.shared_labels import Shared
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
@@ -170,7 +176,7 @@ def _drop_copies(
         )
 
     stays: set[int] = set()
-    for index in sorted(related.first, key=lambda index: cases[index].rank):
+    for index in related.best_first(cases):
         case = cases[index]
         may_stay = not case.reasons and index not in placeholders
         better = [
@@ -242,15 +248,14 @@ def _drop_strangers(
 def _groups(
     cases: Sequence[Case], related: Related, relations: Sequence[Relation]
 ) -> dict[int, str]:
-    """The name of each picture's family of look-alikes: the smallest hash in it."""
-    families = Families(len(cases))
-    for relation in relations:
-        families.join(relation.a, relation.b)
+    """The name of each picture's group of look-alikes: the smallest hash in it."""
+    prints = [case.evidence.fingerprint for case in cases]
+    group_of = look_alike_groups(relations, [each.pixels if each else "" for each in prints])
     smallest: dict[int, str] = {}
     for index in related.first:
-        family, sha256 = families.of(index), cases[index].evidence.sha256
-        smallest[family] = min(sha256, smallest.get(family, sha256))
-    return {index: smallest[families.of(index)] for index in related.first}
+        group, sha256 = group_of[index], cases[index].evidence.sha256
+        smallest[group] = min(sha256, smallest.get(group, sha256))
+    return {index: smallest[group_of[index]] for index in related.first}
 
 
 def _overlaps(cases: Sequence[Case], related: Related) -> list[Overlap]:
