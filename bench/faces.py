@@ -34,7 +34,7 @@ CRAWLS = (PRESS, "raw_crawl", "film_actors_crawl")
 RATIOS = (0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.55, 0.60, 0.70)
 SHARPNESSES = (0.0, 0.10, 0.20, 0.30)
 # Of the face's height, taken off on each side.
-CUTS = (0.05, 0.10, 0.15)
+CUTS = (0.05, 0.10)
 DRAWN = 20
 
 
