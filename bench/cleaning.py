@@ -17,23 +17,17 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from bench import faces
+from bench.faces import CASES, Rates, looked_at
 from bench.processes import Measured, stage
 from bench.workspace import REPOSITORY, copy_of_the_repository, set_params
 from whoswho import params, paths
 from whoswho.artifacts.decisions import Decision
-from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import checks, identity, people
 from whoswho.params import Clean
 from whoswho.pictures import embedding
-from whoswho.pictures.face_cache import FaceCache
-from whoswho.pictures.faces import count
-from whoswho.pictures.opening import open_picture
-from whoswho.pictures.prepare import face_square
-from whoswho.sample import scene
 
-CASES = REPOSITORY.parent / "shared" / "cases" / "people"
 # By eye; nobody judged the rest of the raw crawl, so what else is wrong in it counts as right.
 CRAWLED_STRANGERS = {"hina_rabbani_khar/000134.jpg", "khawaja_asif/000176.jpg"}
 SHARES = (0.05, 0.10, 0.20)
@@ -52,17 +46,6 @@ class Portrait:
     vector: NDArray[np.float64]
 
 
-def rates(found: Iterable[bool], true: Iterable[bool]) -> str:
-    """Precision and recall of what was found against what is true."""
-    table = Counter(zip(found, true, strict=True))
-    right, extra, missed = table[True, True], table[True, False], table[False, True]
-    precision = f"{right / (right + extra):.3f}" if right + extra else "-"
-    recall = f"{right / (right + missed):.3f}" if right + missed else "-"
-    return (
-        f"precision {precision}, recall {recall} ({right} right, {extra} false, {missed} missed)"
-    )
-
-
 # --- The handed set ------------------------------------------------------------------------------
 
 
@@ -70,71 +53,6 @@ def truth_of(folder: Path) -> dict[str, dict[str, str]]:
     """The rows judged by eye, by file."""
     with (folder / "sports_celebrities_truth.csv").open(encoding="utf-8") as file:
         return {row["file"]: row for row in csv.DictReader(file)}
-
-
-def looked_at(data: Path, limits: Clean, cache: Path) -> dict[str, people.FaceEvidence]:
-    """The faces in every file below `data`, by file."""
-    files = sorted(path for path in data.rglob("*") if path.is_file())
-    with FaceCache(cache) as kept:
-        found = people.find_faces([(path, paths.sha256(path)) for path in files], limits, kept)
-    names = [path.relative_to(data).as_posix() for path in files]
-    return dict(zip(names, found, strict=True))
-
-
-def groups_and_faces(
-    found: dict[str, people.FaceEvidence], truth: dict[str, dict[str, str]], limits: Clean
-) -> None:
-    """several_faces on the pictures judged by eye."""
-    several = [count(found[file].faces, limits.second_face_min_ratio) > 1 for file in truth]
-    groups = [int(row["faces"]) > 1 and row["main_ok"] == "0" for row in truth.values()]
-    print(f"several_faces, {len(truth)} press pictures: {rates(several, groups)}")
-
-
-def faceless(
-    data: Path,
-    found: dict[str, people.FaceEvidence],
-    truth: dict[str, dict[str, str]],
-    limits: Clean,
-    scratch: Path,
-) -> None:
-    """no_face: the largest part beside the only face of a picture, drawn places, and the rest."""
-    made = scratch / "faceless"
-    made.mkdir()
-    for number, (file, row) in enumerate(truth.items()):
-        faces = found[file].faces
-        if row["faces"] == "1" and len(faces) == 1:
-            cut = beside(open_picture(data / file), faces[0], limits)
-            if cut is not None:
-                cut.save(made / f"cut_{number}.png")
-    cuts = len(list(made.iterdir()))
-    dice = np.random.default_rng(0)
-    for number in range(20):
-        picture = scene.draw_picture(scene.any_scene(dice, [(320, 240)]), [])
-        Image.fromarray(picture).save(made / f"drawn_{number}.png")
-    nothing = looked_at(made, limits, scratch / "faces")
-    absent = [not one.faces for one in nothing.values()] + [
-        not found[file].faces for file in truth
-    ]
-    true = [True] * len(nothing) + [False] * len(truth)
-    print(
-        f"no_face, {cuts} cuts beside a face, 20 drawn places, {len(truth)} press pictures: "
-        f"{rates(absent, true)}"
-    )
-
-
-def beside(image: Image.Image, face: Face, limits: Clean) -> Image.Image | None:
-    """The largest of the four parts beside a face that cleaning would look at; None if none is."""
-    left, top, right, bottom = face_square(image.size, face, 0.5)
-    parts = [
-        (0, 0, image.width, top), (0, bottom, image.width, image.height),
-        (0, 0, left, image.height), (right, 0, image.width, image.height),
-    ]  # fmt: skip
-    sized = [(min(r - x, b - y), (x, y, r, b)) for x, y, r, b in parts]
-    side, box = max(sized)
-    long_side = max(box[2] - box[0], box[3] - box[1])
-    if side < limits.min_side or long_side > limits.max_aspect_ratio * side:
-        return None
-    return image.crop(box)
 
 
 def copies(decisions: Sequence[Decision], folder: Path) -> None:
@@ -149,7 +67,7 @@ def copies(decisions: Sequence[Decision], folder: Path) -> None:
     every = sorted(pairs | found, key=sorted)
     print(
         f"the same photograph twice, {len(pairs)} pairs: "
-        f"{rates([pair in found for pair in every], [pair in pairs for pair in every])}"
+        f"{Rates.of([pair in found for pair in every], [pair in pairs for pair in every])}"
     )
 
 
@@ -183,7 +101,7 @@ def mixtures(name: str, portraits: Sequence[Portrait], limits: Clean) -> None:
             whose = f"of the other labels, {named} named" if known else "of people without a label"
             print(
                 f"not_this_person or swapped, {name}, {share:.0%} faces {whose}: "
-                f"{rates(found, true)}"
+                f"{Rates.of(found, true)}"
             )
 
 
@@ -256,9 +174,8 @@ def main(scratch: Path) -> None:
     limits, truth, data = settings.clean, truth_of(CASES), CASES / "sports_celebrities"
     if not embedding.available():
         print("not_this_person: not measured; the extra `faces` is not installed")
+    faces.measure(limits, scratch / "faces")
     found = looked_at(data, limits, scratch / "faces")
-    groups_and_faces(found, truth, limits)
-    faceless(data, found, truth, limits, scratch)
     cleaned = checks.run(data, limits, [], scratch / "handed", faces=scratch / "faces")
     copies(cleaned.decisions, CASES)
     if embedding.available():

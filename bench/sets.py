@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cleaning import CASES, truth_of
+from bench.cleaning import truth_of
+from bench.faces import CASES
 from bench.processes import stage
 from bench.workspace import copy_of_the_repository, set_params
 from whoswho import paths

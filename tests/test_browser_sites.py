@@ -586,7 +586,7 @@ def crawl_google(
         source = CrawlSource("google", make, [SEARCH], limit=limit)
         with one_line_errors():
             crawl.run(tmp_path, data, [source], CrawlOptions(full=True, allow_private=True))
-        return tables.read(data / manifest.NAME)
+        return tables.read(manifest.files(data)[-1])
 
     return run
 

@@ -214,6 +214,22 @@ def test_chains_keep_what_is_near_nothing_kept(clean: Clean) -> None:
     assert len({table[file]["group"] for file in kept}) == 1
 
 
+def test_names_do_not_decide_how_many_stay(clean: Clean) -> None:
+    """Field report G3: of morph frames a shuffle kept another number."""
+    frames = [
+        Image.blend(photograph(1), photograph(2), float(part)) for part in np.linspace(0, 1, 24)
+    ]
+    outcomes = []
+    for seed in range(3):
+        clean.fill("a", "b")
+        for place, number in enumerate(np.random.default_rng(seed).permutation(len(frames))):
+            write(clean.data / "a" / f"x{place:02}.png", frames[number])
+        rows = [row for row in clean.outcome().decisions if "/x" in row.file]
+        outcomes.append((sum(row.kept for row in rows), {(row.sha256, row.group) for row in rows}))
+        shutil.rmtree(clean.data)
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
 def test_memory_does_not_grow_by_pixels(clean: Clean, tmp_path: Path) -> None:
     """Of a picture, however large, less than two kilobytes stay; its grey copies lie on disk."""
     clean.fill("a", "b")
@@ -328,9 +344,8 @@ def test_a_label_that_is_one_group_is_said(clean: Clean) -> None:
     shot = np.asarray(photograph(1), int)
     for number in range(5):
         frame = shot.copy()
-        frame[40 * number : 40 * number + 60, 100:220] = np.asarray(photograph(50 + number))[
-            :60, :120
-        ]
+        logo = np.asarray(photograph(50 + number))[:50, :70]
+        frame[40 * number : 40 * number + 50, 40 * number : 40 * number + 70] = logo
         write(clean.data / "a" / f"{number}.png", Image.fromarray(frame.astype(np.uint8)))
     outcome = clean.outcome()
     assert len({row.group for row in outcome.decisions if row.kept and row.label == "a"}) == 1
@@ -400,8 +415,9 @@ def test_hidden_and_system_files_are_neither_labels_nor_pictures(clean: Clean) -
 
 def test_files_of_ours_are_no_pictures_and_loose_ones_have_their_row(clean: Clean) -> None:
     clean.fill("a", "b")
-    (clean.data / "manifest.csv").write_text("file\n")
-    (clean.data / "forgotten.csv").write_text("sha256\n")
+    for name, header in (("manifest", "file\n"), ("forgotten", "sha256\n")):
+        (clean.data / name).mkdir()
+        (clean.data / name / "0001.csv").write_text(header)
     write(clean.data / "loose.png", photograph(1))
     table = clean.run()
     assert len(table) == 11
@@ -485,7 +501,8 @@ def test_absent_file_empty(clean: Clean) -> None:
     assert "no label" not in clean.stops()
     assert "data: empty" in clean.stops()[-200:]
     (clean.data / ".DS_Store").touch()
-    (clean.data / "manifest.csv").touch()
+    (clean.data / "manifest").mkdir()
+    (clean.data / "manifest" / "0001.csv").touch()
     assert "empty; put pictures into data/<label>/" in clean.stops()
     shutil.rmtree(clean.data)
     assert "not there; `dvc pull data.dvc`" in clean.stops()

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -40,8 +41,10 @@ from whoswho.crawl.transport import Transport
 from whoswho.dataset import forgotten, listing, manifest
 from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
+from whoswho.labels import TABLES
 from whoswho.tables import Row
 
+HASH = re.compile(r"(?<=_\d{4})_[0-9a-f]{8}(?=\.)")
 ANN, BOB = Search("Ann", "Ann"), Search("밥", "밥")
 
 
@@ -94,34 +97,54 @@ class Set:
 
     @property
     def rows(self) -> list[Row]:
-        return tables.read(self.data / manifest.NAME, manifest.COLUMNS)
+        """What holds, of all tables together, in the order of one."""
+        whole = self.root / "whole.csv"
+        manifest.write(whole, manifest.read(self.data))
+        rows = tables.read(whole, manifest.COLUMNS)
+        whole.unlink()
+        return rows
+
+    @property
+    def table(self) -> Path:
+        """The table of the last crawl."""
+        return manifest.files(self.data)[-1]
 
     @property
     def kept(self) -> list[Row]:
         return [row for row in self.rows if row["file"]]
 
     def files(self, label: str = "Ann") -> list[str]:
+        """Names without the hash in them, which `check` looks at."""
         folder = self.data / label
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        names = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return [HASH.sub("", name) for name in names]
+
+    def file(self, start: str) -> Path:
+        """The one file whose path in data/ begins so."""
+        (path,) = self.data.glob(f"{start}*")
+        return path
 
     def check(self) -> None:
         """Rows and files are one to one, nothing is there twice, nothing half written."""
         on_disk = {
             path.relative_to(self.data).as_posix()
             for path in self.data.rglob("*")
-            if path.is_file() and path.parent != self.data
+            if path.is_file() and path.parent.name not in TABLES
         }
         named = [row["file"] for row in self.kept]
         assert sorted(named) == sorted(on_disk)
         for row in self.kept:
             data = (self.data / row["file"]).read_bytes()
             assert row["sha256"] == hashlib.sha256(data).hexdigest()
+            if row["site"] and (in_name := HASH.search(row["file"])):
+                assert row["sha256"].startswith(in_name[0][1:])
             folder = row["file"].split("/")[0]
             assert unicodedata.normalize("NFC", folder) == row["label"]
         pictures = [(row["label"], row["sha256"]) for row in self.kept]
         assert len(set(pictures)) == len(pictures)
-        top = {path.name for path in self.data.iterdir() if path.is_file()}
-        assert top <= listing.KNOWN_FILES
+        assert not [path for path in self.data.iterdir() if path.is_file()]
+        for name in TABLES:
+            listing.tables_of(self.data, name)
 
 
 @pytest.fixture
@@ -144,10 +167,12 @@ def test_pictures_and_their_provenance(made: Set, server: Server) -> None:
         "google_0001.jpg", "google_0002.jpg", "google_0003.jpg", "google_0004.webp",
     ]  # fmt: skip
     row = made.rows[3]
+    digest = hashlib.sha256(picture(7, "WEBP")).hexdigest()
     assert row | {"fetched_at": ""} == {
-        "file": "밥/google_0004.webp", "label": "밥", "site": "google", "search": "밥",
+        "file": f"밥/google_0004_{digest[:8]}.webp",
+        "label": "밥", "site": "google", "search": "밥",
         "rank": "4", "page_url": "http://page/1", "image_url": server["/w"], "fetched_at": "",
-        "sha256": hashlib.sha256(picture(7, "WEBP")).hexdigest(),
+        "sha256": digest,
         "bytes": str(len(picture(7, "WEBP"))), "width": "96", "height": "72",
         "content_type": "image/webp", "author": "A B", "licence": "CC0", "note": "",
     }  # fmt: skip
@@ -164,7 +189,8 @@ def test_the_same_answers_give_the_same_set(tmp_path: Path, server: Server) -> N
     for name in ("a", "b"):
         each = Set(tmp_path / name)
         each.crawl(Gallery({"Ann": hits(urls)}))
-        found.append([(path, (each.data / "Ann" / path).read_bytes()) for path in each.files()])
+        paths = sorted((each.data / "Ann").iterdir())
+        found.append([(path.name, path.read_bytes()) for path in paths])
     assert found[0] == found[1]
     assert [data for _, data in found[0]] == [picture(number) for number in range(12)]
 
@@ -229,11 +255,11 @@ def test_searches_of_a_label_share_its_limit_and_its_numbers(made: Set, server: 
     made.crawl(gallery, limit=6, labels=both)
     made.check()
     assert made.files() == [f"google_{number:04d}.jpg" for number in range(1, 7)]
-    before = {path.name: path.read_bytes() for path in (made.data / "Ann").iterdir()}
+    before = {path: path.read_bytes() for path in (made.data / "Ann").iterdir()}
     made.crawl(gallery, limit=9, labels=both)
     made.check()
     assert made.files() == [f"google_{number:04d}.jpg" for number in range(1, 10)]
-    assert all((made.data / "Ann" / name).read_bytes() == before[name] for name in before)
+    assert all(path.read_bytes() == before[path] for path in before)
     assert all(server.counts[urlsplit(url).path] <= 1 for url in urls)
 
 
@@ -281,7 +307,7 @@ def test_the_same_picture_is_kept_once_a_label(made: Set, server: Server) -> Non
     naver = Gallery({"Ann": hits([server["/c"]])}, "naver")
     made.crawl(google, naver, threads=1)
     made.check()
-    assert sorted(row["file"] for row in made.kept) == [
+    assert sorted(HASH.sub("", row["file"]) for row in made.kept) == [
         "Ann/google_0001.jpg",
         "밥/google_0001.jpg",
     ]
@@ -300,7 +326,7 @@ def test_a_folder_of_a_mac_is_the_labels_own(made: Set, server: Server) -> None:
     for limit in (2, 4):
         made.crawl(gallery, limit=limit)
         made.check()
-    assert [path.name for path in made.data.iterdir() if path.is_dir()] == [decomposed]
+    assert {path.name for path in made.data.iterdir()} - {*TABLES} == {decomposed}
     assert "google_0008.jpg" in made.files(decomposed)
     assert {row["label"] for row in made.rows} == {"가나다"}
     assert server.counts == {f"/p{number}": 1 for number in range(3)}
@@ -529,7 +555,7 @@ def test_a_picture_taken_out_by_hand_does_not_come_back(made: Set, server: Serve
     urls = server.pictures(4)
     gallery = Gallery({"Ann": hits([*urls, server["/copy"]])})
     made.crawl(gallery, limit=3)
-    (made.data / "Ann" / "google_0002.jpg").unlink()
+    made.file("Ann/google_0002").unlink()
     made.crawl(gallery, limit=4)
     made.check()
     assert len(made.kept) == 3
@@ -540,7 +566,7 @@ def test_a_picture_taken_out_by_hand_does_not_come_back(made: Set, server: Serve
 def test_a_picture_moved_to_another_label_takes_its_row_along(made: Set, server: Server) -> None:
     urls = server.pictures(4)
     made.crawl(Gallery({"Ann": hits(urls[:2]), "밥": hits(urls[2:])}))
-    (made.data / "Ann" / "google_0002.jpg").rename(made.data / "밥" / "그림.jpg")
+    made.file("Ann/google_0002").rename(made.data / "밥" / "그림.jpg")
     Collection(made.data).close()
     made.check()
     (row,) = (row for row in made.rows if row["file"] == "밥/그림.jpg")
@@ -564,35 +590,43 @@ def test_columns_that_somebody_added_are_kept(made: Set, server: Server) -> None
     urls = server.pictures(2)
     made.crawl(Gallery({"Ann": hits(urls[:1])}))
     tables.write(
-        made.data / manifest.NAME,
+        made.table,
         [*manifest.COLUMNS, "mine"],
         [row | {"mine": "x"} for row in made.rows],
     )
     made.crawl(Gallery({"Ann": hits(urls)}), again=True)
-    assert [row["mine"] for row in tables.read(made.data / manifest.NAME)] == ["x", ""]
+    assert [row.added.get("mine") for row in manifest.read(made.data)] == ["x", None]
+    made.file("Ann/google_0001").rename(made.data / "Ann" / "mine.jpg")
+    Collection(made.data).close()
+    assert {row.added.get("mine", ""): row.file for row in manifest.read(made.data)} == {
+        "x": "Ann/mine.jpg", "": f"Ann/{made.file('Ann/google_0002').name}",
+    }  # fmt: skip
 
 
 def test_rows_go_under_their_columns_in_whatever_order_somebody_put_them(
     made: Set, server: Server
 ) -> None:
     made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
-    tables.write(made.data / manifest.NAME, manifest.COLUMNS[::-1], made.rows)
+    tables.write(made.table, manifest.COLUMNS[::-1], made.rows)
+    row = ManifestRow(label="Ann", site="google", image_url="http://x/2.jpg", note="HTTP 404")
+    manifest.append(made.table, row)
+    assert made.rows[-1] == row.cells or made.rows[0] == row.cells
     found = Collection(made.data)
-    found.note(ANN, "google", Hit(2, "http://x/2.jpg"), "HTTP 404")
+    found.note(ANN, "google", Hit(3, "http://x/3.jpg"), "HTTP 404")
     row = made.rows[-1]  # as a killed crawl leaves it
-    assert (row["label"], row["image_url"], row["note"]) == ("Ann", "http://x/2.jpg", "HTTP 404")
+    assert (row["label"], row["image_url"], row["note"]) == ("Ann", "http://x/3.jpg", "HTTP 404")
     # Line ends of an old Mac.
-    path = made.data / manifest.NAME
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+    for path in manifest.files(made.data):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
     Collection(made.data).close()
-    assert len(made.rows) == 2
+    assert len(made.rows) == 3
 
 
 def test_an_emptied_manifest_is_said_and_nothing_is_made_up(made: Set, server: Server) -> None:
     made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
-    path = manifest.path(made.data)
+    path = made.table
     path.write_bytes(b"")
-    with pytest.raises(UserError, match=r"manifest\.csv: is empty.*`dvc checkout data\.dvc`"):
+    with pytest.raises(UserError, match=r"manifest/0001_.*: is empty.*`dvc checkout data\.dvc`"):
         Collection(made.data)
     assert path.read_bytes() == b""
 
@@ -619,8 +653,8 @@ def test_a_link_to_the_cache_is_never_written_through(made: Set, server: Server)
     urls = server.pictures(2)
     made.crawl(Gallery({"Ann": hits(urls[:1])}))
     cache = made.root / "cached"
+    file = made.table
     for link in (os.link, os.symlink):
-        file = made.data / manifest.NAME
         cache.unlink(missing_ok=True)
         file.rename(cache)
         before = cache.read_bytes()
@@ -650,6 +684,106 @@ def test_no_label_leads_out_of_data(made: Set, server: Server, label: str) -> No
     assert server.asked == []
 
 
+# --- Two people ----------------------------------------------------------------------------------
+
+
+def test_no_crawl_changes_the_table_of_an_earlier_one(made: Set, server: Server) -> None:
+    """Field report H2: what both sides of a merge changed, nobody can merge."""
+    server.answers |= {"/s": picture(90), "/f": picture(91)}
+    small = Gallery({"Bob": [Hit(1, server["/s"])]}, "naver")
+    server.answers |= {f"/b{number}": picture(80 + number) for number in range(3)}
+    others = [server[f"/b{number}"] for number in range(3)]
+    gallery = Gallery({"Ann": hits(server.pictures(6)), "밥": hits(others)})
+    made.crawl(gallery, small, limit=3, full=False)
+    made.crawl(gallery, small, limit=3, full=False)
+    (first,) = manifest.files(made.data)  # nothing new is no table
+    before = first.read_bytes()
+    made.file("Ann/google_0001").unlink()
+    made.file("Ann/google_0002").rename(made.data / "Ann" / "mine.jpg")
+    shutil.rmtree(made.data / "밥")
+    small.found["Bob"] = [Hit(1, server["/f"], server["/s"])]
+    gallery.found["Ann"].append(Hit(9, server["/gone"]))
+    gallery.found["밥"] = hits(others, start=0)  # the same numbers and names, other ranks
+    made.crawl(gallery, small, limit=9)
+    made.check()
+    assert len(manifest.files(made.data)) == 2
+    made.crawl(gallery, small, limit=9, again=True)
+    made.check()
+    assert first.read_bytes() == before
+    rows = {row["image_url"]: row for row in made.rows}
+    assert rows[server["/p0"]]["note"] == TAKEN_OUT
+    assert rows[server["/p1"]]["file"] == "Ann/mine.jpg"
+    assert len([row for row in made.kept if row["label"] == "밥"]) == 3, "crawled anew"
+    assert [row["image_url"] for row in made.kept if row["label"] == "Bob"] == [server["/f"]]
+    assert server.counts["/p0"] == server.counts["/p1"] == 1
+
+
+def test_what_two_people_crawled_apart_lies_side_by_side(tmp_path: Path, server: Server) -> None:
+    urls = server.pictures(5)
+    sets = [Set(tmp_path / name) for name in ("one", "two")]
+    for each in sets:
+        (each.data / "Ann").mkdir(parents=True)
+        (each.data / "Ann" / "there.jpg").write_bytes(picture(90))
+    sets[0].crawl(Gallery({"Ann": hits([*urls[:3], server["/x"]])}))
+    sets[1].crawl(Gallery({"Ann": hits([urls[0], *urls[3:], server["/x"]])}))
+    both = Set(tmp_path / "both")
+    for each in sets:
+        for path in each.data.rglob("*.*"):
+            target = both.data / path.relative_to(each.data)
+            assert not target.exists() or target.read_bytes() == path.read_bytes()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    both.check()
+    assert both.files() == [
+        *(f"google_{number:04d}.jpg" for number in (1, 2, 2, 3, 3)), "there.jpg",
+    ]  # fmt: skip
+    assert [row["note"] for row in both.rows if not row["file"]] == ["HTTP 404"]
+    server.asked.clear()
+    server.answers["/new"] = picture(91)
+    both.crawl(Gallery({"Ann": hits([*urls, server["/new"]])}))
+    assert server.paths() == ["/new"]
+    assert "google_0004.jpg" in both.files()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_of_the_earlier_layout_is_not_passed_over(
+    made: Set, server: Server, name: str
+) -> None:
+    made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
+    forgotten.add(made.data, labels=["Bob"])
+    (table,) = listing.tables_of(made.data, name)
+    single = made.data / f"{name}.csv"
+    table.rename(single)
+    table.parent.rmdir()
+    for look in (lambda: made.crawl(Gallery({"Ann": []})), lambda: listing.scan(made.data)):
+        with pytest.raises(UserError) as caught:
+            look()
+        assert str(caught.value).startswith(f"{single}: is not read")
+    command = str(caught.value).split("`")[1]
+    subprocess.run(command, shell=True, check=True)
+    assert manifest.read(made.data)
+    assert forgotten.load(made.data).bars_label("Bob")
+
+
+def test_a_folder_of_tables_holds_nothing_else(made: Set, server: Server) -> None:
+    made.crawl(Gallery({"Ann": hits(server.pictures(1))}))
+    (made.data / "manifest" / ".DS_Store").touch()
+    assert len(manifest.files(made.data)) == 1
+    (made.data / "manifest" / "1.jpg").write_bytes(picture(1))
+    for look in (manifest.read, listing.scan):
+        with pytest.raises(UserError, match=r"manifest/1\.jpg: no table.*rename the folder"):
+            look(made.data)
+
+
+def test_a_set_of_ours_is_taken_as_a_folder(made: Set, server: Server) -> None:
+    other = Set(made.root / "other")
+    other.crawl(Gallery({"Ann": hits(server.pictures(2))}))
+    source = listed.from_tree(other.data).source(0)
+    crawl.run(made.root, made.data, [source], CrawlOptions())
+    made.check()
+    assert made.files() == ["folder_0001.jpg", "folder_0002.jpg"]
+
+
 # --- Kills ---------------------------------------------------------------------------------------
 
 
@@ -668,8 +802,9 @@ def test_each_place_a_kill_can_hit_is_mended(
     def killed(*_: Any) -> None:
         raise Killed
 
-    def half(data: Path, row: ManifestRow) -> None:
-        with manifest.path(data).open("ab") as file:
+    def half(table: Path, row: ManifestRow) -> None:
+        manifest.write(table, [])
+        with table.open("ab") as file:
             file.write(f"{row.file},{row.label},goo".encode())
         raise Killed
 
@@ -808,16 +943,17 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_row(
 def test_a_row_that_does_not_reach_the_disk_is_taken_back(
     made: Set, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Collection(made.data).close()
-    before = manifest.path(made.data).read_bytes()
+    table = manifest.new_file(made.data)
+    manifest.write(table, [])
+    before = table.read_bytes()
 
     def fsync(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="No space"):
-        manifest.append(made.data, ManifestRow("Ann/google_0001.jpg"))
-    assert manifest.path(made.data).read_bytes() == before
+        manifest.append(table, ManifestRow("Ann/google_0001.jpg"))
+    assert table.read_bytes() == before
 
 
 # --- Forgotten -----------------------------------------------------------------------------------
@@ -842,9 +978,10 @@ def test_what_is_barred_does_not_come_back_and_leaves_no_trace(
     assert "/p1" not in server.paths()
     assert "/p9" not in server.paths()
     said = capsys.readouterr()
-    assert "3 refused, forgotten.csv bars them" in said.out
-    assert "밥: data/forgotten.csv bars this label" in said.err
-    content = (made.data / forgotten.NAME).read_text()
+    assert "3 refused, data/forgotten/ bars them" in said.out
+    assert "밥: data/forgotten/ bars this label" in said.err
+    content = "".join(f.read_text() for f in listing.tables_of(made.data, forgotten.FOLDER))
+    assert content
     assert "page" not in content
     assert "밥" not in content
 
@@ -878,9 +1015,14 @@ def test_bars_are_added_and_a_damaged_table_stops_everything(made: Set) -> None:
     barred = forgotten.load(made.data)
     assert barred.bars_address("http://h/1")
     assert barred.bars_address("http://h/2")
-    with (made.data / forgotten.NAME).open("a") as file:
+    one, two = listing.tables_of(made.data, forgotten.FOLDER)
+    before = one.read_bytes(), two.read_bytes()
+    forgotten.add(made.data, addresses=["http://h/1", "http://h/2"])
+    assert listing.tables_of(made.data, forgotten.FOLDER) == [one, two], "nothing new"
+    assert (one.read_bytes(), two.read_bytes()) == before
+    with two.open("a") as file:
         file.write("adress,123\n")
-    with pytest.raises(UserError, match="line 4"):
+    with pytest.raises(UserError, match=rf"{two.name}, line 3"):
         made.crawl(Gallery({"Ann": []}))
 
 
@@ -901,9 +1043,9 @@ def test_a_folder_is_copied_or_linked_with_names_alone(made: Set, tmp_path: Path
         crawl.run(target.root, target.data, [source], CrawlOptions())
         target.check()
         assert target.files() == ["folder_0001.jpg", "folder_0002.png"]
-        same = (target.data / "Ann" / "folder_0001.jpg").samefile(top / "Ann" / "IMG 1.JPG")
+        same = target.file("Ann/folder_0001").samefile(top / "Ann" / "IMG 1.JPG")
         assert same == link
-        text = (target.data / manifest.NAME).read_text()
+        text = target.table.read_text()
         assert "IMG 1.JPG" in text
         assert "home" not in text
         (bad,) = (row for row in target.rows if not row["file"])
@@ -1286,7 +1428,7 @@ def test_ten_thousand_pictures_cost_no_rewriting_each(
     collection.close()
     assert len(written) <= 3
     assert len(made.rows) == 300
-    assert paths.sha256(made.data / manifest.NAME)
+    assert paths.sha256(made.table)
 
 
 def test_check_tries_every_site_unless_told_which(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ GROUND_FLOOR = {
     "wording",
     "timeouts",
     "data_urls",
+    "git",
 }
 PIPELINE = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())
 STAGES = list(PIPELINE["stages"])

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from support.repository import REPOSITORY
 
 from whoswho import params, paths
@@ -232,6 +233,52 @@ def test_a_changed_threshold_finds_nothing_anew(
     assert [len(one.faces) for one in look(pictures, folder, face_probability=0.999)] == [0] * 4
     look(pictures, folder, second_face_min_ratio=0.3, identity_false_alarm_rate=0.05)
     assert (counted.detected, counted.embedded) == (4, 4)
+
+
+@pytest.fixture
+def half_blurred(tmp_path: Path) -> tuple[Path, str]:
+    """A picture of noise whose right half is blurred; `Counted` sees a face in either."""
+    file = tmp_path / "half.png"
+    image = Image.effect_noise((100, 100), 60).convert("RGB")
+    right = image.crop((50, 0, 100, 100)).filter(ImageFilter.GaussianBlur(8))
+    image.paste(right, (50, 0))
+    image.save(file)
+    return file, paths.sha256(file)
+
+
+def test_a_blurred_second_face_is_background(
+    pictures: list[tuple[Path, str]],
+    half_blurred: tuple[Path, str],
+    folder: Path,
+    counted: Counted,
+) -> None:
+    limits = CLEAN.model_copy(update={"face_probability": 0.8})
+    look([pictures[0], half_blurred], folder, face_probability=0.8)
+    sharp, blurred = look([pictures[0], half_blurred], folder, face_probability=0.8)
+    assert counted.detected == 2
+    assert (people.counted(sharp, limits), people.problem(sharp, limits)) == (2, "several_faces")
+    assert people.scores(sharp)["several_faces"] == 1.0
+    assert (people.counted(blurred, limits), people.problem(blurred, limits)) == (1, "")
+    assert people.scores(blurred)["several_faces"] == 0.0
+    assert blurred.vector is not None  # of the face that counts
+    assert list(blurred.faces) == [Face(5, 5, 45, 55, 0.99), Face(50, 5, 90, 55, 0.9)]
+    everything = {"face_probability": 0.8, "second_face_min_sharpness": 0.0}
+    (all_count,) = look([half_blurred], folder, **everything)
+    assert people.counted(all_count, CLEAN.model_copy(update=everything)) == 2
+    assert counted.detected == 2
+
+
+def test_a_sharp_second_face_stands_before_a_taller_blurred_one(
+    half_blurred: tuple[Path, str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main, blurred, sharp = (
+        Face(0, 0, 45, 90, 0.99), Face(55, 0, 95, 60, 0.99), Face(5, 50, 45, 90, 0.99),
+    )  # fmt: skip
+    finder = SimpleNamespace(find_all=lambda image: [main, blurred, sharp])
+    monkeypatch.setattr(people, "_finder", lambda smallest: finder)
+    (found,) = look([half_blurred], folder, second_face_min_ratio=0.3)
+    assert list(found.faces) == [main, sharp, blurred]
+    assert people.scores(found)["several_faces"] == round(40 / 90, 4)
 
 
 def test_identity_turned_on_later_embeds_without_detecting_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import http.server
 import io
@@ -43,6 +44,7 @@ from whoswho.takedown import removal, traces, versioned
 from whoswho.takedown.request import TakedownRequest
 
 IMAGE = "https://pictures.example/mina/1.jpg"
+TABLE = "data/manifest/0001_ab12cd34.csv"
 PAGE = "https://pages.example/mina?page=2"
 
 
@@ -80,7 +82,10 @@ class Set:
             "file": file, "label": label, "site": "google", "search": label, "rank": "1",
             "page_url": page, "image_url": image, "sha256": sha256(content),
         })  # fmt: skip
-        tables.write(manifest.path(self.root / "data"), manifest.COLUMNS, self.rows)
+        self.write_rows()
+
+    def write_rows(self) -> None:
+        tables.write(self.root / TABLE, manifest.COLUMNS, self.rows)
 
     def review(self, *rows: tuple[str, str, str, str]) -> None:
         columns = ("sha256", "label", "decision", "other_label", "why", "when")
@@ -130,7 +135,8 @@ class Set:
             if (path.is_file() or path.is_symlink())
             and ".dvc" not in path.parts
             and not path.name.endswith("lock")
-        } - {"dvc.yaml", "review.csv", "data/forgotten.csv"}
+            and path.parent != self.root / "data/forgotten"
+        } - {"dvc.yaml", "review.csv"}
 
     def take(self, **asked: str) -> traces.Traces:
         """Find and remove."""
@@ -177,10 +183,10 @@ def test_all_copies_of_the_bytes_go_with_their_rows(made_set: Set) -> None:
     made_set.review((sha256("one"), "Jun", "keep", ""), (sha256("four"), "Jun", "keep", ""))
     made_set.take(sha256=sha256("one").upper())
     assert made_set.there() == {
-        "data/manifest.csv", "data/Mina/google_0002.jpg", "data/Mina/naver_0001.jpg",
+        TABLE, "data/Mina/google_0002.jpg", "data/Mina/naver_0001.jpg",
         "data/Jun/google_0001.jpg",
     }  # fmt: skip
-    rows = tables.read(made_set.root / "data/manifest.csv", manifest.COLUMNS)
+    rows = tables.read(made_set.root / TABLE, manifest.COLUMNS)
     assert {row["sha256"] for row in rows} == {sha256("two"), sha256("three"), sha256("four")}
     (row,) = tables.read(made_set.root / "review.csv")
     assert row["sha256"] == sha256("four")
@@ -194,7 +200,8 @@ def test_what_goes_is_barred_by_its_bytes_and_its_addresses(made_set: Set) -> No
     assert barred.bars_address("https://mirror.example/1.jpg"), "the copy's address as well"
     assert not barred.bars_address(PAGE), "other people's pictures stand on that page"
     assert not barred.bars_label("Mina")
-    text = (made_set.root / "data/forgotten.csv").read_text()
+    (table,) = (made_set.root / "data/forgotten").iterdir()
+    text = table.read_text()
     assert "example" not in text
     assert re.fullmatch(r"kind,sha256\n((picture|address|label),[0-9a-f]{64}\n)+", text)
 
@@ -240,12 +247,12 @@ def test_a_label_goes_whole_and_so_does_what_was_moved_to_it(made_set: Set) -> N
     made_set.review((moved, "Jun", "keep", "Mina"), (sha256("four"), "Jun", "drop", ""))
     made_set.row("", "never had", "https://pictures.example/404.jpg")
     made_set.rows[-1]["label"] = "Mina"
-    tables.write(manifest.path(made_set.root / "data"), manifest.COLUMNS, made_set.rows)
+    made_set.write_rows()
     made_set.take(label="Mina")
     alike = {"data/Jun/.DS_Store", "data/Jun/google_done", "data/Jun/empty.jpg"}
-    assert made_set.there() == {"data/manifest.csv", "data/Jun/google_0001.jpg", *alike}
+    assert made_set.there() == {TABLE, "data/Jun/google_0001.jpg", *alike}
     assert not (made_set.root / "data/Mina").exists(), "the folder's name is a trace"
-    assert "Mina" not in (made_set.root / "data/manifest.csv").read_text()
+    assert "Mina" not in (made_set.root / TABLE).read_text()
     assert "Mina" not in (made_set.root / "review.csv").read_text()
     barred = forgotten.load(made_set.root / "data")
     assert barred.bars_label("Mina")
@@ -315,7 +322,42 @@ def test_a_row_that_leads_out_of_data_removes_nothing_there(made_set: Set) -> No
     made_set.row("../keep.txt", "x", "https://pictures.example/x.jpg")
     made_set.take(url="https://pictures.example/x.jpg")
     assert "keep.txt" in made_set.there()
-    assert "../keep.txt" not in (made_set.root / "data/manifest.csv").read_text()
+    assert "../keep.txt" not in (made_set.root / TABLE).read_text()
+
+
+def test_rows_go_out_of_the_tables_of_all_crawls(made_set: Set) -> None:
+    """Rows that a later crawl replaced name the person too."""
+    other = made_set.root / "data/manifest/0002_00000000.csv"
+    untouched = made_set.root / "data/manifest/0003_00000000.csv"
+    moved = manifest.ManifestRow(
+        "Mina/naver_0001.jpg", "Mina", image_url="https://pictures.example/3.jpg",
+        sha256=sha256("three"), note=manifest.GONE,
+    )  # fmt: skip
+    (made_set.root / "data/Mina/naver_0001.jpg").rename(made_set.root / "data/Jun/moved.jpg")
+    here = dataclasses.replace(moved, file="Jun/moved.jpg", label="Jun", note="")
+    manifest.write(other, [moved, here])
+    row = manifest.ManifestRow("Jun/google_0001.jpg", "Jun", sha256=sha256("four"))
+    manifest.write(untouched, [row])
+    before = untouched.read_bytes()
+    found = made_set.take(label="Mina")
+    assert "Jun/moved.jpg" not in found.files, "it is Jun's"
+    rows = [row for file in manifest.files(made_set.root / "data") for row in tables.read(file)]
+    assert [row["file"] for row in rows if row["sha256"] == sha256("three")] == ["Jun/moved.jpg"]
+    assert not any("Mina" in "".join(row.values()) for row in rows)
+    assert untouched.read_bytes() == before
+    made_set.take(url=here.image_url)
+    assert not other.exists(), "a table without rows"
+    assert "data/Jun/moved.jpg" not in made_set.there()
+
+
+def test_a_label_whose_folder_somebody_removed_is_known(made_set: Set) -> None:
+    shutil.rmtree(made_set.root / "data/Mina")
+    collection.Collection(made_set.root / "data").close()
+    said = made_set.run("--label", "Mina", "--yes")
+    assert "rows of data/manifest/" in said
+    files = [made_set.root / file for file in made_set.there("data/manifest")]
+    assert files
+    assert not any("Mina" in file.read_text() for file in files)
 
 
 def test_what_a_model_learned_from_takes_every_output_with_it(made_set: Set) -> None:
@@ -384,7 +426,7 @@ def test_killed_anywhere_the_same_command_finishes(
         for file in [*made_set.there("data/Mina"), "data/Jun/google_0002.jpg"]:
             (made_set.root / file).unlink()
         shutil.rmtree(made_set.root / "data/Jun/.ipynb_checkpoints")
-        manifest.write(made_set.root / "data", [])
+        manifest.write(made_set.root / TABLE, [])
 
     class Killed(BaseException):
         pass
@@ -419,7 +461,7 @@ def test_killed_anywhere_the_same_command_finishes(
     assert kills > 3
     for file in ("Mina/google_0001.jpg", "Jun/google_0002.jpg"):
         assert f"data/{file}" not in made_set.there()
-    assert sha256("one") not in (made_set.root / "data/manifest.csv").read_text()
+    assert sha256("one") not in (made_set.root / TABLE).read_text()
     assert len(tables.read(made_set.root / "review.csv")) == 0
     assert made_set.there("artifacts") == {"artifacts/backbone/weights.safetensors"}
     assert not made_set.there("reports")
@@ -431,9 +473,9 @@ def test_dry_run_changes_nothing(made_set: Set) -> None:
     said = made_set.run("--label", "Mina", "--dry-run")
     for file in ("Mina/google_0001.jpg", "Mina/google_0002.jpg", "Jun/google_0002.jpg"):
         assert f"data/{file}" in said
-    assert "4 rows of data/manifest.csv" in said
+    assert "4 rows of data/manifest/" in said
     assert before == {file: (made_set.root / file).read_bytes() for file in made_set.there()}
-    assert not (made_set.root / "data/forgotten.csv").exists()
+    assert not (made_set.root / "data/forgotten").exists()
     assert not (made_set.root / "mlflow.db").exists(), "no store is made to look into"
 
 
@@ -485,7 +527,7 @@ def test_bad_input_is_one_line(made_set: Set, arguments: list[str], said: str) -
     assert said in answer.splitlines()[-1]
     assert "Traceback" not in answer
     assert made_set.there() == before
-    assert not (made_set.root / "data/forgotten.csv").exists()
+    assert not (made_set.root / "data/forgotten").exists()
 
 
 class _Remote(http.server.SimpleHTTPRequestHandler):
@@ -520,7 +562,7 @@ def test_what_a_crawl_brought_while_the_question_stood_goes_too(made_set: Set) -
         file.write(b"later")
     later = paths.sha256(data / "Jun/google_0007.jpg")
     row = manifest.ManifestRow("Jun/google_0007.jpg", "Jun", page_url=PAGE, sha256=later)
-    manifest.append(data, row)
+    manifest.append(made_set.root / TABLE, row)
     removal.remove(made_set.root, found)
     assert "data/Jun/google_0007.jpg" not in made_set.there()
     assert forgotten.load(data).bars_picture(later)
@@ -556,7 +598,7 @@ def test_a_later_crawl_brings_nothing_back(
     assert len(made_set.there("data/Sora")) == 1
 
     said = made_set.cli(*crawl)
-    assert "forgotten.csv" in said
+    assert "data/forgotten/ bars them" in said
     assert len(made_set.there("data/Sora")) == 1, "neither by its bytes"
     Image.new("RGB", (90, 90), "darkred").save(folder / "a.png")
     made_set.cli(*crawl)

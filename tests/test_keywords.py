@@ -109,7 +109,8 @@ BAD = [
     "a\x7fb", "a\u2028b", "a.", "a..", " a", "a ", "a .", "CON", "con.txt", "nul", "Com1",
     "LPT9.x", "com²", "CONIN$", "aux .jpg", "가" * 81, "e" * 241, ".hidden", "__pycache__",
     "Thumbs.db", "google_done", "~$x", "x~", "x.part", "x.partial", "train", "Validation", "test",
-    "manifest.csv", "FORGOTTEN.CSV", "\udc80", "\u200b\u202e", "Val", "valid", "Training",
+    "manifest.csv", "FORGOTTEN.CSV", "manifest", "Forgotten",
+    "\udc80", "\u200b\u202e", "Val", "valid", "Training",
     "unknown", "Unknown", "AC:DC", 'Who? "x"', "a<b", "a>b", "a|b", "a*b", 'say "hi"', "ab:c",
 ]  # fmt: skip
 GOOD = [

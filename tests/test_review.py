@@ -83,7 +83,7 @@ def test_what_is_wrong_is_named_with_its_line(
     ],
 )
 def test_a_row_must_speak_of_the_set(tmp_path: Path, line: str, said: str) -> None:
-    path = rows(tmp_path, f"{SOME},a,keep,,,", line)
+    path = rows(tmp_path, f"{'c' * 64},second,keep,,,", line)
     with pytest.raises(UserError) as caught:
         review.match(review.read(path), [(SOME, "a"), ("c" * 64, "second")], path)
     assert "review.csv, line 3: " in str(caught.value)
@@ -110,10 +110,40 @@ def test_rows_that_match_no_file_are_counted_and_never_to_be_deleted(tmp_path: P
     assert "it was moved" in said(("b" * 64, "new"), ("e" * 64, "old"))
 
 
-def test_the_later_of_two_rows_holds(tmp_path: Path) -> None:
-    path = rows(tmp_path, f"{SOME},a,keep,,,", f"{SOME},a,drop,,,")
-    held = review.match(review.read(path), [(SOME, "a"), ("c" * 64, "b")], path)
-    assert held[SOME, "a"].decision == "drop"
+def test_of_two_rows_that_agree_the_later_holds(tmp_path: Path) -> None:
+    same = f"{SOME},a,drop,,,"
+    agreeing = (f"{SOME.upper()},a,drop,,one,", same, same, f"{SOME},a,drop,,two,")
+    path = rows(tmp_path, *agreeing, f"{SOME},b,keep,b,,", f"{SOME},b,keep,,,")
+    held = review.match(review.read(path), [(SOME, "a"), (SOME, "b")], path)
+    assert held[SOME, "a"].why == "two"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "sides"),
+    [
+        ("keep,,,", "drop,,,2026", "(keep, drop)"),
+        ("keep,b,,", "keep,,,", "(keep as b, keep)"),
+        ("keep,b,,", "keep,c,,", "(keep as b, keep as c)"),
+    ],
+)
+def test_two_rows_that_disagree_are_named_and_none_wins(
+    tmp_path: Path, one: str, other: str, sides: str
+) -> None:
+    """As a merge of two people's decisions leaves them (field report H2)."""
+    path = rows(tmp_path, f"{SOME},a,{one}", f"{'b' * 64},a,keep,,,", f"{SOME},a,{other}")
+    before = path.read_bytes()
+    with pytest.raises(UserError) as caught:
+        review.read(path)
+    said = str(caught.value)
+    assert "review.csv, lines 2 and 4: disagree about the picture aaaaaaaaaaaa… of 'a'" in said
+    assert sides in said
+    assert "other picture" not in said
+    with pytest.raises(UserError, match="lines 2 and 4"):
+        review.record(path, ("c" * 64, "a"), ReviewDecision("keep"), seen=None)
+    assert path.read_bytes() == before
+    path.write_bytes(before + f"{'b' * 64},a,drop,,,\n".encode())
+    with pytest.raises(UserError, match=r"lines 2 and 4.*and so do rows of 1 other picture"):
+        review.read(path)
 
 
 # --- Recording -----------------------------------------------------------------------------------
@@ -174,12 +204,13 @@ def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
 
 
 def test_of_two_rows_the_one_that_holds_is_changed(tmp_path: Path) -> None:
-    path = rows(tmp_path, f"{SOME},a,keep,,,1", f"{SOME},a,drop,,,2")
+    path = rows(tmp_path, f"{SOME},a,drop,,,1", f"{OTHER},a,drop,,,", f"{SOME},a,drop,,,2")
     with pytest.raises(review.Changed):
-        review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="1"))
+        review.record(path, (SOME, "a"), None, seen=ReviewDecision("drop", when="1"))
     last = ReviewDecision("drop", when="2")
     review.record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=last)
-    assert [one.when for one in review.read(path)] == ["1", "3"]
+    assert [one.when for one in review.read(path)] == ["", "3"], "the other would disagree"
+    review.record(path, (OTHER, "a"), None, seen=ReviewDecision("drop", when=""))
     assert review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="3")) is None
     assert review.read(path) == []
 

@@ -406,7 +406,8 @@ def people(tmp_path: Path) -> Iterator[Site]:
         put(tmp_path, "b/both.jpg", blocks(6, (160, 120)), reasons=["cross_label"],
             scores={"cross_label": 0.99}, other_label="a", duplicate_of="a/both.jpg"),
         put(tmp_path, "a/kept.jpg", blocks(3), decision=KEPT),
-        put(tmp_path, "a/kept_face.jpg", blocks(4), decision=KEPT, faces=1, main_face=one),
+        put(tmp_path, "a/kept_face.jpg", blocks(4), decision=KEPT, faces=1, main_face=one,
+            other_faces=[Face(70, 5, 100, 60, 0.99)], scores={"several_faces": 0.0}),
         put(tmp_path, "b/kept_face.jpg", blocks(5), decision=KEPT, faces=1, main_face=one),
         *(put(tmp_path, f"a/nobody_{n}.jpg", blocks(10 + n), reasons=["no_face"],
               scores={"no_face": 0.0}) for n in range(5)),
@@ -455,8 +456,16 @@ def test_all_faces_are_boxed_and_the_second_is_named(people: Site, driver: Any) 
     )
     assert boxes == [[True, True, True]] * 3
     assert tab.shown(".current svg text") == ["second face"]
-    assert "the second 0.62 of the main one's height" in tab.all(".current .measures li")[0]
+    tab.keys("f")  # the boxes of a group need no key
+    assert tab.shown(".current svg text") == ["second face"]
     tab.keys("f")
+    tab.go("a/kept_face.jpg")
+    assert len(tab.all(".current svg rect")) == 2
+    assert tab.all(".current svg text") == []  # the other is blurred and counts for nothing
+    tab.keys("f")
+    assert not driver.find_element("css selector", ".current svg").is_displayed()
+    tab.go("a/crowd.jpg")
+    assert "the second 0.62 of the main one's height" in tab.all(".current .measures li")[0]
 
 
 def test_a_swap_is_decided_beside_both_people(people: Site, driver: Any) -> None:

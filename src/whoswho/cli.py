@@ -31,11 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Say whether `dvc repro` can start: the params, the pictures, the review, the remote."""
+    """Say whether `dvc repro` can start: the params, the pictures, the review, the merges."""
     from whoswho.cleaning import checks
-    from whoswho.dataset import remote, review
+    from whoswho.dataset import merging, remote, review
 
     workspace = paths.workspace()
+    merging.check(workspace)
     params.load_params(workspace)
     pictures = checks.survey(workspace / paths.DATA)
     if not (workspace / paths.REVIEW).exists():
@@ -44,9 +45,11 @@ def check(options: argparse.Namespace) -> None:
             f"brings it back, or write its header into it: {','.join(review.COLUMNS)}"
         )
     review.read(workspace / paths.REVIEW)
-    if warning := remote.warning(workspace):
-        print(f"whoswho: warning: {warning}", file=sys.stderr)
+    for warning in (remote.warning(workspace), merging.barred_again(workspace / paths.DATA)):
+        if warning:
+            print(f"whoswho: warning: {warning}", file=sys.stderr)
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
+    print("".join(f"{line}\n" for line in merging.advice(workspace)), end="")
 
 
 def crawl(options: argparse.Namespace) -> None:
@@ -119,32 +122,13 @@ def predict(options: argparse.Namespace) -> None:
 
     files = prediction.pictures(options.pictures, sys.stdin)
     folder, version = _model_folder(options.model)
-    predictor = Predictor(folder)
-    stream = predictor.stream(files, keep_images=options.figure is not None)
+    stream = Predictor(folder).stream(files, keep_images=options.figure is not None)
     answers = list(progress(stream, len(files)))
-    if options.csv:
-        prediction.write_csv(answers, version, options.top or 1, sys.stdout)
-    elif options.json:
-        prediction.write_json(answers, version, options.top, sys.stdout)
-    else:
-        print("\n".join(prediction.table(answers, options.top or 1)))
-        print(f"model: {version}")
-    if all(answer.problem for answer in answers):
-        raise UserError("none of the pictures could be read; each row says why")
+    form = "csv" if options.csv else "json" if options.json else "table"
+    prediction.write(answers, version, form, options.top, sys.stdout)
     if options.figure:
-        from whoswho.reporting.plots import sheets
-
-        sheets.strip(
-            [
-                (answer.boxed, answer.title, answer.probability)
-                for answer in answers
-                if answer.boxed and answer.probability is not None
-            ],
-            options.figure,
-        )
-        print(f"figure: {options.figure}", file=sys.stderr)
-    if any(answer.problem for answer in answers):
-        raise SystemExit(1)
+        prediction.draw(answers, options.figure)
+    prediction.check(answers)
 
 
 def models(_options: argparse.Namespace) -> list[str]:

@@ -34,8 +34,9 @@ SPLIT_NAMES = {
     **dict.fromkeys(("validation", "valid", "val", "dev", "eval"), "validation"),
     **dict.fromkeys(("test", "testing", "tests"), "test"),
 }
-# Other things that lie directly in data/.
-_TAKEN = {*SPLIT_NAMES, "manifest.csv", "forgotten.csv"}
+# Folders of our own tables, directly in data/ beside the labels.
+TABLES = ("manifest", "forgotten")
+_TAKEN = {*SPLIT_NAMES, *TABLES, *(f"{name}.csv" for name in TABLES)}
 
 
 def from_folder(name: str) -> str:

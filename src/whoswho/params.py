@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from whoswho import paths
+from whoswho import git, paths
 from whoswho.errors import UserError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -39,6 +39,7 @@ class Clean(Section):
     min_contrast: Annotated[float, Field(ge=0, le=255)]
     min_face_size: Fraction
     second_face_min_ratio: Fraction
+    second_face_min_sharpness: Fraction
     near_duplicate_max_bits: Annotated[int, Field(ge=0, le=64)]
     near_duplicate_min_correlation: Fraction
     cross_label_max_fraction: Fraction
@@ -194,7 +195,9 @@ def load_params(folder: Path | None = None) -> Params:
     path = (folder or paths.workspace()) / paths.PARAMS
     try:
         # YAML 1.2, as DVC reads it: 1e-3 is a number there and a text in YAML 1.1.
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        git.check_merged(path, text)
+        content = YAML(typ="safe").load(text)
     except FileNotFoundError:
         raise UserError(
             f"{path}: not there; restore it with `git checkout {paths.PARAMS}`"

@@ -15,9 +15,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from whoswho.errors import UserError
+from whoswho import git
+from whoswho.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    Model = TypeVar("Model", bound=BaseModel)
 
 PARAMS = Path("params.yaml")
 DATA = Path("data")
@@ -108,7 +114,25 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: not there; run `dvc repro` (or `dvc pull`) first") from None
     except ValueError as error:
+        git.check_merged(path)
         raise UserError(f"{path}: not JSON ({error}); run `dvc checkout` to restore it") from None
+
+
+def validated(model: type[Model], content: Any, path: Path, cure: str) -> Model:
+    """The content of `path` as a `model`.
+
+    Raises:
+        UserError: it was changed by hand, or written by another version.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "all of it"
+        reason = f"{key}: {first['msg']}, not {one_line(repr(first['input']))}"
+        raise UserError(f"{path}: not as this version writes it ({reason}); {cure}") from None
 
 
 def sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from whoswho import git
 from whoswho.errors import UserError
 from whoswho.paths import fresh_file
 
@@ -25,8 +26,17 @@ def read(path: Path, required: Iterable[str] = ()) -> list[Row]:
     """The rows of `path` as dicts of strings; `required` columns must be in its header.
 
     Raises:
-        UserError: the file is absent, is not UTF-8, lacks a column, or has a row of another width.
+        UserError: the file is absent, is not UTF-8, lacks a column, has a row of another width, or
+            is half merged.
     """
+    try:
+        return _read(path, required)
+    except UserError:
+        git.check_merged(path)
+        raise
+
+
+def _read(path: Path, required: Iterable[str]) -> list[Row]:
     try:
         # Names of files that are not valid UTF-8 survive the way to disk and back.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.workspace import commit, copy_of_the_repository, environment, set_params
 from whoswho import tables
@@ -34,9 +34,9 @@ class Workspace:
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "sample", ignore_errors=True)
 
-    def copy(self, folder: Path) -> Workspace:
+    def copy(self, folder: Path) -> Self:
         """The workspace as it stands, with outputs, cache and store, in another folder."""
-        other = Workspace.__new__(Workspace)
+        other = type(self).__new__(type(self))
         other.path = Path(shutil.copytree(self.path, folder, symlinks=True))
         return other
 

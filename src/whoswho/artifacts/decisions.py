@@ -47,7 +47,8 @@ class Decision:
         group: smallest sha256 among its look-alikes.
         faces: how many count; None where none was looked for.
         main_face: the tallest of them, in pixels of the upright picture.
-        other_faces: the others that were found, the tallest first, also those that do not count.
+        other_faces: the others that were found, sharp ones first, then the tallest, also those
+            that do not count.
         reviewed, review_why: keep or drop as a person decided, and the reason given.
         picture: path below artifacts/clean/pictures of a kept one.
     """

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from whoswho import paths, tables
 from whoswho.artifacts.split import Dataset
@@ -96,10 +96,7 @@ def read_index(folder: Path) -> FeatureIndex:
         UserError: index.json is absent, or not as this version writes it.
     """
     path = folder / _INDEX
-    try:
-        return FeatureIndex.model_validate(paths.read_json(path))
-    except ValidationError:
-        raise UserError(f"{path}: not as this version writes it; {_AGAIN}") from None
+    return paths.validated(FeatureIndex, paths.read_json(path), path, _AGAIN)
 
 
 def load_features(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from whoswho import paths, tables
-from whoswho.errors import UserError, one_line
 
 TABLE = paths.SUSPECTS / "suspects.csv"
 SUMMARY = paths.SUSPECTS / "suspects.json"
@@ -109,13 +108,5 @@ def read_suspects(folder: Path) -> SuspectList | None:
     if not table.exists():
         return None
     rows, summary = tables.read(table, _COLUMNS), paths.read_json(folder / SUMMARY.name)
-    try:
-        return SuspectList.model_validate({**summary, "suspects": rows})
-    except (TypeError, ValidationError) as error:
-        reason = one_line(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}, not {first['input']!r}"
-        raise UserError(
-            f"{folder}: not as this version writes it ({reason}); delete it, then run `dvc repro`"
-        ) from None
+    content = {**summary, "suspects": rows} if isinstance(summary, dict) else summary
+    return paths.validated(SuspectList, content, folder, "delete it, then run `dvc repro`")

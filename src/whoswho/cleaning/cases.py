@@ -107,6 +107,35 @@ class Related:
                 self._near[relation.a].append((relation.b, relation))
                 self._near[relation.b].append((relation.a, relation))
 
+    def best_first(self, cases: Sequence[Case]) -> list[int]:
+        """All decoded pictures, the best copies first (`Case.rank`).
+
+        Of equally large ones with different neighbours the one with fewest comes first, then by
+        content: how many stay of a chain of near copies does not depend on their names.
+        """
+        pixels = {
+            index: print_.pixels
+            for index in self._members
+            if (print_ := cases[index].evidence.fingerprint)
+        }
+        near = {
+            index: frozenset([index, *(other for other, _ in self._near[index])])
+            for index in self._members
+        }
+        areas = {index: cases[index].rank[2] for index in near}
+
+        def neighbours(index: int) -> tuple[int, str]:
+            """How many, and the same text for pictures that are near exactly the same ones."""
+            own, area = near[index], areas[index]
+            same = [pixels[i] for i in own if areas[i] == area and near[i] == own]
+            return len(own), min(same)
+
+        order = {index: neighbours(index) for index in near}
+        return sorted(
+            self.first,
+            key=lambda i: (*cases[i].rank[:3], order[self.first[i]], cases[i].rank[3]),
+        )
+
     def same_photograph(self, index: int) -> Iterator[tuple[int, Relation]]:
         """Every other picture of the same photograph, and how it is related."""
         if index not in self.first:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho.cleaning import hamming, landmarks, overlap
+from whoswho.cleaning.agreement import Common, Limits, Numbers, measures
 from whoswho.cleaning.fingerprints import AT_ONCE, Indices, StoredPictures
 from whoswho.cleaning.overlap import Placements
 from whoswho.cleaning.relations import ALIKE, NEAR_DUPLICATE, Relation
@@ -19,9 +20,11 @@ _LANDMARK_BITS = 10
 _LANDMARK_COPIES = 8
 # What lies over each other: nearly all of one picture, and of the other what a crop by 20 % on
 # each side leaves (36 %), with some room for the landmark's error.
-_LARGER_FRACTION, _SMALLER_FRACTION = 0.7, 0.25
+_FITTED = 0.7, 0.25
+_ROUGHLY = 0.5, 0.2  # the same before fitting, when the stretch is not known
 _TRIED = 4  # placements of a pair, from its closest landmarks
-_WORTH_FITTING = 0.45  # correlation before fitting; of crops it is from 0.5 up
+_STRETCHES = (0.82, 1.0, 1.22)  # width to height, of the one to the other, from which it is fitted
+_WORTH_FITTING = 0.5  # resemblance before fitting; of crops it is from 0.67 up
 
 
 class CropSearch:
@@ -29,55 +32,45 @@ class CropSearch:
 
     Args:
         is_mirrored: whether the second picture of each pair is mirrored.
-        near, alike: the correlations of the parts, and of their details, from which two pictures
-            are the same photograph, or look alike.
+        common: what the pictures have in common with many.
+        limits: from which two pictures are the same photograph, or alike.
     """
 
     def __init__(
-        self,
-        pictures: StoredPictures,
-        *,
-        is_mirrored: bool,
-        near: tuple[float, float],
-        alike: tuple[float, float],
+        self, pictures: StoredPictures, common: Common, limits: Limits, *, is_mirrored: bool
     ) -> None:
         self.pictures = pictures
+        self.common, self.limits = common, limits
         self.is_mirrored = is_mirrored
-        self.near, self.alike = near, alike
         self.heights, self.widths = pictures.sizes
 
     def relations(self, settled: Set[tuple[int, int]]) -> Iterator[Relation]:
         """All but those between pairs of indices that are `settled`."""
-        a, b, placed = self._candidates()
-        indices = self.pictures.indices
-        new = np.array(
-            [
-                tuple(sorted((indices[i], indices[j]))) not in settled
-                for i, j in zip(a.tolist(), b.tolist(), strict=True)
-            ],
-            dtype=bool,
-        )
-        a, b, placed = a[new], b[new], placed[new]
+        a, b, placed = self._candidates(settled)
         best = self._best(a, b, placed)
         for start in range(0, len(best), AT_ONCE):
             part = best[start : start + AT_ONCE]
             yield from self._fitting(a[part], b[part], placed[part])
 
-    def _candidates(self) -> tuple[Indices, Indices, Placements]:
-        """Pairs with close landmarks, and how the second lies under the first.
+    def _candidates(self, settled: Set[tuple[int, int]]) -> tuple[Indices, Indices, Placements]:
+        """Pairs with close landmarks, and how the second may lie under the first.
 
         The first is the one that lies more within the other, as a crop does: it is fitted best.
         """
-        marks, owner = self.pictures.landmarks, self.pictures.owner
+        marks, owner, indices = (
+            self.pictures.landmarks,
+            self.pictures.owner,
+            self.pictures.indices,
+        )
         targets = marks["mirrored" if self.is_mirrored else "bits"]
         close = hamming.close(marks["bits"], targets, _LANDMARK_BITS, _LANDMARK_COPIES + 1)
         rows, others, distance = hamming.unordered(*close)
         apart = owner[rows] != owner[others]
         rows, others, distance = rows[apart], others[apart], distance[apart]
 
-        first, second = self._fractions(rows, others)
-        lies_over = np.maximum(first, second) >= _LARGER_FRACTION
-        lies_over &= np.minimum(first, second) >= _SMALLER_FRACTION
+        fractions = self._fractions(owner[rows], owner[others], self._placed(rows, others))
+        first, second = fractions
+        lies_over = _lie_over(*fractions, _ROUGHLY)
         rows, others = (
             np.where(first < second, others, rows),
             np.where(first < second, rows, others),
@@ -87,29 +80,43 @@ class CropSearch:
         order = order[lies_over[order]]
         rank = hamming.rank_in_run(self._pair(a, b)[order])
         order = order[rank < _TRIED]
-        return a[order], b[order], self._placed(rows[order], others[order])
+        new = [
+            tuple(sorted((indices[i], indices[j]))) not in settled
+            for i, j in zip(a[order].tolist(), b[order].tolist(), strict=True)
+        ]
+        order = order[np.array(new, dtype=bool)]
+        tries = len(_STRETCHES)
+        stretch = np.repeat(_STRETCHES, len(order))
+        rows, others = np.tile(rows[order], tries), np.tile(others[order], tries)
+        a, b, placed = owner[rows], owner[others], self._placed(rows, others, stretch)
+        over = _lie_over(*self._fractions(a, b, placed), _ROUGHLY)
+        return a[over], b[over], placed[over]
 
     def _pair(self, a: Indices, b: Indices) -> Indices:
         """One number for each unordered pair."""
         return np.minimum(a, b) * len(self.pictures.indices) + np.maximum(a, b)
 
-    def _fractions(
-        self, rows: Indices, others: Indices
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """How much of each picture lies in the overlap that two landmarks give."""
-        a, b = self.pictures.owner[rows], self.pictures.owner[others]
+    def _fractions(self, a: Indices, b: Indices, placed: Placements) -> tuple[Numbers, Numbers]:
+        """How much of each picture lies in the overlaps."""
         sizes = (self.heights[a], self.widths[a]), (self.heights[b], self.widths[b])
-        return overlap.fractions(*sizes, self._placed(rows, others))
+        return overlap.fractions(*sizes, placed)
 
-    def _placed(self, rows: Indices, others: Indices) -> Placements:
-        """The placements at which one landmark of each pair lies over the other."""
+    def _placed(
+        self, rows: Indices, others: Indices, stretch: Numbers | float = 1.0
+    ) -> Placements:
+        """The placements at which one landmark of each pair lies over the other.
+
+        Args:
+            stretch: of the second picture's width to its height, beside the first's.
+        """
         marks = self.pictures.landmarks
         x, y, side = (marks[name] / landmarks.UNIT for name in ("x", "y", "side"))
         scale = side[others] / side[rows]
         beside = x[others]
         if self.is_mirrored:
             beside = self.widths[self.pictures.owner[others]] - beside
-        return Placements(scale, beside - scale * x[rows], y[others] - scale * y[rows])
+        wide, high = scale * np.sqrt(stretch), scale / np.sqrt(stretch)
+        return Placements(wide, high, beside - wide * x[rows], y[others] - high * y[rows])
 
     def _best(self, a: Indices, b: Indices, placed: Placements) -> Indices:
         """Which placements are worth fitting: of each pair the best, if it is any good."""
@@ -118,7 +125,7 @@ class CropSearch:
             part = slice(start, start + AT_ONCE)
             first = self.pictures.copies(a[part])
             second = self.pictures.copies(b[part], self.is_mirrored)
-            quick[part] = overlap.coarse_correlations(first, second, placed[part])
+            quick[part] = overlap.resemblances(first, second, placed[part])
         order = np.lexsort((-quick, np.maximum(a, b), np.minimum(a, b)))
         best: Indices = order[np.diff(self._pair(a, b)[order], prepend=-1) != 0]
         return best[quick[best] >= _WORTH_FITTING]
@@ -126,19 +133,29 @@ class CropSearch:
     def _fitting(self, a: Indices, b: Indices, placed: Placements) -> Iterator[Relation]:
         """Relations of the pairs that fit when laid over each other."""
         first, second = self.pictures.copies(a), self.pictures.copies(b, self.is_mirrored)
-        fit = overlap.compare(first, second, overlap.align(first, second, placed))
-        smaller, larger = np.minimum(fit.first, fit.second), np.maximum(fit.first, fit.second)
-        over = (larger >= _LARGER_FRACTION) & (smaller >= _SMALLER_FRACTION)
-        near, alike = (
-            over & (fit.correlation >= correlation) & (fit.detail >= detail)
-            for correlation, detail in (self.near, self.alike)
+        fit = overlap.overlaps(first, second, overlap.align(first, second, placed))
+        over = _lie_over(fit.first, fit.second, _FITTED)
+        correlation, detail, agreement = measures(
+            fit.base,
+            fit.other,
+            np.maximum(
+                self.common.parts(a, fit.base_corners),
+                self.common.parts(b, fit.other_corners, self.is_mirrored),
+            ),
         )
-        for row in np.flatnonzero(near | alike):
+        near, alike = self.limits.of(correlation, detail, agreement)
+        for row in np.flatnonzero(alike & over):
             yield self.pictures.relation(
                 int(a[row]),
                 int(b[row]),
                 NEAR_DUPLICATE if near[row] else ALIKE,
-                float(fit.correlation[row]),
+                float(correlation[row]),
                 is_mirrored=self.is_mirrored,
-                overlap=float(smaller[row]),
+                overlap=float(min(fit.first[row], fit.second[row])),
             )
+
+
+def _lie_over(first: Numbers, second: Numbers, least: tuple[float, float]) -> NDArray[np.bool_]:
+    """Whether enough of the two pictures lies over each other."""
+    enough: NDArray[np.bool_] = np.maximum(first, second) >= least[0]
+    return enough & (np.minimum(first, second) >= least[1])

@@ -1,11 +1,12 @@
 """Which pictures are the same photograph, and which merely look alike.
 
-Same: equal pixels. Near: the same photograph saved again. Two ways lead to one: a perceptual hash
-of 63 bits close to the other's, and small grey copies that correlate; or a landmark with a close
-hash (`landmarks`), and larger grey copies that correlate where they overlap when laid over each
-other by it (`crops`), which finds crops, frames and watermarks too. Either also with the other
-picture's mirror image. Alike: a looser form of near, for shots of one burst and for what a logo
-hides; such pictures are kept, but a split does not come between them.
+Same: equal pixels. Alike: pictures that agree, where one is laid over the other, in what tells
+pictures apart (`agreement`). Near: those of them that correlate so much that they are the same
+photograph saved again. Two ways lead to a pair: a perceptual hash of 63 bits close to the
+other's, and small grey copies that correlate; or a landmark with a close hash (`landmarks`), by
+which larger grey copies are laid over each other (`crops`): that finds crops, frames, captions,
+and pictures squeezed into a site's frame. Either also with the other picture's mirror image.
+Look-alikes are kept, but a split does not come between them.
 
 Close hashes are found exactly and without comparing all pairs (`hamming`). A picture with more
 than MOST_COPIES close ones is compared with the largest of them alone: what is told of a thousand
@@ -18,21 +19,36 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from whoswho.cleaning import hamming, overlap
+from whoswho.cleaning import hamming
+from whoswho.cleaning.agreement import Common, Limits, correlations, measures
 from whoswho.cleaning.crops import CropSearch
-from whoswho.cleaning.fingerprints import AT_ONCE, Fingerprint, StoredPictures, on_one_thread
+from whoswho.cleaning.fingerprints import (
+    AT_ONCE,
+    Fingerprint,
+    Indices,
+    StoredPictures,
+    on_one_thread,
+)
 from whoswho.cleaning.relations import ALIKE, DUPLICATE, NEAR_DUPLICATE, Relation
 
-# How much looser than near duplicates look-alikes are. Among 309 press and crawled photographs
-# of two sets, no two that were taken apart came within 16 bits and a correlation of 0.71.
+# How much further than those of near duplicates the hashes of look-alikes may be, and how far
+# their grey copies correlate at least.
 ALIKE_BITS = 4
 ALIKE_CORRELATION = 0.80
 MOST_COPIES = 32
-# Correlation of the details, from which pictures are the same photograph, or alike. Of crops,
-# saved as small as may be, it is 0.96 and more, under a watermark across the middle 0.90; under a
-# large logo 0.82. Of shots of one burst it is at most 0.70, of portraits drawn by one hand 0.85.
-_DETAIL, _ALIKE_DETAIL = 0.88, 0.82
+# Correlation of the details from which pictures are the same photograph. Of crops, saved as small
+# as may be, it is 0.96 and more, under a watermark across the middle 0.90; of shots of one burst
+# it is at most 0.70, of portraits drawn by one hand 0.85.
+_DETAIL = 0.88
+# Of stretched crops under a caption 19 in 20 agree in 0.67 and more, of four sets each; different
+# photographs, faces that fill the frame among them, in 0.42 at most; see docs/benchmarks.md.
+_AGREEMENT = 0.60
+
+
+# First and second pictures, bits their hashes differ in, and whether the second is mirrored.
+Candidates = tuple[Indices, Indices, Indices, NDArray[np.bool_]]
 
 
 def relations(
@@ -70,18 +86,18 @@ def relations(
         pictures = StoredPictures(
             [index for *_, index, _ in chosen], [known for *_, known in chosen], store
         )
-        alike = min(ALIKE_CORRELATION, min_correlation)
+        limits = Limits(_AGREEMENT, min_correlation, _DETAIL)
         with on_one_thread():
-            whole = list(_close_as_a_whole(pictures, max_bits, min_correlation, alike))
+            candidates = _close_as_a_whole(
+                pictures, max_bits + ALIKE_BITS, min(ALIKE_CORRELATION, min_correlation)
+            )
+            a, b, _, is_mirrored = candidates
+            common = Common(len(chosen), a[~is_mirrored], b[~is_mirrored], pictures.small)
+            whole = list(_alike_as_a_whole(pictures, candidates, common, max_bits, limits))
             settled = {(near.a, near.b) for near in whole if near.kind == NEAR_DUPLICATE}
             found += whole
-            for is_mirrored in (False, True):
-                search = CropSearch(
-                    pictures,
-                    is_mirrored=is_mirrored,
-                    near=(min_correlation, _DETAIL),
-                    alike=(alike, _ALIKE_DETAIL),
-                )
+            for mirrored in (False, True):
+                search = CropSearch(pictures, common, limits, is_mirrored=mirrored)
                 found += search.relations(settled)
     return sorted(_closest(found), key=lambda relation: (relation.a, relation.b))
 
@@ -98,28 +114,49 @@ def _closest(found: Iterable[Relation]) -> Iterator[Relation]:
 
 
 def _close_as_a_whole(
-    pictures: StoredPictures, max_bits: int, min_correlation: float, alike_correlation: float
-) -> Iterator[Relation]:
-    """Relations of pictures whose perceptual hashes are close."""
+    pictures: StoredPictures, max_bits: int, min_correlation: float
+) -> Candidates:
+    """Pairs whose perceptual hashes are close and whose small grey copies correlate."""
+    found: list[Candidates] = []
     for targets, is_mirrored in ((pictures.bits, False), (pictures.mirrored, True)):
-        close = hamming.close(pictures.bits, targets, max_bits + ALIKE_BITS, MOST_COPIES + 1)
+        close = hamming.close(pictures.bits, targets, max_bits, MOST_COPIES + 1)
         a, b, distance = hamming.unordered(*close)
         # A mirrored pair may be found at two distances: the smaller comes first.
         new = (a != b) & (hamming.rank_in_run(a * len(pictures.bits) + b) == 0)
         a, b, distance = a[new], b[new], distance[new]
+        correlation = np.zeros(len(a))
         for start in range(0, len(a), 8 * AT_ONCE):
             part = slice(start, start + 8 * AT_ONCE)
-            first = pictures.small(a[part])
-            second = pictures.small(b[part], is_mirrored)
-            correlation = overlap.correlations(first, second)
-            detail = overlap.correlations(overlap.details(first), overlap.details(second))
-            near = (distance[part] <= max_bits) & (correlation >= min_correlation)
-            near &= detail >= _DETAIL
-            for row in np.flatnonzero(near | (correlation >= alike_correlation)):
+            first, second = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
+            correlation[part] = correlations(first, second)
+        fit = correlation >= min_correlation
+        found.append((a[fit], b[fit], distance[fit], np.full(fit.sum(), is_mirrored)))
+    a, b, distance, mirrored = (np.concatenate(columns) for columns in zip(*found, strict=True))
+    return a, b, distance, mirrored
+
+
+def _alike_as_a_whole(
+    pictures: StoredPictures,
+    candidates: Candidates,
+    common: Common,
+    max_bits: int,
+    limits: Limits,
+) -> Iterator[Relation]:
+    """Relations of those candidates that agree in what they do not have in common with many."""
+    for is_mirrored in (False, True):
+        a, b, distance = (column[candidates[3] == is_mirrored] for column in candidates[:3])
+        for start in range(0, len(a), 8 * AT_ONCE):
+            part = slice(start, start + 8 * AT_ONCE)
+            first, second = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
+            shared = np.maximum(common.parts(a[part]), common.parts(b[part], mirrored=is_mirrored))
+            measured = measures(first, second, shared)
+            near, alike = limits.of(*measured)
+            near &= distance[part] <= max_bits
+            for row in np.flatnonzero(alike):
                 yield pictures.relation(
                     int(a[part][row]),
                     int(b[part][row]),
                     NEAR_DUPLICATE if near[row] else ALIKE,
-                    float(correlation[row]),
+                    float(measured[0][row]),
                     is_mirrored=is_mirrored,
                 )

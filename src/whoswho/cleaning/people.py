@@ -13,18 +13,17 @@ import numpy as np
 from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import identity
 from whoswho.cleaning.identity import Judgement
-from whoswho.cleaning.quality import face_brightness
+from whoswho.cleaning.quality import face_brightness, face_sharpness
 from whoswho.params import Clean
 from whoswho.pictures import embedding, opening, workers
 from whoswho.pictures.embedding import Vector
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import (
     FaceFinder,
+    best_probability,
     count,
     finder_version,
     from_bytes,
-    from_probability,
-    main_face,
     to_bytes,
 )
 
@@ -38,16 +37,32 @@ class FaceEvidence:
     """What was found in a picture.
 
     Attributes:
-        faces: those sure enough, the tallest first.
+        faces: those sure enough, the main one first, blurred ones last, else the tallest first.
         vector: the embedding of the face, where exactly one counts.
         best_probability: the highest the detector gave anything, 0 where it found nothing.
         brightness: mean of the main face, 0 to 255; None where there is none.
+        blurred: how many of the faces, the last, are too blurred to count.
     """
 
     faces: Sequence[Face]
     vector: Vector | None = None
     best_probability: float = 0.0
     brightness: float | None = None
+    blurred: int = 0
+
+    @property
+    def sharp(self) -> Sequence[Face]:
+        """The faces that are not blurred, the main one first."""
+        return self.faces[: len(self.faces) - self.blurred]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A detection, however unsure, with its mean brightness (0 to 255) and `face_sharpness`."""
+
+    face: Face
+    brightness: float
+    sharpness: float
 
 
 @dataclass(frozen=True)
@@ -70,23 +85,17 @@ def find_faces(
     results: dict[int, FaceEvidence] = {}
     jobs: dict[int, _Job] = {}
     for index, (path, sha256) in enumerate(pictures):
-        cached = cache.get(sha256, version)
-        detections = None if cached is None else from_bytes(cached)
-        known = None
-        if detections is not None:
-            known = _cached_evidence(detections, sha256, params, cache)
+        detections, known = _cached(sha256, version, params, cache)
         if known is None:
             jobs[index] = _Job(path, detections, params)
         else:
             results[index] = known
     found = workers.each(_detect_and_embed, list(jobs.values()), "faces", worker_count)
-    for index, (every, vector, brightness) in zip(jobs, found, strict=True):
+    for index, (measured, vector) in zip(jobs, found, strict=True):
         _, sha256 = pictures[index]
-        cache.put(sha256, version, to_bytes(every))
-        results[index] = evidence = _evidence(every, vector, brightness, params)
-        main = main_face(evidence.faces)
-        if main is not None:
-            cache.put(sha256, _brightness_version(main), struct.pack("<d", brightness))
+        cache.put(sha256, version, to_bytes(one.face for one in measured))
+        cache.put(sha256, _pixels_version(version), _pack(measured))
+        results[index] = evidence = replace(_evidence(measured, params), vector=vector)
         if vector is not None:
             version_of_face = embedding.embedder_version(evidence.faces[0])
             cache.put(sha256, version_of_face, vector.tobytes())
@@ -94,19 +103,24 @@ def find_faces(
     return [results[index] for index in range(len(pictures))]
 
 
-def problem(faces: Sequence[Face], params: Clean) -> str:
+def counted(evidence: FaceEvidence, params: Clean) -> int:
+    """How many faces count: the main one and the others that are tall and sharp enough."""
+    return count(evidence.sharp, params.second_face_min_ratio)
+
+
+def problem(evidence: FaceEvidence, params: Clean) -> str:
     """The reason where there is not exactly one face that counts, else an empty text."""
-    counted = count(faces, params.second_face_min_ratio)
-    if counted == 1:
+    number = counted(evidence, params)
+    if number == 1:
         return ""
-    return SEVERAL_FACES if counted else NO_FACE
+    return SEVERAL_FACES if number else NO_FACE
 
 
 def scores(evidence: FaceEvidence) -> dict[str, float]:
-    """The numbers behind `problem`: the best probability, and the second face's height over that
-    of the main one.
+    """The numbers behind `problem`: the best probability, and the height of the second face that
+    is sharp over that of the main one.
     """
-    heights = [face.height for face in evidence.faces]
+    heights = [face.height for face in evidence.sharp]
     second = heights[1] / heights[0] if len(heights) > 1 else 0.0
     return {NO_FACE: evidence.best_probability, SEVERAL_FACES: round(second, 4)}
 
@@ -158,45 +172,60 @@ def judge(
     return by_index, embedding.MODEL
 
 
-def _evidence(
-    detections: Sequence[Face], vector: Vector | None, brightness: float | None, params: Clean
-) -> FaceEvidence:
-    best = max((face.probability for face in detections), default=0.0)
-    faces = from_probability(detections, params.face_probability)
-    return FaceEvidence(faces, vector, best, brightness)
+def _evidence(measured: Sequence[_Measured], params: Clean) -> FaceEvidence:
+    """All but the embedding."""
+    best = best_probability(one.face for one in measured)
+    sure = [one for one in measured if one.face.probability >= params.face_probability]
+    if not sure:
+        return FaceEvidence([], best_probability=best)
+    main = sure[0]
+    least = params.second_face_min_sharpness * main.sharpness
+    sharp = [one.face for one in sure if one.sharpness >= least]
+    blurred = [one.face for one in sure if one.sharpness < least]
+    return FaceEvidence([*sharp, *blurred], None, best, main.brightness, len(blurred))
 
 
-def _is_embedded(faces: Sequence[Face], params: Clean) -> bool:
-    return judges_identity(params) and count(faces, params.second_face_min_ratio) == 1
+def _is_embedded(evidence: FaceEvidence, params: Clean) -> bool:
+    return judges_identity(params) and counted(evidence, params) == 1
 
 
-def _cached_evidence(
-    detections: Sequence[Face], sha256: str, params: Clean, cache: FaceCache
-) -> FaceEvidence | None:
-    """What the cache says of a picture; None where its brightness or embedding is not known."""
-    evidence = _evidence(detections, None, None, params)
-    main = main_face(evidence.faces)
-    if main is None:
-        return evidence
-    packed = cache.get(sha256, _brightness_version(main))
-    if packed is None:
-        return None
-    (brightness,) = struct.unpack("<d", packed)
-    if not _is_embedded(evidence.faces, params):
-        return replace(evidence, brightness=brightness)
+def _cached(
+    sha256: str, version: str, params: Clean, cache: FaceCache
+) -> tuple[list[Face] | None, FaceEvidence | None]:
+    """The detections and the evidence that the cache has; None for what it lacks."""
+    row = cache.get(sha256, version)
+    if row is None:
+        return None, None
+    detections = from_bytes(row)
+    pixels = cache.get(sha256, _pixels_version(version))
+    if pixels is None:
+        return detections, None
+    evidence = _evidence(_unpack(detections, pixels), params)
+    if not _is_embedded(evidence, params):
+        return detections, evidence
     vector = cache.get(sha256, embedding.embedder_version(evidence.faces[0]))
     if vector is None:
-        return None
-    return replace(evidence, brightness=brightness, vector=np.frombuffer(vector, np.float32))
+        return detections, None
+    return detections, replace(evidence, vector=np.frombuffer(vector, np.float32))
 
 
-def _brightness_version(face: Face) -> str:
-    """All that `face_brightness` depends on besides the file."""
-    return f"brightness box={face.left},{face.top},{face.right},{face.bottom}"
+def _pixels_version(version: str) -> str:
+    """All that what is measured depends on besides the file: the version of its detections."""
+    return f"brightness and sharpness of {version}"
 
 
-def _detect_and_embed(job: _Job) -> tuple[Sequence[Face], Vector | None, float | None]:
-    """All the detector finds, the only face's embedding, the main one's brightness.
+def _pack(measured: Sequence[_Measured]) -> bytes:
+    numbers = [number for one in measured for number in (one.brightness, one.sharpness)]
+    return struct.pack(f"<{len(numbers)}d", *numbers)
+
+
+def _unpack(detections: Sequence[Face], packed: bytes) -> list[_Measured]:
+    pairs = struct.iter_unpack("<2d", packed)
+    return [_Measured(face, *pair) for face, pair in zip(detections, pairs, strict=True)]
+
+
+def _detect_and_embed(job: _Job) -> tuple[list[_Measured], Vector | None]:
+    """All the detector finds, and the embedding of the only face that counts.
 
     It runs in any process.
     """
@@ -204,10 +233,14 @@ def _detect_and_embed(job: _Job) -> tuple[Sequence[Face], Vector | None, float |
     detections = job.detections
     if detections is None:
         detections = _finder(job.params.min_face_size).find_all(image)
-    faces = from_probability(detections, job.params.face_probability)
-    vector = embedding.embed(image, faces[0]) if _is_embedded(faces, job.params) else None
-    main = main_face(faces)
-    return detections, vector, None if main is None else face_brightness(image, main)
+    measured = [
+        _Measured(face, face_brightness(image, face), face_sharpness(image, face))
+        for face in detections
+    ]
+    evidence = _evidence(measured, job.params)
+    if not _is_embedded(evidence, job.params):
+        return measured, None
+    return measured, embedding.embed(image, evidence.faces[0])
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,8 @@ from whoswho.artifacts.model.settings import Face
 MEASURED_AT = 256
 # From this opacity on, of 255, a pixel shows the picture and not what it was laid over.
 _OPAQUE = 128
+# The side of the square, in pixels, on which the sharpness of faces of any size is compared.
+_FACE_SIDE = 32
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ def face_brightness(image: Image.Image, face: Face) -> float:
     """Mean brightness of a face in an upright RGB picture, 0 to 255."""
     part = image.crop((face.left, face.top, face.right, face.bottom)).convert("L")
     return float(np.asarray(part, dtype=np.float64).mean())
+
+
+def face_sharpness(image: Image.Image, face: Face) -> float:
+    """Variance of the Laplacian of a face's brightness in an upright RGB picture."""
+    part = image.crop((face.left, face.top, face.right, face.bottom)).convert("L")
+    square = part.resize((_FACE_SIDE, _FACE_SIDE), Image.Resampling.BICUBIC)
+    return _laplacian_variance(np.asarray(square, dtype=np.float64))
 
 
 def _laplacian_variance(grey: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:

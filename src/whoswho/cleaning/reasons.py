@@ -131,7 +131,7 @@ REASONS = {
             "several_faces",
             "more than one face counts",
             "{d.faces} faces, the second {s:.2f} of the main one's height",
-            score="height of the second face over that of the main one; 0 without a second",
+            score="height of the second sharp face over that of the main one; 0 without a second",
         ),
         Reason(
             "not_this_person",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 DUPLICATE = "duplicate"
@@ -48,3 +50,37 @@ class Families:
             self._parent[index] = self._parent[self._parent[index]]
             index = self._parent[index]
         return index
+
+
+def look_alike_groups(relations: Sequence[Relation], contents: Sequence[str]) -> list[int]:
+    """Which group of look-alikes each picture is in, by the index of one of them.
+
+    What shows one photograph is together however long the chain of its copies. Photographs that
+    look alike are with a representative that each of them is alike: a chain of such links, each
+    weak, does not grow. Those with most links represent first, then by content, so that neither
+    order nor names of the pictures change anything.
+
+    Args:
+        contents: of each picture what tells its content, the same for equal pixels.
+    """
+    photographs = Families(len(contents))
+    for relation in relations:
+        if relation.kind != ALIKE:
+            photographs.join(relation.a, relation.b)
+    smallest: dict[int, str] = {}
+    for index, content in enumerate(contents):
+        of = photographs.of(index)
+        smallest[of] = min(content, smallest.get(of, content))
+    alike: dict[int, set[int]] = defaultdict(set)
+    for relation in relations:
+        a, b = photographs.of(relation.a), photographs.of(relation.b)
+        if a != b:
+            alike[a].add(b)
+            alike[b].add(a)
+    group: dict[int, int] = {}
+    for leader in sorted(alike, key=lambda of: (-len(alike[of]), smallest[of])):
+        if leader not in group:
+            for member in [leader, *alike[leader]]:
+                group.setdefault(member, leader)
+    families = [photographs.of(index) for index in range(len(contents))]
+    return [group.get(of, of) for of in families]

@@ -25,11 +25,17 @@ from whoswho.cleaning.reasons import (
     failed,
     measured,
 )
-from whoswho.cleaning.relations import CROPPED, DUPLICATE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.relations import (
+    CROPPED,
+    DUPLICATE,
+    NEAR_DUPLICATE,
+    Relation,
+    look_alike_groups,
+)
 from whoswho.cleaning.shared_labels import Shared
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
-from whoswho.pictures.faces import count, main_face, other_faces
+from whoswho.pictures.faces import main_face
 
 Reviews = Mapping[tuple[str, str], Review]
 
@@ -166,11 +172,11 @@ def _drop_copies(
             looked is not None
             and index not in placeholders
             and not cases[index].is_kept_by_review
-            and bool(people.problem(looked.faces, params))
+            and bool(people.problem(looked, params))
         )
 
     stays: set[int] = set()
-    for index in sorted(related.first, key=lambda index: cases[index].rank):
+    for index in related.best_first(cases):
         case = cases[index]
         may_stay = not case.reasons and index not in placeholders
         better = [
@@ -203,9 +209,9 @@ def _drop_by_faces(
     for index, found in left.items():
         case = cases[index]
         case.found = found
-        case.faces = count(found.faces, params.second_face_min_ratio)
+        case.faces = people.counted(found, params)
         case.scores |= people.scores(found)
-        problem = people.problem(found.faces, params)
+        problem = people.problem(found, params)
         if problem:
             case.add(problem)
     return left
@@ -242,15 +248,14 @@ def _drop_strangers(
 def _groups(
     cases: Sequence[Case], related: Related, relations: Sequence[Relation]
 ) -> dict[int, str]:
-    """The name of each picture's family of look-alikes: the smallest hash in it."""
-    families = Families(len(cases))
-    for relation in relations:
-        families.join(relation.a, relation.b)
+    """The name of each picture's group of look-alikes: the smallest hash in it."""
+    prints = [case.evidence.fingerprint for case in cases]
+    group_of = look_alike_groups(relations, [each.pixels if each else "" for each in prints])
     smallest: dict[int, str] = {}
     for index in related.first:
-        family, sha256 = families.of(index), cases[index].evidence.sha256
-        smallest[family] = min(sha256, smallest.get(family, sha256))
-    return {index: smallest[families.of(index)] for index in related.first}
+        group, sha256 = group_of[index], cases[index].evidence.sha256
+        smallest[group] = min(sha256, smallest.get(group, sha256))
+    return {index: smallest[group_of[index]] for index in related.first}
 
 
 def _overlaps(cases: Sequence[Case], related: Related) -> list[Overlap]:
@@ -290,7 +295,7 @@ def _decision(case: Case, group: str) -> Decision:
         group=group,
         faces=case.faces,
         main_face=main_face(case.found.faces) if case.found else None,
-        other_faces=other_faces(case.found.faces) if case.found else (),
+        other_faces=case.found.faces[1:] if case.found else (),
         reviewed=case.review.decision if case.review else "",
         review_why=case.review.why if case.review else "",
         picture=_picture_path(case) if case.is_kept else "",

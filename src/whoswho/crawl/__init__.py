@@ -1,1 +1,1 @@
-"""Crawling: from a list of names to data/<label>/<site>_0002.jpg and a manifest."""
+"""Crawling: from a list of names to data/<label>/<site>_0002_ab12cd34.jpg and a manifest."""

@@ -12,6 +12,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from whoswho.labels import (
 LOCK = Path(".whoswho/crawl/lock")
 LETTERS = 10_000  # of a cell; a reader of CSV takes up to 131,072
 
-_NUMBERED = re.compile(r"(.+)_(\d+)\.\w+")
+_NUMBERED = re.compile(r"(.+?)_(\d+)(?:_[0-9a-f]{8})?\.\w+")
 # Halves of letters, as a page may hold them; the others stand for bytes of a file's name.
 _UNWRITABLE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
@@ -53,17 +54,18 @@ class Collection:
         """
         self.data = data
         self._lock = threading.RLock()
-        before = manifest.read(data)
+        held = manifest.read(data)
         if listing.is_split(data):
             raise UserError(
                 f"{data}: is split into train and validation already; crawl into another folder "
                 "with --out, and move the pictures from there"
             )
         data.mkdir(parents=True, exist_ok=True)
-        cells = [row.cells for row in before]
-        rows, files = mending.mend(data, before)
-        if [row.cells for row in rows] != cells or not manifest.may_be_appended(data):
-            manifest.write(data, rows)
+        rows, notes, files = mending.mend(data, held)
+        self._table = manifest.new_file(data)
+        self._own = dict.fromkeys(notes)  # rows of that table
+        if notes:
+            manifest.write(self._table, notes)
         self._rows: dict[ManifestRow, None] = {}
         self._addresses: dict[tuple[str, str], ManifestRow] = {}
         self._pictures: dict[tuple[str, str], ManifestRow] = {}
@@ -108,13 +110,16 @@ class Collection:
     def save(
         self, search: Search, site: str, hit: Hit, picture: FetchedPicture, *, link: bool = False
     ) -> ManifestRow:
-        """Keep a picture under the next free number; `link` ties it to `hit.file`, uncopied."""
+        """Keep a picture under the next free number; `link` ties it to `hit.file`, uncopied.
+
+        The name ends in 8 digits of its hash: another person's crawl may give the same number.
+        """
         with self._lock:
             folder = folder_of(self.data, search.label)
             folder.mkdir(exist_ok=True)
             key = (search.label, site)
             self._numbers[key] += 1
-            name = f"{site}_{self._numbers[key]:04d}.{picture.ending}"
+            name = f"{site}_{self._numbers[key]:04d}_{picture.sha256[:8]}.{picture.ending}"
             row = _row(search, site, hit, picture.note)
             row.file, row.sha256 = f"{folder.name}/{name}", picture.sha256
             row.bytes, row.content_type = str(len(picture.data)), picture.content_type
@@ -125,11 +130,12 @@ class Collection:
                     _link(hit.file, partial)
                 else:
                     _write(partial, picture.data)
-                manifest.append(self.data, row)
+                manifest.append(self._table, row)
             except BaseException:
                 partial.unlink(missing_ok=True)
                 raise
             partial.replace(folder / name)
+            self._own[row] = None
             self._add(row)
             return row
 
@@ -138,28 +144,38 @@ class Collection:
         with self._lock:
             row = _row(search, site, hit, reason)
             row.sha256 = sha256
-            manifest.append(self.data, row)
+            manifest.append(self._table, row)
+            self._own[row] = None
             self._add(row)
 
     def annotate(self, row: ManifestRow, note: str) -> None:
         """Change the note of a row; it is on the disk once the set is closed."""
         with self._lock:
             row.note = _cell(note)
+            if row in self._rows:
+                self._own[row] = None
 
     def drop(self, row: ManifestRow) -> None:
         """Remove a picture of ours that a better one of the same hit stands in for."""
         with self._lock:
             (self.data / row.file).unlink(missing_ok=True)
             self._rows.pop(row, None)
+            self._own.pop(row, None)
+            self._own[replace(row, note=manifest.GONE)] = None
             row.file = ""  # its bytes are still known, but count as no picture
 
     def close(self) -> None:
-        """Write the manifest in order, each address that failed once, with its last reason."""
+        """Write this crawl's table in order, each address that failed once, with its last reason.
+
+        Without a row there is no table.
+        """
         with self._lock:
-            had = {_failure(row) for row in self._rows if row.sha256}
-            last = {_failure(row): row for row in self._rows if not row.sha256}
-            failed = {row for failure, row in last.items() if failure not in had}
-            manifest.write(self.data, [row for row in self._rows if row.sha256 or row in failed])
+            held = set(manifest.without_old_failures(self._rows))
+            own = [row for row in self._own if row.file or row.sha256 or row in held]
+            if own:
+                manifest.write(self._table, own)
+            else:
+                self._table.unlink(missing_ok=True)
 
     def _add(self, row: ManifestRow) -> None:
         self._rows[row] = None
@@ -229,13 +245,6 @@ def _row(search: Search, site: str, hit: Hit, note: str) -> ManifestRow:
         licence=_cell(hit.licence),
         note=_cell(note),
     )
-
-
-def _failure(row: ManifestRow) -> tuple[str, ...]:
-    """What a failure is known by when it happens again, or is mended."""
-    if row.image_url.startswith("http"):
-        return row.label, row.site, row.image_url
-    return row.label, row.site, row.search, row.rank  # a file, or a data: address
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -101,7 +101,7 @@ class _Crawl:
         for label, of_label in tasks.items():
             if self._shared.barred.bars_label(label):
                 progress.say(
-                    f"crawl: {label}: data/forgotten.csv bars this label; take it out of the list",
+                    f"crawl: {label}: data/forgotten/ bars this label; take it out of the list",
                     trouble=True,
                 )
                 continue

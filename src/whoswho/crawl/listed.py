@@ -11,7 +11,14 @@ from pathlib import Path
 from whoswho import tables
 from whoswho.crawl.site import CrawlSource, Hit, Search, SiteError
 from whoswho.errors import UserError
-from whoswho.labels import check_distinct, check_locale, folder_problem, from_folder, is_litter
+from whoswho.labels import (
+    TABLES,
+    check_distinct,
+    check_locale,
+    folder_problem,
+    from_folder,
+    is_litter,
+)
 
 
 @dataclass
@@ -91,7 +98,8 @@ def from_tree(folder: Path, label: str | None = None) -> ListedPictures:
         folders = {from_folder(label): folder}
     else:
         inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir()]
-        inner = [entry for entry in inner if not is_litter(entry.name)]
+        # Of another set of ours, too.
+        inner = [entry for entry in inner if not (is_litter(entry.name) or entry.name in TABLES)]
         check_locale(entry.name for entry in inner)
         check_distinct(entry.name for entry in inner)
         folders = {from_folder(entry.name): entry for entry in inner}

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+from whoswho import git
 from whoswho.errors import UserError
 
 _BOMS = {  # the longer first: UTF-32's starts like UTF-16's
@@ -26,7 +27,7 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[str, str]]:
     `hint` says what belongs into the file. The file is never written.
 
     Raises:
-        UserError: it is absent or in another encoding.
+        UserError: it is absent, in another encoding, or half merged.
     """
     try:
         data = path.read_bytes()
@@ -44,6 +45,7 @@ def read_lines(path: Path, hint: str) -> Iterator[tuple[str, str]]:
             f"{path}{where}: not {encoding.removesuffix('-sig').upper()}, maybe CP949; "
             "save the file as UTF-8 in your editor (Notepad: Save as, Encoding)"
         ) from None
+    git.check_merged(path, content)
     for number, line in enumerate(re.split(_LINE_END, content), 1):
         # A mark of the byte order stands in the middle where two files were put together.
         text = unicodedata.normalize("NFC", line.replace("\ufeff", "")).strip()

@@ -1,5 +1,7 @@
 """Files of data/ and rows of its manifest brought one to one again.
 
+No table of an earlier crawl is changed: what is found goes into the present one's.
+
 Between two crawls a kill may have left a picture without its row or under its unfinished name, and
 a person may have taken a picture out, moved it, or put one in.
 """
@@ -10,22 +12,24 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from whoswho import paths
 from whoswho.crawl import download
 from whoswho.crawl.transport import DownloadError
-from whoswho.dataset.manifest import ManifestRow
-from whoswho.labels import from_folder, is_litter
+from whoswho.dataset.manifest import GONE, TAKEN_OUT, ManifestRow
+from whoswho.labels import TABLES, from_folder, is_litter
 
-TAKEN_OUT = "taken out by hand"
 PUT_IN = "put in by hand"
 
-_PARTIAL = re.compile(r"\.(.+_\d{4,}\.\w+)\.partial")
+_PARTIAL = re.compile(r"\.(.+_\d{4,}_[0-9a-f]{8}\.\w+)\.partial")
 
 
-def mend(data: Path, rows: Iterable[ManifestRow]) -> tuple[list[ManifestRow], set[str]]:
-    """The rows as they should be, changed in place or new, and every file, relative to `data`.
+def mend(
+    data: Path, rows: Iterable[ManifestRow]
+) -> tuple[list[ManifestRow], list[ManifestRow], set[str]]:
+    """What should hold instead of `rows`, the rows that note it, every file relative to `data`.
 
     Unfinished files are finished where their row is there, else removed.
     """
@@ -33,11 +37,12 @@ def mend(data: Path, rows: Iterable[ManifestRow]) -> tuple[list[ManifestRow], se
     composed = {from_folder(file): file for file in files}
     by_file: dict[str, ManifestRow] = {}
     kept: dict[ManifestRow, None] = {}
+    notes: list[ManifestRow] = []
     for row in rows:
-        if row.file not in files:  # a Mac may have changed the Unicode form of its name
-            row.file = composed.get(from_folder(row.file), row.file)
-        if row.file in by_file:  # of a file that was written twice, the last row is right
-            del kept[by_file[row.file]]
+        there = composed.get(from_folder(row.file), row.file)
+        if row.file not in files and row.file != there:  # a Mac changed the form of its name
+            row.file = there
+            notes.append(row)
         kept[row] = None
         if row.file:
             by_file[row.file] = row
@@ -56,16 +61,22 @@ def mend(data: Path, rows: Iterable[ManifestRow]) -> tuple[list[ManifestRow], se
         sha256, label = paths.sha256(data / file), label_of(file)
         if lost[sha256]:  # it was moved
             moved = lost[sha256].pop()
+            notes.append(replace(moved, note=GONE))
             moved.file, moved.label = file, label
+            notes.append(moved)
         else:
-            kept[_put_in(data, file, label, sha256)] = None
+            put_in = _put_in(data, file, label, sha256)
+            kept[put_in] = None
+            notes.append(put_in)
     labels = set(map(label_of, files))
     for row in (row for rows_lost in lost.values() for row in rows_lost):
         if row.label in labels:
+            notes.append(replace(row, note=TAKEN_OUT))
             row.file, row.note = "", TAKEN_OUT
         else:  # the whole folder was removed: the label is to be crawled anew
+            notes.append(replace(row, note=GONE))
             del kept[row]
-    return list(kept), files
+    return list(kept), notes, files
 
 
 def label_of(file: str) -> str:
@@ -81,6 +92,7 @@ def _walk(data: Path) -> tuple[set[str], dict[str, Path]]:
         folders[:] = [name for name in folders if not is_litter(name)]
         inside = Path(folder).relative_to(data)
         if inside == Path():
+            folders[:] = [name for name in folders if name not in TABLES]
             continue
         for name in names:
             if match := _PARTIAL.fullmatch(name):

@@ -31,7 +31,7 @@ class Outcome:
     """What became of a search.
 
     Attributes:
-        new: pictures kept. `known`: hits whose picture was there. `barred`: by forgotten.csv.
+        new: pictures kept. `known`: hits whose picture was there. `barred`: by data/forgotten/.
         failures: reasons, with how many pictures each cost.
         hits: what the site named.
         short: how many were found of how many asked for, empty where that is all or not known.
@@ -49,7 +49,7 @@ class Outcome:
     def __str__(self) -> str:
         parts = [f"{self.new} new"]
         parts += [f"{self.known} already there"] if self.known else []
-        parts += [f"{self.barred} refused, forgotten.csv bars them"] if self.barred else []
+        parts += [f"{self.barred} refused, data/forgotten/ bars them"] if self.barred else []
         if self.failures:
             most = self.failures.most_common(3)
             reasons = ", ".join(f"{count} {_briefly(why)}" for why, count in most)

@@ -56,7 +56,7 @@ class Site(Protocol):
     """A place pictures come from. One object serves one thread."""
 
     name: str
-    """Also the start of its files' names: google_0002.jpg."""
+    """Also the start of its files' names: google_0002_ab12cd34.jpg."""
 
     def hits(self, search: Search, limit: int) -> Iterator[Hit]:
         """What the site finds, best first, at most `limit` (0: all), each picture once.

@@ -1,1 +1,1 @@
-"""The folder data/ and what people say about it: listing, manifest, forgotten, review."""
+"""The folder data/ and what people say about it: listing, manifest, forgotten, review, merging."""

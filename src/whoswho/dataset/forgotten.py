@@ -1,4 +1,7 @@
-"""data/forgotten.csv: what no crawl may bring back. It keeps hashes, never names or addresses.
+"""data/forgotten/: what no crawl may bring back. It keeps hashes, never names or addresses.
+
+Each takedown adds a table, called by its content, and changes none, so that two people's can be
+merged.
 
 A picture is known by the sha256 of its bytes, an address and a label by the sha256 of a form in
 which spellings of the same one are equal (`address_hash`, `label_hash`).
@@ -13,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from whoswho import tables
+from whoswho import paths, tables
+from whoswho.dataset import listing
 from whoswho.errors import UserError
 from whoswho.labels import from_folder
 
-NAME = "forgotten.csv"
+FOLDER = "forgotten"
 PICTURE, ADDRESS, LABEL = KINDS = ("picture", "address", "label")
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -48,19 +52,21 @@ class Forgotten(frozenset[Bar]):
 
 
 def load(data: Path) -> Forgotten:
-    """What `data`/forgotten.csv bars; nothing where there is none.
+    """What the tables in `data`/forgotten/ bar.
 
     Raises:
-        UserError: a row of it cannot be understood. A bar that is overlooked is worse than a stop.
+        UserError: a row cannot be understood. A bar that is overlooked is worse than a stop.
     """
-    path = data / NAME
-    bars = tables.read_rows(path, Bar) if path.exists() else []
-    for line, bar in enumerate(bars, 2):
-        if bar.kind not in KINDS or not re.fullmatch("[0-9a-f]{64}", bar.sha256):
-            raise UserError(
-                f"{path}, line {line}: not `{'|'.join(KINDS)},64 hexadecimal digits`; "
-                "`dvc checkout` restores the file"
-            )
+    bars: list[Bar] = []
+    for path in listing.tables_of(data, FOLDER):
+        rows = tables.read_rows(path, Bar)
+        for line, bar in enumerate(rows, 2):
+            if bar.kind not in KINDS or not re.fullmatch("[0-9a-f]{64}", bar.sha256):
+                raise UserError(
+                    f"{path}, line {line}: not `{'|'.join(KINDS)},64 hexadecimal digits`; "
+                    "`dvc checkout` restores the file"
+                )
+        bars += rows
     return Forgotten(bars)
 
 
@@ -71,14 +77,19 @@ def add(
     addresses: Iterable[str] = (),
     labels: Iterable[str] = (),
 ) -> None:
-    """Bar pictures (by sha256), addresses and labels from later crawls, beside what is barred."""
-    bars = load(data).union(
-        (Bar(PICTURE, sha256) for sha256 in pictures),
-        (Bar(ADDRESS, address_hash(url)) for url in addresses),
-        (Bar(LABEL, label_hash(label)) for label in labels),
-    )
-    ordered = sorted(bars, key=lambda bar: (KINDS.index(bar.kind), bar.sha256))
-    tables.write_rows(data / NAME, Bar, ordered)
+    """Bar pictures (by sha256), addresses and labels from later crawls, in a table of their own.
+
+    What is barred already is not written again.
+    """
+    bars = {
+        *(Bar(PICTURE, sha256) for sha256 in pictures),
+        *(Bar(ADDRESS, address_hash(url)) for url in addresses),
+        *(Bar(LABEL, label_hash(label)) for label in labels),
+    }
+    new = sorted(bars - load(data), key=lambda bar: (KINDS.index(bar.kind), bar.sha256))
+    if new:
+        name = paths.digest(*(f"{bar.kind},{bar.sha256}" for bar in new))[:16]
+        tables.write_rows(data / FOLDER / f"{name}.csv", Bar, new)
 
 
 def address_hash(url: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from whoswho.errors import UserError
 from whoswho.labels import (
     SPLIT_NAMES,
+    TABLES,
     UNKNOWN,
     check_distinct,
     check_locale,
@@ -23,9 +24,6 @@ from whoswho.labels import (
 )
 from whoswho.paths import SPLITS
 from whoswho.wording import plural
-
-# Tables of ours that lie directly in data/ beside the labels.
-KNOWN_FILES = {"manifest.csv", "forgotten.csv"}
 
 # DVC may put a link to its cache in the place of a file; that is the file, wherever the cache is.
 _DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
@@ -89,6 +87,8 @@ def scan(data: Path) -> Listing:
         )
     if not data.is_dir():
         raise UserError(f"{data}: is a file; put pictures into data/<label>/")
+    for name in TABLES:
+        tables_of(data, name)
     tree = _Tree.below(data)
     loose = sum(len(parts) == 1 for parts in tree.files)
     if not tree.tops and not loose:
@@ -113,6 +113,29 @@ def scan(data: Path) -> Listing:
     if ready:
         notes += _split_notes(data, labels, files)
     return Listing(files, labels, ready, tree.litter, notes)
+
+
+def tables_of(data: Path, name: str) -> list[Path]:
+    """The tables in `data`/`name`/, one of `labels.TABLES`, by their names.
+
+    Raises:
+        UserError: something else lies there, or one table in place of the folder.
+    """
+    folder, single = data / name, data / f"{name}.csv"
+    if single.is_file():
+        raise UserError(
+            f"{single}: is not read, its tables lie in {folder}/ so that two people's can be "
+            f"merged; move it: `mkdir -p {folder} && mv {single} {folder}/0000.csv`"
+        )
+    entries = sorted(folder.iterdir()) if folder.is_dir() else []
+    entries = [entry for entry in entries if not is_litter(entry.name)]
+    for entry in entries:
+        if entry.suffix != ".csv" or entry.is_dir():
+            raise UserError(
+                f"{entry}: no table, and {folder}/ is for tables alone; move it out, or rename "
+                "the folder where it is a label's"
+            )
+    return entries
 
 
 def is_split(data: Path) -> bool:
@@ -165,11 +188,13 @@ class _Tree:
                 parts = (*parents, entry.name)
                 if is_litter(entry.name):
                     litter += 1
+                elif not parents and entry.name in TABLES:
+                    continue
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(parts)
                     if len(parts) < depth:
                         unread.append(parts)
-                elif parents or entry.name not in KNOWN_FILES:
+                else:
                     files.append(parts)
         return cls(sorted(folders), sorted(files), litter)
 

@@ -1,4 +1,8 @@
-"""data/manifest.csv: where every picture came from, and what was given up and why.
+"""data/manifest/: where every picture came from, and what was given up and why.
+
+Each crawl writes a table of its own, which no later crawl changes, so that two people's can be
+merged. All are read together, in the order of the numbers they begin with. Of two rows for one
+file the later holds; by such a row a crawl notes what became of a picture since.
 
 A row with a file is a picture. A row without one is an address that gave none; its note says why.
 Where such a row has a sha256, the picture was had and is not wanted again: somebody took it out,
@@ -13,16 +17,23 @@ from __future__ import annotations
 import csv
 import io
 import os
-import stat
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from whoswho import tables
+from whoswho.dataset import listing
 from whoswho.errors import UserError
+from whoswho.labels import from_folder
 from whoswho.paths import fresh_file
 
-NAME = "manifest.csv"
+FOLDER = "manifest"
+
+# Notes of a row whose file is not there any more.
+TAKEN_OUT = "taken out by hand"  # not wanted again
+GONE = "moved, replaced by its full picture, or removed with its label"
 
 
 @dataclass(eq=False)
@@ -65,27 +76,114 @@ class ManifestRow:
         """The picture's address; empty for a data: URL, of which the row keeps the type alone."""
         return "" if self.image_url.startswith("data:") else self.image_url
 
+    @property
+    def attempt(self) -> tuple[str, ...]:
+        """What a failure is known by when it happens again, or is mended."""
+        if self.image_url.startswith("http"):
+            return self.label, self.site, self.image_url
+        return self.label, self.site, self.search, self.rank  # a file, or a data: address
+
 
 COLUMNS = tuple(column.name for column in fields(ManifestRow) if column.name != "added")
 
 
-def path(data: Path) -> Path:
-    """The manifest of a set."""
-    return data / NAME
+def files(data: Path) -> list[Path]:
+    """The tables of a set, the earliest crawl's first."""
+    return sorted(listing.tables_of(data, FOLDER), key=lambda file: (_number(file), file.name))
+
+
+def new_file(data: Path) -> Path:
+    """Where a crawl that begins now writes its rows: after all others, under no other's name."""
+    number = 1 + max(map(_number, files(data)), default=0)
+    return data / FOLDER / f"{number:04d}_{secrets.token_hex(4)}.csv"
 
 
 def read(data: Path) -> list[ManifestRow]:
-    """Rows of a set's manifest, without what a kill left half written.
+    """What holds of a set: of each file the last row, of each failed address the last reason.
 
     Raises:
-        UserError: the file cannot be understood.
+        UserError: a table cannot be understood.
     """
-    file = path(data)
+    rows = read_all(data)
+    last = {from_folder(row.file): row for row in rows if row.file}
+    held = [row for row in rows if not row.file or last[from_folder(row.file)] is row]
+    return without_old_failures(
+        replace(row, file="") if row.note == TAKEN_OUT else row for row in held if row.note != GONE
+    )
+
+
+def read_all(data: Path) -> list[ManifestRow]:
+    """Every row of a set's tables, also those that a later one replaces.
+
+    Raises:
+        UserError: a table cannot be understood.
+    """
+    return [row for file in files(data) for row in _read(file)]
+
+
+def without_old_failures(rows: Iterable[ManifestRow]) -> list[ManifestRow]:
+    """Rows with the last failure of an address alone, and none where a picture was had."""
+    rows = list(rows)
+    had = {row.attempt for row in rows if row.sha256}
+    last = {row.attempt: row for row in rows if not row.sha256}
+    failed = {row for attempt, row in last.items() if attempt not in had}
+    return [row for row in rows if row.sha256 or row in failed]
+
+
+def write(file: Path, rows: Iterable[ManifestRow]) -> None:
+    """Write a table anew, sorted by label, site, search and rank, added columns last.
+
+    What is gone comes first: its file may be there anew.
+    """
+
+    def order(row: ManifestRow) -> tuple[bool, str, str, str, int, str, str]:
+        rank = int(row.rank) if row.rank.isdecimal() else 0
+        here = row.note != GONE
+        return here, row.label, row.site, row.search, rank, row.file, row.image_url
+
+    ordered = sorted(rows, key=order)
+    columns = dict.fromkeys((*COLUMNS, *(name for row in ordered for name in row.added)))
+    tables.write(file, columns, (row.cells for row in ordered))
+
+
+def append(file: Path, row: ManifestRow) -> None:
+    """Add a row that is on the disk when this returns to a table, which is made where absent."""
     if not file.exists():
-        return []
+        write(file, [])
+    line = io.StringIO()
+    csv.DictWriter(line, _header(file), lineterminator="\n").writerow(row.cells)
+    with file.open("ab") as table:
+        before = table.tell()
+        try:
+            table.write(line.getvalue().encode(errors="surrogateescape"))
+            table.flush()
+            os.fsync(table.fileno())
+        except OSError:  # a full disk: the next row must not go on in the middle of this one
+            os.truncate(file, before)
+            raise
+
+
+def strike(data: Path, goes: Callable[[ManifestRow], bool]) -> None:
+    """Take rows out of every table, and tables that have no other; the rest keep their bytes."""
+    for file in files(data):
+        rows = _read(file)
+        kept = [row for row in rows if not goes(row)]
+        if rows and not kept:
+            file.unlink()
+        elif len(kept) < len(rows):
+            write(file, kept)
+
+
+def _number(file: Path) -> int:
+    digits = re.match(r"[0-9]+", file.name)
+    return int(digits[0]) if digits else 0
+
+
+def _read(file: Path) -> list[ManifestRow]:
+    """The rows of a table, without what a kill left half written."""
     if not file.stat().st_size:
         raise UserError(
-            f"{file}: is empty, so nobody knows where the pictures came from; "
+            f"{file}: is empty, so nobody knows where its pictures came from; "
             "`dvc checkout data.dvc` brings the last version back; where there is none, delete it"
         )
     _end_the_last_line(file)
@@ -93,42 +191,6 @@ def read(data: Path) -> list[ManifestRow]:
         ManifestRow(**{name: row.pop(name) for name in COLUMNS}, added=row)
         for row in tables.read(file, COLUMNS)
     ]
-
-
-def write(data: Path, rows: Iterable[ManifestRow]) -> None:
-    """Write the manifest anew, sorted by label, site, search and rank, added columns last."""
-
-    def order(row: ManifestRow) -> tuple[str, str, str, int, str, str]:
-        rank = int(row.rank) if row.rank.isdecimal() else 0
-        return row.label, row.site, row.search, rank, row.file, row.image_url
-
-    ordered = sorted(rows, key=order)
-    columns = dict.fromkeys((*COLUMNS, *(name for row in ordered for name in row.added)))
-    tables.write(path(data), columns, (row.cells for row in ordered))
-
-
-def append(data: Path, row: ManifestRow) -> None:
-    """Add a row that is on the disk when this returns; its cells go under the file's columns."""
-    line = io.StringIO()
-    csv.DictWriter(line, _header(path(data)), lineterminator="\n").writerow(row.cells)
-    with path(data).open("ab") as file:
-        before = file.tell()
-        try:
-            file.write(line.getvalue().encode(errors="surrogateescape"))
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError:  # a full disk: the next row must not go on in the middle of this one
-            os.truncate(path(data), before)
-            raise
-
-
-def may_be_appended(data: Path) -> bool:
-    """Whether the file is there and our own: DVC may have put a link to its cache in its place."""
-    file = path(data)
-    if not file.exists() or file.is_symlink():
-        return False
-    state = file.stat()
-    return state.st_nlink == 1 and bool(state.st_mode & stat.S_IWUSR)
 
 
 def _header(file: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """review.csv: what a person decided about single pictures. It beats every check.
 
 A row speaks of a picture by the hash of its file and by the label it lies under in data/, so
-that equal files under two labels can be told apart. Of two rows for one picture the later holds.
+that equal files under two labels can be told apart. Rows of two people that disagree about one
+picture are refused; of rows that agree the last holds.
 
 A person edits the file by hand or on the review page, perhaps both at once: so a decision is
 written by reading the file again under a lock and changing the lines of its picture alone.
@@ -83,7 +84,8 @@ def read(path: Path) -> list[Review]:
     """The rows of review.csv; none where the file is absent.
 
     Raises:
-        UserError: names the line, what is wrong with it and what is allowed.
+        UserError: names the line, what is wrong with it and what is allowed, or the lines that
+            disagree about a picture.
     """
     if not path.exists():
         return []
@@ -116,7 +118,27 @@ def read(path: Path) -> list[Review]:
             )
         row_decision = ReviewDecision(decision, other, row["why"], row["when"])
         reviews.append(Review(**vars(row_decision), sha256=sha256, label=label, line=line))
+    _check_agreement(reviews, path)
     return reviews
+
+
+def _check_agreement(reviews: Iterable[Review], path: Path) -> None:
+    """See that no two rows decide otherwise about one picture: a merge keeps both sides' rows."""
+    decided: dict[tuple[str, str], dict[tuple[str, str], Review]] = defaultdict(dict)
+    for row in reviews:
+        other = "" if row.other_label == row.label else row.other_label
+        decided[row.picture].setdefault((row.decision, other), row)
+    disputed = [list(rows.values()) for rows in decided.values() if len(rows) > 1]
+    if disputed:
+        rows = disputed[0]
+        lines = " and ".join(str(row.line) for row in rows)
+        sides = ", ".join(" as ".join(filter(None, (r.decision, r.other_label))) for r in rows)
+        more = f", and so do rows of {plural(len(disputed) - 1, 'other picture')}"
+        raise UserError(
+            f"{path}, lines {lines}: disagree about the picture {rows[0].sha256[:12]}… of "
+            f"{rows[0].label!r} ({sides}){more if len(disputed) > 1 else ''}; keep the line that "
+            "is right and delete the other"
+        )
 
 
 def match(
@@ -266,7 +288,7 @@ def held(reviews: Iterable[Review], picture: tuple[str, str]) -> ReviewDecision 
 
 
 def _write(path: Path, decisions: Mapping[tuple[str, str], ReviewDecision | None]) -> None:
-    """Put each decision in the place of its picture's last row, or at the end; None removes."""
+    """Put each decision in the place of its picture's rows, or at the end; None removes."""
     content = path.read_bytes() if path.exists() else (",".join(COLUMNS) + "\n").encode()
     mark = codecs.BOM_UTF8 if content.startswith(codecs.BOM_UTF8) else b""
     text = content.removeprefix(mark).decode("utf-8", "surrogateescape")
@@ -282,6 +304,8 @@ def _write(path: Path, decisions: Mapping[tuple[str, str], ReviewDecision | None
             for index in own[picture]:
                 lines[index] = ""
             continue
+        for index in own[picture][:-1]:  # they would disagree with this one
+            lines[index] = ""
         written = io.StringIO()
         row = {"sha256": picture[0], "label": picture[1], **asdict(decision)}
         csv.DictWriter(written, header, lineterminator=end).writerow(row)

@@ -6,6 +6,7 @@ import csv
 import glob
 import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,6 +47,48 @@ def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:
     if not files:
         raise UserError(f"{', '.join(arguments)}: no file there; name pictures or folders of them")
     return files
+
+
+def write(
+    predictions: Sequence[Prediction], version: str, form: str, top: int, out: TextIO
+) -> None:
+    """Write the answers.
+
+    Args:
+        form: table, csv or json.
+        top: how many of the likeliest labels; 0: one, in JSON all.
+    """
+    if form == "csv":
+        write_csv(predictions, version, top or 1, out)
+    elif form == "json":
+        write_json(predictions, version, top, out)
+    else:
+        print("\n".join([*table(predictions, top or 1), f"model: {version}"]), file=out)
+
+
+def draw(predictions: Sequence[Prediction], path: Path) -> None:
+    """Draw the pictures that have an answer, each with its face framed."""
+    from whoswho.reporting.plots import sheets
+
+    shown = [
+        (prediction.boxed, prediction.title, prediction.probability)
+        for prediction in predictions
+        if prediction.boxed and prediction.probability is not None
+    ]
+    sheets.strip(shown, path)
+    print(f"figure: {path}", file=sys.stderr)
+
+
+def check(predictions: Sequence[Prediction]) -> None:
+    """End the command in code 1 where a picture has no answer.
+
+    Raises:
+        UserError: none has one.
+    """
+    if all(prediction.problem for prediction in predictions):
+        raise UserError("none of the pictures could be read; each row says why")
+    if any(prediction.problem for prediction in predictions):
+        raise SystemExit(1)
 
 
 def table(predictions: Iterable[Prediction], top: int) -> list[str]:

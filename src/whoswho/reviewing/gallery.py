@@ -18,6 +18,7 @@ from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SPLIT, find_split
 from whoswho.artifacts.suspects import SUMMARY, TABLE, Suspect, read_suspects
 from whoswho.cleaning.identity import SWAPPED
+from whoswho.cleaning.people import SEVERAL_FACES
 from whoswho.cleaning.reasons import CROSS_LABEL, REVIEW, explain, says
 from whoswho.dataset import review
 from whoswho.labels import from_folder
@@ -216,6 +217,8 @@ def _as_json(
         "faces": [
             astuple(face)[:4] for face in (row.main_face, *row.other_faces) if face is not None
         ],
+        "hasSecond": bool(row.scores.get(SEVERAL_FACES)),
+        "isGroup": SEVERAL_FACES in {*row.reasons, *row.overruled},
         "decided": review.KEEP if row.kept else review.DROP,
         "checked": picture.checked,
         "fixed": _shown(picture.fixed),

@@ -11,10 +11,10 @@ from pathlib import Path
 from whoswho import paths, tables
 from whoswho.artifacts.decisions import DECISIONS, Decision, read_decisions
 from whoswho.artifacts.split import SplitRow, find_split
-from whoswho.dataset import forgotten, listing, manifest, review
+from whoswho.dataset import listing, manifest, review
 from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
-from whoswho.labels import from_folder
+from whoswho.labels import TABLES, from_folder
 from whoswho.tables import Row
 from whoswho.takedown import versioned
 
@@ -28,7 +28,8 @@ class Contents:
             file, a link whose target is not ours, and one that cannot be opened.
         unreadable: the files that cannot be opened.
         folders: the labels by their folders, relative to data/.
-        rows: of the manifest. `reviews`: of review.csv.
+        rows: of the manifest. `former`: with those that a later one replaces.
+        reviews: of review.csv.
         cleaned: rows of cleaning's table. `prepared`: of the split's; None where it is missing.
     """
 
@@ -37,6 +38,7 @@ class Contents:
     unreadable: set[str]
     folders: dict[str, str]
     rows: list[ManifestRow]
+    former: list[ManifestRow]
     reviews: list[Row]
     cleaned: list[Decision] | None
     prepared: list[SplitRow] | None
@@ -51,7 +53,7 @@ class Contents:
     def labels(self) -> set[str]:
         """Every label of a folder or a table."""
         labels = {*self.folders.values(), *(row.label for row in self.listed)}
-        labels |= {from_folder(row.label) for row in self.rows}
+        labels |= {from_folder(row.label) for row in self.former}
         reviewed = (row[column] for row in self.reviews for column in ("label", "other_label"))
         return (labels | set(map(from_folder, reviewed))) - {""}
 
@@ -77,6 +79,7 @@ def read(workspace: Path) -> Contents:
         unreadable,
         _label_folders(data),
         rows,
+        manifest.read_all(data),
         tables.read(reviews, review.COLUMNS) if reviews.is_file() else [],
         read_decisions(clean) if (clean / DECISIONS).is_file() else None,
         find_split(workspace / paths.DATASET),
@@ -96,7 +99,7 @@ def _hashes(data: Path) -> tuple[dict[str, str], set[str]]:
         Path(folder, name)
         for folder, folders, names in os.walk(data)
         for name in (*names, *(name for name in folders if Path(folder, name).is_symlink()))
-        if Path(folder, name).parent != data or name not in (forgotten.NAME, manifest.NAME)
+        if Path(folder, name).relative_to(data).parts[0] not in TABLES
     )
     unreadable: set[str] = set()
 
@@ -126,5 +129,5 @@ def _label_folders(data: Path) -> dict[str, str]:
         for parent in parents
         if parent.is_dir()
         for folder in parent.iterdir()
-        if folder.is_dir()
+        if folder.is_dir() and folder.name not in TABLES
     }

@@ -61,7 +61,7 @@ def after(
         changed: whether the set is another one than before.
         push: whether there is a remote to push it to.
     """
-    lines = [f"barred from later crawls by hashes in data/{forgotten.NAME}"]
+    lines = [f"barred from later crawls by hashes in data/{forgotten.FOLDER}/"]
     steps = []
     if changed:
         steps.append("dvc repro   # rebuilds without them, rewrites data.dvc")
@@ -89,7 +89,7 @@ def _going(traces: Traces, workspace: Path) -> list[str]:
     pictures, files = plural(len(traces.pictures), "picture"), plural(len(traces.files), "file")
     lines = [f"forget: {pictures}, {files}"]
     lines += _indented(f"{paths.DATA.as_posix()}/{file}" for file in traces.files)
-    for table, rows in (("data/manifest.csv", traces.rows), ("review.csv", traces.reviews)):
+    for table, rows in (("data/manifest/", traces.former), ("review.csv", traces.reviews)):
         if rows:
             lines.append(f"  {plural(len(rows), 'row')} of {table}")
     computed = [output.path for output in traces.outputs] + traces.caches

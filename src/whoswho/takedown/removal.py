@@ -4,7 +4,8 @@
 objects, registered versions, Git's history) is named instead.
 
 Removal can be killed anywhere: the bar stands first, and the manifest, which alone ties an address
-to a file, gives up its rows last, so the same command finds the rest and finishes.
+to a file, gives up its rows last, those that name what was asked for after the others, so the same
+command finds the rest and finishes.
 """
 
 from __future__ import annotations
@@ -90,10 +91,9 @@ def _remove(workspace: Path, traces: Traces) -> None:
     _remove_empty({(data / file).parent for file in traces.files}, data)
     finished.forget(workspace, request.labels)
     _strike_reviews(workspace / paths.REVIEW, traces)
-    rows = manifest.read(data)
-    kept = [row for row in rows if not traces.has_row(row)]
-    if len(kept) < len(rows):
-        manifest.write(data, kept)
+    manifest.strike(data, lambda row: traces.has_row(row) and not traces.is_asked_for(row))
+    manifest.strike(data, traces.has_row)
+    _remove_empty([data / manifest.FOLDER], data)
 
 
 def _forget_faces(workspace: Path, pictures: Set[str]) -> None:

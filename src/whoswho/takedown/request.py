@@ -38,7 +38,7 @@ class TakedownRequest:
             if not re.fullmatch(r"[0-9a-f]{64}", sha256):
                 raise UserError(
                     f"--sha256 {sha256}: not 64 hexadecimal digits; `sha256sum FILE` prints them, "
-                    "data/manifest.csv and artifacts/clean/decisions.csv list them"
+                    "data/manifest/ and artifacts/clean/decisions.csv list them"
                 )
         for url in request.addresses:
             if not url.startswith(("http://", "https://")):

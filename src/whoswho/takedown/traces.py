@@ -34,7 +34,8 @@ class Traces:
         files: sha256 of each file that goes, by its path relative to data/; empty for a link whose
             target is not ours.
         folders: of the labels asked for, relative to data/.
-        rows: of the manifest. `reviews`: of review.csv.
+        rows: of the manifest. `former`: with those that a later one replaces.
+        reviews: of review.csv.
         outputs: of stages, the last stage's first.
         caches: files of our own outside the outputs.
         in_split: whether a model has learned from them or was judged by them.
@@ -49,6 +50,7 @@ class Traces:
     files: dict[str, str] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
     rows: list[ManifestRow] = field(default_factory=list)
+    former: list[ManifestRow] = field(default_factory=list)
     reviews: list[Row] = field(default_factory=list)
     outputs: list[versioned.Output] = field(default_factory=list)
     caches: list[Path] = field(default_factory=list)
@@ -60,15 +62,17 @@ class Traces:
     @property
     def any(self) -> bool:
         """Whether there is anything to remove."""
-        in_data = self.files or self.folders or self.rows
+        in_data = self.files or self.folders or self.former
         return bool(in_data or self.reviews or self.outputs or self.caches)
 
     def has_row(self, row: ManifestRow) -> bool:
         """Whether a row of the manifest is of a picture that goes, or of what was asked for."""
+        return row.sha256 in self.pictures or row.file in self.files or self.is_asked_for(row)
+
+    def is_asked_for(self, row: ManifestRow) -> bool:
+        """Whether a row of the manifest itself names a label or an address asked for."""
         return (
-            row.sha256 in self.pictures
-            or row.file in self.files
-            or self.request.names_label(row.label)
+            self.request.names_label(row.label)
             or self.request.names_address(row.address)
             or self.request.names_address(row.page_url)
         )
@@ -125,6 +129,7 @@ def _find(contents: Contents, request: TakedownRequest) -> Traces:
     below = tuple(f"{folder}/" for folder in folders)
     traces.files = {file: sha256 for file, sha256 in hashes.items() if file.startswith(below)}
     _follow(traces, contents)
+    traces.former = [row for row in contents.former if traces.has_row(row)]
     traces.reviews = [row for row in contents.reviews if traces.has_review(row)]
     traces.in_split = _speak_of(traces, contents.prepared)
     if traces.in_split or _speak_of(traces, contents.cleaned):

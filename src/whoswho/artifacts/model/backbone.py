@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from whoswho import paths
 from whoswho.errors import UserError
@@ -85,10 +85,7 @@ def load_source(folder: Path) -> BackboneSource:
         UserError: source.json is absent, or not as this version writes it.
     """
     path = folder / SOURCE
-    try:
-        return BackboneSource.model_validate(paths.read_json(path))
-    except ValidationError:
-        raise UserError(f"{path}: not as this version writes it; {_AGAIN}") from None
+    return paths.validated(BackboneSource, paths.read_json(path), path, _AGAIN)
 
 
 def source_digest(folder: Path) -> str:

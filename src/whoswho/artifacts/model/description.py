@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from whoswho import paths, tables
 from whoswho.artifacts.model.backbone import BackboneSource
@@ -129,12 +129,7 @@ def read_description(folder: Path) -> ModelDescription:
         raise UserError(
             f"{path}: its format is {number}, this code reads format {FORMAT}; {REGISTER_ANEW}"
         )
-    try:
-        return ModelDescription.model_validate(content)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        name = ".".join(map(str, problem["loc"]))
-        raise UserError(f"{path}: {name}: {problem['msg']}; {AGAIN}") from None
+    return paths.validated(ModelDescription, content, path, AGAIN)
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

@@ -6,22 +6,21 @@ import datetime
 import json
 import os
 import platform
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from whoswho import paths
+from whoswho import git, paths
 
 CODE = ("src", "dvc.yaml", "review.csv")  # a change here makes a training "dirty"
 
 
 def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, str]:
     """Tags that say what made this model; `inputs` are the hashes of what train reads."""
-    commit = _git(workspace, "rev-parse", "HEAD")
-    changed = _git(workspace, "status", "--porcelain", "--", *CODE)
+    commit = git.answer(workspace, "rev-parse", "HEAD")
+    changed = git.answer(workspace, "status", "--porcelain", "--", *CODE)
     data = workspace / "data.dvc"
     tags = {
         "commit": commit or "none",
@@ -82,13 +81,3 @@ def _started(pid: int) -> str | None:
 
 def _digest(values: Mapping[str, Any]) -> str:
     return paths.digest(json.dumps(dict(values), sort_keys=True, default=str))
-
-
-def _git(workspace: Path, *arguments: str) -> str | None:
-    """What git answers; None without git, without a repository, or without a commit."""
-    command = ["git", "-C", str(workspace), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, timeout=30, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace").strip()

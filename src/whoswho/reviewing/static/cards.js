@@ -11,6 +11,7 @@ const sizeOf = ({ size: [width, height] }) => (width ? `, ${width}×${height}` :
 export function fillFrame(frame, picture, address = "thumbnail") {
   const none = (why) => frame.replaceChildren(make("span", why));
   frame.picture = picture; // for a click on it
+  frame.classList.toggle("several", picture.isGroup); // its faces' boxes are always shown
   if (!picture.hasPixels) return none("no picture to show");
   const image = new Image();
   image.loading = "lazy";
@@ -29,14 +30,15 @@ function shape(name, attributes, value = "") {
   return element;
 }
 
-// A box for every face, the main one first; the second, which decides about several_faces, is named.
-function boxes({ size: [width, height], faces }) {
+// A box for every face, the main one first; the second, which decides about several_faces, is named
+// where it is not blurred.
+function boxes({ size: [width, height], faces, hasSecond }) {
   const all = shape("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   const letter = Math.max(width, height) / 22;
   faces.forEach(([left, top, right, bottom], rank) => {
     all.append(shape("rect", { x: left, y: top, width: right - left, height: bottom - top, class: rank ? "other" : "main" }));
     const y = top > 1.3 * letter ? top - 0.3 * letter : bottom + letter;
-    if (rank === 1) all.append(shape("text", { x: left, y, "font-size": letter }, "second face"));
+    if (rank === 1 && hasSecond) all.append(shape("text", { x: left, y, "font-size": letter }, "second face"));
   });
   return all;
 }
