@@ -11,7 +11,7 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,8 @@ from whoswho.pictures import embedding
 CRAWLED_STRANGERS = {"hina_rabbani_khar/000134.jpg", "khawaja_asif/000176.jpg"}
 SHARES = (0.05, 0.10, 0.20)
 SEEDS = 5
+COPIES = {"duplicate", "near_duplicate"}
+WHOSE = {identity.NOT_THIS_PERSON, identity.SWAPPED, "cross_label", "placeholder"}
 JUDGEMENTS = {
     people.NO_FACE, people.SEVERAL_FACES, identity.NOT_THIS_PERSON, identity.SWAPPED,
     "near_duplicate", "cross_label", "placeholder",
@@ -68,6 +70,25 @@ def copies(decisions: Sequence[Decision], folder: Path) -> None:
     print(
         f"the same photograph twice, {len(pairs)} pairs: "
         f"{Rates.of([pair in found for pair in every], [pair in pairs for pair in every])}"
+    )
+
+
+def outcome(name: str, decisions: Sequence[Decision], usable: Mapping[str, bool]) -> None:
+    """What became of the pictures that a person called usable, and of the others.
+
+    Whose face it is nobody judged; a copy that goes is no loss.
+    """
+    fit = [each for each in decisions if usable.get(each.file)]
+    unfit = [each for each in decisions if usable.get(each.file) is False]
+    copied = sum(bool(COPIES & set(each.reasons)) for each in fit)
+    gone = [each for each in fit if not each.kept and not COPIES & set(each.reasons)]
+    lost = [each for each in gone if not WHOSE & set(each.reasons)]
+    wrong = Counter(reason for each in lost for reason in each.reasons)
+    print(
+        f"{name}: of {len(fit)} usable pictures {sum(each.kept for each in fit)} kept, {copied} "
+        f"dropped as copies, {len(gone) - len(lost)} for whose face it is, {len(lost)} wrongly "
+        f"({', '.join(f'{count} {reason}' for reason, count in wrong.most_common())}); of "
+        f"{len(unfit)} others {sum(not each.kept for each in unfit)} dropped"
     )
 
 
@@ -184,6 +205,10 @@ def main(scratch: Path) -> None:
         crawled = looked_at(CASES / "raw_crawl", limits, scratch / "faces")
         mixtures("raw crawl", portraits_of(crawled, set(crawled) - CRAWLED_STRANGERS), limits)
     crawl = checks.run(CASES / "raw_crawl", limits, [], scratch / "crawl", faces=scratch / "faces")
+    for name in (*faces.CRAWLS, faces.CROPS):
+        usable = {file: row.usable for file, row in faces.truth_of(name).items()}
+        done = checks.run(CASES / name, limits, [], scratch / name, faces=scratch / "faces")
+        outcome(name, done.decisions, usable)
     for name, decisions in (("press", cleaned.decisions), ("raw crawl", crawl.decisions)):
         counts = Counter(reason for one in decisions for reason in one.reasons)
         judged = sum(bool(JUDGEMENTS & set(one.reasons)) for one in decisions)
