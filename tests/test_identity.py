@@ -217,12 +217,12 @@ def looked(count: int) -> list[FaceEvidence]:
     return [FaceEvidence([box], row.astype(np.float32)) for row in faces(0, count)]
 
 
-def test_without_the_extra_it_is_off_and_says_so() -> None:
+def test_without_dlib_it_is_off_and_says_so() -> None:
     judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, CLEAN, can_embed=False)
     assert (judgement.verdicts, model) == ({}, "off")
     (note,) = judgement.notes
     assert "OFF" in note
-    assert "'.[faces]'" in note
+    assert "dlib-bin face-recognition-models" in note
 
 
 def test_at_rate_nought_it_is_off_without_a_word() -> None:

@@ -120,8 +120,8 @@ def test_it_carries_what_inference_imports_and_nothing_else(tmp_path: Path) -> N
     assert "from whoswho." not in text
     names = {pin.partition("==")[0].replace("_", "-") for pin in code.requirements}
     assert names == {
-        "facenet-pytorch", "mlflow", "numpy", "pandas", "pillow", "pillow-heif", "pydantic",
-        "safetensors", "timm", "torch", "torchvision",
+        "dlib-bin", "facenet-pytorch", "mlflow", "numpy", "pandas", "pillow", "pillow-heif",
+        "pydantic", "safetensors", "threadpoolctl", "timm", "torch", "torchvision", "tqdm",
     }  # fmt: skip
     assert all("+" not in pin for pin in code.requirements)
 

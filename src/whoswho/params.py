@@ -18,6 +18,11 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
+# Backbones that tell faces apart and nothing else; the first is no network that could learn.
+ALIGNED = "dlib_resnet29"
+FACE_ARCHES = (ALIGNED, "inception_resnet_v1")
+OFFLINE_ARCH = "efficientnet_lite0"  # for any pictures, its weights there without a network
+
 
 class Section(BaseModel):
     """A section of params.yaml: no key unknown, no type guessed, nothing changed afterwards."""
@@ -76,6 +81,15 @@ class Backbone(Section):
     weights: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)]
     seed: Seed
     unfreeze: Literal[0, 1, 2, 3, 4, "all"]
+
+    @model_validator(mode="after")
+    def _unfreezes_what_can_learn(self) -> Backbone:
+        if self.arch == ALIGNED and self.unfreeze != 0:
+            raise ValueError(
+                f"unfreeze must be 0 with arch {ALIGNED}, which cannot learn; to fine-tune take "
+                f"{OFFLINE_ARCH} or a classifier of torchvision"
+            )
+        return self
 
 
 class Augment(Section):
@@ -185,6 +199,21 @@ class Params(Section):
     register_: Annotated[Register, Field(alias="register")]
     promote: Promote
 
+    @model_validator(mode="after")
+    def _faces_for_a_face_backbone(self) -> Params:
+        arch = self.backbone.arch
+        if arch in FACE_ARCHES and self.clean.faces == "any":
+            raise ValueError(
+                f"backbone.arch: {arch} tells faces apart, and clean.faces: any says that these "
+                f"are no people; take backbone.arch: {OFFLINE_ARCH}, or set clean.faces: one"
+            )
+        if arch == ALIGNED and self.picture.crop == "whole":
+            raise ValueError(
+                f"picture.crop: {arch} aligns the face, and picture.crop: whole does not "
+                f"say where it is; set picture.crop: face, or take backbone.arch: {OFFLINE_ARCH}"
+            )
+        return self
+
 
 def load_params(folder: Path | None = None) -> Params:
     """Read and validate the params.yaml of `folder` (default: the workspace).
@@ -241,6 +270,8 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "literal_error":
         return f"{where}: {problem['input']!r} is not one of {problem['ctx']['expected']}{more}"
     message = problem["msg"].removeprefix("Value error, ")
+    if not where:  # of several sections: the message names them
+        return f"{message}{more}"
     given = "" if isinstance(problem["input"], dict) else f", not {problem['input']!r}"
     return f"{where}: {message[0].lower()}{message[1:]}{given}{more}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,22 +27,29 @@ def make_centres(width: int, labels: int) -> Centres:
 
 
 def make_model(
-    folder: Path, labels: Sequence[str], *, min_similarity: float = -1.0, seed: int = 0
+    folder: Path,
+    labels: Sequence[str],
+    *,
+    min_similarity: float = -1.0,
+    seed: int = 0,
+    backbone: dict[str, Any] | None = None,
+    arch: str = "resnet18",
 ) -> Path:
-    """resnet18 with a random backbone and head; every label has its chance."""
+    """A backbone (a random one where none is given) and a random head; any label may win."""
     from whoswho.artifacts.model.backbone import BackboneSource
     from whoswho.artifacts.model.description import HeadShape, ModelDescription, save_model
     from whoswho.artifacts.model.settings import PictureSettings
     from whoswho.backbone import network
 
-    backbone = network.random_backbone("resnet18", seed)
+    backbone = backbone or network.random_backbone(arch, seed)
     shape = HeadShape((8,), 0.0, True)
-    head = network.build_head(512, len(labels), shape, seed)
+    _, width = network.backbone_outline(arch)
+    head = network.build_head(width, len(labels), shape, seed)
     state = {f"backbone.{name}": value for name, value in backbone.items()}
     state |= {f"head.{name}": value for name, value in head.state_dict().items()}
-    state |= make_centres(512, len(labels)).to_state()
+    state |= make_centres(width, len(labels)).to_state()
     description = ModelDescription(
-        arch="resnet18",
+        arch=arch,
         labels=tuple(labels),
         head=shape,
         epoch=1,
@@ -53,9 +60,7 @@ def make_model(
         cross_validation={},
         params={"train.lr": 0.001},
         inputs={"dataset": "x"},
-        backbone=BackboneSource(
-            arch="resnet18", entry="random", sha256="0" * 64, origin=f"seed {seed}"
-        ),
+        backbone=BackboneSource(arch=arch, entry="random", sha256="0" * 64, origin=f"seed {seed}"),
     )
     epoch = {
         "epoch": 1, "train/loss": 1.0, "train/accuracy": 0.5,

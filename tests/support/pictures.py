@@ -37,3 +37,16 @@ def draw_stripes(path: Path, label: int, number: int, size: int = 160) -> None:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path)
+
+
+def portrait(number: int = 0) -> Image.Image:
+    """A drawn person whose face the detector finds, as the sample has them."""
+    from whoswho.sample.people import PEOPLE
+    from whoswho.sample.plan import plan
+    from whoswho.sample.scene import draw_picture
+
+    files = [file for file in plan(0, 4) if file.kind == "portrait" and file.scene]
+    file = files[number]
+    assert file.scene is not None
+    people = [(PEOPLE[label], pose) for label, pose in file.people]
+    return Image.fromarray(draw_picture(file.scene, people))

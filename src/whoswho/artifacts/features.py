@@ -23,7 +23,8 @@ Float32 = NDArray[np.float32]
 
 _INDEX = "index.json"
 _ROWS = "index.csv"
-_ROW_COLUMNS = ("split", "row", "sha256", "label")
+_ROW_COLUMNS = ("split", "row", "sha256", "label", "problem")
+_NO_FACE = "no face to align"
 _AGAIN = "run `dvc checkout`, or `dvc repro -f -s features`"
 
 
@@ -47,6 +48,7 @@ class FeatureIndex(BaseModel, frozen=True, extra="forbid"):
     """What was computed with what, as index.json holds it."""
 
     frozen: bool  # False: the backbone is fine-tuned, and there are no features
+    faces_only: bool = False  # the features of a picture without a face are zeros
     backbone: str = ""  # sha256 of its tensors
     precision: str = ""  # bf16 or fp32
     splits: dict[str, SplitIndex] = {}
@@ -65,16 +67,32 @@ def writable_values(folder: Path, split: str) -> Float32:
 
 
 def write_index(
-    folder: Path, dataset: Dataset, backbone_sha256: str, precision: str
+    folder: Path,
+    dataset: Dataset,
+    backbone_sha256: str,
+    precision: str,
+    *,
+    faces_only: bool = False,
 ) -> FeatureIndex:
-    """Say what the files in `folder` hold: their digests, and which row is which picture."""
+    """Say what the files in `folder` hold: their digests, and which row is which picture.
+
+    Args:
+        faces_only: the backbone looks at nothing but faces; a picture without one is a row with
+            its problem, its features zeros.
+    """
     splits = {}
     for split in dataset.splits:
         path = _file(folder, split)
         views, pictures, _ = np.load(path, mmap_mode="r").shape
         splits[split] = SplitIndex(views=views, pictures=pictures, sha256=paths.sha256(path))
-    index = FeatureIndex(frozen=True, backbone=backbone_sha256, precision=precision, splits=splits)
-    tables.write(folder / _ROWS, _ROW_COLUMNS, _rows(dataset))
+    index = FeatureIndex(
+        frozen=True,
+        faces_only=faces_only,
+        backbone=backbone_sha256,
+        precision=precision,
+        splits=splits,
+    )
+    tables.write(folder / _ROWS, _ROW_COLUMNS, _rows(dataset, faces_only))
     paths.write_json(folder / _INDEX, index.model_dump(exclude_defaults=True))
     return index
 
@@ -117,7 +135,7 @@ def load_features(
         )
     if backbone_sha256 not in (None, index.backbone):
         raise UserError(f"{folder}: features of another backbone; {_AGAIN}")
-    if tables.read(folder / _ROWS, _ROW_COLUMNS) != _rows(dataset):
+    if tables.read(folder / _ROWS, _ROW_COLUMNS) != _rows(dataset, index.faces_only):
         raise UserError(
             f"{folder / _ROWS}: features of other pictures than {dataset.folder}; {_AGAIN}"
         )
@@ -139,13 +157,14 @@ def _file(folder: Path, split: str) -> Path:
     return folder / f"{split}.npy"
 
 
-def _rows(dataset: Dataset) -> list[tables.Row]:
+def _rows(dataset: Dataset, faces_only: bool) -> list[tables.Row]:
     return [
         {
             "split": split,
             "row": str(row),
             "sha256": example.sha256,
             "label": dataset.labels[example.label],
+            "problem": _NO_FACE if faces_only and example.face is None else "",
         }
         for split in dataset.splits
         for row, example in enumerate(dataset.examples[split])

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from whoswho import paths, tables
-from whoswho.artifacts.model.settings import Crop, PictureSettings
+from whoswho.artifacts.model.settings import Box, Crop, PictureSettings
 from whoswho.errors import UserError
 from whoswho.wording import plural
 
@@ -40,6 +40,7 @@ class SplitRow:
         group: its look-alikes share it.
         crop: what the prepared picture shows of the original: face or whole.
         path: the prepared picture, posix path below the dataset's folder.
+        face: the face's box in the prepared picture, `left top right bottom`; empty for none.
     """
 
     file: str
@@ -49,6 +50,7 @@ class SplitRow:
     group: str
     crop: str
     path: str
+    face: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Example:
     label: int  # index into the labels of the set
     path: Path  # the prepared picture
     crop: Crop = "whole"  # what it shows of the original
+    face: Box | None = None  # the face's box in the prepared picture
 
 
 @dataclass(frozen=True)
@@ -163,9 +166,17 @@ def load_dataset(folder: Path) -> Dataset:
                 f"unknown to {DESCRIPTION}; {_AGAIN}"
             )
         crop: Crop = "face" if row.crop == "face" else "whole"
-        path = folder / row.path
-        example = Example(row.file, row.sha256, row.group, index[row.label], path, crop)
-        examples[row.split].append(example)
+        examples[row.split].append(
+            Example(
+                row.file,
+                row.sha256,
+                row.group,
+                index[row.label],
+                folder / row.path,
+                crop,
+                _box(row.face, folder),
+            )
+        )
     for split in ("train", "validation"):
         if not examples[split]:
             raise UserError(
@@ -179,6 +190,22 @@ def load_dataset(folder: Path) -> Dataset:
         ready_split,
         read_overlaps(folder),
     )
+
+
+def box_cell(box: Box | None) -> str:
+    """A face's box as the column `face` holds it."""
+    return " ".join(map(str, box or ()))
+
+
+def _box(cell: str, folder: Path) -> Box | None:
+    """What `box_cell` was given."""
+    try:
+        left, top, right, bottom = map(int, cell.split())
+    except ValueError:
+        if not cell:
+            return None
+        raise UserError(f"{folder / SPLIT}: face: {cell!r} is no box; {_AGAIN}") from None
+    return left, top, right, bottom
 
 
 def open_prepared(path: Path) -> Image.Image:

@@ -16,8 +16,10 @@ from whoswho.artifacts.split import Dataset
 from whoswho.backbone.compute import forward
 from whoswho.backbone.loading.loader import Indices, Loader, Pictures
 from whoswho.backbone.loading.process_group import ProcessGroup
-from whoswho.params import Augment
+from whoswho.errors import UserError
+from whoswho.params import FACE_ARCHES, OFFLINE_ARCH, Augment
 from whoswho.pictures import tensors
+from whoswho.wording import plural
 
 
 def extract(
@@ -53,12 +55,41 @@ def extract(
                 features.create_values(out, split, (count, len(dataset.examples[split]), width))
             process_group.wait()
             values = features.writable_values(out, split)
-            pictures = Pictures(dataset.examples[split], augment if split == "train" else None)
+            pictures = Pictures(
+                dataset.examples[split],
+                augment if split == "train" else None,
+                forward_pass.normalization,
+            )
             _extract_split(pictures, forward_pass, device, values, process_group, bar)
             process_group.wait()
     if not process_group.is_main_process:
         return None
-    return features.write_index(out, dataset, backbone_sha256, forward_pass.precision)
+    return features.write_index(
+        out,
+        dataset,
+        backbone_sha256,
+        forward_pass.precision,
+        faces_only=forward_pass.normalization.channels == "RGBA",
+    )
+
+
+def check_faces(dataset: Dataset, arch: str) -> int:
+    """How many pictures show no face to a backbone that tells faces apart; 0 for another backbone.
+
+    Raises:
+        UserError: most of them: it is the wrong backbone for this set.
+    """
+    if arch not in FACE_ARCHES:
+        return 0
+    crops = [example.crop for split in dataset.splits for example in dataset.examples[split]]
+    faceless = crops.count("whole")
+    if 2 * faceless > len(crops):
+        raise UserError(
+            f"{dataset.folder}: {faceless} of {plural(len(crops), 'picture')} show no face, and "
+            f"{arch} tells faces apart; if they are not of people, set clean.faces: any and "
+            f"backbone.arch: {OFFLINE_ARCH}"
+        )
+    return faceless
 
 
 def _extract_split(
@@ -85,14 +116,13 @@ def _extract_split(
 
     def open_and_store(rows: range) -> None:
         pixels = pictures.pixels(indices(rows))
-        store(rows, tensors.standardized(pixels, forward_pass.normalization))
+        store(rows, tensors.standardized(pixels, pictures.normalization))
 
     if forward_pass.streams > 1:
         forward.each(own_chunks, open_and_store, forward_pass.streams)
     else:
         for_store, for_loader = tee(own_chunks)
-        loader = Loader(pictures, device, forward_pass.normalization)
-        batches = loader.batches(map(indices, for_loader))
+        batches = Loader(pictures, device).batches(map(indices, for_loader))
         for rows, batch in zip(for_store, batches, strict=True):
             store(rows, batch)
     values.flush()  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ from whoswho.dataset import review
 from whoswho.dataset.listing import FEW_PICTURES, Listing, scan
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
-from whoswho.params import Clean
+from whoswho.params import OFFLINE_ARCH, Clean
 from whoswho.pictures import embedding
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.wording import ONE_GROUP
@@ -127,9 +127,15 @@ def _check_enough_left(decisions: Sequence[Decision], listing: Listing) -> None:
         if any(row.kept for row in own):
             continue
         _, _, why = sentence(own).partition("dropped ")
+        cure = "loosen params.yaml's clean section, or take the label out"
+        if 2 * sum(people.NO_FACE in row.reasons for row in decisions) > len(decisions):
+            cure += (
+                "; if the set is not of people, set clean.faces: any (and, in place of a face "
+                f"backbone, backbone.arch: {OFFLINE_ARCH})"
+            )
         raise UserError(
             f"data: label {label!r} has no picture left{where} of {len(own)} {why}; add pictures, "
-            "keep some in review.csv, loosen params.yaml's clean section, or take the label out"
+            f"keep some in review.csv, {cure}"
         )
     if listing.ready_split and not any(row.kept for row in decisions if row.split == "validation"):
         raise UserError("data: no picture left in validation; add pictures to data/validation/")

@@ -52,7 +52,7 @@ class Evidence:
 
     Attributes:
         faces: what was found in those pictures whose faces were looked at.
-        can_embed: whether faces could be told apart (the extra `faces` is installed).
+        can_embed: whether faces could be told apart (dlib is installed).
     """
 
     pictures: Sequence[PictureEvidence]

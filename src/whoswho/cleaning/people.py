@@ -126,7 +126,7 @@ def scores(evidence: FaceEvidence) -> dict[str, float]:
 
 
 def judges_identity(params: Clean) -> bool:
-    """Whether faces are told apart: it is wanted, and the extra that can is installed."""
+    """Whether faces are told apart: it is wanted, and what can is installed."""
     return params.identity_false_alarm_rate > 0 and embedding.available()
 
 
@@ -143,15 +143,15 @@ def judge(
 
     Args:
         vouched: whether a person said that a picture is rightly under its label.
-        can_embed: whether the extra that tells faces apart is installed.
+        can_embed: whether what tells faces apart is installed.
         shared: whether a picture lies under another label too; empty where none does.
     """
     if params.identity_false_alarm_rate == 0:
         return Judgement(), OFF
     if not can_embed:
         note = (
-            "not_this_person and swapped are OFF: the extra `faces` is not installed "
-            "(pip install -c constraints.txt -e '.[faces]')"
+            "not_this_person and swapped are OFF: dlib or its weights are not installed "
+            "(pip install -c constraints.txt dlib-bin face-recognition-models)"
         )
         return Judgement(notes=[note]), OFF
     known = [index for index, faces in enumerate(evidence) if faces.vector is not None]

@@ -76,12 +76,16 @@ def explained(
 ) -> dict[str, NDArray[np.float64]]:
     """What counted for the answer to every label's first picture by file name: file -> heat map.
 
-    Of at most MOST_EXPLAINED labels; see `attention.heat_maps`.
+    Of at most MOST_EXPLAINED labels; see `attention.heat_maps`. None of a backbone that is no
+    network of torch: there is nothing to follow back.
     """
+    from whoswho.backbone import network
     from whoswho.backbone.network.architectures import normalization
     from whoswho.evaluation import attention
     from whoswho.pictures import tensors
 
+    if not network.learns(model.network.backbone):
+        return {}
     examples = dataset.examples[split]
     first: dict[int, int] = {}
     for index in sorted(range(len(examples)), key=lambda index: examples[index].file):

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from whoswho.artifacts.split import Dataset, open_prepared
 from whoswho.backbone.network import Network
 from whoswho.inference.model import Outputs, outputs
+from whoswho.pictures import tensors
 
 # Calibration and evaluation take the same batches: another size rounds otherwise.
 _BATCH = 16
@@ -19,7 +20,8 @@ def served_outputs(network: Network, dataset: Dataset, split: str) -> Outputs:
     batches = []
     with tqdm(total=len(examples), desc=split, unit="picture", disable=None, leave=False) as bar:
         for start in range(0, len(examples), _BATCH):
-            images = [open_prepared(e.path) for e in examples[start : start + _BATCH]]
+            chosen = examples[start : start + _BATCH]
+            images = [tensors.with_face(open_prepared(e.path), e.face) for e in chosen]
             batches.append(outputs(network, images))
             bar.update(len(images))
     return Outputs(

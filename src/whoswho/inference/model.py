@@ -44,6 +44,11 @@ class Model:
         """The labels in the order of the logits."""
         return self.description.labels
 
+    @property
+    def looks_at_faces(self) -> bool:
+        """Whether its backbone answers for nothing but a face (images with a fourth channel)."""
+        return normalization(self.network.backbone).channels == "RGBA"
+
     def answer(self, images: Sequence[Image.Image]) -> Answers:
         """What the model says of prepared pictures."""
         return self.judge(outputs(self.network, images))

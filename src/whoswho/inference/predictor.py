@@ -13,11 +13,13 @@ from whoswho.artifacts.model.settings import Face
 from whoswho.errors import UserError
 from whoswho.inference.model import Answers, load_model
 from whoswho.labels import UNKNOWN
+from whoswho.pictures import tensors
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Preparer
 
 BATCH = 32
 FRAME = "#2ca02c"
+NO_FACE = "no face was found, and this model answers for faces alone"
 THUMBNAIL = 512  # pixels, longest side of the picture a prediction keeps for a figure
 
 PictureSource = Path | str | bytes
@@ -125,10 +127,13 @@ class Predictor:
             try:
                 image = open_picture(source if isinstance(source, bytes) else Path(source))
                 made = self._preparer.from_image(image)
-                prepared.append(made.image)
             except (ImageOpenError, OSError) as error:
                 predictions.append(Prediction(name, problem=_problem(error)))
                 continue
+            if self.model.looks_at_faces and made.box is None:
+                predictions.append(Prediction(name, problem=NO_FACE, faces=made.faces))
+                continue
+            prepared.append(tensors.with_face(made.image, made.box))
             prediction = Prediction(name, faces=made.faces, face=made.face)
             if keep_images:
                 width = image.width

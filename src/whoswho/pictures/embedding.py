@@ -1,12 +1,14 @@
 """A face as 128 numbers that lie close for one person and apart for two.
 
 The network is dlib's ResNet (dlib_face_recognition_resnet_model_v1 by Davis King), its weights
-and the landmarks it is aligned by those of the package face-recognition-models. Both come with
-the extra `faces`; without it `available` is false and nothing else here may be called.
+and the landmarks it is aligned by those of the package face-recognition-models. Where dlib or the
+package is not installed, `available` is false and nothing else here may be called.
 """
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -21,20 +23,22 @@ from whoswho.artifacts.model.settings import Face
 
 SIZE = 128
 MODEL = "dlib"
-_LANDMARKS = "shape_predictor_5_face_landmarks.dat"
-_NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
+PACKAGE = "face-recognition-models"
+FILES = {
+    "landmarks": "shape_predictor_5_face_landmarks.dat",
+    "network": "dlib_face_recognition_resnet_model_v1.dat",
+}
 # Of the picture around the face this much is enough to align it, as a fraction of the face's side.
 _AROUND = 1.0
 
 Vector = NDArray[np.float32]
+Pixels = NDArray[np.uint8]  # (height, width, channels)
 
 
 @cache
 def available() -> bool:
-    """Whether the extra `faces` is installed."""
-    return find_spec("dlib") is not None and all(
-        path is not None and path.is_file() for path in map(_weights, (_LANDMARKS, _NETWORK))
-    )
+    """Whether dlib and the package of its weights are installed."""
+    return find_spec("dlib") is not None and weight_files() is not None
 
 
 def embedder_version(face: Face) -> str:
@@ -52,30 +56,71 @@ def embed(image: Image.Image, face: Face) -> Vector:
     right, bottom = face.right + _AROUND * face.width, face.bottom + _AROUND * face.height
     x, y = max(0, round(left)), max(0, round(top))
     part = image.crop((x, y, min(image.width, round(right)), min(image.height, round(bottom))))
-    dlib, landmarks, network = _model()
-    pixels = np.asarray(part.convert("RGB"))
-    box = dlib.rectangle(face.left - x, face.top - y, face.right - x, face.bottom - y)
-    descriptor = network.compute_face_descriptor(pixels, landmarks(pixels, box), 0)
-    return np.array(descriptor, np.float32)
+    box = face.left - x, face.top - y, face.right - x, face.bottom - y
+    return _embedder().embed(np.asarray(part.convert("RGB")), box)
+
+
+class Embedder:
+    """dlib's landmarks and network, made from the bytes of their files (the keys of FILES)."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        import dlib
+
+        self._dlib: Any = dlib
+        # dlib reads them from paths alone.
+        with tempfile.TemporaryDirectory(prefix="whoswho-") as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            self._landmarks = dlib.shape_predictor(f"{folder}/landmarks")
+            self._network = dlib.face_recognition_model_v1(f"{folder}/network")
+
+    def embed(self, pixels: Pixels, box: tuple[int, int, int, int]) -> Vector:
+        """The vector of the face in a box (left, top, right, bottom) of RGB pixels."""
+        landmarks = self._landmarks(pixels, self._dlib.rectangle(*box))
+        return np.array(self._network.compute_face_descriptor(pixels, landmarks, 0), np.float32)
+
+    def embed_masked(self, pixels: Pixels) -> Vector:
+        """The vector of the face marked in a fourth channel; zeros where none is."""
+        rows, columns = (np.flatnonzero((pixels[..., 3] > 127).any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return np.zeros(SIZE, np.float32)
+        box = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+        return self.embed(np.ascontiguousarray(pixels[..., :3]), box)
+
+
+_loaded: Embedder | None = None  # in a process that embeds for another
+
+
+def load(files: Mapping[str, bytes]) -> None:
+    """Make this process ready for `embed_loaded`."""
+    global _loaded
+    _loaded = Embedder(files)
+
+
+def embed_loaded(pixels: Pixels) -> Vector:
+    """`Embedder.embed_masked` of the one that `load` made."""
+    assert _loaded is not None
+    return _loaded.embed_masked(pixels)
 
 
 @lru_cache(maxsize=1)
-def _model() -> tuple[Any, Any, Any]:
-    import dlib
-
-    return (
-        dlib,
-        dlib.shape_predictor(str(_weights(_LANDMARKS))),
-        dlib.face_recognition_model_v1(str(_weights(_NETWORK))),
-    )
+def _embedder() -> Embedder:
+    files = weight_files()
+    assert files is not None
+    return Embedder({name: path.read_bytes() for name, path in files.items()})
 
 
-def _weights(name: str) -> Path | None:
-    """A weight file of face-recognition-models, whose own import needs setuptools."""
-    package = find_spec("face_recognition_models")
+def weight_files() -> dict[str, Path] | None:
+    """The files of face-recognition-models, by their keys in FILES; None where one is absent.
+
+    They are found without importing the package, which needs setuptools.
+    """
+    package = find_spec(PACKAGE.replace("-", "_"))
     if package is None or package.origin is None:
         return None
-    return Path(package.origin).parent / "models" / name
+    folder = Path(package.origin).parent / "models"
+    files = {name: folder / file for name, file in FILES.items()}
+    return files if all(path.is_file() for path in files.values()) else None
 
 
 def _dlib_version() -> str:

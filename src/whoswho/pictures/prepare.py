@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from whoswho.artifacts.model.settings import Crop, Face, PictureSettings
+from whoswho.artifacts.model.settings import Box, Crop, Face, PictureSettings
 from whoswho.pictures import faces, opening
 
 
@@ -16,13 +16,15 @@ class Prepared:
     """A square picture for the network, and what it shows of the original.
 
     Attributes:
-        face: the main face.
+        face: the main face, in the original.
+        box: of that face in `image`; None where the whole picture is shown.
         faces: how many were found; None where none was looked for.
     """
 
     image: Image.Image
     crop: Crop
     face: Face | None
+    box: Box | None
     faces: int | None = None
 
 
@@ -32,16 +34,28 @@ def prepare(image: Image.Image, settings: PictureSettings, face: Face | None) ->
     Without a face, or where the settings want the whole picture, that is squashed to the square.
     """
     crop: Crop = "whole"
+    box: Box | None = None
     if settings.crop == "face" and face is not None:
         crop = "face"
-        image = image.crop(face_square(image.size, face, settings.margin))
-    square = image.resize(
+        square = face_square(image.size, face, settings.margin)
+        box = _inside(square, face, settings.size)
+        image = image.crop(square)
+    resized = image.resize(
         (settings.size, settings.size), Image.Resampling.BICUBIC, reducing_gap=None
     )
-    return Prepared(square, crop, face)
+    return Prepared(resized, crop, face, box)
 
 
-def face_square(size: tuple[int, int], face: Face, margin: float) -> tuple[int, int, int, int]:
+def _inside(square: Box, face: Face, size: int) -> Box:
+    """The face's box in its square, once that has `size` pixels a side."""
+    left, top, right, _ = square
+    scale = size / (right - left)
+    sides = (face.left - left, face.top - top, face.right - left, face.bottom - top)
+    x0, y0, x1, y1 = (min(max(round(side * scale), 0), size) for side in sides)
+    return x0, y0, x1, y1
+
+
+def face_square(size: tuple[int, int], face: Face, margin: float) -> Box:
     """Left, top, right, bottom of the square around a face, moved until it lies in the picture.
 
     Where the picture is too narrow for it, the square is as large as the picture allows.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from whoswho.artifacts.model.settings import Crop, Face, PictureSettings
+from whoswho.artifacts.model.settings import Box, Crop, Face, PictureSettings
 from whoswho.pictures import opening, workers
 from whoswho.pictures.prepare import prepare
 
@@ -31,10 +31,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Written:
-    """Path below the dataset's folder (posix), and what the picture shows of the original."""
+    """Path below the dataset's folder (posix), what it shows of the original, its face's box."""
 
     path: str
     crop: Crop
+    box: Box | None
 
 
 def write_pictures(
@@ -45,15 +46,15 @@ def write_pictures(
     for folder in sorted({(out / path).parent for path in paths}):
         folder.mkdir(parents=True, exist_ok=True)
     write = partial(_write, settings=settings, out=out)
-    crops = workers.each(write, list(zip(jobs, paths, strict=True)), "preprocess", worker_count)
-    return [Written(path, crop) for path, crop in zip(paths, crops, strict=True)]
+    pairs = list(zip(jobs, paths, strict=True))
+    return list(workers.each(write, pairs, "preprocess", worker_count))
 
 
-def _write(job_and_path: tuple[Job, str], settings: PictureSettings, out: Path) -> Crop:
+def _write(job_and_path: tuple[Job, str], settings: PictureSettings, out: Path) -> Written:
     job, path = job_and_path
     prepared = prepare(opening.open_picture(job.source), settings, job.face)
     prepared.image.save(out / path, "WEBP", **WEBP)
-    return prepared.crop
+    return Written(path, prepared.crop, prepared.box)
 
 
 def _names(jobs: Sequence[Job]) -> list[str]:

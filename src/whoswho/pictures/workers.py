@@ -43,13 +43,24 @@ def each(
     if count <= 1 or len(items) < FEW:
         yield from progress(map(function, items), len(items), title)
         return
-    # Started afresh rather than forked: a copy of a process whose libraries run threads may hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_one_thread)
+    pool = process_pool(count)
     try:
         yield from progress(pool.map(function, items, chunksize=2), len(items), title)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def process_pool(count: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
+    """Processes of one thread each; `prepare`, a module's own, is called first in each."""
+    # Started afresh rather than forked: a copy of a process whose libraries run threads may hang.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(prepare,))
+
+
+def _begin(prepare: Callable[[], None] | None) -> None:
+    _one_thread()
+    if prepare is not None:
+        prepare()
 
 
 def progress(results: Iterable[Result], total: int, title: str = "") -> Iterator[Result]:

@@ -28,10 +28,12 @@ def main() -> None:
     with paths.fresh_folder(workspace / paths.EVALUATION) as out:
         write_evaluation(out, evaluation)
     metric = evaluation.metric
+    unexplained = "" if evaluation.heat_maps else "; this backbone gives no heat maps"
     print(
         f"evaluate: {evaluation.judged} accuracy {metric('accuracy'):.3f} "
         f"({metric('accuracy_low'):.3f} to {metric('accuracy_high'):.3f}), "
         f"chance {metric('chance'):.3f}, {len(evaluation.judged_pictures)} pictures"
+        f"{unexplained}"
     )
 
 

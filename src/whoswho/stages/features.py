@@ -16,6 +16,7 @@ from whoswho.backbone.loading import process_group
 from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
+from whoswho.wording import plural
 
 
 def main() -> None:
@@ -33,6 +34,7 @@ def main() -> None:
         dataset = load_dataset(workspace / paths.DATASET)
         state, source = load_backbone(workspace / paths.BACKBONE)
         network.check_size(source.arch, dataset.picture.size)
+        faceless = extraction.check_faces(dataset, source.arch)
         backbone, width = network.backbone_from(source.arch, state)
         processor = device.pick(params.train.device)
         with device.using(processor), group.fresh_folder(workspace / paths.FEATURES) as out:
@@ -41,7 +43,8 @@ def main() -> None:
             )
         if index:
             splits = ", ".join(f"{s} {i.pictures} x {i.views}" for s, i in index.splits.items())
-            print(f"features: {width} numbers a view in {index.precision}; {splits}")
+            note = f"; {plural(faceless, 'picture')} without a face" if faceless else ""
+            print(f"features: {width} numbers a view in {index.precision}; {splits}{note}")
 
     process_group.run(extract, params.train.device)
 

@@ -13,7 +13,13 @@ from collections import Counter
 from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.model.settings import PictureSettings
-from whoswho.artifacts.split import SplitRow, across_splits, read_overlaps, write_dataset
+from whoswho.artifacts.split import (
+    SplitRow,
+    across_splits,
+    box_cell,
+    read_overlaps,
+    write_dataset,
+)
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.pictures import prepared_files, splitting
@@ -47,7 +53,16 @@ def main() -> None:
     with paths.fresh_folder(paths.workspace() / paths.DATASET) as out:
         written = prepared_files.write_pictures(jobs, settings, out)
         rows = [
-            SplitRow(row.file, row.sha256, row.label, split, row.group, done.crop, done.path)
+            SplitRow(
+                row.file,
+                row.sha256,
+                row.label,
+                split,
+                row.group,
+                done.crop,
+                done.path,
+                box_cell(done.box),
+            )
             for row, split, done in zip(kept, splits, written, strict=True)
         ]
         overlaps = read_overlaps(clean)

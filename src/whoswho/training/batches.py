@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import params
-from whoswho.backbone.seeds import generator
+from whoswho.backbone.network.seeds import generator
 
 Rows = NDArray[np.int64]  # numbers of pictures in their split
 Batches = Sequence[Rows]

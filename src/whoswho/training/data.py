@@ -104,7 +104,7 @@ def network_task(
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     normalization = architectures.normalization(backbone)
     loaders = {
-        split: loader.Loader(loader.Pictures(examples[split], views), device, normalization)
+        split: loader.Loader(loader.Pictures(examples[split], views, normalization), device)
         for split, views in (("train", augment), ("validation", None))
     }
 

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 
 from whoswho import params
 from whoswho.artifacts.model.description import HistoryRow
-from whoswho.backbone import seeds
 from whoswho.backbone.compute import device as devices
 from whoswho.backbone.loading.process_group import ProcessGroup
-from whoswho.backbone.network import State
+from whoswho.backbone.network import State, seeds
 from whoswho.errors import UserError
 from whoswho.training.batches import Rows, epoch_steps, split_batches
 from whoswho.training.checkpoint import Checkpoint

@@ -65,11 +65,15 @@ class Face:
         return self.bottom - self.top
 
 
-class Normalization(NamedTuple):
-    """What is subtracted from red, green and blue, 0 to 1, and what they are then divided by."""
+Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels
 
-    mean: tuple[float, float, float]
-    deviation: tuple[float, float, float]
+
+class Normalization(NamedTuple):
+    """What is subtracted from each channel, 0 to 1, and what it is then divided by."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    channels: str = "RGB"  # RGBA: a fourth one is 255 within the face's box, 0 elsewhere
 
 
 # Mean and deviation of ImageNet's pictures, which torchvision's networks expect.

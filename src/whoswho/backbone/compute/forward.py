@@ -31,6 +31,7 @@ from whoswho.artifacts.model.settings import Normalization
 from whoswho.backbone.compute import device as devices
 from whoswho.backbone.compute import fused
 from whoswho.backbone.network.architectures import normalization
+from whoswho.backbone.network.dlib_resnet29 import FaceEmbedding
 from whoswho.backbone.network.parts import NormThenActivation
 
 Batch = TypeVar("Batch")
@@ -48,7 +49,12 @@ class Pass:
 
 
 def prepare(backbone: nn.Module, device: torch.device) -> Pass:
-    """The fastest pass of a copy of `backbone` on `device`."""
+    """The fastest pass of a copy of `backbone` on `device`.
+
+    dlib's, which is none of torch's, runs as it is: in processes, in batches for all of them.
+    """
+    if isinstance(backbone, FaceEmbedding):
+        return Pass(backbone, 64, 1, "fp32", normalization(backbone))
     folded = fold(backbone)
     dtype = torch.bfloat16 if devices.has_bf16(device) else torch.float32
     if device.type != "cpu":

@@ -30,9 +30,15 @@ MIN_PICTURES = 16  # a worker process is not worth its start for fewer
 class Pictures(TorchDataset["Tensor | UserError"]):
     """The prepared pictures of a split, plain or each through as many views as one likes."""
 
-    def __init__(self, examples: Sequence[Example], augment: Augment | None = None) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        augment: Augment | None = None,
+        normalization: Normalization = IMAGENET,
+    ) -> None:
         self.examples = examples
         self.augment = augment
+        self.normalization = normalization
 
     def pixels(self, indices: Indices) -> Tensor:
         """The pixels of a batch, see `tensors.pixels`; views side by side share a decoding."""
@@ -42,11 +48,18 @@ class Pictures(TorchDataset["Tensor | UserError"]):
             example = self.examples[index]
             if opened is None or opened[0] != index:
                 opened = index, open_prepared(example.path)
-            image = opened[1]
-            if self.augment is not None:
-                image = views.apply(image, views.draw(self.augment, example.sha256, view))
-            images.append(image)
-        return tensors.pixels(images)
+            images.append(self._seen(opened[1], example, view))
+        return tensors.pixels(images, self.normalization.channels)
+
+    def _seen(self, image: Image.Image, example: Example, view: int) -> Image.Image:
+        """The picture in a view of it, with its face where the network looks at that."""
+        draw = views.draw(self.augment, example.sha256, view) if self.augment else None
+        seen = views.apply(image, draw) if draw else image
+        if self.normalization.channels == "RGBA":
+            mask = tensors.face_mask(image.size, example.face)
+            seen = seen.copy()
+            seen.putalpha(views.apply(mask, draw) if draw else mask)
+        return seen
 
     def __getitem__(self, indices: Indices) -> Tensor | UserError:
         """`pixels`, or why not: what a worker process raises would come back as a traceback."""
@@ -65,11 +78,9 @@ class Pictures(TorchDataset["Tensor | UserError"]):
 class Loader:
     """Brings batches of pictures to `device`; its worker processes stay between epochs."""
 
-    def __init__(
-        self, pictures: Pictures, device: torch.device, normalization: Normalization = IMAGENET
-    ) -> None:
+    def __init__(self, pictures: Pictures, device: torch.device) -> None:
         self._device = device
-        self._normalization = normalization
+        self._normalization = pictures.normalization
         self._sampler = _Sampler()
         processes = min(num_workers(device), len(pictures) // MIN_PICTURES)
         self._loader = DataLoader(
@@ -133,6 +144,6 @@ def backbone_features(
     forward_pass = forward.prepare(backbone, device)
     examples = dataset.examples["train"]
     chunks = process_group.shard(list(forward.chunks(len(examples), forward_pass.batch)))
-    loader = Loader(Pictures(examples, augment), device, forward_pass.normalization)
+    loader = Loader(Pictures(examples, augment, forward_pass.normalization), device)
     for batch in loader.batches([(index, 0) for index in chunk] for chunk in chunks):
         yield forward_pass.run(batch).numpy()

@@ -12,7 +12,7 @@ from whoswho.artifacts.model.description import HeadShape
 from whoswho.backbone.network import architectures
 from whoswho.backbone.network.architectures import State as State
 from whoswho.backbone.network.parts import FrozenBatchNorm
-from whoswho.backbone.seeds import seeded
+from whoswho.backbone.network.seeds import seeded
 from whoswho.errors import UserError, one_line
 
 Unfreeze = int | str  # 0: frozen | 1..4: from that block up | "all"
@@ -146,6 +146,8 @@ def _with_norms(parts: Block) -> list[Block]:
 def check_size(arch: str, size: int) -> None:
     """Raise UserError where the backbone cannot take pictures of `size` pixels a side."""
     backbone, _ = architectures.on_meta(arch)
+    if not learns(backbone):
+        return  # it looks for the face, whatever the picture's size
     try:
         with torch.inference_mode():
             backbone.eval()(torch.empty(1, 3, size, size, device="meta"))
@@ -154,6 +156,11 @@ def check_size(arch: str, size: int) -> None:
             f"picture.size: {size} does not fit {arch} ({one_line(error, 100)}); set picture.size "
             "to 224, or take a backbone.arch that any size fits, such as resnet50"
         ) from None
+
+
+def learns(backbone: nn.Module) -> bool:
+    """Whether training could change anything in it."""
+    return next(backbone.parameters(), None) is not None
 
 
 def backbone_outline(arch: str) -> tuple[State, int]:

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from whoswho.artifacts.model.settings import IMAGENET, SYMMETRIC, Normalization
-from whoswho.backbone.network import lite0
+from whoswho.backbone.network import dlib_resnet29, lite0
 from whoswho.errors import UserError
+from whoswho.pictures import embedding
 
 State = dict[str, Tensor]
 
@@ -48,6 +49,13 @@ class Other:
 OTHERS = {
     lite0.NAME: Other(
         lite0.build, lite0.WIDTH, (lite0.PACKAGE,), lite0.HEADS, SYMMETRIC, lite0.renamed
+    ),
+    dlib_resnet29.NAME: Other(
+        dlib_resnet29.FaceEmbedding,
+        dlib_resnet29.WIDTH,
+        (embedding.PACKAGE,),
+        (),
+        dlib_resnet29.PIXELS,
     ),
 }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from whoswho.artifacts.model.backbone import RANDOM, BackboneSource, PassedOver
 from whoswho.backbone import network
-from whoswho.backbone.network import State
+from whoswho.backbone.network import State, architectures
 from whoswho.backbone.network.architectures import OTHERS, head_names, renamed
 from whoswho.backbone.weights import packages
 from whoswho.backbone.weights.downloads import Timeout, UnavailableError, download
@@ -55,7 +55,7 @@ def fetch(
     for entry, weights in published.items():
         try:
             if entry == RANDOM:
-                state, origin = network.random_backbone(arch, seed), f"seed {seed}"
+                state, origin = _random(arch, seed), f"seed {seed}"
             elif weights is not None:
                 state, origin = open_state(download(weights.url, timeout, cache)), weights.url
             elif _is_path(entry):
@@ -123,6 +123,12 @@ def _published(entry: str, arch: str) -> WeightsEnum | None:
         )
     weights: WeightsEnum = names[entry]
     return weights
+
+
+def _random(arch: str, seed: int) -> State:
+    if not network.learns(architectures.on_meta(arch)[0]):
+        raise UnavailableError("no such", f"{arch} is never untrained: it cannot learn here")
+    return network.random_backbone(arch, seed)
 
 
 def _find(entry: str, folders: Sequence[Path]) -> Path:
