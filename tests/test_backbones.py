@@ -13,6 +13,7 @@ from support.drawn_sets import draw_set
 from torch import nn
 
 from whoswho import params
+from whoswho.arches import LITE0
 from whoswho.artifacts.model.description import HeadShape
 from whoswho.artifacts.split import open_prepared
 from whoswho.backbone import extraction, network, weights
@@ -22,7 +23,6 @@ from whoswho.backbone.network.parts import NormThenActivation
 from whoswho.backbone.weights import packages
 from whoswho.errors import UserError
 
-LITE0 = lite0.NAME
 SHIPPED = ["IMAGENET1K_V2", "random"]  # backbone.weights as params.yaml has it
 
 

@@ -37,6 +37,7 @@ def test_it_says_what_it_is_for_and_what_not(report: RunReport) -> None:
     judged = len(report.evaluation.judged_pictures)
     assert f"Known people are answered `unknown` too: {away} of {judged} test pictures." in text
     assert "Untrained (random weights): not a model to use" in text
+    assert "`dvc exp run -S backbone.arch=dlib_resnet29` takes a trained backbone" in text
     assert "Passed over: `IMAGENET1K_V2`, because no network." in text
     assert "0.123 (95% interval 0.133 to 0.143; chance 0.153)" in text
     assert "1 pair of look-alikes lies on two sides" in text

@@ -18,6 +18,7 @@ from whoswho.params import Params
 SOURCE = REPOSITORY / "src"
 # What every stage stands on; a change there is a change of the language, not of a stage.
 GROUND_FLOOR = {
+    "arches",
     "params",
     "paths",
     "errors",

@@ -12,7 +12,7 @@ from PIL import Image
 from support.lifecycle_models import NAMES, make_model
 from support.pictures import portrait
 
-from whoswho import params, tables
+from whoswho import arches, params, tables
 from whoswho.artifacts import split
 from whoswho.artifacts.features import load_features
 from whoswho.artifacts.model.description import read_description, write_description
@@ -30,7 +30,7 @@ from whoswho.pictures import embedding, faces, opening, prepared_files, tensors,
 from whoswho.pictures.faces import FaceFinder
 from whoswho.pictures.prepare import prepare
 
-ARCH = dlib_resnet29.NAME
+ARCH = arches.DLIB
 SETTINGS = PictureSettings("face", 0.3, 224, 0.95, 0.08)
 VIEW = params.Augment(views=2, shear=10.0, scale=[0.8, 1.2], flip=1.0, seed=0)
 
@@ -177,7 +177,7 @@ def test_a_picture_without_a_face_is_a_row_with_its_problem(
     assert np.linalg.norm(values[:, 0], axis=1) == pytest.approx([1.4, 1.4], abs=0.2)
 
 
-@pytest.mark.parametrize("arch", params.FACE_ARCHES)
+@pytest.mark.parametrize("arch", arches.FACES)
 def test_on_pictures_of_things_it_names_the_backbone_to_take(arch: str, tmp_path: Path) -> None:
     dataset = dataset_of(tmp_path / "set", [BOX, None, None, None])
     with pytest.raises(UserError) as refused:

@@ -12,6 +12,7 @@ from support.repository import REPOSITORY
 from support.suspects import suspect_files
 
 from whoswho import sample
+from whoswho.arches import trained_offline
 from whoswho.lifecycle import summary
 
 
@@ -56,6 +57,10 @@ def test_a_fallback_is_said_and_how_to_try_again(tmp_path: Path) -> None:
     assert taken.startswith("resnet18, untrained (random weights) (")
     assert "IMAGENET1K_V2 could not be had" in taken
     assert "dvc repro -f -s backbone && dvc repro" in taken
+    # The set is of people; where it is not, the other backbone.
+    command = "dvc exp run -S backbone.arch=dlib_resnet29"
+    assert taken.endswith(f"; trained, without a network: {command}")
+    assert trained_offline("whole") == "dvc exp run -S backbone.arch=efficientnet_lite0"
 
 
 def test_trained_weights_need_no_second_try(tmp_path: Path) -> None:
@@ -122,7 +127,7 @@ AGAIN = "dvc add data && whoswho check && dvc repro && whoswho summary"
             ("가", "나"),
             20,
             True,
-            "the backbone is untrained; once there is a network: dvc repro -f",
+            "the backbone is untrained; a trained one that needs no network: dvc exp run -S ",
         ),
         (
             ("가", "나"),

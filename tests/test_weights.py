@@ -7,16 +7,14 @@ import json
 import os
 import pickle
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from support.weights_site import Site
 from torchvision import models
 from torchvision.models import ResNet18_Weights
 
@@ -260,68 +258,6 @@ def test_a_source_of_another_version_is_told(tmp_path: Path) -> None:
 # C3: the cache and the network
 
 
-class Site:
-    """A loopback server of one weights file, behaving as told."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-        self.manner = "whole"
-        self.asked = 0
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.asked += 1
-                site.answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    @property
-    def name(self) -> str:
-        return f"resnet18-{hashlib.sha256(self.content).hexdigest()[:8]}.pth"
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/models/{self.name}"
-
-    def answer(self, to: BaseHTTPRequestHandler) -> None:
-        if self.manner == "403":
-            to.send_error(403)
-            return
-        if self.manner == "silent":
-            time.sleep(5)
-            return
-        page = self.manner == "page"
-        body = b"<html>sign in" if page else self.content
-        to.send_response(200)
-        to.send_header("Content-Type", "text/html" if page else "application/octet-stream")
-        to.send_header("Content-Length", str(len(body)))
-        to.end_headers()
-        half = len(body) // 2
-        try:
-            if self.manner == "half":
-                to.wfile.write(body[:half])
-            elif self.manner == "stalls":
-                to.wfile.write(body[:half])
-                time.sleep(5)
-            elif self.manner == "slow":
-                for start in range(0, len(body), len(body) // 5):
-                    to.wfile.write(body[start : start + len(body) // 5])
-                    to.wfile.flush()
-                    time.sleep(0.3)
-            elif self.manner == "other bytes":
-                to.wfile.write(bytes(len(body)))
-            else:
-                to.wfile.write(body)
-        except OSError:
-            pass  # the caller had seen enough
-
-
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory, state: network.State) -> bytes:
     path = tmp_path_factory.mktemp("published") / "file.pth"
@@ -331,7 +267,7 @@ def content(tmp_path_factory: pytest.TempPathFactory, state: network.State) -> b
 
 @pytest.fixture
 def site(content: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    site = Site(content)
+    site = Site(content, f"resnet18-{hashlib.sha256(content).hexdigest()[:8]}.pth")
     monkeypatch.setattr(ResNet18_Weights.IMAGENET1K_V1.value, "url", site.url)
     monkeypatch.setattr(downloads, "ANSWER_TIMEOUT", 2.0)
     yield site

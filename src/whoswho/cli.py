@@ -122,13 +122,15 @@ def predict(options: argparse.Namespace) -> None:
 
     files = prediction.pictures(options.pictures, sys.stdin)
     folder, version = _model_folder(options.model)
-    stream = Predictor(folder).stream(files, keep_images=options.figure is not None)
+    predictor = Predictor(folder)
+    stream = predictor.stream(files, keep_images=options.figure is not None)
     answers = list(progress(stream, len(files)))
+    note = predictor.model.description.untrained_note
     form = "csv" if options.csv else "json" if options.json else "table"
     prediction.write(answers, version, form, options.top, sys.stdout)
     if options.figure:
-        prediction.draw(answers, options.figure)
-    prediction.check(answers)
+        prediction.draw(answers, options.figure, note)
+    prediction.check(answers, note)
 
 
 def models(_options: argparse.Namespace) -> list[str]:

@@ -11,17 +11,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from whoswho import git, paths
+from whoswho.arches import DLIB, FACES, LITE0
 from whoswho.errors import UserError
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-# Backbones that tell faces apart and nothing else; the first is no network that could learn.
-ALIGNED = "dlib_resnet29"
-FACE_ARCHES = (ALIGNED, "inception_resnet_v1")
-OFFLINE_ARCH = "efficientnet_lite0"  # for any pictures, its weights there without a network
 
 
 class Section(BaseModel):
@@ -84,10 +80,10 @@ class Backbone(Section):
 
     @model_validator(mode="after")
     def _unfreezes_what_can_learn(self) -> Backbone:
-        if self.arch == ALIGNED and self.unfreeze != 0:
+        if self.arch == DLIB and self.unfreeze != 0:
             raise ValueError(
-                f"unfreeze must be 0 with arch {ALIGNED}, which cannot learn; to fine-tune take "
-                f"{OFFLINE_ARCH} or a classifier of torchvision"
+                f"unfreeze must be 0 with arch {DLIB}, which cannot learn; to fine-tune take "
+                f"{LITE0} or a classifier of torchvision"
             )
         return self
 
@@ -202,15 +198,15 @@ class Params(Section):
     @model_validator(mode="after")
     def _faces_for_a_face_backbone(self) -> Params:
         arch = self.backbone.arch
-        if arch in FACE_ARCHES and self.clean.faces == "any":
+        if arch in FACES and self.clean.faces == "any":
             raise ValueError(
                 f"backbone.arch: {arch} tells faces apart, and clean.faces: any says that these "
-                f"are no people; take backbone.arch: {OFFLINE_ARCH}, or set clean.faces: one"
+                f"are no people; take backbone.arch: {LITE0}, or set clean.faces: one"
             )
-        if arch == ALIGNED and self.picture.crop == "whole":
+        if arch == DLIB and self.picture.crop == "whole":
             raise ValueError(
                 f"picture.crop: {arch} aligns the face, and picture.crop: whole does not "
-                f"say where it is; set picture.crop: face, or take backbone.arch: {OFFLINE_ARCH}"
+                f"say where it is; set picture.crop: face, or take backbone.arch: {LITE0}"
             )
         return self
 

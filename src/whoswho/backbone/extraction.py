@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from whoswho.arches import FACES, LITE0
 from whoswho.artifacts import features
 from whoswho.artifacts.features import FeatureIndex, Float32
 from whoswho.artifacts.split import Dataset
@@ -17,7 +18,7 @@ from whoswho.backbone.compute import forward
 from whoswho.backbone.loading.loader import Indices, Loader, Pictures
 from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
-from whoswho.params import FACE_ARCHES, OFFLINE_ARCH, Augment
+from whoswho.params import Augment
 from whoswho.pictures import tensors
 from whoswho.wording import plural
 
@@ -79,7 +80,7 @@ def check_faces(dataset: Dataset, arch: str) -> int:
     Raises:
         UserError: most of them: it is the wrong backbone for this set.
     """
-    if arch not in FACE_ARCHES:
+    if arch not in FACES:
         return 0
     crops = [example.crop for split in dataset.splits for example in dataset.examples[split]]
     faceless = crops.count("whole")
@@ -87,7 +88,7 @@ def check_faces(dataset: Dataset, arch: str) -> int:
         raise UserError(
             f"{dataset.folder}: {faceless} of {plural(len(crops), 'picture')} show no face, and "
             f"{arch} tells faces apart; if they are not of people, set clean.faces: any and "
-            f"backbone.arch: {OFFLINE_ARCH}"
+            f"backbone.arch: {LITE0}"
         )
     return faceless
 

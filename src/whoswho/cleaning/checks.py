@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from whoswho import paths
+from whoswho.arches import LITE0
 from whoswho.artifacts.decisions import (
     Decision,
     FaceSettings,
@@ -28,7 +29,7 @@ from whoswho.dataset import review
 from whoswho.dataset.listing import FEW_PICTURES, Listing, scan
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
-from whoswho.params import OFFLINE_ARCH, Clean
+from whoswho.params import Clean
 from whoswho.pictures import embedding
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.wording import ONE_GROUP
@@ -131,7 +132,7 @@ def _check_enough_left(decisions: Sequence[Decision], listing: Listing) -> None:
         if 2 * sum(people.NO_FACE in row.reasons for row in decisions) > len(decisions):
             cure += (
                 "; if the set is not of people, set clean.faces: any (and, in place of a face "
-                f"backbone, backbone.arch: {OFFLINE_ARCH})"
+                f"backbone, backbone.arch: {LITE0})"
             )
         raise UserError(
             f"data: label {label!r} has no picture left{where} of {len(own)} {why}; add pictures, "

@@ -66,8 +66,13 @@ def write(
         print("\n".join([*table(predictions, top or 1), f"model: {version}"]), file=out)
 
 
-def draw(predictions: Sequence[Prediction], path: Path) -> None:
-    """Draw the pictures that have an answer, each with its face framed."""
+def draw(predictions: Sequence[Prediction], path: Path, note: str = "") -> None:
+    """Draw the pictures that have an answer, each with its face framed.
+
+    Args:
+        note: of the model, see `ModelDescription.untrained_note`; its first and last words head
+            the figure.
+    """
     from whoswho.reporting.plots import sheets
 
     shown = [
@@ -75,16 +80,19 @@ def draw(predictions: Sequence[Prediction], path: Path) -> None:
         for prediction in predictions
         if prediction.boxed and prediction.probability is not None
     ]
-    sheets.strip(shown, path)
+    parts = note.split(": ")
+    sheets.strip(shown, path, title=f"{parts[0]}\n{parts[-1]}" if note else "")
     print(f"figure: {path}", file=sys.stderr)
 
 
-def check(predictions: Sequence[Prediction]) -> None:
-    """End the command in code 1 where a picture has no answer.
+def check(predictions: Sequence[Prediction], note: str = "") -> None:
+    """Say the note of the model; end the command in code 1 where a picture has no answer.
 
     Raises:
         UserError: none has one.
     """
+    if note:
+        print(f"whoswho: warning: {note}", file=sys.stderr)
     if all(prediction.problem for prediction in predictions):
         raise UserError("none of the pictures could be read; each row says why")
     if any(prediction.problem for prediction in predictions):

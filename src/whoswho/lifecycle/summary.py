@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whoswho import paths, sample
+from whoswho.arches import trained_offline
 from whoswho.artifacts.decisions import Decision, read_decisions
 from whoswho.artifacts.model.backbone import BackboneSource, load_source
+from whoswho.artifacts.model.description import read_description
 from whoswho.artifacts.predictions import Evaluation, read_evaluation
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects
@@ -36,10 +38,11 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
     table = read_decisions(workspace / paths.CLEAN)
     source = load_source(workspace / paths.BACKBONE)
     evaluation = read_evaluation(workspace / paths.EVALUATION)
+    trained = first + trained_offline(read_description(workspace / paths.MODEL).picture.crop)
     facts = [
         ("data", _data(table)),
         ("split", _split(read_split(workspace / paths.DATASET))),
-        ("backbone", _backbone(source, first)),
+        ("backbone", _backbone(source, first, trained)),
         ("accuracy", _accuracy(evaluation)),
         ("held out", _held_out(evaluation)),
         ("unknown", _unknown(evaluation)),
@@ -48,7 +51,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
         ("report", (paths.REPORTS / "report.html").as_posix() + " (open it in a browser)"),
         ("look", f"{first}whoswho ui" + _suspects(workspace, source, first)),
         ("promote", _promote(standing, first)),
-        ("yours", _yours(Counter(row.label for row in table if row.kept), source, first)),
+        ("yours", _yours(Counter(row.label for row in table if row.kept), source, first, trained)),
     ]
     return [f"{name:<{_NAME_WIDTH}} {text}" for name, text in facts]
 
@@ -71,13 +74,13 @@ def _split(rows: Sequence[SplitRow]) -> str:
     return ", ".join(f"{counts[split]} {split}" for split in paths.SPLITS if counts[split])
 
 
-def _backbone(source: BackboneSource, first: str) -> str:
+def _backbone(source: BackboneSource, first: str, trained: str) -> str:
     weights = "untrained (random weights)" if source.untrained else source.entry
     text = f"{source.arch}, {weights}"
     passed = ", ".join(passed.entry for passed in source.passed_over)
     if passed:
         text += f" ({passed} could not be had; try again: {first}{FETCH_WEIGHTS})"
-    return text
+    return f"{text}; trained, without a network: {trained}" if source.untrained else text
 
 
 def _accuracy(evaluation: Evaluation) -> str:
@@ -136,11 +139,12 @@ def _promote(standing: Standing, first: str) -> str:
     return f"done: it is the champion; name pictures with: {first}whoswho predict FILE"
 
 
-def _yours(kept: Counter[str], source: BackboneSource, first: str) -> str:
+def _yours(kept: Counter[str], source: BackboneSource, first: str, trained: str) -> str:
     """README's next steps for own pictures, from where this set and this backbone are.
 
     Args:
         kept: pictures by label.
+        trained: the command that takes a trained backbone.
     """
     again = "dvc add data && whoswho check && dvc repro && whoswho summary"
     invented = [label for label in kept if label in sample.LABELS]
@@ -160,5 +164,5 @@ def _yours(kept: Counter[str], source: BackboneSource, first: str) -> str:
             f"put more into data/<name>/, then: {first}{again}"
         )
     if source.untrained:
-        return f"the backbone is untrained; once there is a network: {first}{FETCH_WEIGHTS}"
+        return f"the backbone is untrained; a trained one that needs no network: {trained}"
     return f'keep them: {first}git add -A && git commit -m "Our people" && dvc push'

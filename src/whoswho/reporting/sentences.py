@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from whoswho import arches
 from whoswho.wording import plural
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ NO_TEST = (
 WIDE = 0.2  # an interval of an accuracy; wider, and the pictures are too few to tell
 MOST_CAUGHT = 0.5  # strangers; below it `unknown` is not to be relied on
 READY_SPLIT = "The set came split in folders; that split was kept."
+
+
+def trained_offline(report: RunReport) -> str:
+    """The command that takes a trained backbone without a network."""
+    return arches.trained_offline(report.model.picture.crop)
 
 
 def number(value: float | None) -> str:

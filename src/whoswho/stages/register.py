@@ -22,7 +22,8 @@ def main() -> None:
     record = read_record((workspace / paths.MODEL).parent)
     model, when = record.model, params.register_.when
     flat = {**lineage.training_params(flatten(params)), **model.params}
-    tags = lineage.tags(workspace, flat, model.inputs) | {"backbone": model.backbone.entry}
+    tags = lineage.tags(workspace, flat, model.inputs)
+    tags |= lineage.backbone_tags(model.backbone, model.picture.crop)
     with answering(open_store()) as store:
         run = completion.completed_run(store, record, workspace / paths.REPORTS, flat, tags)
         result = registration.register(store, run.info.run_id, record, when)

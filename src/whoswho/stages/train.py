@@ -47,7 +47,8 @@ def train(group: ProcessGroup) -> None:
     checkpoint = Checkpoint.of(root, training_key(digests, recipe))
 
     flat = lineage.training_params(flatten(params))
-    tags = {**lineage.tags(workspace, flat, digests), "backbone": source.entry}
+    tags = lineage.tags(workspace, flat, digests)
+    tags |= lineage.backbone_tags(source, dataset.picture.crop)
     # One run, however many processes train.
     opened = (
         runs.training_run(root, flat, tags)

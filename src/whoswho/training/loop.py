@@ -23,6 +23,8 @@ from whoswho.training.checkpoint import Checkpoint
 from whoswho.training.data import Task
 from whoswho.training.optimization import Loss, build_optimizer, build_scheduler
 
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
 
 class Trainer:
     """One training of a task."""
@@ -243,7 +245,7 @@ def kept_epoch(history: Sequence[HistoryRow], keep: str) -> int:
 def forward(module: nn.Module, x: Tensor) -> Tensor:
     """Logits in training; a batch norm cannot learn from one picture and uses what it knows."""
     # Not those of several processes: they learn from all its pictures, and all must take part.
-    norms = [m for m in module.modules() if type(m) is nn.BatchNorm2d and m.training]
+    norms = [m for m in module.modules() if type(m) in _NORMS and m.training]
     alone = norms if len(x) == 1 else []
     for norm in alone:
         norm.eval()

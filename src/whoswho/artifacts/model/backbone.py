@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from whoswho import paths
+from whoswho.arches import trained_offline
 from whoswho.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +45,19 @@ class BackboneSource(BaseModel, frozen=True, extra="forbid"):
     def untrained(self) -> bool:
         """Whether the weights are random: the network never saw a picture."""
         return self.entry == RANDOM
+
+    def untrained_note(self, crop: str) -> str:
+        """That the weights are random, and the command that helps; empty where they are not.
+
+        Args:
+            crop: what of a picture the network sees.
+        """
+        if not self.untrained:
+            return ""
+        return (
+            "untrained (random weights): its answers mean nothing; a trained backbone that needs "
+            f"no network: {trained_offline(crop)}"
+        )
 
     def sentence(self) -> str:
         """One line: what was taken, and what was not with its reason."""

@@ -78,6 +78,11 @@ class ModelDescription(BaseModel, frozen=True, extra="forbid"):
     backbone: BackboneSource
 
     @property
+    def untrained_note(self) -> str:
+        """What to say of answers from a random backbone, with the cure; empty of a trained one."""
+        return self.backbone.untrained_note(self.picture.crop)
+
+    @property
     def repeat_metrics(self) -> dict[str, float]:
         """Mean and standard deviation of the validation metrics over the repeats, as metrics.
 

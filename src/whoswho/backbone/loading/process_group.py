@@ -210,7 +210,10 @@ class CpuSyncBatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Normalise maps (batch, channels, height, width)."""
+        """Normalise maps (batch, channels, height, width), or features (batch, channels)."""
+        if maps.dim() == 2:
+            features: Tensor = self(maps[:, :, None, None])[:, :, 0, 0]
+            return features
         if not self.training:
             return super().forward(maps)
         values = maps.float()
@@ -238,6 +241,6 @@ class CpuSyncBatchNorm(nn.BatchNorm2d):
 def sync_batch_norms(module: nn.Module, device: torch.device) -> None:
     """Let every batch norm that learns take its statistics from all processes' pictures."""
     for norm in module.modules():
-        if type(norm) is nn.BatchNorm2d:
+        if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d):
             norm.process_group = None  # type: ignore[assignment]  # nn.SyncBatchNorm's: all
-            norm.__class__ = nn.SyncBatchNorm if device.type == "cuda" else CpuSyncBatchNorm  # type: ignore[assignment]
+            norm.__class__ = nn.SyncBatchNorm if device.type == "cuda" else CpuSyncBatchNorm

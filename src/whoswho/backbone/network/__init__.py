@@ -19,7 +19,7 @@ Unfreeze = int | str  # 0: frozen | 1..4: from that block up | "all"
 Block = list[tuple[str, nn.Module]]  # modules of the backbone, by their names in it
 
 BLOCKS = 4  # what `unfreeze` can name; below them lies the stem
-_NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
 
 
 class Standardize(nn.Module):

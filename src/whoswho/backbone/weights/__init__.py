@@ -19,6 +19,7 @@ from whoswho.artifacts.model.backbone import RANDOM, BackboneSource, PassedOver
 from whoswho.backbone import network
 from whoswho.backbone.network import State, architectures
 from whoswho.backbone.network.architectures import OTHERS, head_names, renamed
+from whoswho.backbone.network.inception import URLS
 from whoswho.backbone.weights import packages
 from whoswho.backbone.weights.downloads import Timeout, UnavailableError, download
 from whoswho.backbone.weights.files import SUFFIXES, fit_to, open_state
@@ -56,8 +57,8 @@ def fetch(
         try:
             if entry == RANDOM:
                 state, origin = _random(arch, seed), f"seed {seed}"
-            elif weights is not None:
-                state, origin = open_state(download(weights.url, timeout, cache)), weights.url
+            elif url := weights.url if weights else URLS.get(entry):
+                state, origin = open_state(download(url, timeout, cache)), url
             elif _is_path(entry):
                 state, origin = open_state(_find(entry, folders)), entry
             else:

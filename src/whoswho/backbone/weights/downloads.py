@@ -1,8 +1,9 @@
-"""torchvision's published weights: from its cache where that is sound, else from the network.
+"""Published weights: from torch's cache where that is sound, else from the network.
 
-The file's name carries the beginning of its hash, so a cached file can be judged before use: half
-a download is found here and not as a strange failure later. A network that never answers costs
-seconds, not minutes.
+The name of torchvision's files carries the beginning of their hash, so a cached file can be judged
+before use: half a download is found here and not as a strange failure later. Of other files the
+hash is recorded beside them when they come. A network that never answers costs seconds, not
+minutes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Timeout:
 
 
 def download(url: str, timeout: Timeout, cache: Path | None = None) -> Path:
-    """The file at `url`, in the cache, checked against the hash in its name.
+    """The file at `url`, in the cache, checked against the hash in its name or beside it.
 
     Raises:
         UnavailableError: neither the cache nor the network gives a sound file. No part of one is
@@ -58,7 +59,7 @@ def download(url: str, timeout: Timeout, cache: Path | None = None) -> Path:
     path = folder / Path(urlsplit(url).path).name
     damage = ""
     if path.is_file():
-        mismatch = _mismatch(path, path.name)
+        mismatch = _mismatch(path, _expected_hash(path))
         if not mismatch:
             return path
         damage = f"{path} is damaged: {mismatch} ({path.stat().st_size} bytes); "
@@ -71,13 +72,27 @@ def download(url: str, timeout: Timeout, cache: Path | None = None) -> Path:
     return path
 
 
-def _mismatch(path: Path, name: str) -> str:
-    """How a file's hash differs from the one in its name; empty where it does not."""
-    expected = re.search(r"-([0-9a-f]{8,})\.", name)
+def _expected_hash(path: Path) -> str:
+    """How the hash of a file in the cache begins, by its name or by its record; else empty."""
+    if in_name := _hash_in(path.name):
+        return in_name
+    record = _record(path)
+    return record.read_text(encoding="ascii").strip() if record.is_file() else ""
+
+
+def _hash_in(name: str) -> str:
+    match = re.search(r"-([0-9a-f]{8,})\.", name)
+    return match[1] if match else ""
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _mismatch(path: Path, expected: str) -> str:
+    """How a file's hash differs from the beginning of the expected one; empty if it does not."""
     found = paths.sha256(path)
-    if expected is None or found.startswith(expected[1]):
-        return ""
-    return f"its hash should begin {expected[1]} and is {found}"
+    return "" if found.startswith(expected) else f"its hash should begin {expected} and is {found}"
 
 
 def _fetch(url: str, path: Path, timeout: Timeout) -> str:
@@ -100,6 +115,7 @@ def _fetch(url: str, path: Path, timeout: Timeout) -> str:
     # In a folder of its own: whatever stops the download, nothing of it stays in the cache.
     with tempfile.TemporaryDirectory(prefix=".fetching-", dir=path.parent) as folder:
         partial = Path(folder) / path.name
+        length = response.length
         try:
             _receive(response, partial)
         except TimeoutError:
@@ -108,9 +124,14 @@ def _fetch(url: str, path: Path, timeout: Timeout) -> str:
             if getattr(error, "errno", None) in DISK_ERRORS:
                 raise
             return f"the download of {path.name} failed ({one_line(error, 120)})"
-        if mismatch := _mismatch(partial, path.name):
+        mismatch = _mismatch(partial, _hash_in(path.name))
+        if (received := partial.stat().st_size) != (length or received):
+            mismatch = f"{received} of {length} bytes"
+        if mismatch:
             return f"what was sent for {path} is not whole: {mismatch}"
         partial.replace(path)
+    if not _hash_in(path.name):
+        _record(path).write_text(f"{paths.sha256(path)}\n", encoding="ascii")
     return ""
 
 

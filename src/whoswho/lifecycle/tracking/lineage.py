@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 
 from whoswho import git, paths
+from whoswho.artifacts.model.backbone import BackboneSource
 
 CODE = ("src", "dvc.yaml", "review.csv")  # a change here makes a training "dirty"
 
@@ -36,6 +37,12 @@ def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) 
     if name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = tags["mlflow.runName"] = name
     return tags
+
+
+def backbone_tags(source: BackboneSource, crop: str) -> dict[str, str]:
+    """Tags that say which backbone; the run's page in MLflow shows that it is untrained."""
+    note = source.untrained_note(crop)
+    return {"backbone": source.entry} | ({"mlflow.note.content": note} if note else {})
 
 
 def training_params(flat: Mapping[str, Any]) -> dict[str, Any]:

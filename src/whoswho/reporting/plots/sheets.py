@@ -99,13 +99,15 @@ def attention(
     _sheet(panels, path, title=f"{split}: what counted for the answer", columns=3, width=2.9)
 
 
-def strip(pictures: Sequence[tuple[Image.Image, str, float]], path: Path) -> None:
+def strip(
+    pictures: Sequence[tuple[Image.Image, str, float]], path: Path, *, title: str = ""
+) -> None:
     """Draw pictures in rows of six, each over the name it was given and its probability."""
     panels = [
         Panel(image, [CaptionLine(name, INK), CaptionLine(f"{probability:.2f}", FAINT)])
         for image, name, probability in pictures
     ]
-    _sheet(panels, path)
+    _sheet(panels, path, title=title)
 
 
 def _sheet(
