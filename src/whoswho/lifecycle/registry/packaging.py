@@ -76,10 +76,20 @@ def _closure(source: Path, entry: Path) -> tuple[set[Path], set[str]]:
             if top == source.name:
                 remaining += _files(source, below)
             elif top not in sys.stdlib_module_names:
-                owners = distributions.get(top, [])  # optional where it is not installed
+                owners = distributions.get(top) or _owners(top)  # optional where there is none
                 # mlflow's parts, distributions too, bring modules of that name along.
                 requirements.update({top} if top in owners else owners)
     return modules, requirements
+
+
+def _owners(top: str) -> list[str]:
+    """The distributions with a module of that name; dlib-bin declares another than its own."""
+    first = f"{top}/__init__.py"
+    return [
+        distribution.name
+        for distribution in metadata.distributions()
+        if any(file.as_posix() == first for file in distribution.files or ())
+    ]
 
 
 def _imports(node: ast.AST) -> Iterator[str]:
