@@ -670,6 +670,14 @@ def test_a_set_split_in_folders_may_mix_unicode_forms(clean: Clean) -> None:
     assert {row["label"] for row in clean.run().values()} == {"나무", "b"}
 
 
+def test_a_set_of_things_names_the_param_and_the_backbone_to_take(clean: Clean) -> None:
+    clean.fill("ants", "bees", count=2)
+    said = clean.stops(faces="one")
+    assert "'ants' has no picture left of 2 (2 no_face)" in said
+    assert "if the set is not of people, set clean.faces: any" in said
+    assert "backbone.arch: efficientnet_lite0" in said
+
+
 def test_a_name_that_another_system_refuses_is_warned_of(clean: Clean) -> None:
     clean.fill("AC:DC", "b", "Jr.")
     assert {row["label"] for row in clean.run().values()} == {"AC:DC", "b", "Jr."}
