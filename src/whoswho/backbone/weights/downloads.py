@@ -125,7 +125,8 @@ def _fetch(url: str, path: Path, timeout: Timeout) -> str:
                 raise
             return f"the download of {path.name} failed ({one_line(error, 120)})"
         mismatch = _mismatch(partial, _hash_in(path.name))
-        if (received := partial.stat().st_size) != (length or received):
+        received = partial.stat().st_size
+        if not mismatch and received != (length or received):
             mismatch = f"{received} of {length} bytes"
         if mismatch:
             return f"what was sent for {path} is not whole: {mismatch}"
