@@ -136,7 +136,7 @@ def test_a_view_takes_the_box_along(tmp_path: Path) -> None:
     rows, columns = np.nonzero(plain[0, ..., 3].numpy())
     assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == BOX
     mirror = VIEW.model_copy(update={"shear": 0.0, "scale": [1.0, 1.0]})
-    seen = Pictures(dataset.examples["train"], mirror, dlib_resnet29.PIXELS).pixels([(0, 0)])
+    seen = Pictures(dataset.examples["train"], mirror, dlib_resnet29.PIXELS).pixels([(0, 1)])
     _, columns = np.nonzero(seen[0, ..., 3].numpy())
     assert abs(columns.min() - (224 - BOX[2])) <= 1
     assert torch.equal(seen[0, ..., :3].flip(1), plain[0, ..., :3])
