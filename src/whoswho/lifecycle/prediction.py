@@ -91,10 +91,10 @@ def check(predictions: Sequence[Prediction], note: str = "") -> None:
     Raises:
         UserError: none has one.
     """
-    if note:
-        print(f"whoswho: warning: {note}", file=sys.stderr)
     if all(prediction.problem for prediction in predictions):
         raise UserError("none of the pictures could be read; each row says why")
+    if note:
+        print(f"whoswho: warning: {note}", file=sys.stderr)
     if any(prediction.problem for prediction in predictions):
         raise SystemExit(1)
 
