@@ -48,7 +48,7 @@ def test_the_printed_command_gets_a_trained_backbone_with_no_network(
     (space.path / "src" / "sitecustomize.py").write_text(BLOCKED)
     nowhere = {"TORCH_HOME": str(tmp_path / "torch"), "HF_HOME": str(tmp_path / "hub")}
     if kind == "drawn":
-        space.draw_sample()
+        space.draw_sample(portraits=8)
     else:
         photographed(space, request.getfixturevalue("cases"))
     space.track_data()

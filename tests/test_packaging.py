@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import shutil
 import subprocess
@@ -12,9 +13,12 @@ from pathlib import Path
 import pytest
 from support.lifecycle_models import NAMES, make_model
 from support.lifecycle_store import environment
-from support.pictures import png
+from support.pictures import png, portrait
 
+from whoswho import arches
 from whoswho.artifacts.model.description import read_description, write_description
+from whoswho.artifacts.model.settings import PictureSettings
+from whoswho.backbone import weights
 from whoswho.lifecycle.registry.packaging import SOURCE, carried_code
 
 # Loads models in the order named and prints what each answers.
@@ -172,3 +176,22 @@ def test_it_answers_where_nothing_else_can_be_imported(model: Path, tmp_path: Pa
     assert answer["label"] in NAMES
     with pytest.raises(AssertionError, match="No module named 'scipy'"):
         run(ONLY + "import scipy", json.dumps(["numpy"]), cwd=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_face_model_brings_its_landmarks_and_weights(tmp_path: Path) -> None:
+    state, _ = weights.fetch(["random"], arches.DLIB, 0, [])
+    (tmp_path / "model").mkdir()
+    folder = make_model(tmp_path / "model", NAMES, arch=arches.DLIB, backbone=state)
+    picture = PictureSettings("face", 0.3, 224, 0.9, 0.08)
+    write_description(folder, read_description(folder).model_copy(update={"picture": picture}))
+    requirements = save(tmp_path / "saved", folder, tmp_path)
+    names = json.dumps([pin.partition("==")[0] for pin in requirements])
+    assert "face-recognition-models" not in names.replace("_", "-")
+    file = io.BytesIO()
+    portrait().save(file, "JPEG")
+    pictures = [base64.b64encode(data).decode() for data in (file.getvalue(), png())]
+    ((face, noise),) = run(ONLY + LOAD, names, json.dumps(pictures), "saved", cwd=tmp_path)
+    assert face["problem"] is None
+    assert face["label"] in NAMES
+    assert noise["problem"] == "no face was found, and this model answers for faces alone"
