@@ -12,10 +12,12 @@ from PIL import Image
 from support.lifecycle_models import NAMES, make_model
 
 from whoswho import cli
+from whoswho.artifacts.model.description import read_description, write_description
 from whoswho.artifacts.model.settings import Face
 from whoswho.errors import UserError
 from whoswho.inference.predictor import Prediction
 from whoswho.lifecycle import prediction
+from whoswho.reporting.plots import sheets
 
 
 @pytest.fixture
@@ -139,3 +141,27 @@ def test_none_readable_is_one_line(
     streams = capsys.readouterr()
     assert "gone.png" in streams.out
     assert len(streams.err.splitlines()) == 1
+
+
+def test_an_untrained_model_says_so_beside_its_answers_and_on_its_figure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    titles = []
+    monkeypatch.setattr(sheets, "strip", lambda *_, title: titles.append(title))
+    image = tmp_path / "a.png"
+    Image.new("RGB", (80, 80), "red").save(image)
+    (tmp_path / "model").mkdir()
+    model = make_model(tmp_path / "model", NAMES)
+    arguments = ["predict", str(image), "--model", str(model), "--figure", str(tmp_path / "f.png")]
+    command = "dvc exp run -S backbone.arch=efficientnet_lite0"  # its pictures are whole ones
+    cli.main(arguments)
+    warning = "whoswho: warning: untrained (random weights): its answers mean nothing; "
+    assert warning in (said := capsys.readouterr().err)
+    assert command in said
+    assert titles == [f"untrained (random weights)\n{command}"]
+    description = read_description(model)
+    trained = description.backbone.model_copy(update={"entry": "IMAGENET1K_V2"})
+    write_description(model, description.model_copy(update={"backbone": trained}))
+    cli.main(arguments)
+    assert "random weights" not in capsys.readouterr().err
+    assert titles[1] == ""
