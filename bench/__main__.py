@@ -22,6 +22,7 @@ PARTS = (
     "commands",
     "cleaning",
     "duplicates",
+    "look_alikes",
     "backbone",
     "learning",
     "quality",

@@ -86,8 +86,9 @@ class CropSearch:
         ]
         order = order[np.array(new, dtype=bool)]
         tries = len(_STRETCHES)
-        stretch = np.repeat(_STRETCHES, len(order))
-        rows, others = np.tile(rows[order], tries), np.tile(others[order], tries)
+        # Those of one pair lie together, so that its copies are read once.
+        stretch = np.tile(_STRETCHES, len(order))
+        rows, others = np.repeat(rows[order], tries), np.repeat(others[order], tries)
         a, b, placed = owner[rows], owner[others], self._placed(rows, others, stretch)
         over = _lie_over(*self._fractions(a, b, placed), _ROUGHLY)
         return a[over], b[over], placed[over]

@@ -2,10 +2,10 @@
 
 Same: equal pixels. Alike: pictures that agree, where one is laid over the other, in what tells
 pictures apart (`agreement`). Near: those of them that correlate so much that they are the same
-photograph saved again. Two ways lead to a pair: a perceptual hash of 63 bits close to the
-other's, and small grey copies that correlate; or a landmark with a close hash (`landmarks`), by
-which larger grey copies are laid over each other (`crops`): that finds crops, frames, captions,
-and pictures squeezed into a site's frame. Either also with the other picture's mirror image.
+photograph saved again. Two ways lead to a pair: a perceptual hash of 63 bits close to the other's,
+and small grey copies that correlate; or a landmark with a close hash (`landmarks`), by which
+larger grey copies are laid over each other (`crops`): that finds crops, frames, captions, and
+pictures squeezed into a site's frame. Either also with the other picture's mirror image.
 Look-alikes are kept, but a split does not come between them.
 
 Close hashes are found exactly and without comparing all pairs (`hamming`). A picture with more

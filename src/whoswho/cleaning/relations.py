@@ -56,9 +56,10 @@ def look_alike_groups(relations: Sequence[Relation], contents: Sequence[str]) ->
     """Which group of look-alikes each picture is in, by the index of one of them.
 
     What shows one photograph is together however long the chain of its copies. Photographs that
-    look alike are with a representative that each of them is alike: a chain of such links, each
-    weak, does not grow. Those with most links represent first, then by content, so that neither
-    order nor names of the pictures change anything.
+    look alike are with a representative that each of them is alike, and what is alike to one
+    photograph alone is with that: a chain of such links, each weak, does not grow. Those with most
+    links represent first, then by content, so that neither order nor names of the pictures change
+    anything.
 
     Args:
         contents: of each picture what tells its content, the same for equal pixels.
@@ -78,9 +79,13 @@ def look_alike_groups(relations: Sequence[Relation], contents: Sequence[str]) ->
             alike[a].add(b)
             alike[b].add(a)
     group: dict[int, int] = {}
-    for leader in sorted(alike, key=lambda of: (-len(alike[of]), smallest[of])):
+    inner = {of for of, others in alike.items() if len(others) > 1}
+    for leader in sorted(inner, key=lambda of: (-len(alike[of]), smallest[of])):
         if leader not in group:
-            for member in [leader, *alike[leader]]:
+            for member in {leader} | (alike[leader] & inner):
                 group.setdefault(member, leader)
+    for leaf in alike.keys() - inner:
+        (other,) = alike[leaf]
+        group[leaf] = group.get(other, min(leaf, other))
     families = [photographs.of(index) for index in range(len(contents))]
     return [group.get(of, of) for of in families]
