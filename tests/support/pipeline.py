@@ -20,7 +20,7 @@ FAST: dict[str, dict[str, object]] = {
     "picture": {"size": 64},
     "backbone": {"arch": "resnet18", "weights": ["random"]},
     "augment": {"views": 1},
-    "train": {"epochs": 2},
+    "train": {"epochs": 2, "cv_repeats": 1},
     "evaluate": {"bootstrap": 200},
 }
 

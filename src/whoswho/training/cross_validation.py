@@ -133,7 +133,7 @@ def train_fold(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> Tr
     """A head trained on a fold's training pictures; its validation pictures are the held out."""
     train, held_out = pool.features(fold.train), pool.features(fold.held_out)
     device = devices.pick(recipe.train.device)
-    with devices.using(device):
+    with devices.using(device), devices.one_thread():
         features = {"train": train, "validation": held_out}
         task = head_task(replace(data, features=features), recipe, device)
         trainer = Trainer(task, recipe.train, device, ProcessGroup())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -83,7 +84,8 @@ def fit(
             task = network_task(data, recipe, device, group)
         return Trainer(task, recipe.train, device, group, say)
 
-    with devices.using(device):
+    head_alone = data.features is not None
+    with devices.using(device), devices.one_thread() if head_alone else nullcontext():
         first = trainer(recipe)
         history = first.run(checkpoint, on_epoch)
         epoch = kept_epoch(history, recipe.train.keep)

@@ -108,6 +108,17 @@ def using(device: torch.device) -> Iterator[None]:
         ) from None
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute a block on one core of the processor: small products wait longer than they take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _repeat_exactly() -> None:
     """Let GPUs give the same bytes for the same inputs, for the rest of this process."""
     # Read by cuBLAS when its first handle is made.

@@ -104,18 +104,13 @@ def each(batches: Iterable[Batch], work: Callable[[Batch], None], streams: int) 
                 failed.set()
                 raise
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(streams) as pool:
-            for future in [pool.submit(drain) for _ in range(streams)]:
-                try:
-                    future.result()
-                except BaseException:
-                    failed.set()
-                    raise
-    finally:
-        torch.set_num_threads(threads)
+    with devices.one_thread(), ThreadPoolExecutor(streams) as pool:
+        for future in [pool.submit(drain) for _ in range(streams)]:
+            try:
+                future.result()
+            except BaseException:
+                failed.set()
+                raise
 
 
 def chunks(rows: int, size: int) -> Iterator[range]:
