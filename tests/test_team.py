@@ -20,8 +20,8 @@ COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {
 # Adam divides by the size of a gradient, and would make much of rounding where that is near 0.
 LEARNING = {
     "optimizer": "sgd",
-    "lr": 1e-3,
-    "backbone_lr": 1e-4,
+    "lr": 1e-4,
+    "backbone_lr": 1e-5,
     "epochs": 2,
     "batch": 8,
     "accumulate": 2,
