@@ -38,19 +38,39 @@ def photographed(workspace: Workspace, cases: Path, people: int = 3, pictures: i
                 shutil.copy(cases / "people" / "sports_celebrities" / row["file"], target)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["drawn", "photographed"])
-def test_the_printed_command_gets_a_trained_backbone_with_no_network(
-    kind: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def clone(folder: Path) -> Workspace:
+    """A workspace whose every process finds the network blocked."""
     backbone = {"arch": "resnet18", "weights": ["IMAGENET1K_V1", "random"]}
-    space = Workspace(tmp_path / "clone", **{**FAST, "backbone": backbone})
+    space = Workspace(folder / "clone", **{**FAST, "backbone": backbone})
     (space.path / "src" / "sitecustomize.py").write_text(BLOCKED)
-    nowhere = {"TORCH_HOME": str(tmp_path / "torch"), "HF_HOME": str(tmp_path / "hub")}
-    if kind == "drawn":
+    return space
+
+
+# A class each: two processes of a test run take one each.
+@pytest.mark.slow
+class TestDrawnPeople:
+    def test_the_printed_command_gets_a_trained_backbone_with_no_network(
+        self, tmp_path: Path
+    ) -> None:
+        space = clone(tmp_path)
         space.draw_sample(portraits=8)
-    else:
-        photographed(space, request.getfixturevalue("cases"))
+        follow_the_printed_command(space, tmp_path)
+
+
+@pytest.mark.slow
+class TestPhotographedPeople:
+    def test_the_printed_command_gets_a_trained_backbone_with_no_network(
+        self, tmp_path: Path, cases: Path
+    ) -> None:
+        space = clone(tmp_path)
+        photographed(space, cases)
+        follow_the_printed_command(space, tmp_path)
+        assert space.json("artifacts/suspects/suspects.json")["accuracy"] > 0.9
+
+
+def follow_the_printed_command(space: Workspace, scratch: Path) -> None:
+    """Train without a network, read what is said of it, type the command that cures it."""
+    nowhere = {"TORCH_HOME": str(scratch / "torch"), "HF_HOME": str(scratch / "hub")}
     space.track_data()
     space.repro(**nowhere)
 
@@ -80,5 +100,3 @@ def test_the_printed_command_gets_a_trained_backbone_with_no_network(
     assert UNTRAINED not in space.run("whoswho", "summary").stdout
     assert UNTRAINED not in space.run(*predict).stderr
     assert "Untrained" not in (space.path / "reports" / "model_card.md").read_text("utf-8")
-    if kind == "photographed":
-        assert space.json("artifacts/suspects/suspects.json")["accuracy"] > 0.9

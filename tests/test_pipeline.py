@@ -154,11 +154,11 @@ def test_a_finished_run_has_everything_the_ui_shows(built: Workspace) -> None:
     assert kept["aliases"] == {"challenger": version["version"]}
 
 
-def test_the_summary_has_ten_lines_and_its_commands_work(sample: Workspace) -> None:
+def test_the_summary_has_twelve_lines_and_its_commands_work(sample: Workspace) -> None:
     lines = sample.run("whoswho", "summary").stdout.splitlines()
     assert len(lines) == 12
     inactive = sample.run("whoswho", "summary", "--activate", ". .venv/bin/activate").stdout
-    assert inactive.count(". .venv/bin/activate && ") == 3  # look, promote, yours
+    assert inactive.count(". .venv/bin/activate && ") == 4  # backbone, look, promote, yours
     (promote,) = [line for line in lines if "whoswho promote" in line]
     command = promote[promote.index("whoswho promote") :]
     assert "--force --why" in command  # the backbone is random

@@ -1,4 +1,4 @@
-"""`whoswho predict`: which files are meant, and everything an answer says."""
+"""`whoswho predict`: which files are meant, and everything an answer says, also why."""
 
 from __future__ import annotations
 
@@ -7,17 +7,31 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 from support.lifecycle_models import NAMES, make_model
+from support.repository import REPOSITORY
 
-from whoswho import cli
+from whoswho import cli, params
+from whoswho.artifacts.features import Features
 from whoswho.artifacts.model.description import read_description, write_description
-from whoswho.artifacts.model.settings import Face
+from whoswho.artifacts.model.settings import Face, PictureSettings
+from whoswho.artifacts.split import Dataset
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
 from whoswho.inference.predictor import Prediction
+from whoswho.inference.similarity import Centres
 from whoswho.lifecycle import prediction
+from whoswho.lifecycle.neighbours import Neighbours
 from whoswho.reporting.plots import sheets
+from whoswho.training.calibration import fit_centres
+from whoswho.training.data import head_task
+from whoswho.training.inputs import Recipe, TrainingData
+from whoswho.training.loop import Trainer
+
+PARAMS = params.load_params(REPOSITORY)
 
 
 @pytest.fixture
@@ -165,3 +179,77 @@ def test_an_untrained_model_says_so_beside_its_answers_and_on_its_figure(
     cli.main(arguments)
     assert "random weights" not in capsys.readouterr().err
     assert titles[1] == ""
+
+
+# Why
+
+
+def trained(values: np.ndarray, targets: np.ndarray, kept: np.ndarray) -> Trainer:
+    """A head trained on some of the pictures, as the product trains one."""
+    train = PARAMS.train.model_copy(update={"epochs": 60, "head": [16], "device": "cpu"})
+    features = Features(values[None, kept].astype(np.float32), targets[kept])
+    picture = PictureSettings("whole", 0.3, 64, 0.9, 0.06)
+    dataset = Dataset(Path(), ("A", "B", "C"), picture, {})
+    data = TrainingData(dataset, "resnet18", {}, {"train": features, "validation": features})
+    recipe, device = Recipe(train, PARAMS.augment, 0), torch.device("cpu")
+    trainer = Trainer(head_task(data, recipe, device), train, device, ProcessGroup())
+    trainer.run()
+    return trainer
+
+
+def answers(trainer: Trainer, values: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return trainer.task.module(torch.from_numpy(values.astype(np.float32))).argmax(1).numpy()
+
+
+def test_the_pictures_named_are_those_that_taught_the_answer() -> None:
+    """Under B lie pictures of somebody who is more like A: without them A is answered."""
+    dice = np.random.default_rng(0)
+    places = dice.standard_normal((3, 24)) * 3
+    targets = np.repeat(np.arange(3), 30)
+    values = places[targets] + dice.standard_normal((90, 24))
+    wrong = 0.6 * places[0] + 0.4 * places[1] + 2 * dice.standard_normal(24)
+    planted = np.array([30, 31, 32])  # the first of B
+    values[planted] = wrong + 0.5 * dice.standard_normal((3, 24))
+    asked = wrong + 0.5 * dice.standard_normal((20, 24))
+    everything = np.arange(90)
+    first = answers(trained(values, targets, everything), asked)
+    assert (first == 1).mean() > 0.8
+    neighbours = Neighbours(
+        fit_centres(Features(values[None].astype(np.float32), targets)),
+        [f"{number}.jpg" for number in everything],
+        np.array(["A", "B", "C"])[targets],
+        values.astype(np.float32),
+        {"30.jpg": "https://example.org/30"},
+        {"30.jpg": "keep", "31.jpg": "kept"},
+    )
+    question = Prediction("x", label="B", features=asked[0].astype(np.float32))
+    found = neighbours.nearest(question)
+    assert {each.file for each in found} == {"30.jpg", "31.jpg", "32.jpg"}
+    assert found[0].similarity >= found[1].similarity >= found[2].similarity > 0.5
+    (known,) = [each for each in found if each.file == "30.jpg"]
+    assert (known.source, known.decision) == ("https://example.org/30", "keep")
+    named = [int(each.file.removesuffix(".jpg")) for each in found]
+    without = answers(trained(values, targets, np.setdiff1d(everything, named)), asked)
+    others = dice.choice(np.setdiff1d(np.flatnonzero(targets == 1), named), 3, replace=False)
+    at_random = answers(trained(values, targets, np.setdiff1d(everything, others)), asked)
+    assert (without != first).sum() > 5 + (at_random != first).sum()
+
+
+def test_an_answer_without_features_is_explained_by_nothing() -> None:
+    empty = np.zeros((0, 4), np.float32)
+    centres = Centres(np.zeros(4, np.float32), np.ones(4, np.float32), empty)
+    neighbours = Neighbours(centres, [], np.array([], str), empty, {}, {})
+    assert neighbours.nearest(Prediction("x", problem="gone")) == []
+
+
+def test_why_is_asked_of_the_training_at_hand_alone(
+    folder: Path, model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "dvc.yaml").touch()
+    (folder / "artifacts" / "features").mkdir(parents=True)
+    (folder / "artifacts" / "features" / "index.json").write_text("{}")
+    monkeypatch.chdir(folder)
+    assert run("a/1.png", "--model", model, "--why") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "not the features that this model was trained on" in line

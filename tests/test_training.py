@@ -42,7 +42,7 @@ from whoswho.training.standardization import feature_mean_and_std
 ARCH = "resnet18"
 AUGMENT = params.Augment(views=2, shear=10.0, scale=[0.8, 1.2], flip=0.5, seed=0)
 RECIPE = params.load_params(REPOSITORY).train.model_copy(
-    update={"device": "cpu", "precision": "fp32"}
+    update={"epochs": 3, "device": "cpu", "precision": "fp32"}
 )
 UNFREEZE: tuple[Unfreeze, ...] = (0, 1, 2, 3, 4, "all")
 K_BATCHES_AND_ONE = {"train": {"A": 5, "B": 4}, "validation": {"A": 2, "B": 2}}

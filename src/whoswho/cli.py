@@ -116,21 +116,14 @@ def summary(options: argparse.Namespace) -> list[str]:
 
 def predict(options: argparse.Namespace) -> None:
     """Name the person on each picture; a picture without an answer gets its reason, and code 1."""
-    from whoswho.inference.predictor import Predictor
     from whoswho.lifecycle import prediction
-    from whoswho.pictures.workers import progress
 
     files = prediction.pictures(options.pictures, sys.stdin)
     folder, version = _model_folder(options.model)
-    predictor = Predictor(folder)
-    stream = predictor.stream(files, keep_images=options.figure is not None)
-    answers = list(progress(stream, len(files)))
-    note = predictor.model.description.untrained_note
+    workspace = paths.workspace() if options.why else None
     form = "csv" if options.csv else "json" if options.json else "table"
-    prediction.write(answers, version, form, options.top, sys.stdout)
-    if options.figure:
-        prediction.draw(answers, options.figure, note)
-    prediction.check(answers, note)
+    request = prediction.Request(files, version, form, options.top, options.figure, workspace)
+    prediction.answer(folder, request, sys.stdout)
 
 
 def models(_options: argparse.Namespace) -> list[str]:
@@ -315,6 +308,7 @@ COMMANDS: dict[Callable[[argparse.Namespace], list[str] | None], tuple[Argument,
         _number("--top", "name so many of the likeliest (default: 1; --json: all)", default=0),
         _flag("--csv", "a row a picture with everything about the answer"),
         _flag("--json", "a line of JSON a picture"),
+        _flag("--why", "also the training pictures of that person that are most like it"),
     ),
     models: (),
     promote: (

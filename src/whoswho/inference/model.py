@@ -60,6 +60,7 @@ class Model:
             probabilities=softmax(outputs.logits, self.description.temperature),
             similarity=similarity,
             unknown=similarity < self.description.min_similarity,
+            features=outputs.features,
         )
 
 
@@ -71,11 +72,13 @@ class Answers:
         probabilities: (pictures, labels).
         similarity: (pictures,), see `Centres.similarity`.
         unknown: (pictures,), whether the similarity is too low for any of the labels.
+        features: (pictures, width), of the backbone.
     """
 
     probabilities: Float64
     similarity: Float64
     unknown: NDArray[np.bool_]
+    features: NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from whoswho.artifacts.model.settings import Face
@@ -38,6 +40,7 @@ class Prediction:
         unknown: whether that is too low: none of the people the model knows.
         faces: how many faces were found; None where the model looks at whole pictures.
         face: the one that was looked at, in pixels of the upright picture.
+        features: (width,), what the backbone gives for it.
         problem: why the picture could not be read, in one line.
         image: the upright picture, small, for figures (see `Predictor.predict`), and `scale`: its
             pixels for each of the upright picture's.
@@ -51,6 +54,7 @@ class Prediction:
     unknown: bool = False
     faces: int | None = None
     face: Face | None = None
+    features: NDArray[np.float32] | None = field(default=None, compare=False)
     problem: str | None = None
     image: Image.Image | None = None
     scale: float = 1.0
@@ -110,12 +114,17 @@ class Predictor:
         return list(self.stream(sources, keep_images=keep_images))
 
     def stream(
-        self, sources: Iterable[PictureSource], *, keep_images: bool = False
+        self,
+        sources: Iterable[PictureSource],
+        *,
+        keep_images: bool = False,
+        keep_features: bool = False,
     ) -> Iterator[Prediction]:
         """`predict`, BATCH pictures in memory at a time."""
         numbered = iter(enumerate(sources, start=1))
         while batch := list(islice(numbered, BATCH)):
-            yield from self._predict_batch(batch, keep_images)
+            for prediction in self._predict_batch(batch, keep_images):
+                yield prediction if keep_features else replace(prediction, features=None)
 
     def _predict_batch(
         self, batch: Sequence[tuple[int, PictureSource]], keep_images: bool
@@ -159,6 +168,7 @@ class Predictor:
             probabilities=probabilities,
             similarity=float(answers.similarity[row]),
             unknown=bool(answers.unknown[row]),
+            features=answers.features[row],
         )
 
 

@@ -39,10 +39,13 @@ class Centres:
 
     def similarity(self, features: NDArray[np.floating]) -> Float64:
         """The cosine to the nearest centre, -1 to 1, of features (pictures, width)."""
-        scaled = (np.asarray(features, np.float64) - self.mean) / self.deviation
-        cosines: Float64 = unit(scaled) @ self.directions.T
+        cosines: Float64 = self.directed(features) @ self.directions.T
         nearest: Float64 = cosines.max(axis=1)
         return nearest
+
+    def directed(self, features: NDArray[np.floating]) -> Float64:
+        """Features (pictures, width), scaled and at length 1: their products are cosines."""
+        return unit((np.asarray(features, np.float64) - self.mean) / self.deviation)
 
     def to_state(self) -> dict[str, Tensor]:
         """As tensors by name, as weights.safetensors holds them."""

@@ -8,19 +8,70 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from whoswho.errors import UserError
-from whoswho.inference.predictor import Prediction
+from whoswho.inference.predictor import Prediction, Predictor
 from whoswho.labels import is_litter
+from whoswho.lifecycle.neighbours import Neighbour, Neighbours
+from whoswho.pictures.workers import progress
 from whoswho.wording import aligned
+
+Neighboured = tuple[Prediction, Sequence[Neighbour]]  # an answer and what it is explained by
 
 STDIN = "-"
 CSV_COLUMNS = (
     "file", "label", "probability", "unknown", "similarity", "faces", "looked_at", "version",
     "problem",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked.
+
+    Attributes:
+        files: the pictures.
+        version: what to call the model.
+        form: of the answers: table, csv or json.
+        top: how many of the likeliest labels are named; 0: one, in JSON all.
+        figure: where a figure is drawn.
+        workspace: the one whose training pictures an answer is explained by.
+    """
+
+    files: Sequence[Path]
+    version: str
+    form: str = "table"
+    top: int = 0
+    figure: Path | None = None
+    workspace: Path | None = None
+
+
+def answer(folder: Path, request: Request, out: TextIO) -> None:
+    """Let the model in `folder` answer, and write what it says.
+
+    Raises:
+        UserError: there is no model, none of the pictures has an answer, or the workspace's
+            features are not those of the model's training.
+        SystemExit: with code 1, one of them has none.
+    """
+    predictor = Predictor(folder)
+    why = Neighbours.of(request.workspace, predictor.model) if request.workspace else None
+    stream = predictor.stream(
+        request.files, keep_images=request.figure is not None, keep_features=why is not None
+    )
+    found: list[Neighboured] = [
+        (prediction, why.nearest(prediction) if why else [])
+        for prediction in progress(stream, len(request.files))
+    ]
+    write(found, request, out)
+    predictions = [prediction for prediction, _ in found]
+    note = predictor.model.description.untrained_note
+    if request.figure:
+        draw(predictions, request.figure, note)
+    check(predictions, note)
 
 
 def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:
@@ -49,21 +100,22 @@ def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:
     return files
 
 
-def write(
-    predictions: Sequence[Prediction], version: str, form: str, top: int, out: TextIO
-) -> None:
-    """Write the answers.
-
-    Args:
-        form: table, csv or json.
-        top: how many of the likeliest labels; 0: one, in JSON all.
-    """
-    if form == "csv":
-        write_csv(predictions, version, top or 1, out)
-    elif form == "json":
-        write_json(predictions, version, top, out)
+def write(found: Sequence[Neighboured], request: Request, out: TextIO) -> None:
+    """Write the answers in the form that is asked for."""
+    if request.form == "csv":
+        write_csv(found, request.version, request.top or 1, out)
+    elif request.form == "json":
+        for prediction, neighbours in found:
+            content = as_json(prediction, request.version, request.top)
+            if request.workspace:
+                content["why"] = [asdict(neighbour) for neighbour in neighbours]
+            print(json.dumps(content, ensure_ascii=False), file=out)
     else:
-        print("\n".join([*table(predictions, top or 1), f"model: {version}"]), file=out)
+        lines = table([prediction for prediction, _ in found], request.top or 1)
+        print(lines[0], file=out)
+        for line, (_, neighbours) in zip(lines[1:], found, strict=True):
+            print("\n".join([line, *(f"    like {n}" for n in neighbours)]), file=out)
+        print(f"model: {request.version}", file=out)
 
 
 def draw(predictions: Sequence[Prediction], path: Path, note: str = "") -> None:
@@ -112,23 +164,18 @@ def table(predictions: Iterable[Prediction], top: int) -> list[str]:
     return aligned(rows)
 
 
-def write_csv(predictions: Iterable[Prediction], version: str, top: int, out: TextIO) -> None:
+def write_csv(found: Iterable[Neighboured], version: str, top: int, out: TextIO) -> None:
     """Write a row a picture with a header, labels and probabilities of the `top` likeliest."""
     numbers = range(2, top + 1)
     extra = [f"{name}_{number}" for number in numbers for name in ("label", "probability")]
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*CSV_COLUMNS, *extra])
-    for prediction in predictions:
+    writer.writerow([*CSV_COLUMNS, *extra, "why"])
+    for prediction, neighbours in found:
         content = as_json(prediction, version, top)
-        ranked = [cell for pair in best(prediction, top)[1:] for cell in pair]
+        ranked: list[object] = [cell for pair in best(prediction, top)[1:] for cell in pair]
+        ranked += [""] * (len(extra) - len(ranked))
         cells = ["" if content[name] is None else content[name] for name in CSV_COLUMNS]
-        writer.writerow([*cells, *ranked])
-
-
-def write_json(predictions: Iterable[Prediction], version: str, top: int, out: TextIO) -> None:
-    """Write a line of JSON a picture."""
-    for prediction in predictions:
-        print(json.dumps(as_json(prediction, version, top), ensure_ascii=False), file=out)
+        writer.writerow([*cells, *ranked, "; ".join(n.file for n in neighbours)])
 
 
 def as_json(prediction: Prediction, version: str, top: int) -> dict[str, Any]:
