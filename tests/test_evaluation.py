@@ -57,7 +57,8 @@ def measure(actual: list[int], probabilities: np.ndarray, **more: object) -> dic
         "limit": 0.5,
     } | more
     similarity = probabilities.max(axis=1)  # any number a picture will do
-    answers = Answers(probabilities, similarity, similarity < settings.pop("limit"))
+    unknown, features = similarity < settings.pop("limit"), similarity[:, np.newaxis]
+    answers = Answers(probabilities, similarity, unknown, features)
     return measures.measure(np.array(actual), answers, probabilities, **settings)  # type: ignore[arg-type]
 
 
