@@ -425,6 +425,17 @@ def test_a_learning_rate_too_high_is_named(stored: dict[str, Features]) -> None:
         fit_head(stored, lr=1e30)
 
 
+@pytest.mark.parametrize("keep", ["last", "validation/loss"])
+def test_a_loss_that_is_not_finite_in_validation_alone_is_named(
+    stored: dict[str, Features], keep: str, tmp_path: Path
+) -> None:
+    """One epoch of one batch: its loss is from before the step that ruins the head (J1)."""
+    kept = Checkpoint(tmp_path / "training.pt", "key")
+    with pytest.raises(UserError, match=r"loss is \S+ in epoch 1, validation;.*too high"):
+        fit_head(stored, lr=1e30, epochs=1, batch=1000, keep=keep, checkpoint=kept)
+    assert kept.read(lambda _: None) is None
+
+
 def test_features_that_are_not_finite_stop_before_the_first_epoch(
     stored: dict[str, Features],
 ) -> None:
