@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from whoswho.errors import UserError
 from whoswho.pictures import embedding
 
 State = dict[str, Tensor]
+Built = TypeVar("Built")
 
 _CLASSES = 1000  # what torchvision's classifiers tell apart
 # Heads that two old architectures carry for training alone.
@@ -110,12 +112,8 @@ def headless(arch: str) -> tuple[nn.Module, int]:
 
 def on_meta(arch: str) -> tuple[nn.Module, int]:
     """`headless` without memory for its tensors."""
-    try:
-        with torch.device("meta"):
-            return headless(arch)
-    except NotImplementedError:  # a few compute with tensors while they are built
-        net, width = headless(arch)
-        return net.to("meta"), width
+    net, width = _light(headless, arch)
+    return net.to("meta"), width
 
 
 def renamed(arch: str, state: State) -> State:
@@ -127,13 +125,20 @@ def head_names(arch: str) -> tuple[str, ...]:
     """The starts of the names of heads among the tensors of a weights file."""
     if arch in OTHERS:
         return OTHERS[arch].heads
+    name, _ = _head_of(arch, _light(_classifier, arch))
+    return (f"{name}.", *(f"{side}." for side in _SIDE_HEADS))
+
+
+def _light(build: Callable[[str], Built], arch: str) -> Built:
+    """What `build` makes of an architecture, without memory for its tensors where that can be.
+
+    A few networks compute with tensors while they are built: these are built with them.
+    """
     try:
         with torch.device("meta"):
-            net = _classifier(arch)
+            return build(arch)
     except NotImplementedError:
-        net = _classifier(arch)
-    name, _ = _head_of(arch, net)
-    return (f"{name}.", *(f"{side}." for side in _SIDE_HEADS))
+        return build(arch)
 
 
 def _classifier(arch: str) -> nn.Module:
