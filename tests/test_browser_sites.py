@@ -50,6 +50,14 @@ def server() -> Iterator[Site]:
         yield site
 
 
+@pytest.fixture
+def untouched() -> Iterator[Site]:
+    """A server that no browser knows yet: one that does may still ask for an icon."""
+    with serving() as site:
+        site.play = Play()
+        yield site
+
+
 Ask = Callable[..., Iterator[Hit]]
 
 
@@ -510,9 +518,8 @@ def alive(process: psutil.Process) -> bool:
 
 
 @pytest.mark.usefixtures("chrome")
-def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
-    server.play = Play()
-    port = urlsplit(server.root).port
+def test_a_page_from_outside_reaches_nothing_of_ours(untouched: Site) -> None:
+    port = urlsplit(untouched.root).port
     started = browser.start(CrawlOptions(), None, 10)
     try:
         started.driver.get(
@@ -527,16 +534,15 @@ def test_a_page_from_outside_reaches_nothing_of_ours(server: Site) -> None:
             time.sleep(0.05)
     finally:
         started.close()
-    assert server.play.asked == []
+    assert untouched.play.asked == []
 
 
-def test_a_private_address_is_not_asked_for(server: Site) -> None:
-    server.play = Play()
-    site = ImageSearch("naver", CrawlOptions(), address=server.address("naver"))
+def test_a_private_address_is_not_asked_for(untouched: Site) -> None:
+    site = ImageSearch("naver", CrawlOptions(), address=untouched.address("naver"))
     text = why(site.hits(SEARCH, 1))
     assert "private" in text
     assert "--allow-private" in text
-    assert server.play.asked == []
+    assert untouched.play.asked == []
     assert site._browser is None
 
 
