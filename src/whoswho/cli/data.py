@@ -1,0 +1,162 @@
+"""Commands about the pictures: checked, fetched, reviewed, taken down, drawn."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whoswho import params, paths
+from whoswho.cli.arguments import Commands, address, flag, number, value, values
+from whoswho.cli.models import open_store
+from whoswho.errors import UserError
+
+if TYPE_CHECKING:
+    from whoswho.lifecycle.holders import Holder
+
+
+def check(options: argparse.Namespace) -> None:
+    """Say whether `dvc repro` can start: the params, the pictures, the review, the merges."""
+    from whoswho.cleaning import checks
+    from whoswho.dataset import merging, remote, review
+
+    workspace = paths.workspace()
+    merging.check(workspace)
+    params.load_params(workspace)
+    pictures = checks.survey(workspace / paths.DATA)
+    if not (workspace / paths.REVIEW).exists():
+        raise UserError(
+            f"{paths.REVIEW}: not there, and dvc.yaml needs it; `git checkout {paths.REVIEW}` "
+            f"brings it back, or write its header into it: {','.join(review.COLUMNS)}"
+        )
+    review.read(workspace / paths.REVIEW)
+    for warning in (remote.warning(workspace), merging.barred_again(workspace / paths.DATA)):
+        if warning:
+            print(f"whoswho: warning: {warning}", file=sys.stderr)
+    print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
+    print("".join(f"{line}\n" for line in merging.advice(workspace)), end="")
+
+
+def crawl(options: argparse.Namespace) -> None:
+    """Fetch pictures of the people in keywords.txt into data/, and note where each came from."""
+    from whoswho.crawl import command, crawl, trial
+    from whoswho.lifecycle.tracking.signals import as_exceptions
+
+    plan = command.plan(paths.workspace(), options)
+    with as_exceptions():
+        if options.check:
+            trial.run(plan.sources, plan.options)
+        else:
+            crawl.run(paths.root(), plan.data, plan.sources, plan.options)
+
+
+def review(options: argparse.Namespace) -> None:
+    """Serve the page on which a person turns what the checks decided about single pictures."""
+    from whoswho.reviewing import server
+
+    server.serve(paths.workspace(), options.host, options.port)
+
+
+def forget(options: argparse.Namespace) -> None:
+    """Take pictures down with every trace, bar them from later crawls, name what holds them."""
+    from whoswho.dataset import listing
+    from whoswho.takedown import messages, removal, traces, versioned
+    from whoswho.takedown.request import TakedownRequest
+
+    workspace = paths.workspace()
+    request = TakedownRequest.parse(options.url, options.sha256, options.label)
+    found = traces.find(workspace, request, with_copies=options.with_copies)
+    repo = versioned.opened(workspace)
+    objects, stores = removal.held(repo, workspace, found)
+    models = _holders(workspace, found.pictures, request.labels)
+    traces.check_known(found, elsewhere=bool(models))
+    print("\n".join(messages.before(found, workspace)))
+    print("\n".join(messages.held(objects, stores, [str(model) for model in models], workspace)))
+    if options.dry_run:
+        print("dry run: nothing was changed, nothing is barred")
+        return
+    if found.any and not options.yes:
+        _confirm("Remove them here?")
+    changed = removal.remove(workspace, found)
+    deletion = [line for model in models for line in model.deletion]
+    push = "remote" in repo.config["core"]
+    print("\n".join(messages.after(stores, deletion, changed=changed, push=push)))
+    try:
+        listing.scan(workspace / paths.DATA)
+    except UserError as error:
+        print(f"`whoswho check` will say: {error}")
+
+
+def sample(options: argparse.Namespace) -> None:
+    """Draw the invented people that the repository carries as its first set."""
+    from whoswho import sample as drawing
+
+    drawn = drawing.draw(options.out, options.seed)
+    print(f"sample: {drawn} in {options.out}")
+
+
+def _confirm(question: str) -> None:
+    """Ask on the terminal; UserError where the answer is no, or where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise UserError("nothing was changed: nobody can be asked here; --yes removes unasked")
+    try:
+        answer = input(f"{question} [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UserError("nothing was changed")
+
+
+def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[Holder]:
+    """Runs and versions that hold pictures; a store that does not answer stops no takedown."""
+    from whoswho.lifecycle.tracking import embedded_store
+
+    if not embedded_store.exists(workspace):
+        return []  # nothing was ever trained, and no store is made to look into
+    from whoswho.lifecycle import holders
+
+    try:
+        with open_store() as store:
+            return holders.holding(store, pictures, labels)
+    except UserError as error:
+        print(f"whoswho: warning: no run or version was looked into: {error}", file=sys.stderr)
+        return []
+
+
+COMMANDS: Commands = {
+    check: (),
+    crawl: (
+        value("--keywords", "FILE", "what to search for (default: keywords.txt)", type=Path),
+        value("--sites", "NAMES", "google, naver, commons, with commas (default: google,naver)"),
+        number("--limit", "pictures of a label from a site, 0: all (default 100, of a list all)"),
+        flag("--full", "full pictures, not thumbnails (slow)"),
+        flag("--face", "only pictures the site sees faces on"),
+        number("--threads", "searches side by side, a browser each (default: 2)", default=2),
+        value("--proxies", "FILE", "proxies, one a line; or a list with commas"),
+        flag("--window", "show the browser"),
+        value("--urls", "CSV", "fetch a table of url,label instead of searching", type=Path),
+        value("--folder", "DIR", "take DIR/<label>/ instead of searching", type=Path),
+        value("--label", "NAME", "all of --folder is this one label's"),
+        flag("--link", "hard links to --folder, no copies"),
+        flag("--again", "ask also where a search is finished"),
+        value("--out", "DIR", "the set (default: data)", type=Path),
+        flag("--allow-private", "let addresses lead to this machine and its network"),
+        value("--contact", "ADDRESS", "for the user agent (default: $WHOSWHO_CONTACT)"),
+        flag("--check", "try each site once, keep nothing, say what works"),
+    ),
+    review: address(5001),
+    forget: (
+        values("--url", "URL", "address of a picture, or of the page it stood on"),
+        values("--sha256", "HEX", "hash of a picture's file"),
+        values("--label", "NAME", "a person: every picture of theirs"),
+        flag("--with-copies", "also the pictures that look like them"),
+        flag("--yes", "do not ask"),
+        flag("--dry-run", "say what would go; change nothing"),
+    ),
+    sample: (
+        value("--out", "DIR", "absent or empty (default: data)", type=Path, default=paths.DATA),
+        number("--seed", "another one draws another set (default: 0)", default=0),
+    ),
+}

@@ -1,0 +1,133 @@
+"""Commands about what was trained: runs, versions, and their answers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from whoswho import params, paths
+from whoswho.cli.arguments import Commands, address, argument, flag, number, value
+
+if TYPE_CHECKING:
+    from whoswho.lifecycle.tracking.store import Store
+
+CHAMPION = "models:/whoswho@champion"
+
+
+def summary(options: argparse.Namespace) -> list[str]:
+    """Print the lines that close `make repro`."""
+    from whoswho.lifecycle import promotion
+    from whoswho.lifecycle import summary as closing
+
+    workspace = paths.workspace()
+    with open_store() as store:
+        standing = promotion.standing(store, workspace)
+    return closing.lines(workspace, standing, activate=options.activate)
+
+
+def ui(options: argparse.Namespace) -> None:
+    """Serve the MLflow pages of this repository's runs."""
+    from whoswho.lifecycle import ui as pages
+
+    pages.serve(paths.root(), options.host, options.port)
+
+
+def models(_options: argparse.Namespace) -> list[str]:
+    """List the registered versions, newest first, with their test metrics and aliases."""
+    from whoswho.lifecycle import promotion
+
+    with open_store() as store:
+        return promotion.table(store)
+
+
+def predict(options: argparse.Namespace) -> None:
+    """Name the person on each picture; a picture without an answer gets its reason, and code 1."""
+    from whoswho.lifecycle import prediction
+
+    files = prediction.pictures(options.pictures, sys.stdin)
+    folder, version = _model_folder(options.model)
+    workspace = paths.workspace() if options.why else None
+    form = "csv" if options.csv else "json" if options.json else "table"
+    request = prediction.Request(files, version, form, options.top, options.figure, workspace)
+    prediction.answer(folder, request, sys.stdout)
+
+
+def promote(options: argparse.Namespace) -> list[str]:
+    """Make a version the champion if the gate lets it through, and log who did it and why."""
+    from whoswho.lifecycle import promotion
+
+    policy = params.load_params().promote
+    with open_store() as store:
+        return promotion.promote(
+            store, options.version, policy, why=options.why, force=options.force
+        )
+
+
+def rollback(options: argparse.Namespace) -> list[str]:
+    """Give the champion's place back to the version that held it before."""
+    from whoswho.lifecycle import promotion
+
+    with open_store() as store:
+        return promotion.rollback(store, why=options.why)
+
+
+def store(_options: argparse.Namespace) -> list[str]:
+    """Print the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
+    with open_store() as opened:
+        return [opened.uri]
+
+
+@contextmanager
+def open_store() -> Iterator[Store]:
+    """The tracking store, whose failure inside the block becomes one line."""
+    from whoswho.lifecycle.tracking import store as tracking
+
+    with tracking.answering(tracking.open_store()) as store:
+        yield store
+
+
+def _model_folder(reference: str) -> tuple[Path, str]:
+    """The folder of a model, and what to call it.
+
+    It is the folder itself, or that of `models:/whoswho@champion`, fetched.
+    """
+    if not reference.startswith("models:"):
+        return Path(reference), reference
+    from whoswho.lifecycle.registry import version_files, versions
+
+    with open_store() as store:
+        folder = version_files.model_folder(store, reference)
+        return folder, f"models:/{versions.NAME}/{versions.resolve(store, reference)}"
+
+
+_WHY = value("--why", "TEXT", "goes into the promotion log", default="")
+COMMANDS: Commands = {
+    summary: (value("--activate", "COMMAND", "what the printed commands need typed before them"),),
+    ui: address(5000),
+    models: (),
+    predict: (
+        argument(
+            "pictures",
+            nargs="+",
+            metavar="PICTURE",
+            help="a file, a folder with all below it, a pattern, or - for a list on stdin",
+        ),
+        value("--model", "MODEL", f"{CHAMPION} (default), or a folder", default=CHAMPION),
+        value("--figure", "FILE", "draw pictures, faces, names and probabilities", type=Path),
+        number("--top", "name so many of the likeliest (default: 1; --json: all)", default=0),
+        flag("--csv", "a row a picture with everything about the answer"),
+        flag("--json", "a line of JSON a picture"),
+        flag("--why", "also the training pictures of that person that are most like it"),
+    ),
+    promote: (
+        argument("version", nargs="?", default="challenger", help="(default: challenger)"),
+        flag("--force", "overrule the gate; needs --why"),
+        _WHY,
+    ),
+    rollback: (_WHY,),
+    store: (),
+}
