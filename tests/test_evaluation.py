@@ -26,11 +26,16 @@ from whoswho.artifacts.model.description import (
     save_model,
     write_description,
 )
-from whoswho.artifacts.predictions import Evaluation, read_evaluation, write_evaluation
+from whoswho.artifacts.predictions import (
+    Evaluation,
+    RobustnessRow,
+    read_evaluation,
+    write_evaluation,
+)
 from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone import extraction, network
 from whoswho.errors import UserError
-from whoswho.evaluation import judging, measures
+from whoswho.evaluation import judging, measures, robustness
 from whoswho.evaluation.served import served_outputs
 from whoswho.inference.model import Answers, Model, load_model, outputs, softmax
 from whoswho.training import calibration
@@ -39,7 +44,7 @@ from whoswho.training.held_out import calibrate
 from whoswho.training.inputs import Recipe, TrainingData
 
 LABELS = ("None", "007", "C++", "다")
-EVALUATE = params.Evaluate(bootstrap=500, bins=10, seed=0)
+EVALUATE = params.Evaluate(bootstrap=500, bins=10, altered=200, seed=0)
 
 
 def shares_for(predicted: list[int], certainty: float = 0.7, labels: int = 4) -> np.ndarray:
@@ -353,6 +358,34 @@ def test_the_table_has_a_row_a_picture_with_every_labels_probability(
         assert row["unknown"] == str(int(similarity < model.description.min_similarity))
 
 
+def test_the_judged_pictures_are_judged_worse_too(
+    judged: tuple[Dataset, Path], model: Model, evaluation: Evaluation
+) -> None:
+    dataset, _ = judged
+    pictures, examples = evaluation.judged_pictures, dataset.examples["test"]
+    rows = {row.change: row for row in evaluation.robustness}
+    # No face is known in this set: there is nothing to mask.
+    assert list(rows) == ["blur", "JPEG", "darkness", "small size", "quarter turn"]
+    turned = model.answer([Image.open(e.path).convert("RGB").rotate(90) for e in examples])
+    right = turned.probabilities.argmax(axis=1) == dataset.targets("test")
+    row = rows["quarter turn"]
+    assert (row.pictures, row.without_face) == (len(pictures), 0)
+    assert row.unchanged == np.mean([picture.right for picture in pictures])
+    assert row.accuracy == right.mean() < row.unchanged
+    assert row.accuracy_low <= row.accuracy <= row.accuracy_high
+    assert row.unknown == turned.unknown.mean() > 0
+
+    def of(most: int) -> list[RobustnessRow]:
+        worse = {"bootstrap": 100, "seed": 0}
+        return robustness.measure(model, dataset, "test", answers, most, **worse)
+
+    answers = model.answer([Image.open(example.path).convert("RGB") for example in examples])
+    first = min(range(len(examples)), key=lambda index: examples[index].sha256)
+    assert [row.pictures for row in of(1)] == [1] * 5
+    assert of(1)[-1].accuracy == right[first]
+    assert of(0) == []
+
+
 def test_everything_judged_comes_back(evaluation: Evaluation, tmp_path: Path) -> None:
     write_evaluation(tmp_path, evaluation)
     back = read_evaluation(tmp_path)
@@ -392,6 +425,7 @@ def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path]) -> Non
         ("evaluation.json", '"judged"', '"other"'),
         ("predictions.csv", "uncalibrated/B", "uncalibrated/D"),
         ("attention.json", "{", "["),
+        ("robustness.csv", ",11,", ",eleven,"),
     ],
 )
 def test_what_is_damaged_is_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from whoswho.backbone.compute import forward
 from whoswho.backbone.loading.loader import Pictures
 from whoswho.backbone.network import dlib_resnet29
 from whoswho.errors import UserError
-from whoswho.evaluation import judging
+from whoswho.evaluation import judging, robustness
+from whoswho.evaluation.served import served_outputs
 from whoswho.inference.model import load_model
 from whoswho.inference.predictor import Predictor
 from whoswho.pictures import embedding, faces, opening, prepared_files, tensors, workers
@@ -214,6 +216,24 @@ def test_a_model_answers_faces_and_names_what_has_none(
 def test_it_has_no_heat_maps(model: Path, tmp_path: Path) -> None:
     dataset = dataset_of(tmp_path / "set", [BOX] * 3)
     assert judging.explained(load_model(model), dataset, "test", np.ones((1, 3))) == {}
+
+
+def test_worse_pictures_are_judged_and_one_without_a_face_counts_as_wrong(
+    model: Path, tmp_path: Path
+) -> None:
+    loaded = load_model(model)
+    dataset = dataset_of(tmp_path / "set", [None, None, BOX, None, None, None])
+    faceless = loaded.answer([tensors.with_face(portrait().resize((224, 224)), None)])
+    answer = int(faceless.probabilities.argmax())
+    test = [replace(example, label=answer) for example in dataset.examples["test"]]
+    dataset.examples["test"] = tuple(test)
+    answers = loaded.judge(served_outputs(loaded.network, dataset, "test"))
+    rows = robustness.measure(loaded, dataset, "test", answers, 200, bootstrap=100, seed=0)
+    counted = {row.change: (row.pictures, row.without_face) for row in rows}
+    assert counted.pop("lower face masked") == (1, 0)
+    assert set(counted.values()) == {(2, 1)}
+    assert max(row.unchanged for row in rows if row.pictures == 2) <= 0.5
+    assert max(row.accuracy for row in rows if row.pictures == 2) <= 0.5
 
 
 def test_it_cannot_be_untrained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

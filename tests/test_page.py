@@ -77,6 +77,26 @@ def test_every_picture_is_loaded_and_told_in_words(full: Path, driver: Any) -> N
     assert all(len(alt) > 40 for _, _, alt in images)
 
 
+def test_accuracy_on_worse_pictures_stands_beside_that_on_the_same_as_they_are(
+    full: Path, plain: Path, driver: Any
+) -> None:
+    driver.get(full.as_uri())
+    section = driver.find_element("id", "worse").text
+    assert "36 test pictures, each made worse in turn" in section
+    assert "2 of them show no face" in section
+    assert "masked only where one was found" in section
+    cells = driver.execute_script(
+        "return [...document.querySelectorAll('#worse tbody tr')]"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert cells[0] == [
+        "blur (radius 4 of 64 pixels)", "36", "0.750", "0.500", "0.400 to 0.600", "25%",
+    ]  # fmt: skip
+    assert [row[1] for row in cells] == ["36", "34"]
+    driver.get(plain.as_uri())
+    assert "Not measured (evaluate.altered: 0)." in driver.find_element("id", "worse").text
+
+
 def test_nothing_is_asked_of_anybody(full: Path, driver: Any) -> None:
     browser.requests(driver)
     driver.get(full.as_uri())

@@ -164,6 +164,7 @@ class Evaluate(Section):
 
     bootstrap: Annotated[int, Field(ge=100)]
     bins: Count
+    altered: Annotated[int, Field(ge=0)]
     seed: Seed
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from whoswho.artifacts.predictions import Evaluation, PredictionRow
+from whoswho.artifacts.predictions import Evaluation, PredictionRow, RobustnessRow
 from whoswho.evaluation import measures
 
 
@@ -25,6 +25,7 @@ def make_evaluation(
     pictures: Sequence[PredictionRow],
     metrics: Mapping[str, float],
     heat_maps: Mapping[str, np.ndarray] | None = None,
+    robustness: Sequence[RobustnessRow] = (),
 ) -> Evaluation:
     splits = dict.fromkeys(picture.split for picture in pictures)
     matrices = {
@@ -47,4 +48,5 @@ def make_evaluation(
         ),
         matrices[judged],
         heat_maps or {},
+        tuple(robustness),
     )

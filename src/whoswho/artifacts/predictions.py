@@ -2,8 +2,9 @@
 
 predictions.csv has a row a judged picture, per_label.csv a row a label of each judged split,
 confusion_matrix.csv a row a label of the split that the model is judged on; evaluation.json says
-which split that is and holds the metrics, attention.json heat maps of a few of its pictures. The
-run of a registered version keeps the same files.
+which split that is and holds the metrics, attention.json heat maps of a few of its pictures,
+robustness.csv a row a way in which pictures get worse. The run of a registered version keeps the
+same files.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ PER_LABEL = "per_label.csv"
 CONFUSION = "confusion_matrix.csv"
 SUMMARY = "evaluation.json"
 ATTENTION = "attention.json"
-FILES = (PREDICTIONS, PER_LABEL, CONFUSION, SUMMARY, ATTENTION)
+ROBUSTNESS = "robustness.csv"
+FILES = (PREDICTIONS, PER_LABEL, CONFUSION, SUMMARY, ATTENTION, ROBUSTNESS)
 
 # What people compare from run to run; the rest is in tables.
 _HEADLINE = (
@@ -104,6 +106,29 @@ class LabelScore:
 
 
 @dataclass(frozen=True)
+class RobustnessRow:
+    """How a model fares where pictures get worse in one way.
+
+    Attributes:
+        strength: of the change, in words.
+        pictures: of the judged split, that it was made to.
+        without_face: of them, that a model of faces has no answer to.
+        unchanged: accuracy on the same pictures as they are.
+        unknown: fraction answered unknown, changed.
+    """
+
+    change: str
+    strength: str
+    pictures: int
+    without_face: int
+    unchanged: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    unknown: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What evaluate found.
 
@@ -116,6 +141,7 @@ class Evaluation:
         confusion: pictures of the judged split, (actual label, predicted label).
         heat_maps: file -> (height, width), 0 to 1: what counted for the answer to a few pictures
             of the judged split.
+        robustness: a row a change that was made to its pictures.
     """
 
     judged: str
@@ -125,6 +151,7 @@ class Evaluation:
     scores: tuple[LabelScore, ...]
     confusion: NDArray[np.int64]
     heat_maps: Mapping[str, NDArray[np.float64]]
+    robustness: tuple[RobustnessRow, ...] = ()
 
     @property
     def judged_pictures(self) -> list[PredictionRow]:
@@ -163,6 +190,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     paths.write_json(folder / SUMMARY, summary)
     maps = {file: np.round(heat, 4).tolist() for file, heat in evaluation.heat_maps.items()}
     paths.write_json(folder / ATTENTION, maps)
+    tables.write_rows(folder / ROBUSTNESS, RobustnessRow, evaluation.robustness)
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -187,6 +215,7 @@ def _read_evaluation(folder: Path) -> Evaluation:
     columns = [start + label for start in (_PROBABILITY, _UNCALIBRATED) for label in labels]
     pictures = tables.read(folder / PREDICTIONS, (*_COLUMNS, *columns))
     scores = tables.read(folder / PER_LABEL, tables.columns(LabelScore))
+    robustness = tables.read(folder / ROBUSTNESS, tables.columns(RobustnessRow))
     return Evaluation(
         judged=summary["judged"],
         labels=labels,
@@ -198,6 +227,7 @@ def _read_evaluation(folder: Path) -> Evaluation:
             file: np.array(heat, np.float64)
             for file, heat in paths.read_json(folder / ATTENTION).items()
         },
+        robustness=tuple(map(_robustness_row, robustness)),
     )
 
 
@@ -228,3 +258,11 @@ def _prediction_row(row: tables.Row, labels: Sequence[str]) -> PredictionRow:
 def _label_score(row: tables.Row) -> LabelScore:
     defined = {name: float(row[name]) if row[name] else None for name in _SCORES}
     return LabelScore(row["label"], row["split"], **defined, support=int(row["support"]))
+
+
+def _robustness_row(row: tables.Row) -> RobustnessRow:
+    change, strength, pictures, without_face, *numbers = (
+        row[name] for name in tables.columns(RobustnessRow)
+    )
+    counts = int(pictures), int(without_face)
+    return RobustnessRow(change, strength, *counts, *map(float, numbers))

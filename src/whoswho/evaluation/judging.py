@@ -38,6 +38,7 @@ def judge(
         UserError: the set is not the one that the model was trained on, or a file of either is
             absent or damaged.
     """
+    from whoswho.evaluation import robustness
     from whoswho.evaluation.served import served_outputs
     from whoswho.inference.model import load_model, softmax
 
@@ -48,11 +49,12 @@ def judge(
     metrics = model.description.repeat_metrics | model.description.cross_validation
     pictures: list[PredictionRow] = []
     scores: list[LabelScore] = []
+    drawing = {"seed": params.seed, "bootstrap": params.bootstrap}
     for split in splits:
         outputs = served_outputs(model.network, dataset, split)
         answers, uncalibrated = model.judge(outputs), softmax(outputs.logits, 1.0)
         actual = dataset.targets(split)
-        numbers = measures.measure(actual, answers, uncalibrated, **params.model_dump())
+        numbers = measures.measure(actual, answers, uncalibrated, **drawing, bins=params.bins)
         metrics.update((f"{split}/{name}", value) for name, value in numbers.items())
         confusion = measures.confusion(actual, answers.probabilities)
         scores += measures.per_label(confusion, model.labels, split)
@@ -60,6 +62,7 @@ def judge(
         if split == judged:
             judged_confusion = confusion
             heat_maps = explained(model, dataset, split, answers.probabilities)
+            worse = robustness.measure(model, dataset, split, answers, params.altered, **drawing)
     return Evaluation(
         judged,
         model.labels,
@@ -68,6 +71,7 @@ def judge(
         tuple(scores),
         judged_confusion,
         heat_maps,
+        tuple(worse),
     )
 
 

@@ -107,6 +107,24 @@ def cross_validation(report: RunReport) -> list[tuple[str, str]]:
     return rows
 
 
+def robustness(report: RunReport) -> ReportTable:
+    """Accuracy where pictures get worse, a row a way."""
+    rows = [
+        (
+            f"{row.change} ({row.strength})",
+            str(row.pictures),
+            number(row.unchanged),
+            number(row.accuracy),
+            f"{number(row.accuracy_low)} to {number(row.accuracy_high)}",
+            f"{row.unknown:.0%}",
+        )
+        for row in report.evaluation.robustness
+    ]
+    numbers = ("pictures", "accuracy as they are", "changed", "95% interval", "answered unknown")
+    columns = {"change": TEXT, **dict.fromkeys(numbers, NUMBER)}
+    return ReportTable("Accuracy where pictures get worse", columns, rows)
+
+
 def mistakes(report: RunReport, most: int) -> ReportTable:
     """The wrong answers, the surest first."""
     wrong = report.mistakes

@@ -71,6 +71,25 @@ def too_few(report: RunReport) -> str:
     )
 
 
+def worse(report: RunReport) -> str:
+    """What was changed in pictures, and what the accuracy beside it says."""
+    rows = report.evaluation.robustness
+    if not rows:
+        return "Not measured (evaluate.altered: 0)."
+    text = (
+        f"{plural(rows[0].pictures, f'{report.evaluation.judged} picture')}, each made worse in "
+        "turn as the network sees it: the face stays where it was found before, also where a "
+        "detector would find none any more."
+    )
+    if faceless := rows[0].without_face:
+        text += f" {faceless} of them show no face to a backbone of faces, and count as wrong."
+    if len({row.pictures for row in rows}) > 1 or not any(
+        row.change == "lower face masked" for row in rows
+    ):
+        text += " A face can be masked only where one was found."
+    return text
+
+
 def strangers(metrics: Mapping[str, float]) -> str:
     """How many strangers `unknown` catches, of a model's cross-validation."""
     caught = metrics.get("unknown/strangers_caught")
