@@ -113,7 +113,8 @@ def test_a_stage_reads_only_the_params_it_lists(stage: str) -> None:
         for section, key in re.findall(r"(?<![.\w])params\.(\w+)(?:\.(\w+))?", code)
         for name in [f"{section}.{key}"]
     }
-    assert used == listed
+    # The store's name is read where the store is opened: a new one registers, and trains nothing.
+    assert used | ({"project"} if stage == "register" else set()) == listed
 
 
 def test_every_stage_has_its_script_and_every_script_its_stage() -> None:

@@ -47,6 +47,7 @@ def test_the_blogs_recipe_is_one_command() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
+        ("name: null", "name: a/b", "project.name: must be a name such as 'a-b', not 'a/b'"),
         ("  epochs: 30", "  epohcs: 30", "train.epohcs: unknown; did you mean train.epochs?"),
         ("  false_reject_rate: ", "  false_rejects: ", "did you mean train.false_reject_rate?"),
         ("\ntrain: ", "\ntrian: ", "trian: unknown; did you mean train?"),

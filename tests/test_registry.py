@@ -11,54 +11,19 @@ from pathlib import Path
 
 import pytest
 from support import lifecycle_outputs as small
-from support.lifecycle_models import make_model
 from support.lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root  # noqa: F401
+from support.lifecycle_versions import fixture_weights, outputs_of, register  # noqa: F401
 from support.repository import REPOSITORY
 
-from whoswho.artifacts.model.description import read_description, write_description
 from whoswho.errors import UserError
 from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle import promotion
 from whoswho.lifecycle.registry import alias_log, completion, registration, version_files, versions
-from whoswho.lifecycle.registry.record import Record, read_record
-from whoswho.lifecycle.registry.registration import Registered
+from whoswho.lifecycle.registry.record import read_record
 from whoswho.lifecycle.tracking.store import open_store
 from whoswho.params import Promote
 
 POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A real, small model: MLflow tries each version it is given."""
-    return make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
-
-
-def outputs_of(root: Path, weights: Path, limit: float = 0.3, **kind: object) -> Record:
-    """A record around the real model; each `limit` is another model."""
-    record = small.write(root, **kind)  # type: ignore[arg-type]
-    folder = record.folder / "model"
-    shutil.copy(weights / "weights.safetensors", folder)
-    loaded = read_description(weights)
-    kept = record.model
-    model = loaded.model_copy(
-        update={
-            "labels": kept.labels,
-            "params": kept.params,
-            "backbone": kept.backbone,
-            "min_similarity": limit,
-        }
-    )
-    write_description(folder, model)
-    return read_record(record.folder)
-
-
-def register(root: Path, record: Record, when: str = "always") -> Registered:
-    store = open_store(root)
-    run = completion.completed_run(
-        store, record, root / "reports", small.PARAMS, {"commit": "c0ffee"}
-    )
-    return registration.register(store, run.info.run_id, record, when)
 
 
 def test_registering_is_idempotent(
@@ -184,7 +149,7 @@ def test_the_gate_stands_before_promotion(root: Path, weights: Path) -> None:
 
 def test_what_is_not_there_is_named_with_the_ways_out(root: Path) -> None:
     assert promotion.table(open_store()) == [
-        "no version is registered yet; `dvc repro` registers one"
+        "no version of whoswho is registered yet; `dvc repro` registers one"
     ]
     with pytest.raises(UserError, match=r"whoswho promote.*--model artifacts/model"):
         version_files.model_folder(open_store(), "models:/whoswho@champion")

@@ -18,6 +18,7 @@ from whoswho.lifecycle import summary
 
 @dataclass(frozen=True)
 class Standing:
+    project: str = "whoswho"
     run: str | None = "bright-owl-12"
     version: int | None = 3
     aliases: tuple[str, ...] = ("challenger",)

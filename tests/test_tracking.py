@@ -21,6 +21,7 @@ from support.lifecycle_store import (  # noqa: F401
     fixture_root,
     free_port,
     points,
+    project,
     start,
 )
 
@@ -59,7 +60,7 @@ TRAINING = """
 
 
 def test_many_processes_make_one_sound_store(tmp_path: Path) -> None:
-    (tmp_path / "dvc.yaml").touch()
+    project(tmp_path)
     code = """
         from pathlib import Path
         from whoswho.lifecycle.tracking.store import open_store
@@ -73,7 +74,7 @@ def test_many_processes_make_one_sound_store(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     assert len(store.client.search_runs([store.experiment_id])) == 3
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        ".whoswho", "dvc.yaml", "mlartifacts", "mlflow.db",
+        ".whoswho", "dvc.yaml", "mlartifacts", "mlflow.db", "params.yaml",
     ]  # fmt: skip
 
 
@@ -112,6 +113,7 @@ def test_a_copy_leaves_the_original_alone(root: Path) -> None:
 def test_a_store_that_plain_mlflow_made_first_is_used(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
+    project(tmp_path)
     theirs = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     theirs.create_experiment("theirs", (tmp_path / "mlartifacts").as_uri())
     store = open_store(tmp_path)
@@ -174,7 +176,7 @@ def test_a_server_that_dies_in_the_middle_is_said_once(
         run.epoch({"epoch": 1, "train/loss": 1.0})
         lost = f"http://127.0.0.1:{free_port()}"
         assert run.store is not None
-        run.store = Store(lost, root, MlflowClient(lost), run.store.experiment_id)
+        run.store = Store(lost, root, "whoswho", MlflowClient(lost), run.store.experiment_id)
         run.epoch({"epoch": 2, "train/loss": 0.5})
         run.epoch({"epoch": 3, "train/loss": 0.4})
         run.finished("d" * 64)
@@ -346,8 +348,7 @@ def test_restoring_and_finishing_lead_to_the_same_run(root: Path) -> None:
     store, finished = complete(root, record)
     assert finished.info.run_id == run_id
     assert "restored" not in finished.data.tags
-    other = root.parent / "clone"
-    other.mkdir()
+    other = project(root.parent / "clone")
     store_2, restored = complete(other, small.write(other))
     assert restored.data.tags["restored"] == "true"
     assert restored.info.status == "FINISHED"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -18,12 +19,30 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Section(BaseModel):
     """A section of params.yaml: no key unknown, no type guessed, nothing changed afterwards."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def as_name(text: str) -> str:
+    """`text` as a project's name: a dash for what MLflow or a model's address takes badly."""
+    return re.sub(r"^\.|[/:@'\"`\\%\x00-\x1f]", "-", text.strip())[:200].rstrip() or "-"
+
+
+def _name(text: str) -> str:
+    if text != as_name(text):
+        raise ValueError(f"must be a name such as {as_name(text)!r}")
+    return text
+
+
+class Project(Section):
+    """What the experiment and the registered model are called."""
+
+    name: Annotated[str, AfterValidator(_name)] | None
 
 
 class Clean(Section):
@@ -185,6 +204,7 @@ class Promote(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
+    project: Project
     clean: Clean
     split: Split
     picture: Picture
@@ -212,6 +232,10 @@ class Params(Section):
         return self
 
 
+class _ProjectAlone(Section):
+    project: Project
+
+
 def load_params(folder: Path | None = None) -> Params:
     """Read and validate the params.yaml of `folder` (default: the workspace).
 
@@ -219,6 +243,22 @@ def load_params(folder: Path | None = None) -> Params:
         UserError: names the key, what is wrong with it and what is allowed.
     """
     path = (folder or paths.workspace()) / paths.PARAMS
+    return _validated(Params, path, _content(path))
+
+
+def load_project(folder: Path) -> Project:
+    """The section `project` alone: a mistake elsewhere keeps nobody from the runs there are.
+
+    Raises:
+        UserError: as `load_params`.
+    """
+    path = folder / paths.PARAMS
+    content = _content(path)
+    section = {key: content[key] for key in ("project",) if key in content}
+    return _validated(_ProjectAlone, path, section).project
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         # YAML 1.2, as DVC reads it: 1e-3 is a number there and a text in YAML 1.1.
         text = path.read_text(encoding="utf-8-sig")
@@ -234,8 +274,12 @@ def load_params(folder: Path | None = None) -> Params:
         raise UserError(f"{path}{_yaml_problem(error)}; mend or restore it") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: has no sections; restore it with `git checkout {paths.PARAMS}`")
+    return content
+
+
+def _validated(model: type[Model], path: Path, content: dict[str, Any]) -> Model:
     try:
-        return Params.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         raise UserError(f"{path}: {_first_problem(error)}") from None
 
@@ -275,7 +319,7 @@ def _first_problem(error: ValidationError) -> str:
 
 def _is_branch(part: int | str) -> bool:
     """Whether a part of pydantic's location names a branch of a union, not a key."""
-    return isinstance(part, str) and part in {"float", "constrained-float", "none"}
+    return isinstance(part, str) and part in {"float", "constrained-float", "str", "none"}
 
 
 def _nearest(where: str) -> str:

@@ -21,11 +21,18 @@ HANGUL = "새 폴더 2 #1 100%"
 SOURCE = REPOSITORY / "src"
 
 
+def project(folder: Path, name: str = "null") -> Path:
+    """A repository as far as its store looks at it; `name` as in params.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dvc.yaml").touch()
+    (folder / "params.yaml").write_text(f"project: {{name: {name}}}\n", encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(scope="session", name="made")
 def fixture_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with an empty store: making one takes MLflow two seconds, copying it none."""
-    root = tmp_path_factory.mktemp("made")
-    (root / "dvc.yaml").touch()
+    root = project(tmp_path_factory.mktemp("made"))
     open_store(root)
     return root
 

@@ -15,8 +15,6 @@ from whoswho.cli.arguments import Commands, address, argument, flag, number, val
 if TYPE_CHECKING:
     from whoswho.lifecycle.tracking.store import Store
 
-CHAMPION = "models:/whoswho@champion"
-
 
 def summary(options: argparse.Namespace) -> list[str]:
     """Print the lines that close `make repro`."""
@@ -90,18 +88,19 @@ def open_store() -> Iterator[Store]:
         yield store
 
 
-def _model_folder(reference: str) -> tuple[Path, str]:
+def _model_folder(reference: str | None) -> tuple[Path, str]:
     """The folder of a model, and what to call it.
 
-    It is the folder itself, or that of `models:/whoswho@champion`, fetched.
+    It is the folder itself, or that of a version or alias, fetched; by default the champion's.
     """
-    if not reference.startswith("models:"):
+    if reference and not reference.startswith("models:"):
         return Path(reference), reference
     from whoswho.lifecycle.registry import version_files, versions
 
     with open_store() as store:
-        folder = version_files.model_folder(store, reference)
-        return folder, f"models:/{versions.NAME}/{versions.resolve(store, reference)}"
+        number = versions.resolve(store, reference or versions.CHAMPION)
+        folder = version_files.model_folder(store, str(number))
+        return folder, f"models:/{store.project}/{number}"
 
 
 _WHY = value("--why", "TEXT", "goes into the promotion log", default="")
@@ -116,7 +115,11 @@ COMMANDS: Commands = {
             metavar="PICTURE",
             help="a file, a folder with all below it, a pattern, or - for a list on stdin",
         ),
-        value("--model", "MODEL", f"{CHAMPION} (default), or a folder", default=CHAMPION),
+        value(
+            "--model",
+            "MODEL",
+            "a folder, or as models:/whoswho/3 (default: the champion)",
+        ),
         value("--figure", "FILE", "draw pictures, faces, names and probabilities", type=Path),
         number("--top", "name so many of the likeliest (default: 1; --json: all)", default=0),
         flag("--csv", "a row a picture with everything about the answer"),

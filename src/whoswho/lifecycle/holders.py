@@ -16,7 +16,7 @@ from mlflow.entities import Run, ViewType
 
 from whoswho.artifacts.split import read_split
 from whoswho.lifecycle.registry.record import SPLIT
-from whoswho.lifecycle.registry.versions import NAME, Version, all_versions
+from whoswho.lifecycle.registry.versions import Version, all_versions
 from whoswho.lifecycle.tracking.store import Store, or_none
 
 
@@ -48,8 +48,7 @@ class Holder:
     @property
     def deletion(self) -> list[str]:
         """The commands that delete it, with MLFLOW_TRACKING_URI set as `whoswho store` says."""
-        numbers = [version.number for version in self.versions]
-        calls = [f"c.delete_model_version('{NAME}', '{number}')" for number in numbers]
+        calls = [f"c.delete_model_version('{v.project}', '{v.number}')" for v in self.versions]
         calls += [f"c.delete_logged_model('{model}')" for model in self.models]
         lines = []
         if calls:

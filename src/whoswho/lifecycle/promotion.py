@@ -13,7 +13,7 @@ from whoswho.lifecycle import gate
 from whoswho.lifecycle.gate import ComparedModel
 from whoswho.lifecycle.registry import alias_log, version_files, versions
 from whoswho.lifecycle.registry.registration import FORMAT_TAG
-from whoswho.lifecycle.registry.versions import CHALLENGER, CHAMPION, NAME, PREVIOUS
+from whoswho.lifecycle.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from whoswho.lifecycle.tracking import embedded_store, runs
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store
@@ -26,6 +26,7 @@ SHOWN = ("test/accuracy", "test/macro_f1", "validation/accuracy")
 class Standing:
     """Where the model at hand stands: what `whoswho summary` says of runs and versions."""
 
+    project: str
     run: str | None
     version: int | None
     aliases: tuple[str, ...]
@@ -96,21 +97,21 @@ def standing(store: Store, workspace: Path) -> Standing:
     champion = aliases.get(CHAMPION)
     number = versions.version_of(store, digest)
     if number is None:
-        return Standing(name, None, (), champion, None)
+        return Standing(store.project, name, None, (), champion, None)
     own = tuple(sorted(alias for alias, at in aliases.items() if at == number))
     command = None
     if champion != number:
         allowed = judge(store, number, params.load_params(workspace).promote).allowed
         which = "" if CHALLENGER in own else f" {number}"
         command = f"whoswho promote{which}" + ("" if allowed else ' --force --why "a first try"')
-    return Standing(name, number, own, champion, command)
+    return Standing(store.project, name, number, own, champion, command)
 
 
 def table(store: Store) -> list[str]:
     """The versions as lines of text, and the last moves of the champion."""
     registered = versions.all_versions(store)
     if not registered:
-        return ["no version is registered yet; `dvc repro` registers one"]
+        return [f"no version of {store.project} is registered yet; `dvc repro` registers one"]
     rows: list[Sequence[str]] = [("version", "aliases", *SHOWN, "backbone", "registered")]
     for version in registered:
         values = [version.metric(name) for name in SHOWN]
@@ -124,14 +125,16 @@ def table(store: Store) -> list[str]:
         forced = " (forced)" if move.forced else ""
         why = f": {move.why}" if move.why else ""
         before = "none" if move.before is None else move.before
-        lines.append(f"{move.when}  {move.who}: champion {before} -> {move.after}{forced}{why}")
+        lines.append(
+            f"{move.when[:16]} UTC  {move.who}: champion {before} -> {move.after}{forced}{why}"
+        )
     return lines
 
 
 def _compared(store: Store, number: int) -> ComparedModel:
     """What the gate needs to know of a version; of one in another format that is its format."""
     name = f"version {number}"
-    format_ = store.client.get_model_version(NAME, str(number)).tags.get(FORMAT_TAG)
+    format_ = store.client.get_model_version(store.project, str(number)).tags.get(FORMAT_TAG)
     if format_ != str(FORMAT):
         return ComparedModel(name, format_)
     record = version_files.fetch_record(store, number)

@@ -123,7 +123,7 @@ def _suspects(workspace: Path, source: BackboneSource, first: str) -> str:
 def _version(standing: Standing) -> str:
     if standing.version is None:
         return "not registered (register.when in params.yaml)"
-    text = f"whoswho version {standing.version}"
+    text = f"{standing.project} version {standing.version}"
     if standing.aliases:
         text += f" ({', '.join(standing.aliases)})"
     if standing.champion not in (None, standing.version):

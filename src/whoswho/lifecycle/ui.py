@@ -14,7 +14,7 @@ LOCAL = ("127.0.0.1", "localhost", "::1")
 
 def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     """Become the server of MLflow's pages over the embedded store, artifacts included."""
-    if (uri := store.address(root)).startswith("http"):
+    if (uri := store.address(root, store.project_name(root))).startswith("http"):
         print(f"{store.public(uri)} shows the runs: MLFLOW_TRACKING_URI names it")
         return
     if host not in LOCAL:

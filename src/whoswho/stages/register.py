@@ -1,6 +1,7 @@
 """Complete the model's run in MLflow, and bring the model into the registry.
 
-Consumes: artifacts/model, artifacts/evaluation, artifacts/dataset (split.csv), reports/.
+Consumes: artifacts/model, artifacts/evaluation, artifacts/dataset (split.csv), reports/;
+    project.name, which is read where the store is opened.
 Produces: artifacts/registered.json: the model's digest and nothing else, so that the same model
     gives the same bytes; the run (restored where the store has none) and a version in MLflow.
 Command: python src/stage.py register
@@ -26,7 +27,8 @@ def main() -> None:
     tags |= lineage.backbone_tags(model.backbone, model.picture.crop)
     with answering(open_store()) as store:
         run = completion.completed_run(store, record, workspace / paths.REPORTS, flat, tags)
-        result = registration.register(store, run.info.run_id, record, when)
+        card = (workspace / paths.REPORTS / "model_card.md").read_text(encoding="utf-8")
+        result = registration.register(store, run.info.run_id, record, when, card)
     paths.write_json(workspace / paths.REGISTERED, {runs.DIGEST: record.digest})
     print(f"register: run {run.info.run_name}; {result.message}")
 

@@ -1,26 +1,32 @@
 """The moves of the aliases, and the log of who made them and why.
 
 MLflow keeps no record of such moves, so each one is a tag of the registered model, written by the
-same hand that moves the alias.
+same hand that moves the alias: `move 2026-11-28 10:40:12.345678 champion` is
+`1 > 3 | mina | allowed | brighter room`. One tag a move, because two people may write at once.
 """
 
 from __future__ import annotations
 
 import datetime
 import getpass
-import json
-from dataclasses import asdict, dataclass
+import re
+from dataclasses import dataclass
 
 from whoswho.lifecycle.registry import versions
-from whoswho.lifecycle.registry.versions import NAME
 from whoswho.lifecycle.tracking.store import Store
 
-PREFIX = "move."  # a tag of the registered model for every move of an alias
+_KEY = re.compile(r"move (\S+ \S+) (\S+)")
+_NONE, _FORCED, _ALLOWED = "none", "forced", "allowed"
 
 
 @dataclass(frozen=True)
 class Move:
-    """One entry of the log: an alias that went from one version to another."""
+    """One entry of the log: an alias that went from one version to another.
+
+    Attributes:
+        when: in UTC, as `2026-11-28 10:40:12.345678`.
+        forced: whether the gate was overruled.
+    """
 
     when: str
     who: str
@@ -36,23 +42,33 @@ def move(store: Store, alias: str, number: int, why: str, *, forced: bool = Fals
     before = versions.aliases(store).get(alias)
     if before == number:
         return
-    store.client.set_registered_model_alias(NAME, alias, str(number))
-    now = datetime.datetime.now(datetime.UTC)
-    reason = " ".join(why.split())[:1000]
-    entry = Move(now.isoformat(timespec="seconds"), _user(), alias, before, number, reason, forced)
-    key = f"{PREFIX}{now:%Y%m%dT%H%M%S.%f}.{alias}"
-    value = json.dumps(asdict(entry), ensure_ascii=False)
-    store.client.set_registered_model_tag(NAME, key, value)
+    store.client.set_registered_model_alias(store.project, alias, str(number))
+    key = f"move {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S.%f} {alias}"
+    cells = (
+        f"{_NONE if before is None else before} > {number}",
+        user().replace("|", "/"),
+        _FORCED if forced else _ALLOWED,
+        " ".join(why.split())[:1000],
+    )
+    store.client.set_registered_model_tag(store.project, key, " | ".join(cells))
 
 
 def moves(store: Store) -> list[Move]:
     """Every move of an alias, oldest first."""
     model = versions.registered_model(store)
-    tags = model.tags if model else {}
-    return [Move(**json.loads(tags[key])) for key in sorted(tags) if key.startswith(PREFIX)]
+    found = []
+    for key, value in sorted(model.tags.items()) if model else ():
+        if named := _KEY.fullmatch(key):
+            versions_, who, allowed, why = value.split(" | ", 3)
+            before, after = versions_.split(" > ")
+            start = None if before == _NONE else int(before)
+            move = Move(named[1], who, named[2], start, int(after), why, allowed == _FORCED)
+            found.append(move)
+    return found
 
 
-def _user() -> str:
+def user() -> str:
+    """Who moves it: the system's name of the user."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name

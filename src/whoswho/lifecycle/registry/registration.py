@@ -21,7 +21,7 @@ from whoswho.artifacts.model.description import FORMAT
 from whoswho.lifecycle.registry import alias_log, version_files, versions
 from whoswho.lifecycle.registry.packaging import carried_code
 from whoswho.lifecycle.registry.record import MODEL, Record
-from whoswho.lifecycle.registry.versions import CHALLENGER, NAME
+from whoswho.lifecycle.registry.versions import CHALLENGER
 from whoswho.lifecycle.tracking import embedded_store
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store
@@ -40,11 +40,12 @@ class Registered:
     message: str
 
 
-def register(store: Store, run_id: str, record: Record, when: When) -> Registered:
+def register(store: Store, run_id: str, record: Record, when: When, card: str = "") -> Registered:
     """Bring a completed run's model into the registry; a known model only moves `challenger`.
 
     `when`: always | improves (a lower validation log loss than the challenger's on the same
-    split; another split cannot be compared, so it registers) | never.
+    split; another split cannot be compared, so it registers) | never. The first lines of
+    the model's card describe the version, and the model whose newest one it is.
     """
     if when == "never":
         return Registered(None, False, "not registered (register.when: never)")
@@ -61,11 +62,14 @@ def register(store: Store, run_id: str, record: Record, when: When) -> Registere
         if number is None or new:
             number = _log_version(store, run_id, record)
         for key, value in tags.items():
-            store.client.set_model_version_tag(NAME, str(number), key, value)
+            store.client.set_model_version_tag(store.project, str(number), key, value)
+        _describe(store, number, card)
         alias_log.move(store, CHALLENGER, number, "registered" if new else "registered again")
     if new:
-        return Registered(number, True, f"version {number} of {NAME} is the challenger")
-    return Registered(number, False, f"already version {number} of {NAME}: the challenger")
+        return Registered(number, True, f"version {number} of {store.project} is the challenger")
+    return Registered(
+        number, False, f"already version {number} of {store.project}: the challenger"
+    )
 
 
 def signature() -> ModelSignature:
@@ -82,12 +86,18 @@ def signature() -> ModelSignature:
     return ModelSignature(Schema([ColSpec(DataType.string, "image")]), Schema(answer))
 
 
+def _describe(store: Store, number: int, card: str) -> None:
+    """Let the registry's pages say what the card says before its first section."""
+    text = card.partition("\n## ")[0].partition("\n")[2].strip()
+    store.client.update_model_version(store.project, str(number), text)
+    newest = f"Registered last: version {number}.\n\n{text}"
+    store.client.update_registered_model(store.project, newest)
+
+
 def _make_registered_model(store: Store) -> None:
     if versions.registered_model(store) is None:
         with contextlib.suppress(MlflowException):  # another machine was quicker
-            store.client.create_registered_model(
-                NAME, description="Tells the people of this repository's labels apart."
-            )
+            store.client.create_registered_model(store.project)
 
 
 def _log_version(store: Store, run_id: str, record: Record) -> int:
@@ -99,7 +109,7 @@ def _log_version(store: Store, run_id: str, record: Record) -> int:
     ):
         info = Model.log(
             artifact_path=None,
-            name=NAME,
+            name="whoswho",
             flavor=mlflow.pyfunc,
             run_id=run_id,
             python_model=str(code.entry),
@@ -112,7 +122,7 @@ def _log_version(store: Store, run_id: str, record: Record) -> int:
             tags=tags,
         )
     version = store.client.create_model_version(
-        NAME, info.model_uri, run_id, tags, model_id=info.model_id
+        store.project, info.model_uri, run_id, tags, model_id=info.model_id
     )
     return int(version.version)
 
@@ -146,7 +156,7 @@ def _improves(store: Store, tags: Mapping[str, str], challenger: int | None) -> 
     """Whether the validation loss is below the challenger's, or cannot be compared with it."""
     if challenger is None:
         return True
-    others = store.client.get_model_version(NAME, str(challenger)).tags
+    others = store.client.get_model_version(store.project, str(challenger)).tags
     if tags[SPLIT_TAG] != others.get(SPLIT_TAG) or COMPARED not in tags or COMPARED not in others:
         return True
     return float(tags[COMPARED]) < float(others[COMPARED])

@@ -15,7 +15,6 @@ from whoswho.artifacts.model.description import model_digest
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import versions
 from whoswho.lifecycle.registry.record import FILES, MODEL, Record, read_record
-from whoswho.lifecycle.registry.versions import NAME
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store, error_line
 
@@ -30,11 +29,11 @@ def model_folder(store: Store, reference: str) -> Path:
         UserError: there is no such version, or its files are gone or damaged.
     """
     number = str(versions.resolve(store, reference))
-    uri = store.client.get_model_version_download_uri(NAME, number)
-    digest = store.client.get_model_version(NAME, number).tags.get(DIGEST)
+    uri = store.client.get_model_version_download_uri(store.project, number)
+    digest = store.client.get_model_version(store.project, number).tags.get(DIGEST)
     gone = (
-        f"models:/{NAME}/{number}: its files are gone from {uri}; register it again with {AGAIN}, "
-        "or predict with another version"
+        f"models:/{store.project}/{number}: its files are gone from {uri}; register it again "
+        f"with {AGAIN}, or predict with another version"
     )
     local = _local_folder(uri)
     if local is not None:
@@ -50,13 +49,13 @@ def model_folder(store: Store, reference: str) -> Path:
             except (MlflowException, OSError) as error:
                 raise UserError(f"{gone} ({error_line(error)})") from None
             if digest and model_digest(folder / MODEL) != digest:
-                raise UserError(f"models:/{NAME}/{number}: arrived damaged; run it again")
+                raise UserError(f"models:/{store.project}/{number}: arrived damaged; run it again")
     return kept / MODEL
 
 
 def are_there(store: Store, number: int) -> bool:
     """Whether a version's files are still there, as far as this machine can see."""
-    local = _local_folder(store.client.get_model_version_download_uri(NAME, str(number)))
+    local = _local_folder(store.client.get_model_version_download_uri(store.project, str(number)))
     return local is None or local.is_dir()
 
 
@@ -66,7 +65,7 @@ def fetch_record(store: Store, number: int) -> Record:
     Raises:
         UserError: its run no longer has it.
     """
-    run_id = store.client.get_model_version(NAME, str(number)).run_id or ""
+    run_id = store.client.get_model_version(store.project, str(number)).run_id or ""
     with tempfile.TemporaryDirectory() as folder:
         try:
             for path in FILES:

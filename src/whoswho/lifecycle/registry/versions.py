@@ -1,4 +1,4 @@
-"""The registered model `whoswho`: its versions and their aliases, as the registry has them.
+"""The registered model of a project: its versions and their aliases, as the registry has them.
 
 Aliases: `challenger` is the newest registered version, `champion` the promoted one, `previous` the
 champion before.
@@ -7,6 +7,7 @@ champion before.
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,14 +18,14 @@ from whoswho.errors import UserError
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store, or_none
 
-NAME = "whoswho"
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 
 
 @dataclass(frozen=True)
 class Version:
-    """One registered version."""
+    """One registered version of the model of a project."""
 
+    project: str
     number: int
     aliases: tuple[str, ...]
     tags: Mapping[str, str]
@@ -48,20 +49,20 @@ def all_versions(store: Store) -> list[Version]:
         number = int(entry.version)
         named = tuple(sorted(alias for alias, at in numbers.items() if at == number))
         created = datetime.datetime.fromtimestamp(entry.creation_timestamp / 1000).astimezone()
-        return Version(number, named, dict(entry.tags), str(entry.run_id), created)
+        return Version(store.project, number, named, dict(entry.tags), str(entry.run_id), created)
 
-    return [version(entry) for entry in store.versions(f"name = '{NAME}'")]
+    return [version(entry) for entry in store.versions(f"name = '{store.project}'")]
 
 
 def version_of(store: Store, digest: str) -> int | None:
     """The newest version of the model with this digest."""
-    entries = store.versions(f"name = '{NAME}' AND tags.`{DIGEST}` = '{digest}'")
+    entries = store.versions(f"name = '{store.project}' AND tags.`{DIGEST}` = '{digest}'")
     return int(entries[0].version) if entries else None
 
 
 def registered_model(store: Store) -> RegisteredModel | None:
     """The registered model, or None where nothing was ever registered."""
-    return or_none(lambda: store.client.get_registered_model(NAME))
+    return or_none(lambda: store.client.get_registered_model(store.project))
 
 
 def aliases(store: Store) -> dict[str, int]:
@@ -71,16 +72,21 @@ def aliases(store: Store) -> dict[str, int]:
 
 
 def resolve(store: Store, reference: str) -> int:
-    """The number behind `3`, `champion`, `models:/whoswho/3` or `models:/whoswho@champion`.
+    """The number behind `3`, `champion`, `models:/PROJECT/3` or `models:/PROJECT@champion`.
 
     Raises:
         UserError: no such version or alias; the line says which there are.
     """
-    name = reference.removeprefix(f"models:/{NAME}").lstrip("@/") or reference
+    project = store.project
+    named = re.fullmatch(rf"models:/{re.escape(project)}[/@](.+)", reference)
+    name = named[1] if named else reference
     if name.startswith("models:"):
-        raise UserError(f"{reference}: this repository registers models:/{NAME} only")
+        raise UserError(
+            f"{reference}: this repository registers models:/{project} only (project.name in "
+            f"{paths.PARAMS})"
+        )
     if name.isdecimal():
-        if or_none(lambda: store.client.get_model_version(NAME, name)) is None:
+        if or_none(lambda: store.client.get_model_version(project, name)) is None:
             raise UserError(f"version {name}: not registered; see `whoswho models`")
         return int(name)
     numbers = aliases(store)
@@ -88,7 +94,7 @@ def resolve(store: Store, reference: str) -> int:
         return numbers[name]
     if name == CHAMPION:
         raise UserError(
-            f"models:/{NAME}@{CHAMPION}: no version is the champion yet; `whoswho promote` "
+            f"models:/{project}@{CHAMPION}: no version is the champion yet; `whoswho promote` "
             "makes the newest one champion, or use the model at hand with "
             f"`--model {paths.MODEL.as_posix()}`"
         )

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -25,7 +25,7 @@ from whoswho.errors import UserError
 DATABASE = Path("mlflow.db")
 ARTIFACTS = Path("mlartifacts")
 LOCK = Path(".whoswho/store.lock")
-EXPERIMENT = "whoswho"
+NAME = "whoswho"  # of the project, where nobody gave it one
 # Where MLflow keeps absolute addresses of artifacts.
 _ADDRESSES = (
     ("experiments", "artifact_location"),
@@ -35,36 +35,42 @@ _ADDRESSES = (
 )
 
 
-def address(root: Path, create: Callable[[str, str], None]) -> str:
-    """The tracking address: MLFLOW_TRACKING_URI, or else the embedded store, ready to be used.
+def named_elsewhere(root: Path) -> str | None:
+    """The address of another store, where MLFLOW_TRACKING_URI names one."""
+    named = os.environ.get("MLFLOW_TRACKING_URI", "")
+    own = named.startswith("sqlite:") and _file_of(named) == root.resolve() / DATABASE
+    return None if own else named or None
+
+
+def ready(root: Path, experiment: str, create: Callable[[str, str], None]) -> str:
+    """The address of the embedded store, ready to be used, with an experiment of that name.
 
     It is made where it is absent, and its addresses corrected where its folder moved. An
     experiment that somebody put elsewhere on purpose stays there.
 
     Args:
-        create: called with an address and a URI for artifacts, makes a new database with the
-            experiment in it; called in a scratch folder, by one process only.
+        create: called with an address and a URI for artifacts, makes the experiment, and a
+            database where there is none; by one process only.
     """
     root = root.resolve()
     database = root / DATABASE
-    named = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if named and (not named.startswith("sqlite:") or _file_of(named) != database):
-        return named
     if "?" in str(root):
         raise UserError(f"{root}: sqlite cannot open a path with `?`; rename the folder")
     artifacts = (root / ARTIFACTS).as_uri()  # a path may hold `#` and `%`
 
-    def ready(recorded: str | None) -> bool:
-        elsewhere = recorded is not None and not recorded.endswith(f"/{ARTIFACTS}")
-        return recorded == artifacts or elsewhere
+    def former(recorded: Mapping[str, str]) -> str | None:
+        default = recorded.get("Default", "").removesuffix("/default")  # as `_make` has it
+        place = recorded.get(experiment, default)
+        return place if place.endswith(f"/{ARTIFACTS}") and place != artifacts else None
 
-    if not ready(_recorded(database)):
+    recorded = _recorded(database)
+    if experiment not in recorded or former(recorded):
         with locked(root):
             recorded = _recorded(database)
-            if recorded is None:
+            if place := former(recorded):
+                _move(database, place, artifacts)
+            if experiment not in recorded:
                 _make(database, artifacts, create)
-            elif not ready(recorded):
-                _move(database, recorded, artifacts)
     return _uri(database)
 
 
@@ -91,23 +97,21 @@ def _file_of(uri: str) -> Path:
     return Path(uri.removeprefix("sqlite:///")).resolve()
 
 
-def _recorded(database: Path) -> str | None:
-    """Where the store believes its artifacts to be; None where there is no store yet."""
+def _recorded(database: Path) -> dict[str, str]:
+    """Where the store believes the artifacts of each experiment to be; none where it is new."""
     if not database.is_file():
-        return None
+        return {}
     with closing(sqlite3.connect(database, timeout=30)) as connection:
         try:
-            row = connection.execute(
-                "SELECT artifact_location FROM experiments WHERE name = ?", (EXPERIMENT,)
-            ).fetchone()
+            rows = connection.execute("SELECT name, artifact_location FROM experiments")
+            return {name: place or "" for name, place in rows}
         except sqlite3.DatabaseError as error:
             if "no such table" in str(error):  # an empty file, or another program's
-                return None
+                return {}
             raise UserError(
                 f"{database}: not a tracking store ({error}); move it away, and the next "
                 "command makes a new one"
             ) from None
-    return row[0] if row else None
 
 
 def _make(database: Path, artifacts: str, create: Callable[[str, str], None]) -> None:

@@ -46,8 +46,8 @@ def backbone_tags(source: BackboneSource, crop: str) -> dict[str, str]:
 
 
 def training_params(flat: Mapping[str, Any]) -> dict[str, Any]:
-    """Of all params, those that lead to a model; the others judge, register or promote it."""
-    later = ("evaluate.", "register.", "promote.")
+    """Of all params, those that lead to a model; the others name, judge or promote it."""
+    later = ("project.", "evaluate.", "register.", "promote.")
     return {key: value for key, value in flat.items() if not key.startswith(later)}
 
 

@@ -22,7 +22,7 @@ from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 from whoswho import paths
 from whoswho.errors import UserError, one_line
 from whoswho.lifecycle.tracking import embedded_store, lineage
-from whoswho.lifecycle.tracking.embedded_store import EXPERIMENT
+from whoswho.params import as_name, load_project
 from whoswho.timeouts import call_within
 
 REASON = "reason"  # the tag that says why a run did not finish
@@ -32,10 +32,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Store:
-    """An opened tracking store and the project's experiment in it."""
+    """An opened tracking store and the project's experiment in it.
+
+    Attributes:
+        project: the name of the experiment, and of the registered model.
+    """
 
     uri: str
     root: Path
+    project: str
     client: MlflowClient
     experiment_id: str
 
@@ -95,35 +100,48 @@ def open_store(root: Path | None = None, *, timeout: float = 60) -> Store:
         timeout: seconds that every later request to a server may take.
 
     Raises:
-        UserError: the store does not answer, or cannot be read.
+        UserError: the store does not answer, or cannot be read; or params.yaml names no project.
     """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(timeout)))
     root = root or paths.root()
-    uri = address(root)
+    project = project_name(root)
+    uri = address(root, project)
     _use(uri)
     client = MlflowClient(uri)
     # A database of this machine answers, be it after a while; a server must be quick.
     limit = PROBE_S if "://" in uri and not uri.startswith("sqlite") else None
     try:
-        experiment = call_within(limit, lambda: _experiment_id(client, None))
+        experiment = call_within(limit, lambda: _experiment_id(client, project, None))
     except Exception as error:  # noqa: BLE001 - whatever a server may answer
         raise UserError(
             f"tracking store {public(uri)}: {error_line(error)}; start it, or unset "
             "MLFLOW_TRACKING_URI to use the one of this repository"
         ) from None
-    store = Store(uri, root, client, experiment)
+    store = Store(uri, root, project, client, experiment)
     with suppress(MlflowException):  # whoever may only read closes nothing
         close_orphans(store)
     return store
 
 
-def address(root: Path) -> str:
+def project_name(root: Path) -> str:
+    """What this repository's experiment and model are called: `project.name` of params.yaml.
+
+    Where it is null: the folder's name on a server that others use too, so that two projects do
+    not move each other's champions; `whoswho` in the embedded store.
+    """
+    default = embedded_store.NAME
+    if embedded_store.named_elsewhere(root):
+        default = as_name(root.resolve().name)
+    return load_project(root).name or default
+
+
+def address(root: Path, project: str) -> str:
     """MLFLOW_TRACKING_URI, or else the address of the embedded store, made where it is absent."""
 
     def create(uri: str, artifacts: str) -> None:
-        _experiment_id(MlflowClient(uri), artifacts)
+        _experiment_id(MlflowClient(uri), project, artifacts)
 
-    return embedded_store.address(root, create)
+    return embedded_store.named_elsewhere(root) or embedded_store.ready(root, project, create)
 
 
 @contextmanager
@@ -184,14 +202,14 @@ def _use(uri: str) -> None:
         os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _experiment_id(client: MlflowClient, artifacts: str | None) -> str:
+def _experiment_id(client: MlflowClient, project: str, artifacts: str | None) -> str:
     """The id of the project's experiment, made or taken out of the bin where needed."""
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(project)
     if experiment is None:
         try:
-            return str(client.create_experiment(EXPERIMENT, artifacts))
+            return str(client.create_experiment(project, artifacts))
         except MlflowException:  # another process of the team was quicker
-            experiment = client.get_experiment_by_name(EXPERIMENT)
+            experiment = client.get_experiment_by_name(project)
             if experiment is None:
                 raise
     if experiment.lifecycle_stage == "deleted":

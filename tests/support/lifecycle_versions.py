@@ -1,0 +1,49 @@
+"""Versions of a real, small model in a store."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support import lifecycle_outputs as small
+from support.lifecycle_models import make_model
+from whoswho.artifacts.model.description import read_description, write_description
+from whoswho.lifecycle.registry import completion, registration
+from whoswho.lifecycle.registry.record import Record, read_record
+from whoswho.lifecycle.registry.registration import Registered
+from whoswho.lifecycle.tracking.store import open_store
+
+
+@pytest.fixture(scope="session", name="weights")
+def fixture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real, small model: MLflow tries each version it is given."""
+    return make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
+
+
+def outputs_of(root: Path, weights: Path, limit: float = 0.3, **kind: object) -> Record:
+    """A record around the real model; each `limit` is another model."""
+    record = small.write(root, **kind)  # type: ignore[arg-type]
+    folder = record.folder / "model"
+    shutil.copy(weights / "weights.safetensors", folder)
+    loaded = read_description(weights)
+    kept = record.model
+    model = loaded.model_copy(
+        update={
+            "labels": kept.labels,
+            "params": kept.params,
+            "backbone": kept.backbone,
+            "min_similarity": limit,
+        }
+    )
+    write_description(folder, model)
+    return read_record(record.folder)
+
+
+def register(root: Path, record: Record, when: str = "always", card: str = "") -> Registered:
+    store = open_store(root)
+    run = completion.completed_run(
+        store, record, root / "reports", small.PARAMS, {"commit": "c0ffee"}
+    )
+    return registration.register(store, run.info.run_id, record, when, card)
