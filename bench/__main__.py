@@ -25,6 +25,7 @@ PARTS = (
     "look_alikes",
     "backbone",
     "learning",
+    "predict",
     "quality",
     "recipe",
     "unknown",

@@ -6,6 +6,7 @@ import csv
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from support.repository import REPOSITORY
 from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.cleaning.people import counted, find_faces
 from whoswho.params import load_params
+from whoswho.pictures import workers
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import (
     FaceFinder,
@@ -283,6 +285,21 @@ def test_how_well_the_defaults_tell_portraits_from_groups(people: Path) -> None:
     assert sum(number == 0 for number in found) <= 1
     clear = [n for n, row in zip(found, truth, strict=True) if row["main_ok"] == "1"]
     assert sum(number == 1 for number in clear) / len(clear) >= 0.97
+
+
+def test_workers_keep_the_order_and_stay_a_few_items_ahead() -> None:
+    sent = []
+
+    def items() -> Iterator[int]:
+        for number in range(300):
+            sent.append(number)
+            yield number
+
+    results = workers.stream(abs, items(), 2)
+    for number in range(100):
+        assert next(results) == number
+        assert number < len(sent) <= number + workers.AHEAD + 2
+    assert list(results) == list(range(100, 300))
 
 
 def test_a_worker_keeps_to_one_core_whatever_its_program_loaded_before(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from support.lifecycle_models import NAMES, make_model
+from support.pictures import blocks, portrait
 from support.repository import REPOSITORY
 
 from whoswho import cli, params
@@ -21,10 +23,11 @@ from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
-from whoswho.inference.predictor import Prediction
+from whoswho.inference.predictor import Prediction, Predictor
 from whoswho.inference.similarity import Centres
 from whoswho.lifecycle import prediction
 from whoswho.lifecycle.neighbours import Neighbours
+from whoswho.pictures import workers
 from whoswho.reporting.plots import sheets
 from whoswho.training.calibration import fit_centres
 from whoswho.training.data import head_task
@@ -86,7 +89,7 @@ def test_a_dash_takes_a_list(folder: Path) -> None:
 def test_what_was_looked_at_is_said(faces: int | None, text: str) -> None:
     answer = Prediction("x", label="A", probability=0.5, probabilities={"A": 0.5}, faces=faces)
     assert answer.looked_at == text
-    assert text in prediction.table([answer], 1)[1]
+    assert prediction.Table(["x"], ["A"], 1).line(answer).endswith(f"0.500        {text}")
 
 
 def test_the_face_that_was_looked_at_is_framed() -> None:
@@ -146,6 +149,51 @@ def test_the_likeliest_few_are_named(
     assert header.split() == ["picture", "name", "probability", "2.", "looked", "at"]
     assert row["label_2"] in line
     assert last == f"model: {model}"
+
+
+def test_processes_look_at_pictures_as_this_one_does(tmp_path: Path) -> None:
+    model = make_model(tmp_path, NAMES)
+    seen = PictureSettings("face", 0.3, 64, 0.95, 0.08)
+    write_description(model, read_description(model).model_copy(update={"picture": seen}))
+    files = [tmp_path / f"{number}.png" for number in range(5)]
+    for number, file in enumerate(files):
+        picture = portrait(number) if number < 2 else blocks(number, (100, 80))
+        picture.save(file)
+    files[3].write_text("no picture")
+    predictor = Predictor(model)
+    alone = predictor.predict(files, keep_images=True)
+    together = list(predictor.stream(files, keep_images=True, processes=1))
+    assert [answer.faces for answer in alone] == [1, 1, 0, None, 0]
+    for one, other in zip(together, alone, strict=True):
+        assert (one.name, one.faces, one.face) == (other.name, other.faces, other.face)
+        assert (one.problem, one.image) == (other.problem, other.image)
+        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+    assert workers.cores() == 1 or predictor.processes(workers.FEW) >= 2
+    assert predictor.processes(workers.FEW - 1) == 0
+
+
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_every_answer_is_written_before_the_next_is_asked_for(
+    form: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = io.StringIO()
+    files = [Path(f"장원영 {number}.png") for number in range(5)]
+
+    def stream(_: Predictor, files: list[Path], **settings: object) -> Iterator[Prediction]:
+        assert settings["processes"] == len(files)
+        for number, file in enumerate(files):
+            asked = [str(other) in out.getvalue() for other in files[:number]]
+            assert all(asked)
+            yield Prediction(str(file), label="None", probability=0.5, probabilities={"None": 0.5})
+
+    monkeypatch.setattr(Predictor, "stream", stream)
+    monkeypatch.setattr(Predictor, "processes", lambda _, pictures: pictures)
+    prediction.answer(model, prediction.Request(files, "1", form), out)
+    assert str(files[-1]) in out.getvalue()
+    if form == "table":  # whose columns are known before its rows
+        header, first, *_ = out.getvalue().splitlines()
+        assert header.startswith("picture       name     probability  looked at")
+        assert first.startswith("장원영 0.png  None     0.500        whole picture")
 
 
 def test_none_readable_is_one_line(

@@ -19,13 +19,16 @@ def plural(count: int, noun: str, ending: str = "s") -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as lines of aligned columns on a terminal, where a Hangul letter is two cells wide."""
-    widths = [max(map(_cells, column)) for column in zip(*rows, strict=True)]
-
-    def padded(cell: str, width: int) -> str:
-        return cell + " " * (width - _cells(cell))
-
-    return ["  ".join(map(padded, row, widths)).rstrip() for row in rows]
+    widths = [max(map(cells, column)) for column in zip(*rows, strict=True)]
+    return [laid_out(row, widths) for row in rows]
 
 
-def _cells(text: str) -> int:
+def laid_out(row: Sequence[str], widths: Sequence[int]) -> str:
+    """A row as a line, each text in a column of so many cells."""
+    padded = (text + " " * (width - cells(text)) for text, width in zip(row, widths, strict=True))
+    return "  ".join(padded).rstrip()
+
+
+def cells(text: str) -> int:
+    """How many cells of a terminal a text takes."""
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -11,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from whoswho.artifacts.model.settings import Face
+from whoswho.artifacts.model.settings import Face, PictureSettings
+from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.inference.model import Answers, load_model
 from whoswho.labels import UNKNOWN
-from whoswho.pictures import tensors
+from whoswho.pictures import tensors, workers
 from whoswho.pictures.opening import ImageOpenError, open_picture
-from whoswho.pictures.prepare import Preparer
+from whoswho.pictures.prepare import Prepared, Preparer
 
 BATCH = 32
 FRAME = "#2ca02c"
@@ -88,6 +91,9 @@ class Prediction:
         return "face" if self.faces == 1 else f"{self.faces} faces, the largest"
 
 
+LookedAt = tuple[Prediction, Prepared | None]  # without a label; None where nothing was prepared
+
+
 class Predictor:
     """The model of a folder such as artifacts/model, with its own way to prepare pictures.
 
@@ -119,42 +125,54 @@ class Predictor:
         *,
         keep_images: bool = False,
         keep_features: bool = False,
+        processes: int = 0,
     ) -> Iterator[Prediction]:
-        """`predict`, BATCH pictures in memory at a time."""
-        numbered = iter(enumerate(sources, start=1))
-        while batch := list(islice(numbered, BATCH)):
-            for prediction in self._predict_batch(batch, keep_images):
+        """`predict`, a few batches in memory at a time.
+
+        Args:
+            processes: that open pictures and find faces, while this one runs the network on the
+                cores they leave; 0: this one does both, as a server should.
+        """
+        numbered = enumerate(sources, start=1)
+        looked_at: Iterator[LookedAt]
+        if processes:
+            look = partial(_look, self.model.description.picture, keep_images)
+            looked_at = workers.stream(look, numbered, processes)
+        else:
+            looked_at = (_looked_at(self._preparer, keep_images, each) for each in numbered)
+        left = max(1, workers.cores() - processes)
+        while batch := list(islice(looked_at, BATCH)):
+            with devices.threads(left) if processes else nullcontext():
+                predictions = self._answered(batch)
+            for prediction in predictions:
                 yield prediction if keep_features else replace(prediction, features=None)
 
-    def _predict_batch(
-        self, batch: Sequence[tuple[int, PictureSource]], keep_images: bool
-    ) -> list[Prediction]:
-        predictions: list[Prediction] = []
-        prepared: list[Image.Image] = []
-        for number, source in batch:
-            name = f"picture {number}" if isinstance(source, bytes) else str(source)
-            try:
-                image = open_picture(source if isinstance(source, bytes) else Path(source))
-                made = self._preparer.from_image(image)
-            except (ImageOpenError, OSError) as error:
-                predictions.append(Prediction(name, problem=_problem(error)))
-                continue
-            if self.model.looks_at_faces and made.box is None:
-                predictions.append(Prediction(name, problem=NO_FACE, faces=made.faces))
-                continue
-            prepared.append(tensors.with_face(made.image, made.box))
-            prediction = Prediction(name, faces=made.faces, face=made.face)
-            if keep_images:
-                width = image.width
-                image.thumbnail((THUMBNAIL, THUMBNAIL))
-                prediction = replace(prediction, image=image, scale=image.width / width)
-            predictions.append(prediction)
+    def processes(self, pictures: int) -> int:
+        """How many processes are worth their start beside this one, for so many pictures.
+
+        To find a face takes about as long as the network; where none is looked for, opening is
+        little beside it.
+        """
+        if self.model.description.picture.crop != "face" or pictures < workers.FEW:
+            return 0
+        own = workers.cores()
+        return 0 if own < 2 else min(max(2, own // 2), workers.MOST_WORKERS)
+
+    def _answered(self, batch: Sequence[LookedAt]) -> list[Prediction]:
+        if self.model.looks_at_faces:
+            batch = [
+                (replace(prediction, problem=NO_FACE), None)
+                if made and made.box is None
+                else (prediction, made)
+                for prediction, made in batch
+            ]
+        prepared = [tensors.with_face(made.image, made.box) for _, made in batch if made]
         if not prepared:
-            return predictions
+            return [prediction for prediction, _ in batch]
         answers, rows = self.model.answer(prepared), iter(range(len(prepared)))
         return [
-            prediction if prediction.problem else self._named(prediction, answers, next(rows))
-            for prediction in predictions
+            self._named(prediction, answers, next(rows)) if made else prediction
+            for prediction, made in batch
         ]
 
     def _named(self, prediction: Prediction, answers: Answers, row: int) -> Prediction:
@@ -170,6 +188,37 @@ class Predictor:
             unknown=bool(answers.unknown[row]),
             features=answers.features[row],
         )
+
+
+def _look(
+    settings: PictureSettings, keep_image: bool, numbered: tuple[int, PictureSource]
+) -> LookedAt:
+    """`_looked_at` in a process of its own, which keeps its detector."""
+    return _looked_at(_preparer(settings), keep_image, numbered)
+
+
+@lru_cache(maxsize=1)
+def _preparer(settings: PictureSettings) -> Preparer:
+    return Preparer(settings)
+
+
+def _looked_at(
+    preparer: Preparer, keep_image: bool, numbered: tuple[int, PictureSource]
+) -> LookedAt:
+    """The picture prepared, and the prediction before the network's answer."""
+    number, source = numbered
+    name = f"picture {number}" if isinstance(source, bytes) else str(source)
+    try:
+        image = open_picture(source if isinstance(source, bytes) else Path(source))
+        made = preparer.from_image(image)
+    except (ImageOpenError, OSError) as error:
+        return Prediction(name, problem=_problem(error)), None
+    prediction = Prediction(name, faces=made.faces, face=made.face)
+    if keep_image:
+        width = image.width
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        prediction = replace(prediction, image=image, scale=image.width / width)
+    return prediction, made
 
 
 def _problem(error: ImageOpenError | OSError) -> str:

@@ -7,19 +7,22 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from tqdm import tqdm
+
 from whoswho.errors import UserError
 from whoswho.inference.predictor import Prediction, Predictor
-from whoswho.labels import is_litter
+from whoswho.labels import UNKNOWN, is_litter
 from whoswho.lifecycle.neighbours import Neighbour, Neighbours
 from whoswho.pictures.workers import progress
-from whoswho.wording import aligned
+from whoswho.wording import cells, laid_out
 
-Neighboured = tuple[Prediction, Sequence[Neighbour]]  # an answer and what it is explained by
+Write = Callable[[Prediction, Sequence[Neighbour]], None]  # an answer and what explains it
 
 STDIN = "-"
 CSV_COLUMNS = (
@@ -60,18 +63,31 @@ def answer(folder: Path, request: Request, out: TextIO) -> None:
     predictor = Predictor(folder)
     why = Neighbours.of(request.workspace, predictor.model) if request.workspace else None
     stream = predictor.stream(
-        request.files, keep_images=request.figure is not None, keep_features=why is not None
+        request.files,
+        keep_images=request.figure is not None,
+        keep_features=why is not None,
+        processes=predictor.processes(len(request.files)),
     )
-    found: list[Neighboured] = [
-        (prediction, why.nearest(prediction) if why else [])
-        for prediction in progress(stream, len(request.files))
-    ]
-    write(found, request, out)
-    predictions = [prediction for prediction, _ in found]
+    write = writer(request, predictor.model.labels, out)
+    drawn: list[Prediction] = []
+    problems = 0
+    for prediction in progress(stream, len(request.files)):
+        with tqdm.external_write_mode(out):  # the bar makes room for the rows
+            write(prediction, why.nearest(prediction) if why else [])
+        problems += prediction.problem is not None
+        if request.figure:
+            drawn.append(prediction)
+    if request.form == "table":
+        print(f"model: {request.version}", file=out)
     note = predictor.model.description.untrained_note
     if request.figure:
-        draw(predictions, request.figure, note)
-    check(predictions, note)
+        draw(drawn, request.figure, note)
+    if problems == len(request.files):
+        raise UserError("none of the pictures could be read; each row says why")
+    if note:
+        print(f"whoswho: warning: {note}", file=sys.stderr)
+    if problems:
+        raise SystemExit(1)
 
 
 def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:
@@ -100,22 +116,23 @@ def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:
     return files
 
 
-def write(found: Sequence[Neighboured], request: Request, out: TextIO) -> None:
-    """Write the answers in the form that is asked for."""
+def writer(request: Request, labels: Sequence[str], out: TextIO) -> Write:
+    """What writes an answer to `out` at once, in the form that is asked for.
+
+    What stands above the first answer is written here.
+    """
     if request.form == "csv":
-        write_csv(found, request.version, request.top or 1, out)
-    elif request.form == "json":
-        for prediction, neighbours in found:
-            content = as_json(prediction, request.version, request.top)
-            if request.workspace:
-                content["why"] = [asdict(neighbour) for neighbour in neighbours]
-            print(json.dumps(content, ensure_ascii=False), file=out)
-    else:
-        lines = table([prediction for prediction, _ in found], request.top or 1)
-        print(lines[0], file=out)
-        for line, (_, neighbours) in zip(lines[1:], found, strict=True):
-            print("\n".join([line, *(f"    like {n}" for n in neighbours)]), file=out)
-        print(f"model: {request.version}", file=out)
+        return _csv_writer(request, out)
+    if request.form == "json":
+        return partial(_write_json, request, out)
+    table = Table([str(file) for file in request.files], labels, request.top or 1)
+    print(table.header, file=out, flush=True)
+
+    def write(prediction: Prediction, neighbours: Sequence[Neighbour]) -> None:
+        lines = [table.line(prediction), *(f"    like {each}" for each in neighbours)]
+        print("\n".join(lines), file=out, flush=True)
+
+    return write
 
 
 def draw(predictions: Sequence[Prediction], path: Path, note: str = "") -> None:
@@ -137,45 +154,60 @@ def draw(predictions: Sequence[Prediction], path: Path, note: str = "") -> None:
     print(f"figure: {path}", file=sys.stderr)
 
 
-def check(predictions: Sequence[Prediction], note: str = "") -> None:
-    """Say the note of the model; end the command in code 1 where a picture has no answer.
+class Table:
+    """A line a picture under a header: name, probability, what was looked at.
 
-    Raises:
-        UserError: none has one.
+    Its columns are as wide as what may come: all names of files, all labels.
     """
-    if all(prediction.problem for prediction in predictions):
-        raise UserError("none of the pictures could be read; each row says why")
-    if note:
-        print(f"whoswho: warning: {note}", file=sys.stderr)
-    if any(prediction.problem for prediction in predictions):
-        raise SystemExit(1)
 
+    def __init__(self, files: Sequence[str], labels: Sequence[str], top: int) -> None:
+        self._top = top
+        ranked = [f"{number}." for number in range(2, top + 1)]
+        title = ("picture", "name", "probability", *ranked, "looked at")
+        names = (*labels, UNKNOWN)
+        others = [f"{label} {1:.3f}" for label in labels]
+        widest = (files, names, [], *[others] * len(ranked), [])
+        self._widths = [
+            max(map(cells, (head, *texts))) for head, texts in zip(title, widest, strict=True)
+        ]
+        self.header = laid_out(title, self._widths)
 
-def table(predictions: Iterable[Prediction], top: int) -> list[str]:
-    """A line a picture under a header: name, probability, what was looked at."""
-    others = [f"{number}." for number in range(2, top + 1)]
-    rows: list[tuple[str, ...]] = [("picture", "name", "probability", *others, "looked at")]
-    for prediction in predictions:
-        name = f"({prediction.problem})" if prediction.problem else prediction.title
+    def line(self, prediction: Prediction) -> str:
+        """The picture's line; a problem takes the place of everything behind the file's name."""
+        if prediction.problem:
+            return laid_out((prediction.name, f"({prediction.problem})"), self._widths[:2])
         number = "" if prediction.probability is None else f"{prediction.probability:.3f}"
-        ranked = [f"{label} {value:.3f}" for label, value in best(prediction, top)[1:]]
-        ranked += [""] * (len(others) - len(ranked))
-        rows.append((prediction.name, name, number, *ranked, prediction.looked_at))
-    return aligned(rows)
+        ranked = [f"{label} {value:.3f}" for label, value in best(prediction, self._top)[1:]]
+        ranked += [""] * (self._top - 1 - len(ranked))
+        row = (prediction.name, prediction.title, number, *ranked, prediction.looked_at)
+        return laid_out(row, self._widths)
 
 
-def write_csv(found: Iterable[Neighboured], version: str, top: int, out: TextIO) -> None:
-    """Write a row a picture with a header, labels and probabilities of the `top` likeliest."""
-    numbers = range(2, top + 1)
-    extra = [f"{name}_{number}" for number in numbers for name in ("label", "probability")]
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*CSV_COLUMNS, *extra, "why"])
-    for prediction, neighbours in found:
-        content = as_json(prediction, version, top)
+def _csv_writer(request: Request, out: TextIO) -> Write:
+    """A row a picture under a header, labels and probabilities of the likeliest few."""
+    top = request.top or 1
+    extra = [f"{n}_{number}" for number in range(2, top + 1) for n in ("label", "probability")]
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow([*CSV_COLUMNS, *extra, "why"])
+
+    def write(prediction: Prediction, neighbours: Sequence[Neighbour]) -> None:
+        content = as_json(prediction, request.version, top)
         ranked: list[object] = [cell for pair in best(prediction, top)[1:] for cell in pair]
         ranked += [""] * (len(extra) - len(ranked))
-        cells = ["" if content[name] is None else content[name] for name in CSV_COLUMNS]
-        writer.writerow([*cells, *ranked, "; ".join(n.file for n in neighbours)])
+        known = ["" if content[name] is None else content[name] for name in CSV_COLUMNS]
+        rows.writerow([*known, *ranked, "; ".join(n.file for n in neighbours)])
+        out.flush()
+
+    return write
+
+
+def _write_json(
+    request: Request, out: TextIO, prediction: Prediction, neighbours: Sequence[Neighbour]
+) -> None:
+    content = as_json(prediction, request.version, request.top)
+    if request.workspace:
+        content["why"] = [asdict(neighbour) for neighbour in neighbours]
+    print(json.dumps(content, ensure_ascii=False), file=out, flush=True)
 
 
 def as_json(prediction: Prediction, version: str, top: int) -> dict[str, Any]:

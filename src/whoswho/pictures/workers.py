@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -18,6 +20,9 @@ Result = TypeVar("Result")
 FEW = 16
 # Each process that looks for faces holds about 400 MB.
 MOST_WORKERS = 8
+# Of `stream`: items under way or waiting to be taken, and how many are sent at once.
+AHEAD = 64
+_PART = 2
 
 
 def cores() -> int:
@@ -43,11 +48,32 @@ def each(
     if count <= 1 or len(items) < FEW:
         yield from progress(map(function, items), len(items), title)
         return
-    pool = process_pool(count)
+    yield from progress(stream(function, items, count), len(items), title)
+
+
+def stream(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """`function` of every item, in order, in so many processes.
+
+    They are at most AHEAD items ahead of whoever takes the results: so many lie in memory, however
+    many there are and however slowly they are taken.
+    """
+    pool, pending = process_pool(workers), deque[Future[list[Result]]]()
+    parts = iter(items)
     try:
-        yield from progress(pool.map(function, items, chunksize=2), len(items), title)
+        while part := list(islice(parts, _PART)):
+            pending.append(pool.submit(_of_part, function, part))
+            if len(pending) * _PART >= AHEAD:
+                yield from pending.popleft().result()
+        while pending:
+            yield from pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _of_part(function: Callable[[Item], Result], part: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in part]
 
 
 def process_pool(count: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
