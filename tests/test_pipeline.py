@@ -195,6 +195,30 @@ def test_a_second_repro_does_nothing(sample: Workspace) -> None:
     assert sample.ran(sample.repro()) == []
 
 
+def test_a_lost_store_is_named_and_its_cure_works(sample: Workspace) -> None:
+    before = sample.json("artifacts/registered.json")
+    (sample.path / "mlflow.db").unlink()
+    shutil.rmtree(sample.path / "mlartifacts")
+    assert sample.ran(sample.repro()) == [], "DVC knows nothing of it, so the commands must"
+    commands = (
+        "import sys\nfrom whoswho import cli\nsys.stderr = sys.stdout\n"
+        "for command in ('check', 'models', 'summary'):\n"
+        "    cli.main([command])\n    print('---')"
+    )
+    cure = "the store is another one, new or lost, or the project has another name; to register "
+    cure += "the model here: "
+    for said in sample.python(commands).split("---\n")[:3]:
+        (line,) = [line for line in said.splitlines() if cure in line]
+        command = line.partition(cure)[2]
+        assert command == "dvc repro -f -s register"
+    assert sample.ran(sample.run(*command.split()).stdout) == ["register"]
+    kept = store(sample)
+    assert [version["tags"]["model.sha256"] for version in kept["versions"]] == [*before.values()]
+    assert kept["aliases"] == {"challenger": kept["versions"][0]["version"]}
+    for said in sample.python(commands).split("---\n"):
+        assert "new or lost" not in said
+
+
 def test_forced_stages_give_the_same_bytes(sample: Workspace) -> None:
     names = ("artifacts/features", "artifacts/suspects", "artifacts/model", "artifacts/evaluation")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from support import lifecycle_outputs as small
 from support.lifecycle_store import HANGUL, environment, everything, fixture_made, fixture_root  # noqa: F401
-from support.lifecycle_versions import fixture_weights, outputs_of, register  # noqa: F401
+from support.lifecycle_versions import POLICY, fixture_weights, outputs_of, register  # noqa: F401
 from support.repository import REPOSITORY
 
 from whoswho.errors import UserError
@@ -21,9 +21,6 @@ from whoswho.lifecycle import promotion
 from whoswho.lifecycle.registry import alias_log, completion, registration, version_files, versions
 from whoswho.lifecycle.registry.record import read_record
 from whoswho.lifecycle.tracking.store import open_store
-from whoswho.params import Promote
-
-POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
 
 
 def test_registering_is_idempotent(
@@ -124,7 +121,7 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
         ("champion", 3, 1, "too strict", "mina"),
         ("previous", 1, 3, "too strict", "mina"),
     ]
-    printed = promotion.table(open_store())
+    printed = promotion.table(open_store(), root)
     assert re.match(r"version +aliases +test/accuracy", printed[0])
     assert "champion" in printed[3]
     assert printed[-1].endswith("mina: champion 3 -> 1: too strict")
@@ -141,14 +138,14 @@ def test_the_gate_stands_before_promotion(root: Path, weights: Path) -> None:
     lines = promotion.promote(open_store(), "challenger", POLICY, force=True, why="a first try")
     assert lines[1].startswith("overruled: its backbone is untrained")
     assert alias_log.moves(open_store())[-1].forced
-    assert "(forced): a first try" in promotion.table(open_store())[-1]
+    assert "(forced): a first try" in promotion.table(open_store(), root)[-1]
     register(root, outputs_of(root, weights, 0.2, wrong=[1, 2]))
     with pytest.raises(UserError, match=r"worse than version 1 beyond 0\.02: 16 against 18"):
         promotion.promote(open_store(), "challenger", POLICY)
 
 
 def test_what_is_not_there_is_named_with_the_ways_out(root: Path) -> None:
-    assert promotion.table(open_store()) == [
+    assert promotion.table(open_store(), root) == [
         "no version of whoswho is registered yet; `dvc repro` registers one"
     ]
     with pytest.raises(UserError, match=r"whoswho promote.*--model artifacts/model"):

@@ -24,6 +24,7 @@ class Standing:
     aliases: tuple[str, ...] = ("challenger",)
     champion: int | None = None
     promote: str | None = 'whoswho promote --force --why "a first try"'
+    missing: str = ""
 
 
 def by_name(lines: list[str]) -> dict[str, str]:
@@ -85,6 +86,16 @@ def test_without_a_test_split(tmp_path: Path) -> None:
             "done: it is the champion",
         ),
         (Standing(run=None, version=None, promote=None), "not registered", "nothing to promote"),
+        (
+            Standing(run=None, version=None, promote=None, missing="it is another store"),
+            "it is another store",
+            "nothing to promote",
+        ),
+        (
+            Standing(champion=2, promote=None, missing="its files are gone"),
+            "whoswho version 3 (challenger); champion is version 2; its files are gone",
+            "nothing to promote",
+        ),
     ],
 )
 def test_where_the_model_stands(
@@ -93,7 +104,7 @@ def test_where_the_model_stands(
     facts = by_name(summary.lines(workspace(tmp_path), standing))
     assert facts["version"].startswith(version)
     assert facts["promote"].startswith(promote or "whoswho promote")
-    assert (standing.run is None) == ("not tracked" in facts["run"])
+    assert (standing.run is None) == ("not in this store" in facts["run"])
 
 
 @pytest.mark.parametrize(

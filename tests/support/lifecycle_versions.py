@@ -14,6 +14,9 @@ from whoswho.lifecycle.registry import completion, registration
 from whoswho.lifecycle.registry.record import Record, read_record
 from whoswho.lifecycle.registry.registration import Registered
 from whoswho.lifecycle.tracking.store import open_store
+from whoswho.params import Promote
+
+POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
 
 
 @pytest.fixture(scope="session", name="weights")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Say whether `dvc repro` can start: the params, the pictures, the review, the merges."""
+    """Say whether `dvc repro` can start: params, pictures, review, merges, what the store has."""
     from whoswho.cleaning import checks
     from whoswho.dataset import merging, remote, review
 
@@ -32,7 +32,8 @@ def check(options: argparse.Namespace) -> None:
             f"brings it back, or write its header into it: {','.join(review.COLUMNS)}"
         )
     review.read(workspace / paths.REVIEW)
-    for warning in (remote.warning(workspace), merging.barred_again(workspace / paths.DATA)):
+    barred = merging.barred_again(workspace / paths.DATA)
+    for warning in (remote.warning(workspace), barred, _missing_model(workspace)):
         if warning:
             print(f"whoswho: warning: {warning}", file=sys.stderr)
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
@@ -123,6 +124,19 @@ def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[
     except UserError as error:
         print(f"whoswho: warning: no run or version was looked into: {error}", file=sys.stderr)
         return []
+
+
+def _missing_model(workspace: Path) -> str:
+    """That the store lacks a model which was registered, or cannot be asked; else empty."""
+    if not (workspace / paths.REGISTERED).is_file():
+        return ""  # and MLflow, which takes seconds to import, is not
+    from whoswho.lifecycle import lost
+
+    try:
+        with open_store() as store:
+            return lost.missing_here(store, workspace)
+    except UserError as error:
+        return str(error)
 
 
 COMMANDS: Commands = {

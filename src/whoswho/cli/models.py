@@ -39,7 +39,7 @@ def models(_options: argparse.Namespace) -> list[str]:
     from whoswho.lifecycle import promotion
 
     with open_store() as store:
-        return promotion.table(store)
+        return promotion.table(store, paths.workspace())
 
 
 def predict(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ class ComparedModel:
 
     Attributes:
         format: the number of its format; only today's can be judged.
+        unreadable: why nothing else is known of it; empty where it is.
         train: the pictures that taught it.
         test: of each test picture, whether the answer was right.
         recall: of each label on test; None where test has none of its pictures.
@@ -23,6 +24,7 @@ class ComparedModel:
 
     name: str
     format: str | None
+    unreadable: str = ""
     labels: tuple[str, ...] = ()
     untrained_backbone: bool = False
     train: frozenset[str] = frozenset()
@@ -42,6 +44,11 @@ class Decision:
 def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Promote) -> Decision:
     """Ask everything the policy asks, so that a refusal names all its reasons at once."""
     for model in (candidate, champion):
+        if model and model.unreadable:
+            reason = f"cannot compare: {model.unreadable}"
+            if model is champion:
+                reason += "; `whoswho promote --force --why` goes on without it"
+            return Decision(False, (reason,), ())
         if model and model.format != str(FORMAT):
             cure = REGISTER_ANEW
             if model is champion:

@@ -1,22 +1,26 @@
 """Which runs and registered versions still hold a picture, for whoever must take it down.
 
 A run keeps the split of its training, a row a picture (sha256, label), beside its figures and
-pages; that row is how a picture is found again in a model registered long ago.
+pages, and a version beside its weights; that row is how a picture is found again in a model
+registered long ago.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from mlflow.entities import Run, ViewType
+from mlflow.entities import ViewType
 
-from whoswho.artifacts.split import read_split
+from whoswho.artifacts.split import SplitRow, read_split
+from whoswho.errors import UserError
 from whoswho.lifecycle.registry.record import SPLIT
-from whoswho.lifecycle.registry.versions import Version, all_versions
+from whoswho.lifecycle.registry.version_files import fetch_record
+from whoswho.lifecycle.registry.versions import Version, all_versions, model_id
 from whoswho.lifecycle.tracking.store import Store, or_none
 
 
@@ -29,7 +33,7 @@ class Holder:
         deleted: whether the run is deleted already, though not collected.
         versions: newest first.
         splits: which splits held the pictures; empty where the table that says so is gone.
-        models: MLflow's ids of the run's weights.
+        models: MLflow's ids of the run's weights, or of the version's where the run is lost.
     """
 
     run: str
@@ -74,30 +78,47 @@ def holding(store: Store, pictures: Set[str], labels: Set[str]) -> list[Holder]:
         run_id = run.info.run_id
         seen.add(run_id)
         own = [version for version in versions if version.run_id == run_id]
-        splits = _splits(store, run_id, pictures, labels)
+        splits = _splits(store, run_id, own, pictures, labels)
         if splits or (own and splits is None):
             deleted = run.info.lifecycle_stage == "deleted"
-            holders.append(Holder(run_id, deleted, own, splits or (), _weights(store, run)))
-    lost = [version for version in versions if version.run_id not in seen]
-    return holders + [Holder("", False, [version], (), ()) for version in lost]
+            outputs = run.outputs.model_outputs if run.outputs else []
+            models = _weights(store, [output.model_id for output in outputs])
+            holders.append(Holder(run_id, deleted, own, splits or (), models))
+    for version in versions:
+        if version.run_id not in seen:
+            splits = _splits(store, "", [version], pictures, labels)
+            if splits != ():
+                models = _weights(store, [model_id(store, version.number)])
+                holders.append(Holder("", False, [version], splits or (), models))
+    return holders
 
 
-def _weights(store: Store, run: Run) -> list[str]:
-    """MLflow's ids of a run's weights that are not deleted yet."""
-    ids = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
+def _weights(store: Store, ids: Sequence[str]) -> list[str]:
+    """Of MLflow's ids of weights those that are not deleted yet."""
     models = [or_none(partial(store.client.get_logged_model, name)) for name in ids]
     return [str(model.model_id) for model in models if model is not None]
 
 
 def _splits(
-    store: Store, run: str, pictures: Set[str], labels: Set[str]
+    store: Store, run: str, own: Sequence[Version], pictures: Set[str], labels: Set[str]
 ) -> tuple[str, ...] | None:
-    """The splits of a run that held one of them; None where the run has no such table."""
+    """The splits that held one of them; None where neither a run nor its versions tell."""
+    rows = _rows(store, run) if run else None
+    for version in own if rows is None else ():
+        with suppress(UserError):
+            rows = fetch_record(store, version.number).split
+            break
+    if rows is None:
+        return None
+    held = {row.split for row in rows if row.sha256 in pictures or row.label in labels}
+    return tuple(sorted(held))
+
+
+def _rows(store: Store, run: str) -> Sequence[SplitRow] | None:
+    """The split of a run's training; None where the run no longer has it."""
     listed = store.client.list_artifacts(run, SPLIT.parent.as_posix())
     if SPLIT.as_posix() not in {file.path for file in listed}:
         return None
     with tempfile.TemporaryDirectory() as scratch:
         table = store.client.download_artifacts(run, SPLIT.as_posix(), scratch)
-        rows = read_split(Path(table).parent)
-    held = {row.split for row in rows if row.sha256 in pictures or row.label in labels}
-    return tuple(sorted(held))
+        return read_split(Path(table).parent)

@@ -9,7 +9,7 @@ from pathlib import Path
 from whoswho import params, paths
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.errors import UserError
-from whoswho.lifecycle import gate
+from whoswho.lifecycle import gate, lost
 from whoswho.lifecycle.gate import ComparedModel
 from whoswho.lifecycle.registry import alias_log, version_files, versions
 from whoswho.lifecycle.registry.registration import FORMAT_TAG
@@ -32,6 +32,7 @@ class Standing:
     aliases: tuple[str, ...]
     champion: int | None
     promote: str | None  # the command that promotes this model, as it works for it
+    missing: str = ""  # what the store lacks of this model and the cure; empty of one it has
 
 
 def promote(
@@ -39,10 +40,11 @@ def promote(
 ) -> list[str]:
     """Make a version (number or alias) the champion if the gate lets it through; returns lines.
 
-    `force` overrules the gate and needs `why`. The champion so far becomes `previous`.
+    `force` overrules the gate and needs `why`. The champion so far becomes `previous`, unless its
+    files are gone.
 
     Raises:
-        UserError: the gate refuses, with every reason it has.
+        UserError: the gate refuses, with every reason it has; or the version's files are gone.
     """
     if force and not why.strip():
         raise UserError("promote: --force needs --why TEXT; it goes into the promotion log")
@@ -51,6 +53,7 @@ def promote(
         champion = versions.aliases(store).get(CHAMPION)
         if champion == number:
             return [f"version {number} is the champion already"]
+        version_files.check(store, number)
         decision = judge(store, number, policy)
         if not decision.allowed and not force:
             raise UserError(
@@ -58,12 +61,15 @@ def promote(
                 f'the same: whoswho promote {reference} --force --why "..."'
             )
         forced = not decision.allowed
-        if champion is not None:
+        notes = list(decision.notes)
+        if champion is not None and version_files.missing(store, champion):
+            notes.append(f"`{PREVIOUS}` stays: version {champion} has no files to go back to")
+        elif champion is not None:
             alias_log.move(store, PREVIOUS, champion, why, forced=forced)
         alias_log.move(store, CHAMPION, number, why, forced=forced)
     lines = [f"version {number} is the champion"]
     lines += [f"overruled: {reason}" for reason in decision.reasons]
-    return lines + [f"note: {note}" for note in decision.notes]
+    return lines + [f"note: {note}" for note in notes]
 
 
 def rollback(store: Store, *, why: str = "") -> list[str]:
@@ -76,6 +82,7 @@ def rollback(store: Store, *, why: str = "") -> list[str]:
                 "rollback: there is no champion before this one; `whoswho models` lists the "
                 "versions, `whoswho promote N` makes one of them champion"
             )
+        version_files.check(store, previous)
         alias_log.move(store, CHAMPION, previous, why or "rollback")
         alias_log.move(store, PREVIOUS, champion, why or "rollback")
     return [f"version {previous} is the champion again; {champion} is `previous`"]
@@ -97,9 +104,13 @@ def standing(store: Store, workspace: Path) -> Standing:
     champion = aliases.get(CHAMPION)
     number = versions.version_of(store, digest)
     if number is None:
-        return Standing(store.project, name, None, (), champion, None)
+        gone = lost.missing_here(store, workspace)
+        return Standing(store.project, name, None, (), champion, None, gone)
     own = tuple(sorted(alias for alias, at in aliases.items() if at == number))
     command = None
+    if version_files.missing(store, number):
+        gone = f"its files are gone; to register it again: {lost.CURE}"
+        return Standing(store.project, name, number, own, champion, None, gone)
     if champion != number:
         allowed = judge(store, number, params.load_params(workspace).promote).allowed
         which = "" if CHALLENGER in own else f" {number}"
@@ -107,20 +118,24 @@ def standing(store: Store, workspace: Path) -> Standing:
     return Standing(store.project, name, number, own, champion, command)
 
 
-def table(store: Store) -> list[str]:
+def table(store: Store, workspace: Path) -> list[str]:
     """The versions as lines of text, and the last moves of the champion."""
     registered = versions.all_versions(store)
+    missing = lost.missing_here(store, workspace)
     if not registered:
-        return [f"no version of {store.project} is registered yet; `dvc repro` registers one"]
-    rows: list[Sequence[str]] = [("version", "aliases", *SHOWN, "backbone", "registered")]
+        none = f"no version of {store.project} is registered yet; `dvc repro` registers one"
+        return [missing or none]
+    notes = lost.notes(store, registered)
+    rows: list[Sequence[str]] = [("version", "aliases", *SHOWN, "backbone", "registered", "")]
     for version in registered:
         values = [version.metric(name) for name in SHOWN]
         shown = ("-" if value is None else f"{value:.3f}" for value in values)
         aliases = ", ".join(version.aliases) or "-"
         backbone = version.tags.get("backbone", "-")
         created = version.created.strftime("%Y-%m-%d %H:%M")
-        rows.append((str(version.number), aliases, *shown, backbone, created))
-    lines = aligned(rows)
+        note = notes[version.number]
+        rows.append((str(version.number), aliases, *shown, backbone, created, note))
+    lines = aligned(rows) + [missing] * bool(missing)
     for move in [move for move in alias_log.moves(store) if move.alias == CHAMPION][-5:]:
         forced = " (forced)" if move.forced else ""
         why = f": {move.why}" if move.why else ""
@@ -137,7 +152,10 @@ def _compared(store: Store, number: int) -> ComparedModel:
     format_ = store.client.get_model_version(store.project, str(number)).tags.get(FORMAT_TAG)
     if format_ != str(FORMAT):
         return ComparedModel(name, format_)
-    record = version_files.fetch_record(store, number)
+    try:
+        record = version_files.fetch_record(store, number)
+    except UserError as error:
+        return ComparedModel(name, format_, unreadable=str(error))
     evaluation = record.evaluation
     sha256 = {row.file: row.sha256 for row in record.split}
     return ComparedModel(

@@ -46,7 +46,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
         ("accuracy", _accuracy(evaluation)),
         ("held out", _held_out(evaluation)),
         ("unknown", _unknown(evaluation)),
-        ("run", standing.run or "not tracked: the tracking server could not be reached"),
+        ("run", standing.run or "not in this store"),
         ("version", _version(standing)),
         ("report", (paths.REPORTS / "report.html").as_posix() + " (open it in a browser)"),
         ("look", f"{first}whoswho ui" + _suspects(workspace, source, first)),
@@ -122,19 +122,19 @@ def _suspects(workspace: Path, source: BackboneSource, first: str) -> str:
 
 def _version(standing: Standing) -> str:
     if standing.version is None:
-        return "not registered (register.when in params.yaml)"
+        return standing.missing or "not registered (register.when in params.yaml)"
     text = f"{standing.project} version {standing.version}"
     if standing.aliases:
         text += f" ({', '.join(standing.aliases)})"
     if standing.champion not in (None, standing.version):
         text += f"; champion is version {standing.champion}"
-    return text
+    return f"{text}; {standing.missing}" if standing.missing else text
 
 
 def _promote(standing: Standing, first: str) -> str:
     if standing.promote:
         return first + standing.promote
-    if standing.version is None:
+    if standing.version is None or (standing.missing and standing.champion != standing.version):
         return f"nothing to promote; the versions there are: {first}whoswho models"
     return f"done: it is the champion; name pictures with: {first}whoswho predict FILE"
 

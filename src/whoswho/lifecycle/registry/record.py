@@ -1,7 +1,7 @@
-"""The record of a model: what it was trained and judged on, as its run keeps it for good.
+"""The record of a model: what it was trained and judged on, as its run and its version keep it.
 
-Outputs of the pipeline and the artifacts of a run have one layout, so the gate reads a version of
-long ago with the same code as today's outputs.
+Outputs of the pipeline, the artifacts of a run and those of a version have one layout, so the gate
+reads a version of long ago with the same code as today's outputs.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Record:
 
 
 def read_record(folder: Path) -> Record:
-    """The record in `folder`: artifacts/ of a workspace, or what a run kept.
+    """The record in `folder`: artifacts/ of a workspace, or what a version kept.
 
     Raises:
         UserError: a file is absent or damaged, or the model is of another format.

@@ -54,22 +54,23 @@ def register(store: Store, run_id: str, record: Record, when: When, card: str = 
         _make_registered_model(store)
         tags = _tags(store, run_id, record)
         number = versions.version_of(store, record.digest)
-        new = number is None or not version_files.are_there(store, number)
+        new = number is None or bool(version_files.missing(store, number))
         challenger = versions.aliases(store).get(CHALLENGER)
         if new and when == "improves" and not _improves(store, tags, challenger):
             message = f"not registered: no better than version {challenger} on validation"
             return Registered(None, False, message)
         if number is None or new:
             number = _log_version(store, run_id, record)
+        else:  # evaluate may have measured it anew
+            version_files.upload_record(store, versions.model_id(store, number), record)
         for key, value in tags.items():
             store.client.set_model_version_tag(store.project, str(number), key, value)
         _describe(store, number, card)
         alias_log.move(store, CHALLENGER, number, "registered" if new else "registered again")
     if new:
         return Registered(number, True, f"version {number} of {store.project} is the challenger")
-    return Registered(
-        number, False, f"already version {number} of {store.project}: the challenger"
-    )
+    again = "registered again: the challenger is what came last"
+    return Registered(number, False, f"version {number} of {store.project}, {again}")
 
 
 def signature() -> ModelSignature:
@@ -101,15 +102,31 @@ def _make_registered_model(store: Store) -> None:
 
 
 def _log_version(store: Store, run_id: str, record: Record) -> int:
-    """Upload the model folder with the code that runs it, as a new version."""
+    """Upload the model folder with the code that runs it and its record, as a new version."""
     tags = {DIGEST: record.digest}
+    # Left to itself, MLflow puts a model whose run is not active into the experiment Default.
+    params = store.run(run_id).data.params
+    logged = store.client.create_logged_model(store.experiment_id, "whoswho", run_id, tags, params)
+    try:
+        _upload(store, logged.model_id, run_id, record)
+        version = store.client.create_model_version(
+            store.project, f"models:/{logged.model_id}", run_id, tags, model_id=logged.model_id
+        )
+    except BaseException:
+        store.client.delete_logged_model(logged.model_id)  # none is left half-made
+        raise
+    return int(version.version)
+
+
+def _upload(store: Store, model_id: str, run_id: str, record: Record) -> None:
+    """Upload what a version needs to answer and to be judged."""
     with (
         tempfile.TemporaryDirectory() as scratch,
         carried_code(Path(scratch), record.digest) as code,
     ):
-        info = Model.log(
+        Model.log(
             artifact_path=None,
-            name="whoswho",
+            model_id=model_id,
             flavor=mlflow.pyfunc,
             run_id=run_id,
             python_model=str(code.entry),
@@ -119,12 +136,8 @@ def _log_version(store: Store, run_id: str, record: Record) -> int:
             pip_requirements=list(code.requirements),
             signature=signature(),
             input_example=_example(),
-            tags=tags,
         )
-    version = store.client.create_model_version(
-        store.project, info.model_uri, run_id, tags, model_id=info.model_id
-    )
-    return int(version.version)
+    version_files.upload_record(store, model_id, record)
 
 
 def _example() -> Any:

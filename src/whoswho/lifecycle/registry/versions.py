@@ -1,7 +1,7 @@
 """The registered model of a project: its versions and their aliases, as the registry has them.
 
-Aliases: `challenger` is the newest registered version, `champion` the promoted one, `previous` the
-champion before.
+Aliases: `challenger` is the version that was registered last (a known model registered again keeps
+its number), `champion` the promoted one, `previous` the champion before.
 """
 
 from __future__ import annotations
@@ -58,6 +58,12 @@ def version_of(store: Store, digest: str) -> int | None:
     """The newest version of the model with this digest."""
     entries = store.versions(f"name = '{store.project}' AND tags.`{DIGEST}` = '{digest}'")
     return int(entries[0].version) if entries else None
+
+
+def model_id(store: Store, number: int) -> str:
+    """MLflow's id of a version's logged model."""
+    source = store.client.get_model_version(store.project, str(number)).source or ""
+    return str(source.removeprefix("models:/"))
 
 
 def registered_model(store: Store) -> RegisteredModel | None:
