@@ -15,6 +15,7 @@ import torch
 from PIL import Image, ImageChops, ImageOps
 from support.drawn_sets import draw_set, workspace
 from support.gpu import PLACE, needs_gpu
+from support.pictures import blocks
 from torch import nn
 
 from whoswho import paths
@@ -117,6 +118,20 @@ def test_a_view_is_the_blogs_affine_map_and_mirror() -> None:
     sheared = views.apply(picture, dataclasses.replace(plain, shear=10))
     border = [next(x for x in range(64) if sheared.getpixel((x, y))[1] > 127) for y in (8, 56)]
     assert abs(border[1] - border[0]) == pytest.approx(48 * np.tan(np.radians(10)), abs=2)
+
+
+def test_it_is_torchvisions_map_pixel_for_pixel() -> None:
+    from torchvision.transforms import functional
+    from torchvision.transforms.functional import InterpolationMode
+
+    picture = blocks(0, (224, 224))
+    for number in range(1, 30):
+        view = views.draw(AUGMENT, "a", number)
+        theirs = functional.affine(
+            picture, 0.0, [0, 0], view.scale, [view.shear, 0.0], InterpolationMode.BILINEAR
+        )
+        theirs = functional.hflip(theirs) if view.flip else theirs
+        assert views.apply(picture, view).tobytes() == theirs.tobytes()
 
 
 # The stored features

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from support import browser
 from support.reported import HANGUL, HOSTILE, MISSING, workspace
 
-from whoswho.reporting import page, run_report
+from whoswho.errors import UserError
+from whoswho.reporting import mistakes, page, run_report
 
 
 def write(folder: Path) -> Path:
@@ -62,7 +67,7 @@ def test_every_label_is_shown_as_it_is(full: Path, driver: Any) -> None:
     assert "1 pair of look-alikes lies on two sides" in text
     assert "not defined" in text
     rows = driver.execute_script(
-        "return document.querySelectorAll('#mistakes table tr').length - 1"
+        "return document.querySelectorAll('#mistakes .scroll tbody tr').length"
     )
     assert rows == len(run_report.read_run(full.parents[1]).mistakes) == 12
 
@@ -70,11 +75,76 @@ def test_every_label_is_shown_as_it_is(full: Path, driver: Any) -> None:
 def test_every_picture_is_loaded_and_told_in_words(full: Path, driver: Any) -> None:
     driver.get(full.as_uri())
     images = driver.execute_script(
-        "return [...document.images].map(i => [i.naturalWidth, i.naturalHeight, i.alt])"
+        "return [...document.querySelectorAll('figure img')]"
+        ".map(i => [i.naturalWidth, i.naturalHeight, i.alt])"
     )
     assert len(images) == 5
     assert all(width > 300 and height > 200 for width, height, _ in images)
     assert all(len(alt) > 40 for _, _, alt in images)
+
+
+@pytest.mark.parametrize("opened", ["driver", "phone"])
+def test_a_mistake_opens_to_the_whole_picture_and_its_decision(
+    opened: str, full: Path, request: pytest.FixtureRequest
+) -> None:
+    browser_page = request.getfixturevalue(opened)
+    browser_page.get(full.as_uri())
+    report = run_report.read_run(full.parents[1])
+    cards = browser_page.find_elements("css selector", "#mistakes li")
+    assert len(cards) == len(report.mistakes) == 12
+    named = {wrong.actual: card for wrong, card in zip(report.mistakes, cards, strict=True)}
+    card, wrong = named["O'Neil"], next(m for m in report.mistakes if m.actual == "O'Neil")
+    seen, whole = card.find_elements("css selector", "img")
+    assert seen.is_displayed()
+    assert not whole.is_displayed()
+    seen.click()
+    assert whole.is_displayed()
+    assert whole.size["width"] <= browser_page.execute_script("return window.innerWidth")
+    size = browser_page.execute_script(
+        "return [arguments[0].naturalWidth, arguments[0].naturalHeight]", whole
+    )
+    assert size == [90, 120]
+    facts = {
+        row.find_element("css selector", "th").text: row.find_element("css selector", "td").text
+        for row in card.find_elements("css selector", "tr")
+    }
+    assert card.find_element("css selector", "caption").text == f"data/{wrong.file}"
+    assert facts["decision"] == "kept, by hand: it is <b>her</b>"
+    assert facts["size"] == "90 x 120 pixels, PNG"
+    assert facts["faces"] == "1, framed"
+    assert facts["scores"] == "blurry 12.5"
+    assert facts["5 look-alikes"].count("O'Neil/google_") == 5
+    assert facts["answers"].startswith(f"{wrong.predicted} {wrong.probability:.2f}, ")
+    seen.click()
+    assert not whole.is_displayed()
+
+
+def test_the_face_is_framed_where_it_was_found(full: Path) -> None:
+    report = run_report.read_run(full.parents[1])
+    (wrong,) = [each for each in mistakes.worst(report) if each.prediction.actual == "O'Neil"]
+    pixels = np.asarray(Image.open(io.BytesIO(wrong.whole)).convert("RGB"), float)
+    plain = pixels[100, 80]
+    differs = np.abs(pixels - plain).max(axis=2) > 60
+    rows, columns = np.nonzero(differs)
+    assert np.abs(np.array([columns.min(), rows.min(), columns.max(), rows.max()])
+                  - (20, 30, 60, 80)).max() <= 2  # fmt: skip
+    assert not differs[40:70, 30:50].any()
+
+
+def test_a_picture_that_is_gone_is_one_line(tmp_path: Path) -> None:
+    folder = workspace(tmp_path, ("a", "b"))
+    shutil.rmtree(folder / "artifacts" / "clean" / "pictures")
+    with pytest.raises(UserError, match=r"cannot be read.*dvc checkout"):
+        mistakes.worst(run_report.read_run(folder))
+
+
+def test_the_batch_shows_training_pictures_in_views_of_training(full: Path) -> None:
+    report = run_report.read_run(full.parents[1])
+    batch = report.training_batch
+    assert len(batch) == 32
+    assert {number for _, number in batch} == {0, 1}
+    train = set(report.dataset.examples["train"])
+    assert len({example for example, _ in batch} & train) == 32
 
 
 def test_accuracy_on_worse_pictures_stands_beside_that_on_the_same_as_they_are(

@@ -48,6 +48,8 @@ def draw_all(folder: Path, labels: tuple[str, ...]) -> dict[str, bytes]:
     heat = np.linspace(0, 1, 49).reshape(7, 7)
     confusion.confusion_matrix(labels, matrix(n), folder / "matrix.png")
     sheets.mistakes(judged, folder / "mistakes.png", wrong=n, total=99)
+    seen = [(item.image, item.actual, place % 3) for place, item in enumerate(judged)]
+    sheets.training_batch(seen, folder / "training_batch.png", total=400)
     sheets.attention([(item, heat) for item in judged], folder / "attention.png")
     sheets.strip(
         [(picture(i), label, 0.5) for i, label in enumerate(labels)], folder / "strip.png"
@@ -65,7 +67,7 @@ def test_every_figure_draws_every_label_and_twice_the_same(tmp_path: Path) -> No
     first = draw_all(tmp_path / "a", HOSTILE + SCRIPTS)
     again = draw_all(tmp_path / "b", HOSTILE + SCRIPTS)
     assert first == again
-    assert len(first) == 6
+    assert len(first) == 7
     for name, content in first.items():
         with Image.open(tmp_path / "a" / name) as image:
             assert image.width > 200, name

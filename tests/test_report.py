@@ -18,7 +18,7 @@ from whoswho import paths
 OUTPUTS = {
     "metrics.json", "measures.csv", "history.csv", "per_label.csv", "cleaning.csv",
     "predictions.csv", "model_card.md", "confusion_matrix.png", "mistakes.png", "calibration.png",
-    "attention.png", "report.html", "clean.html",
+    "attention.png", "training_batch.png", "report.html", "clean.html",
 }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from whoswho import paths, tables
 from whoswho.artifacts.decisions import KEPT, Decision, write_decisions
 from whoswho.artifacts.model.backbone import BackboneSource
 from whoswho.artifacts.model.description import HeadShape, ModelDescription, write_description
-from whoswho.artifacts.model.settings import PictureSettings
+from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.artifacts.predictions import RobustnessRow, write_evaluation
 from whoswho.artifacts.split import Overlap, SplitRow, write_dataset
 
@@ -27,6 +27,12 @@ HOSTILE = (
     "张伟 | *a* `b` [c](d)", "مرحبا", 'a"b&amp;',
 )  # fmt: skip
 MISSING = "C++"  # has no test picture in `workspace`
+
+# What training read.
+PARAMS = {
+    "augment.views": 2, "augment.shear": 10.0, "augment.scale": [0.8, 1.2], "augment.flip": 0.5,
+    "augment.seed": 0, "train.batch": 32, "train.lr": 0.001, "train.head": [128],
+}  # fmt: skip
 
 # What cross-validation measured.
 HELD_OUT = {
@@ -61,7 +67,7 @@ def workspace(
             (folder / paths.DATASET / path).parent.mkdir(parents=True, exist_ok=True)
             colour = tuple(draw.randrange(256) for _ in range(3))
             Image.new("RGB", (64, 64), colour).save(folder / paths.DATASET / path)
-            decisions.append(Decision(file, label, decision=KEPT))
+            decisions.append(_kept(folder, index, number, file, label, colour))
             crop = "whole" if number == 0 else "face"
             split_rows.append(SplitRow(file, "", label, split, "", crop, path))
             if split != "train":
@@ -101,7 +107,7 @@ def workspace(
         temperature=1.5,
         min_similarity=0.6,
         cross_validation=HELD_OUT,
-        params={"train.lr": 0.001, "train.head": [128]},
+        params=PARAMS,
         inputs={},
         backbone=BackboneSource.model_validate(source),
     )
@@ -136,6 +142,22 @@ def workspace(
     evaluation = make_evaluation(labels, predictions, metrics, heat_maps, worse if count else ())
     write_evaluation(folder / paths.EVALUATION, evaluation)
     return folder
+
+
+def _kept(
+    folder: Path, index: int, number: int, file: str, label: str, colour: tuple[int, ...]
+) -> Decision:
+    """What cleaning says of a picture that it kept, and the picture itself."""
+    picture = f"{index}/google_{number:04}.png"
+    path = folder / paths.CLEAN / "pictures" / picture
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (90, 120), colour).save(path)
+    face = Face(20, 30, 60, 80, 0.99) if number else None
+    return Decision(
+        file, label, decision=KEPT, picture=picture, width=90, height=120, format="PNG",
+        faces=int(face is not None), main_face=face, group=f"{index}", scores={"blurry": 12.5},
+        reviewed="keep" if index == 1 else "", review_why="it is <b>her</b>" if index == 1 else "",
+    )  # fmt: skip
 
 
 def _csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -9,9 +9,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from PIL import Image
+
 from whoswho import paths
 from whoswho.artifacts.predictions import PredictionRow
-from whoswho.artifacts.split import open_prepared
+from whoswho.artifacts.split import Example, open_prepared
+from whoswho.backbone.loading import views
+from whoswho.params import Augment
+from whoswho.reporting import mistakes
 from whoswho.reporting.plots import confusion, curves, sheets
 from whoswho.reporting.plots.sheets import JudgedPicture
 from whoswho.reporting.rendering import render_page
@@ -23,19 +28,26 @@ MOST_ROWS = 200  # of a list of single pictures; the tables in reports/ have the
 def write(report: RunReport, folder: Path) -> None:
     """Draw the figures into `folder` and write report.html, which holds them."""
     draw_figures(report, folder)
-    names = ("confusion_matrix", "mistakes", "calibration", "attention")
+    names = ("confusion_matrix", "training_batch", "calibration", "attention")
     figures = {name: (folder / f"{name}.png").read_bytes() for name in names}
     with tempfile.TemporaryDirectory() as scratch:  # DVC draws history.csv itself
         curves.history(report.history, Path(scratch) / "history.png")
         figures["history"] = (Path(scratch) / "history.png").read_bytes()
     page = render_page(
-        "report.html", report=report, cleaning=report.cleaning, figures=figures, most=MOST_ROWS
+        "report.html",
+        report=report,
+        cleaning=report.cleaning,
+        figures=figures,
+        mistakes=mistakes.worst(report),
+        most=MOST_ROWS,
     )
     paths.write_text(folder / "report.html", page)
 
 
 def draw_figures(report: RunReport, folder: Path) -> None:
-    """Write confusion_matrix.png, mistakes.png, calibration.png and attention.png."""
+    """Write confusion_matrix.png, mistakes.png, training_batch.png, calibration.png and
+    attention.png.
+    """
     evaluation, wrong = report.evaluation, report.mistakes
     split, judged = evaluation.judged, evaluation.judged_pictures
     matrix = folder / "confusion_matrix.png"
@@ -46,6 +58,10 @@ def draw_figures(report: RunReport, folder: Path) -> None:
         wrong=len(wrong),
         total=len(judged),
         split=split,
+    )
+    seen = [_seen(report, example, number) for example, number in report.training_batch]
+    sheets.training_batch(
+        seen, folder / "training_batch.png", total=len(report.dataset.examples["train"])
     )
     curves.calibration(
         [picture.probability for picture in judged],
@@ -62,3 +78,18 @@ def _opened(report: RunReport, picture: PredictionRow) -> JudgedPicture:
     """The picture as the network saw it, with label and answer."""
     image = open_prepared(report.prepared[picture.file])
     return JudgedPicture(image, picture.actual, picture.predicted, picture.probability)
+
+
+def _seen(report: RunReport, example: Example, number: int) -> tuple[Image.Image, str, int]:
+    """A view of a training picture as training draws it, with its label and number."""
+    section = "augment."
+    augment = Augment.model_validate(
+        {
+            name.removeprefix(section): value
+            for name, value in report.model.params.items()
+            if name.startswith(section)
+        }
+    )
+    view = views.draw(augment, example.sha256, number)
+    image = views.apply(open_prepared(example.path), view)
+    return image, report.dataset.labels[example.label], number

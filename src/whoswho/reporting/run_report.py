@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import paths, tables
-from whoswho.artifacts.decisions import read_decisions
+from whoswho.artifacts.decisions import Decision, read_decisions
 from whoswho.artifacts.model.description import (
     HISTORY_COLUMNS,
     HistoryRow,
@@ -26,12 +26,13 @@ from whoswho.artifacts.predictions import (
     PredictionRow,
     read_evaluation,
 )
-from whoswho.artifacts.split import Dataset, load_dataset
+from whoswho.artifacts.split import Dataset, Example, load_dataset
 from whoswho.errors import UserError
 from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
 CLEANING = ("label", "reason", "count")
 MEASURES = ("split", "measure", "value")
+MOST_SEEN = 36  # training pictures on a sheet
 PREDICTIONS = ("file", "actual", "predicted", "split")
 
 
@@ -39,11 +40,22 @@ PREDICTIONS = ("file", "actual", "predicted", "split")
 class RunReport:
     """Everything the report tells of."""
 
-    cleaning: CleaningCounts
+    workspace: Path
+    decisions: Sequence[Decision]
     dataset: Dataset
     model: ModelDescription
     history: Sequence[HistoryRow]
     evaluation: Evaluation
+
+    @cached_property
+    def cleaning(self) -> CleaningCounts:
+        """How many pictures cleaning kept and dropped."""
+        return count_decisions(self.decisions)
+
+    @property
+    def kept_pictures(self) -> Path:
+        """The folder that a decision's `picture` lies in."""
+        return self.workspace / paths.CLEAN / "pictures"
 
     @cached_property
     def prepared(self) -> dict[str, Path]:
@@ -62,6 +74,19 @@ class RunReport:
         """Predictions with what counted for their answer, (height, width) of a heat map."""
         by_file = {picture.file: picture for picture in self.evaluation.judged_pictures}
         return [(by_file[file], heat) for file, heat in self.evaluation.heat_maps.items()]
+
+    @property
+    def training_batch(self) -> list[tuple[Example, int]]:
+        """Training pictures, as many as a batch has but at most MOST_SEEN, each with the number
+        of one of the views that training draws; the first by their files' hashes.
+        """
+        batch, views = (int(self.model.params[name]) for name in ("train.batch", "augment.views"))
+        examples = self.dataset.examples["train"]
+        chosen = sorted(examples, key=lambda example: (example.sha256, example.file))
+        return [
+            (example, place % views)
+            for place, example in enumerate(chosen[: min(batch, MOST_SEEN)])
+        ]
 
     @property
     def rejected(self) -> int:
@@ -97,7 +122,8 @@ def read_run(workspace: Path) -> RunReport:
         UserError: one is absent or damaged, or the evaluation is of another dataset.
     """
     report = RunReport(
-        cleaning=count_decisions(read_decisions(workspace / paths.CLEAN)),
+        workspace=workspace,
+        decisions=read_decisions(workspace / paths.CLEAN),
         dataset=load_dataset(workspace / paths.DATASET),
         model=read_description(workspace / paths.MODEL),
         history=read_history(workspace / paths.MODEL),

@@ -4,7 +4,7 @@ Consumes: artifacts/clean (decisions.csv, thumbnails/), artifacts/dataset, artif
     artifacts/evaluation.
 Produces: reports/: metrics.json (a dozen), measures.csv (all), history.csv, per_label.csv,
     cleaning.csv, predictions.csv (of the judged split), model_card.md, confusion_matrix.png,
-    mistakes.png, calibration.png, attention.png, report.html, clean.html.
+    mistakes.png, training_batch.png, calibration.png, attention.png, report.html, clean.html.
 Command: python src/stage.py report
 """
 

@@ -7,10 +7,11 @@ stored once or drawn again.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from dataclasses import dataclass
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from whoswho.params import Augment
 
@@ -45,18 +46,17 @@ def draw(augment: Augment, sha256: str, number: int) -> View:
 
 
 def apply(image: Image.Image, view: View) -> Image.Image:
-    """The picture seen so; what the map uncovers is black, as in the blog."""
+    """The picture seen so, about its middle; what the map uncovers is black, as in the blog.
+
+    It is torchvision's `affine` with that shear and scale, pixel for pixel, without its import.
+    """
     if view == PLAIN:
         return image
-    from torchvision.transforms import functional
-    from torchvision.transforms.functional import InterpolationMode
-
-    bent: Image.Image = functional.affine(
-        image,
-        angle=0.0,
-        translate=[0, 0],
-        scale=view.scale,
-        shear=[view.shear, 0.0],
-        interpolation=InterpolationMode.BILINEAR,
+    x, y = image.width / 2, image.height / 2
+    along, across = 1 / view.scale, math.tan(math.radians(view.shear)) / view.scale
+    # From a place in the view to the one in the picture.
+    back = (along, across, -along * x - across * y + x, 0.0, along, -along * y + y)
+    bent = image.transform(
+        image.size, Image.Transform.AFFINE, back, resample=Image.Resampling.BILINEAR
     )
-    return functional.hflip(bent) if view.flip else bent
+    return ImageOps.mirror(bent) if view.flip else bent

@@ -99,6 +99,23 @@ def attention(
     _sheet(panels, path, title=f"{split}: what counted for the answer", columns=3, width=2.9)
 
 
+def training_batch(
+    pictures: Sequence[tuple[Image.Image, str, int]], path: Path, *, total: int
+) -> None:
+    """Draw training pictures as the network sees them, each over its label and view's number.
+
+    Args:
+        total: how many training pictures there are.
+    """
+    panels = [
+        Panel(image, [CaptionLine(label, INK), CaptionLine(f"view {number}", FAINT)])
+        for image, label, number in pictures
+    ]
+    _sheet(
+        panels, path, title=f"train: {len(panels)} of {total} pictures as the network sees them"
+    )
+
+
 def strip(
     pictures: Sequence[tuple[Image.Image, str, float]], path: Path, *, title: str = ""
 ) -> None:
