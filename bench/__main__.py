@@ -28,6 +28,7 @@ PARTS = (
     "predict",
     "quality",
     "recipe",
+    "suspects",
     "unknown",
     "sweep",
     "memory",

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.pictures import draw_stripes
@@ -56,6 +57,16 @@ def test_a_raw_crawl(tmp_path: Path, cases: Path) -> None:
     assert "no_face" in reasons
     tested = [r for r in workspace.rows("artifacts/dataset/split.csv") if r["split"] == "test"]
     assert workspace.json("reports/metrics.json")["test/pictures"] == len(tested)
+    prepared = [r["file"] for r in workspace.rows("artifacts/dataset/split.csv")]
+    cleaned, handed_on = (
+        np.load(workspace.path / "artifacts" / stage / "face_vectors.npy")
+        for stage in ("clean", "dataset")
+    )
+    of_file = dict(zip((row["file"] for row in decisions), cleaned, strict=True))
+    assert np.array_equal([of_file[file] for file in prepared], handed_on)
+    assert not np.isnan(handed_on).any()
+    assert {f for f, vector in of_file.items() if not np.isnan(vector).any()} == set(prepared)
+    assert workspace.json("artifacts/suspects/suspects.json")["by_faces"]
     assert {row["label"] for row in tested} == {
         "ali_amin_gandapur", "attaullah_tarar", "hina_rabbani_khar", "khawaja_asif",
     }  # fmt: skip

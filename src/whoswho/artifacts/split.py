@@ -1,8 +1,8 @@
 """artifacts/dataset: the prepared pictures, which of them is in which split, and their labels.
 
 split.csv has a row a picture, dataset.json what all share, overlaps.csv the look-alikes that lie
-in two splits of a set that came split. Nobody else writes or reads these files; a tracked run
-keeps a copy of split.csv alone.
+in two splits of a set that came split, face_vectors.npy the numbers by which cleaning told faces
+apart. Nobody else writes or reads these files; a tracked run keeps a copy of split.csv alone.
 """
 
 from __future__ import annotations
@@ -24,10 +24,14 @@ from whoswho.errors import UserError
 from whoswho.wording import plural
 
 SPLIT = "split.csv"
-OVERLAPS = "overlaps.csv"  # cleaning finds them, preprocess hands the table on
+# Cleaning finds them, preprocess hands them on.
+OVERLAPS = "overlaps.csv"
+FACE_VECTORS = "face_vectors.npy"
 DESCRIPTION = "dataset.json"
 
 _AGAIN = "run `dvc repro -f -s preprocess`"
+
+Float32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -261,3 +265,55 @@ def read_overlaps(folder: Path) -> list[Overlap]:
         UserError: it is absent or damaged.
     """
     return tables.read_rows(folder / OVERLAPS, Overlap)
+
+
+def write_face_vectors(folder: Path, vectors: Sequence[Float32 | None]) -> None:
+    """Write face_vectors.npy into `folder`, a row a picture, NaN for a picture without a vector.
+
+    Nothing is written where no picture has one: faces were not told apart.
+    """
+    width = next((len(vector) for vector in vectors if vector is not None), 0)
+    if width:
+        nothing = np.full(width, np.nan, np.float32)
+        rows = [nothing if vector is None else vector for vector in vectors]
+        np.save(folder / FACE_VECTORS, np.array(rows, np.float32))
+
+
+def read_face_vectors(folder: Path, rows: int) -> Float32 | None:
+    """What `write_face_vectors` wrote, (rows, width), memory-mapped; None where nothing was.
+
+    Args:
+        rows: as many as the table in `folder` has.
+
+    Raises:
+        UserError: the file is damaged, or of another table.
+    """
+    path = folder / FACE_VECTORS
+    if not path.exists():
+        return None
+    try:
+        vectors: Float32 = np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
+    if vectors.ndim != 2 or len(vectors) != rows:
+        raise UserError(f"{path}: {len(vectors)} rows for {rows} pictures; {_AGAIN}")
+    return vectors
+
+
+def face_vectors(dataset: Dataset) -> Float32 | None:
+    """The face vector of each picture, all splits one after the other, NaN for a picture without.
+
+    None where cleaning told no faces apart.
+
+    Raises:
+        UserError: as `read_face_vectors`.
+    """
+    rows = read_split(dataset.folder)
+    vectors = read_face_vectors(dataset.folder, len(rows))
+    if vectors is None:
+        return None
+    numbers: dict[str, list[int]] = {split: [] for split in dataset.splits}
+    for number, row in enumerate(rows):
+        numbers[row.split].append(number)
+    ordered: Float32 = vectors[np.concatenate([numbers[split] for split in dataset.splits])]
+    return ordered

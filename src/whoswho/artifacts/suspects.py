@@ -13,7 +13,7 @@ TABLE = paths.SUSPECTS / "suspects.csv"
 SUMMARY = paths.SUSPECTS / "suspects.json"
 
 # Why nothing is listed, whatever the pictures look like.
-NO_FEATURES, FEW_LABELS, BY_CHANCE = "no_features", "few_labels", "not_above_chance"
+NO_FEATURES, FEW_LABELS, TOO_LOW = "no_features", "few_labels", "accuracy_too_low"
 
 
 class Suspect(BaseModel, frozen=True, extra="forbid"):
@@ -41,21 +41,27 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
     """The suspects, the surest first, and how well the labels can be told apart at all.
 
     Attributes:
-        none_because: NO_FEATURES, FEW_LABELS or BY_CHANCE; empty where suspects could be listed.
+        none_because: NO_FEATURES, FEW_LABELS or TOO_LOW; empty where suspects could be listed.
+        by_faces: whether they were judged by the vectors of their faces, not by features.
+        faceless: pictures without such a vector, which nobody judged.
         judged: pictures with an out-of-fold probability; a label with a single look-alike group
             has nothing to be judged by.
         accuracy: fraction of them that the models name as labelled; accuracy_low is the lower end
-            of its 95 % interval (Wilson), chance the largest label's fraction.
+            of its 95 % interval (Wilson), chance the largest label's fraction, needed the accuracy
+            from which on suspects are listed.
         confident: pictures confidently of another label; suspects.max_fraction of all are listed.
     """
 
     suspects: tuple[Suspect, ...] = ()
     none_because: str = ""
+    by_faces: bool = False
+    faceless: int = 0
     pictures: int = 0
     judged: int = 0
     accuracy: float = 0.0
     accuracy_low: float = 0.0
     chance: float = 0.0
+    needed: float = 0.0
     confident: int = 0
 
     @property
@@ -63,13 +69,17 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
         """`none_because` in words."""
         return {
             "": "",
-            NO_FEATURES: "the backbone is fine-tuned and no features are kept; "
-            "backbone.unfreeze: 0 keeps them",
+            NO_FEATURES: "the backbone is fine-tuned and no features are kept "
+            "(backbone.unfreeze: 0 keeps them), and faces were not told apart",
             FEW_LABELS: "fewer than two labels have pictures that are not look-alikes",
-            BY_CHANCE: f"out-of-fold accuracy {self.accuracy:.3f} (95% interval from "
-            f"{self.accuracy_low:.3f}) is not above chance {self.chance:.3f}; these features "
-            "cannot tell the labels apart",
+            TOO_LOW: f"out-of-fold accuracy {self.accuracy:.3f} (95% interval from "
+            f"{self.accuracy_low:.3f}, chance {self.chance:.3f}) of {self._source} is too low to "
+            f"judge labels by: from {self.needed:.3f} on most of what is listed is wrong",
         }[self.none_because]
+
+    @property
+    def _source(self) -> str:
+        return "face vectors" if self.by_faces else "the backbone's features"
 
     @property
     def sentence(self) -> str:
@@ -83,9 +93,14 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
             text += f" ({by_split})"
         if self.confident > len(self.suspects):
             text += f", the surest of {self.confident} (suspects.max_fraction)"
-        text += f"; out-of-fold accuracy {self.accuracy:.3f}, chance {self.chance:.3f}"
-        if self.judged < self.pictures:
-            text += f"; {self.pictures - self.judged} not judged, alone under their label"
+        text += (
+            f"; out-of-fold accuracy of {self._source} {self.accuracy:.3f}, "
+            f"chance {self.chance:.3f}"
+        )
+        if self.faceless:
+            text += f"; {self.faceless} not judged, without one clear face"
+        if alone := self.pictures - self.faceless - self.judged:
+            text += f"; {alone} not judged, alone under their label"
         return text
 
 

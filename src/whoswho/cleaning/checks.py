@@ -21,9 +21,9 @@ from whoswho.artifacts.decisions import (
     write_decisions,
     write_face_settings,
 )
-from whoswho.artifacts.split import Overlap, write_overlaps
+from whoswho.artifacts.split import Overlap, write_face_vectors, write_overlaps
 from whoswho.cleaning import people, rules
-from whoswho.cleaning.evidence import gather
+from whoswho.cleaning.evidence import Evidence, gather
 from whoswho.cleaning.rules import Decided
 from whoswho.dataset import review
 from whoswho.dataset.listing import FEW_PICTURES, Listing, scan
@@ -31,6 +31,7 @@ from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 from whoswho.params import Clean
 from whoswho.pictures import embedding
+from whoswho.pictures.embedding import Vector
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.wording import ONE_GROUP
 
@@ -58,7 +59,8 @@ def run(
 
     Args:
         reviews: what a person decided (`review.read`); `review_path` names the file in messages.
-        out: an empty folder; gets pictures/, decisions.csv, overlaps.csv and faces.json.
+        out: an empty folder; gets pictures/, decisions.csv, overlaps.csv, faces.json and, where
+            faces were told apart, face_vectors.npy.
         worker_count: processes; None takes one per core.
         faces: the folder of what was found in earlier runs (`FaceCache`); None keeps nothing.
 
@@ -80,6 +82,7 @@ def run(
     decided = rules.decide(evidence, params, held)
     _check_enough_left(decided.decisions, listing)
     _write(out, data, decided, params)
+    write_face_vectors(out, _vectors(decided.decisions, evidence))
     notes = [*decided.notes, *decided.identity.notes, *filter(None, [cache.problem])]
     notes += _one_group(decided.decisions)
     return Outcome(decided.decisions, decided.overlaps, listing, notes)
@@ -140,6 +143,15 @@ def _check_enough_left(decisions: Sequence[Decision], listing: Listing) -> None:
         )
     if listing.ready_split and not any(row.kept for row in decisions if row.split == "validation"):
         raise UserError("data: no picture left in validation; add pictures to data/validation/")
+
+
+def _vectors(decisions: Sequence[Decision], evidence: Evidence) -> list[Vector | None]:
+    """The embedding of the one face of each kept picture, in the order of decisions.csv."""
+    faces = evidence.faces
+    return [
+        faces[index].vector if row.kept and index in faces else None
+        for index, row in enumerate(decisions)
+    ]
 
 
 def _write(out: Path, data: Path, decided: Decided, params: Clean) -> None:

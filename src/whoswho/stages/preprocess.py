@@ -2,7 +2,8 @@
 
 Consumes artifacts/clean/.
 Produces artifacts/dataset/: {train,validation,test}/<label>/*.webp, split.csv (which picture is
-where, and how it was cropped), overlaps.csv, dataset.json (labels in order, picture settings).
+where, and how it was cropped), overlaps.csv, face_vectors.npy (where cleaning told faces apart),
+dataset.json (labels in order, picture settings).
 Command: python src/stage.py preprocess
 """
 
@@ -17,8 +18,10 @@ from whoswho.artifacts.split import (
     SplitRow,
     across_splits,
     box_cell,
+    read_face_vectors,
     read_overlaps,
     write_dataset,
+    write_face_vectors,
 )
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
@@ -29,7 +32,8 @@ def main() -> None:
     """Write the dataset. A set that is split already keeps its split."""
     params = load_params()
     clean = paths.workspace() / paths.CLEAN
-    kept = [row for row in decisions.read_decisions(clean) if row.kept]
+    decided = decisions.read_decisions(clean)
+    kept = [row for row in decided if row.kept]
     detector = decisions.read_face_settings(clean)
     settings = PictureSettings(
         # Where cleaning looked for no faces there is nobody to crop.
@@ -67,6 +71,8 @@ def main() -> None:
         ]
         overlaps = read_overlaps(clean)
         write_dataset(out, rows, settings, ready_split=ready_split, overlaps=overlaps)
+        if (vectors := read_face_vectors(clean, len(decided))) is not None:
+            write_face_vectors(out, [vectors[n] for n, row in enumerate(decided) if row.kept])
     counts = Counter(splits)
     sizes = ", ".join(f"{counts[name]} {name}" for name in paths.SPLITS if counts[name])
     whole = sum(done.crop == "whole" for done in written)
