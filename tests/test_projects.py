@@ -15,7 +15,9 @@ from whoswho.lifecycle.registry import alias_log, version_files, versions
 from whoswho.lifecycle.tracking.store import Store, open_store
 from whoswho.params import Promote
 
-POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
+POLICY = Promote(
+    margin=0.02, recall_floor=0.0, significance=None, strangers_margin=0.1, newcomer_likeness=0.7
+)
 
 
 def champion(store: Store) -> int | None:

@@ -40,7 +40,9 @@ from whoswho.lifecycle.tracking.store import open_store
 from whoswho.params import Promote
 
 pytestmark = pytest.mark.slow
-POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
+POLICY = Promote(
+    margin=0.02, recall_floor=0.0, significance=None, strangers_margin=0.1, newcomer_likeness=0.7
+)
 
 
 @contextmanager

@@ -199,6 +199,8 @@ class Promote(Section):
     margin: Fraction
     recall_floor: Fraction
     significance: Fraction | None
+    strangers_margin: Fraction
+    newcomer_likeness: Fraction
 
 
 class Params(Section):

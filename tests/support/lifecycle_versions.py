@@ -16,7 +16,9 @@ from whoswho.lifecycle.registry.registration import Registered
 from whoswho.lifecycle.tracking.store import open_store
 from whoswho.params import Promote
 
-POLICY = Promote(margin=0.02, recall_floor=0.0, significance=None)
+POLICY = Promote(
+    margin=0.02, recall_floor=0.0, significance=None, strangers_margin=0.1, newcomer_likeness=0.7
+)
 
 
 @pytest.fixture(scope="session", name="weights")

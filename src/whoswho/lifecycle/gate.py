@@ -1,13 +1,28 @@
-"""May this model become the champion? A pure function of what is known of the two."""
+"""May this model become the champion? A pure function of what is known of the two.
+
+Where their lists of people differ they are compared on the people both know; a newcomer stands on
+its own feet: its recall, and how alike its pictures are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from whoswho.artifacts.model.description import FORMAT, REGISTER_ANEW
 from whoswho.evaluation.measures import mcnemar
 from whoswho.params import Promote
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A test picture: the label it lies under, the likeliest label, and what a user is told."""
+
+    actual: str
+    predicted: str
+    told: str  # `unknown` in place of a label that it is too unlike
 
 
 @dataclass(frozen=True)
@@ -18,8 +33,11 @@ class ComparedModel:
         format: the number of its format; only today's can be judged.
         unreadable: why nothing else is known of it; empty where it is.
         train: the pictures that taught it.
-        test: of each test picture, whether the answer was right.
+        test: the test pictures.
         recall: of each label on test; None where test has none of its pictures.
+        strangers_caught: fraction of the pictures of people left out in turn that it calls
+            unknown; None where that was not measured.
+        likeness: how alike the pictures of a label are, see `ModelDescription`.
     """
 
     name: str
@@ -28,8 +46,10 @@ class ComparedModel:
     labels: tuple[str, ...] = ()
     untrained_backbone: bool = False
     train: frozenset[str] = frozenset()
-    test: Mapping[str, bool] = field(default_factory=dict)
+    test: Mapping[str, Judged] = field(default_factory=dict)
     recall: Mapping[str, float | None] = field(default_factory=dict)
+    strangers_caught: float | None = None
+    likeness: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,19 +79,28 @@ def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Pro
     notes: list[str] = []
     if champion is None:
         notes.append("there is no champion to compare with")
-    elif set(candidate.labels) != set(champion.labels):
-        reasons.append(_other_labels(candidate, champion))
     else:
-        seen = set(candidate.test) & champion.train
-        if seen:
-            reasons.append(
-                f"{len(seen)} of its {len(candidate.test)} test pictures taught {champion.name}, "
-                "so the two cannot be compared"
-            )
         worse, compared = _against(candidate, champion, policy)
         reasons += worse
         notes += compared
     return Decision(not reasons, tuple(reasons), tuple(notes))
+
+
+def changes(candidate: ComparedModel, champion: ComparedModel) -> list[str]:
+    """What users will see change: people who come and go, and answers to common test pictures."""
+    lines = _people(candidate, champion)
+    common = _common(candidate, champion)
+    pairs = {p: (champion.test[p].told, candidate.test[p].told) for p in common}
+    other = {p: pair for p, pair in pairs.items() if pair[0] != pair[1]}
+    if common:
+        counted = Counter((candidate.test[p].actual, *pair) for p, pair in other.items())
+        shown = [
+            f"{actual}: {before} -> {after}" + (f" ({n})" if n > 1 else "")
+            for (actual, before, after), n in sorted(counted.items(), key=lambda i: (-i[1], i[0]))
+        ]
+        text = f"{len(other)} of {len(common)} answers to common test pictures change"
+        lines.append(f"{text}: {_names(shown)}" if shown else text)
+    return lines
 
 
 def _alone(candidate: ComparedModel, policy: Promote) -> list[str]:
@@ -99,19 +128,49 @@ def _alone(candidate: ComparedModel, policy: Promote) -> list[str]:
 def _against(
     candidate: ComparedModel, champion: ComparedModel, policy: Promote
 ) -> tuple[list[str], list[str]]:
-    common = sorted(set(candidate.test) & set(champion.test))
+    known = set(candidate.labels) & set(champion.labels)
+    if not known:
+        return [f"it knows none of the people of {champion.name}"], changes(candidate, champion)
+    reasons, notes = _on_common(candidate, champion, policy)
+    newcomers = [label for label in candidate.labels if label not in known]
+    alike, unmeasured = _newcomers(candidate, newcomers, known, policy)
+    strangers, told = _strangers(candidate, champion, policy)
+    reasons += [*alike, *strangers]
+    return reasons, [*notes, *unmeasured, *told, *changes(candidate, champion)]
+
+
+def _common(candidate: ComparedModel, champion: ComparedModel) -> list[str]:
+    """The test pictures of both, of people both know."""
+    known = set(candidate.labels) & set(champion.labels)
+    both = set(candidate.test) & set(champion.test)
+    return sorted(picture for picture in both if candidate.test[picture].actual in known)
+
+
+def _on_common(
+    candidate: ComparedModel, champion: ComparedModel, policy: Promote
+) -> tuple[list[str], list[str]]:
+    """The answers to the test pictures of both, judged by the labels of today."""
+    known = set(candidate.labels) & set(champion.labels)
+    tested = {picture for picture, judged in candidate.test.items() if judged.actual in known}
+    reasons = []
+    if seen := tested & champion.train:
+        reasons.append(
+            f"{len(seen)} of its {len(candidate.test)} test pictures taught {champion.name}, "
+            "so the two cannot be compared"
+        )
+    common = _common(candidate, champion)
     if not common:
-        return [f"it shares no test picture with {champion.name}"], []
-    ours = sum(candidate.test[picture] for picture in common)
-    theirs = sum(champion.test[picture] for picture in common)
-    better = sum(candidate.test[p] and not champion.test[p] for p in common)
-    worse = sum(champion.test[p] and not candidate.test[p] for p in common)
-    p = mcnemar(better, worse)
+        return [*reasons, f"it shares no test picture with {champion.name}"], []
+    actual = {picture: candidate.test[picture].actual for picture in common}
+    right = {p for p in common if candidate.test[p].predicted == actual[p]}
+    right_before = {p for p in common if champion.test[p].predicted == actual[p]}
+    p = mcnemar(len(right - right_before), len(right_before - right))
+    ours, theirs = len(right), len(right_before)
+    whose = "" if set(candidate.labels) == set(champion.labels) else " of the people both know"
     compared = (
-        f"{ours} against {theirs} right of {len(common)} common test pictures "
+        f"{ours} against {theirs} right of {len(common)} common test pictures{whose} "
         f"(McNemar p = {p:.3f})"
     )
-    reasons = []
     # Counted in pictures, so that no rounding decides.
     if theirs - ours > policy.margin * len(common) + 1e-9:
         reasons.append(f"worse than {champion.name} beyond {policy.margin:g}: {compared}")
@@ -122,14 +181,61 @@ def _against(
     return reasons, [compared]
 
 
-def _other_labels(candidate: ComparedModel, champion: ComparedModel) -> str:
+def _newcomers(
+    candidate: ComparedModel, newcomers: Sequence[str], known: Set[str], policy: Promote
+) -> tuple[list[str], list[str]]:
+    """Whether the pictures of each newcomer seem to be of one person."""
+    measured = candidate.likeness
+    others = [measured[label] for label in sorted(known) if label in measured]
+    unknown = [label for label in newcomers if label not in measured]
+    notes = []
+    if unknown or (newcomers and not others):
+        notes.append(
+            f"whether the pictures of {_names(unknown or newcomers)} are of one person was not "
+            "measured: that needs stored features (backbone.unfreeze: 0)"
+        )
+    usual = statistics.median(others) if others else 0.0
+    mixed = [
+        f"{label} ({measured[label]:.2f} against {usual:.2f})"
+        for label in newcomers
+        if usual > 0 and measured.get(label, usual) < policy.newcomer_likeness * usual
+    ]
+    if not mixed:
+        return [], notes
+    reason = (
+        f"pictures of other people seem to lie among those of {_names(mixed)}: a fifth of them "
+        "are less like the rest than those of the people known before; look at them with "
+        "`whoswho review`"
+    )
+    return [reason], notes
+
+
+def _strangers(
+    candidate: ComparedModel, champion: ComparedModel, policy: Promote
+) -> tuple[list[str], list[str]]:
+    """Whether it names more strangers: each label left out in turn, as train measures it."""
+    ours, theirs = candidate.strangers_caught, champion.strangers_caught
+    if ours is None or theirs is None:
+        if theirs is None:
+            return [], []
+        return [], [f"how many strangers it names was not measured ({champion.name}: it was)"]
+    if ours < theirs - policy.strangers_margin:
+        return [
+            f"it names more strangers than {champion.name}: of people left out in turn "
+            f"{ours:.0%} are unknown to it, {theirs:.0%} to {champion.name} "
+            f"(strangers_margin {policy.strangers_margin:g})"
+        ], []
+    return [], []
+
+
+def _people(candidate: ComparedModel, champion: ComparedModel) -> list[str]:
     new = sorted(set(candidate.labels) - set(champion.labels))
     gone = sorted(set(champion.labels) - set(candidate.labels))
-    changes = [f"new {_names(new)}"] if new else []
-    changes += [f"gone {_names(gone)}"] if gone else []
-    return f"other labels than {champion.name}: {', '.join(changes)}"
+    named = [f"new {_names(new)}"] if new else []
+    named += [f"gone {_names(gone)}"] if gone else []
+    return [f"other people than {champion.name}: {', '.join(named)}"] if named else []
 
 
-def _names(labels: list[str], shown: int = 5) -> str:
+def _names(labels: Sequence[str], shown: int = 5) -> str:
     more = f" and {len(labels) - shown} more" if len(labels) > shown else ""
     return ", ".join(labels[:shown]) + more

@@ -9,8 +9,9 @@ from pathlib import Path
 from whoswho import params, paths
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.errors import UserError
+from whoswho.labels import UNKNOWN
 from whoswho.lifecycle import gate, lost
-from whoswho.lifecycle.gate import ComparedModel
+from whoswho.lifecycle.gate import ComparedModel, Judged
 from whoswho.lifecycle.registry import alias_log, version_files, versions
 from whoswho.lifecycle.registry.registration import FORMAT_TAG
 from whoswho.lifecycle.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
@@ -165,9 +166,13 @@ def _compared(store: Store, number: int) -> ComparedModel:
         untrained_backbone=record.model.backbone.untrained,
         train=frozenset(row.sha256 for row in record.split if row.split == "train"),
         test={
-            sha256[row.file]: row.right
+            sha256[row.file]: Judged(
+                row.actual, row.predicted, UNKNOWN if row.unknown else row.predicted
+            )
             for row in evaluation.pictures
             if row.split == "test" and row.file in sha256
         },
         recall=evaluation.recall("test"),
+        strangers_caught=evaluation.metrics.get("unknown/strangers_caught"),
+        likeness=record.model.likeness,
     )

@@ -70,6 +70,7 @@ def train(group: ProcessGroup) -> None:
             temperature=calibration.temperature,
             min_similarity=calibration.min_similarity,
             cross_validation=calibration.metrics,
+            likeness=calibration.likeness,
             params=recipe.flat(),
             inputs=digests,
             backbone=source,

@@ -38,10 +38,12 @@ class CrossValidation:
         metrics: `cv/quantity` and `unknown/quantity` -> number. There are none about strangers
             where fewer than three labels can be held out: of two, one left out leaves nobody to
             be mistaken for.
+        likeness: see `ModelDescription`.
     """
 
     held_out: HeldOut
     metrics: dict[str, float]
+    likeness: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def cross_validate(data: TrainingData, recipe: Recipe) -> CrossValidation | None
     turned_away = [_turned_away([a.similarity for a in repeat], rate) for repeat in answers]
     metrics["unknown/known_turned_away"] = float(np.mean(turned_away))
     metrics |= _strangers(pool, first, rate)
-    return CrossValidation(held_out, metrics)
+    likeness = likeness_of_labels(pool, first, data.dataset.labels)
+    return CrossValidation(held_out, metrics, likeness)
 
 
 def _answer(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> Answer:
@@ -188,6 +191,27 @@ def _turned_away(similarity: Sequence[Float64], false_reject_rate: float) -> flo
     limits = _limits(similarity, false_reject_rate)
     below = [values < limit for values, limit in zip(similarity, limits, strict=True)]
     return float(np.concatenate(below).mean())
+
+
+def likeness_of_labels(
+    pool: Pool, folds: Sequence[Fold], labels: Sequence[str]
+) -> dict[str, float]:
+    """Label -> the similarity to its own centre that a fifth of its held-out pictures lie below.
+
+    Without the labels that are held out nowhere.
+    """
+    similarity = np.full(len(pool.targets), np.nan)
+    for fold in folds:
+        centres = fit_centres(pool.features(fold.train))
+        cosines = centres.directed(pool.values[0, fold.held_out]) @ centres.directions.T
+        known = np.unique(pool.targets[fold.train])
+        own = np.searchsorted(known, pool.targets[fold.held_out])
+        similarity[fold.held_out] = cosines[np.arange(len(own)), own]
+    held_out = ~np.isnan(similarity)
+    return {
+        labels[label]: float(np.quantile(similarity[held_out & (pool.targets == label)], 0.2))
+        for label in np.unique(pool.targets[held_out])
+    }
 
 
 def _strangers(pool: Pool, folds: Sequence[Fold], false_reject_rate: float) -> dict[str, float]:

@@ -28,13 +28,14 @@ class Calibration:
     """What was fitted on held-out pictures; see `ModelDescription`.
 
     Attributes:
-        metrics: of cross-validation.
+        metrics, likeness: of cross-validation; empty where there was none.
     """
 
     centres: Centres
     temperature: float
     min_similarity: float
     metrics: dict[str, float]
+    likeness: dict[str, float]
 
     @property
     def sentence(self) -> str:
@@ -60,6 +61,7 @@ def calibrate(data: TrainingData, recipe: Recipe, fitted: Fitted) -> Calibration
         fit_temperature(held_out.logits, held_out.targets),
         fit_min_similarity(held_out.similarity, rate),
         validated.metrics if validated else {},
+        validated.likeness if validated else {},
     )
 
 

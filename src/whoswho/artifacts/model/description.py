@@ -59,6 +59,8 @@ class ModelDescription(BaseModel, frozen=True, extra="forbid"):
             answer is "none of these people".
         cross_validation: metrics of the recipe on held-out pictures (`cv/...`, `unknown/...`);
             empty where the backbone was fine-tuned, for lack of stored features.
+        likeness: label -> the similarity to its centre that a fifth of its held-out pictures lie
+            below: little where other people are among them; empty as `cross_validation`.
         params: the params that training read, flat.
         inputs: digests of what was learned from, by name.
         backbone: where the backbone comes from.
@@ -73,6 +75,7 @@ class ModelDescription(BaseModel, frozen=True, extra="forbid"):
     temperature: float
     min_similarity: float
     cross_validation: dict[str, float]
+    likeness: dict[str, float] = {}
     params: dict[str, Any]
     inputs: dict[str, str]
     backbone: BackboneSource
