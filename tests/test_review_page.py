@@ -32,7 +32,7 @@ from whoswho import paths
 from whoswho.artifacts import decisions
 from whoswho.artifacts.decisions import KEPT, Decision
 from whoswho.artifacts.model.settings import Face
-from whoswho.artifacts.suspects import BY_CHANCE, TABLE
+from whoswho.artifacts.suspects import TABLE, TOO_LOW
 from whoswho.dataset import review
 from whoswho.errors import UserError
 from whoswho.reviewing import gallery, page, server, thumbnail_cache
@@ -626,10 +626,11 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     assert "come with the stage suspects" in gallery.load(tmp_path).no_suspects
     suspect_files(tmp_path)
     assert gallery.load(tmp_path).no_suspects == "No label looks wrong."
-    suspect_files(tmp_path, none_because=BY_CHANCE, accuracy=0.25, chance=0.3)
+    suspect_files(tmp_path, none_because=TOO_LOW, accuracy=0.25, chance=0.3, needed=0.65)
     none_listed = gallery.load(tmp_path).no_suspects
     assert none_listed.startswith("None listed: out-of-fold accuracy 0.250")
-    assert none_listed.endswith("cannot tell the labels apart.")
+    assert "chance 0.300) of the backbone's features is too low to judge labels by" in none_listed
+    assert none_listed.endswith("from 0.650 on most of what is listed is wrong.")
 
 
 @pytest.mark.parametrize(

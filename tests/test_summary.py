@@ -124,6 +124,12 @@ def test_suspect_labels_are_counted(
     assert by_name(summary.lines(folder, Standing()))["look"] == look
 
 
+def test_what_faces_say_is_worth_a_look_whatever_the_backbone(tmp_path: Path) -> None:
+    folder = workspace(tmp_path, fallback=True)
+    suspect_files(folder, {}, by_faces=True)
+    assert "1 suspect label" in by_name(summary.lines(folder, Standing()))["look"]
+
+
 SAMPLE = sample.LABELS
 AGAIN = "dvc add data && whoswho check && dvc repro && whoswho summary"
 

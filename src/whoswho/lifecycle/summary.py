@@ -115,7 +115,7 @@ def _unknown(evaluation: Evaluation) -> str:
 def _suspects(workspace: Path, source: BackboneSource, first: str) -> str:
     """How many labels to look at; what an untrained backbone suspects is worth no look."""
     listed = read_suspects(workspace / paths.SUSPECTS)
-    if listed is None or not listed.suspects or source.untrained:
+    if listed is None or not listed.suspects or (source.untrained and not listed.by_faces):
         return ""
     return f"; {plural(len(listed.suspects), 'suspect label')}: {first}whoswho review"
 
