@@ -20,6 +20,7 @@ SOURCE = REPOSITORY / "src"
 GROUND_FLOOR = {
     "arches",
     "params",
+    "trained_with",
     "paths",
     "errors",
     "tables",

@@ -65,7 +65,10 @@ def test_pictures_that_only_one_of_them_was_tested_on_do_not_count() -> None:
         ({"labels": ("x", "y"), "recall": {"x": 1.0, "y": 1.0}}, "it knows none of the people of"),
         ({"strangers_caught": 0.79}, "of people left out in turn 79% are unknown to it, 90% to"),
         ({"train": frozenset({"t1", "t2"})}, "2 of its 100 test pictures also taught it"),
-        ({"format": "9"}, "version 2 is of format 9"),
+        (
+            {"format": "9"},
+            "version 2 is of format 9, this code reads format 3; newer code wrote it",
+        ),
     ],
 )
 def test_each_reason_is_said(changed: dict[str, object], said: str) -> None:

@@ -13,7 +13,7 @@ from support.repository import REPOSITORY
 
 from whoswho import paths
 from whoswho.errors import UserError
-from whoswho.lifecycle import holders, promotion
+from whoswho.lifecycle import holders, promotion, rebuild, trace
 from whoswho.lifecycle.registry import alias_log, version_files, versions
 from whoswho.lifecycle.tracking.store import Store, open_store
 
@@ -125,3 +125,24 @@ def test_a_model_that_was_not_to_be_registered_is_not_missed(store: Store) -> No
     assert promotion.standing(store, store.root).missing
     set_params(store.root, register={"when": "improves"})
     assert promotion.standing(store, store.root).missing == ""
+
+
+def test_a_version_that_somebody_made_by_hand_is_listed_and_refused(store: Store) -> None:
+    """No metric, no format, no run, no files; and one whose metric is no number."""
+    store.client.create_model_version("whoswho", "file:///nowhere")
+    store.client.set_model_version_tag("whoswho", "1", "test/accuracy", "good")
+    rows = [line.split() for line in promotion.table(store, store.root)]
+    assert rows[1][:2] == ["4", "-"]
+    assert " ".join(rows[1]).endswith("files gone, run gone")
+    assert rows[4][2] == "-"
+    with pytest.raises(UserError, match="/4: its files are gone"):
+        promotion.promote(store, "4", POLICY, force=True, why="it is the best")
+    with pytest.raises(UserError, match="/4: its files are gone"):
+        version_files.model_folder(store, "4")
+    traced = trace.find(store, "4")
+    assert (traced.run, traced.record, traced.commit) == (None, None, "")
+    lines = trace.lines(store, store.root, traced, rebuild.commands(store.root, traced))
+    assert "run        gone from the store" in lines
+    assert lines[-1] == "  # nobody can: it was trained outside Git"
+    with pytest.raises(UserError, match="best: no version, alias, run, file"):
+        trace.find(store, "best")

@@ -5,18 +5,26 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 from support.pipeline import ALL, FAST, Workspace, commit, set_params, store
 from support.repository import REPOSITORY
 
-from whoswho import paths
+from whoswho import paths, trained_with
 from whoswho import sample as drawing
 from whoswho.artifacts.decisions import read_decisions
+from whoswho.artifacts.model.description import read_description
+from whoswho.dataset import manifest
+from whoswho.dataset.manifest import ManifestRow
+from whoswho.errors import UserError
+from whoswho.lifecycle import rebuild, trace
+from whoswho.lifecycle.tracking.store import open_store
+from whoswho.params import load_params
 
 pytestmark = pytest.mark.slow
 
@@ -217,6 +225,108 @@ def test_a_lost_store_is_named_and_its_cure_works(sample: Workspace) -> None:
     assert kept["aliases"] == {"challenger": kept["versions"][0]["version"]}
     for said in sample.python(commands).split("---\n"):
         assert "new or lost" not in said
+
+
+def test_params_edited_while_train_runs_are_refused_with_a_cure_that_works(
+    sample: Workspace,
+) -> None:
+    script = sample.path / "src/whoswho/stages/train.py"
+    code = script.read_text(encoding="utf-8")
+    edit = (
+        'text = (workspace / "params.yaml").read_text(); (workspace / "params.yaml").write_text('
+    )
+    edit += 'text.replace("  lr: 0.001 ", "  lr: 0.05 "))'
+    changed = code.replace("    checkpoint.remove()\n", f"    checkpoint.remove()\n    {edit}\n")
+    script.write_text(changed, encoding="utf-8")
+    assert sample.ran(sample.repro("train")) == ["train"]
+    script.write_text(code, encoding="utf-8")
+    for stage in ("report", "register"):
+        said = sample.run("python", "src/stage.py", stage, code=2).stderr
+        assert said.startswith(
+            "whoswho: params.yaml: train.lr is 0.05, but the model was trained with 0.001: "
+        )
+        assert said.endswith("then: dvc repro -f -s train && dvc repro\n")
+    trained = read_description(sample.path / paths.MODEL).params
+    set_params(sample.path, train={"lr": 0.001})
+    with pytest.raises(UserError, match=r"dvc\.lock: train\.lr is 0\.05"):
+        trained_with.check(trained, load_params(sample.path), sample.path)
+    assert sample.ran(sample.repro("-f", "-s", "train")) == ["train"]
+    trained_with.check(trained, load_params(sample.path), sample.path)
+
+
+def traces(workspace: Workspace, *whats: str) -> list[str]:
+    code = (
+        f"from whoswho import cli\nfor what in {whats!r}:\n"
+        "    cli.main(['trace', what])\n    print('---')"
+    )
+    return workspace.python(code).split("---\n")
+
+
+def test_a_trace_leads_from_a_version_to_its_making_and_from_a_picture_to_its_versions(
+    sample: Workspace,
+) -> None:
+    (run,) = store(sample)["runs"]
+    rows = sample.rows("artifacts/dataset/split.csv")
+    taught, tested = (next(r for r in rows if r["split"] == split) for split in ("train", "test"))
+    dropped = next(r for r in sample.rows("artifacts/clean/decisions.csv")
+                   if r["reasons"] == "blank")  # fmt: skip
+    site = ManifestRow(
+        file=taught["file"], label=taught["label"], site="commons", search="a name",
+        page_url="https://commons.example/File:1", sha256=taught["sha256"], author="A. Painter",
+        licence="CC BY-SA 4.0",
+    )  # fmt: skip
+    manifest.write(manifest.new_file(sample.path / "data"), [site])
+    set_params(sample.path, evaluate={"bootstrap": 300})
+    version, same, first, second, third, _ = traces(
+        sample, "challenger", run["id"], f"data/{taught['file']}", tested["sha256"],
+        f"data/{dropped['file']}",
+    )  # fmt: skip
+    assert version == same
+    head = sample.run("git", "rev-parse", "HEAD").stdout.strip()
+    assert f"commit     {head}, with changes that were not committed: dvc.lock (kept)" in version
+    assert "params     " in version
+    counts = Counter(r["split"] for r in rows if r["label"] == taught["label"])
+    (label,) = [line for line in version.splitlines() if line.startswith(taught["label"])]
+    assert f"no table says {counts.total() - 1}, commons 1" in label
+    assert f"unknown {counts.total() - 1}, CC BY-SA 4.0 1" in label
+    assert "challenger none -> 1, allowed: registered" in version
+    assert f"  git checkout -q {head}" in version
+    assert "licence CC BY-SA 4.0, by A. Painter" in first
+    assert "train pictures, as" in first
+    assert "it taught" in first
+    assert re.search(r"split +test", second)
+    judged = next(r for r in sample.rows("artifacts/evaluation/predictions.csv")
+                  if r["file"] == tested["file"])  # fmt: skip
+    answer = "unknown" if judged["unknown"] == "1" else judged["predicted"]
+    best = max(float(v) for k, v in judged.items() if k.startswith("probability/"))
+    assert f"{answer} {best:.3f}" in second
+    assert re.search(r"clean +.*: dropped; .*", third)
+    assert re.search(r"version 1 \(challenger\) +nothing", third)
+
+
+def test_a_version_is_rebuilt_from_what_its_trace_says(built: Workspace, tmp_path: Path) -> None:
+    """Every stage runs: no earlier result is taken."""
+    folder = tmp_path / "again"
+    said = built.run("whoswho", "trace", "1", "--rebuild", folder).stdout
+    tested = len(built.rows("artifacts/evaluation/predictions.csv"))
+    assert said.splitlines() == [
+        f"rebuilt in {folder}",
+        "weights: equal to the byte",
+        f"answers: {tested} of {tested} the same, largest difference of a probability 0",
+    ]
+    assert "is there already" in built.run(
+        "whoswho", "trace", "1", "--rebuild", folder, code=2
+    ).stderr  # fmt: skip
+    assert len(store(built)["runs"]) == 1
+    built_again = built.copy(tmp_path / "other")
+    table = built_again.path / "artifacts/evaluation/predictions.csv"
+    text = table.read_text(encoding="utf-8")
+    row = built_again.rows("artifacts/evaluation/predictions.csv")[0]
+    table.write_text(text.replace(f"{row['file']},", "gone.jpg,", 1), encoding="utf-8")
+    opened = open_store(built_again.path)
+    lines, same = rebuild.compare(opened, trace.find(opened, "1"), built_again.path)
+    assert not same
+    assert lines[1].startswith(f"answers: {tested - 1} of {tested} the same")
 
 
 def test_forced_stages_give_the_same_bytes(sample: Workspace) -> None:

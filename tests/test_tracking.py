@@ -25,7 +25,7 @@ from support.lifecycle_store import (  # noqa: F401
     start,
 )
 
-from whoswho import tables
+from whoswho import paths, tables
 from whoswho.artifacts.model.description import HistoryRow, read_history
 from whoswho.errors import UserError
 from whoswho.lifecycle import ui
@@ -290,34 +290,91 @@ def test_hostile_labels_become_metrics_in_the_real_store(root: Path) -> None:
             assert naming.from_metric_key(key) == ("validation/recall", name)
 
 
-def test_lineage_says_what_made_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DVC_EXP_NAME", "lr-05")
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(
+        ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
+        check=True, capture_output=True,
+    )  # fmt: skip
 
-    def git(*arguments: str) -> None:
-        subprocess.run(
-            ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b", *arguments],
-            check=True, capture_output=True,
-        )  # fmt: skip
 
+@pytest.fixture
+def committed(tmp_path: Path) -> Path:
+    """A repository of nothing but what makes a model, all of it committed."""
     (tmp_path / "src").mkdir()
-    for name in ("src/a.py", "dvc.yaml", "review.csv", "data.dvc", "notes.txt"):
-        (tmp_path / name).write_text(name, encoding="utf-8")
+    for name in ("src/a.py", *lineage.CODE[1:], "notes.txt"):
+        (tmp_path / name).write_text(f"{name}\n\n", encoding="utf-8")
     assert lineage.tags(tmp_path, {}, {})["commit"] == "none"
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-q", "-m", "first")
-    clean = lineage.tags(tmp_path, {"train.lr": 1}, {"dataset": "x"})
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_lineage_says_what_made_the_model(
+    committed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "lr-05")
+    clean = lineage.tags(committed, {"train.lr": 1}, {"dataset": "x"})
     assert len(clean["commit"]) == 40
     assert clean["dirty"] == "false"
     assert clean["dvc.experiment"] == clean["mlflow.runName"] == "lr-05"
-    (tmp_path / "notes.txt").write_text("not what trains", encoding="utf-8")
-    assert lineage.tags(tmp_path, {}, {})["dirty"] == "false"
-    (tmp_path / "review.csv").write_text("changed", encoding="utf-8")
-    changed = lineage.tags(tmp_path, {"train.lr": 2}, {"dataset": "y"})
+    (committed / "notes.txt").write_text("not what trains", encoding="utf-8")
+    assert lineage.tags(committed, {}, {})["dirty"] == "false"
+    (committed / "review.csv").write_text("changed", encoding="utf-8")
+    changed = lineage.tags(committed, {"train.lr": 2}, {"dataset": "y"})
     assert changed["dirty"] == "true"
     for key in ("params", "inputs"):
         assert changed[key] != clean[key]
     assert changed["data.dvc"] == clean["data.dvc"]
+
+
+@pytest.mark.parametrize("name", ["src/a.py", "src/new 얼굴.py", *lineage.CODE[1:]])
+def test_what_is_not_committed_makes_a_training_dirty_and_is_kept_as_a_patch(
+    name: str, committed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert lineage.PATCH not in lineage.files(committed, {}, {})
+    (committed / name).write_text(f"{name}\nedited\n\n", encoding="utf-8")
+    assert lineage.tags(committed, {}, {})["dirty"] == "true"
+    patch = lineage.files(committed, {}, {})[lineage.PATCH]
+    other = tmp_path_factory.mktemp("other") / "clone"
+    git(committed, "clone", "-q", ".", str(other))
+    (other / "patch").write_text(patch, encoding="utf-8")
+    git(other, "apply", "patch")
+    assert (other / name).read_bytes() == (committed / name).read_bytes()
+    if name == "src/a.py":
+        (committed / name).write_text("x\n" * lineage.LONGEST_PATCH, encoding="utf-8")
+        short = lineage.files(committed, {}, {})[lineage.PATCH]
+        assert short.endswith("too long to keep: src/a.py\n")
+        assert short.count("\n") == 1
+
+
+def test_a_repository_of_another_owner_is_named_with_gits_cure(
+    committed: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(committed.parent / "gitconfig"))
+    tags = lineage.tags(committed, {}, {})
+    assert (tags["commit"], tags["dirty"]) == ("none", "unknown")
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith(f"whoswho: warning: {committed}: Git reads no repository of another")
+    subprocess.run(said.partition("trust this one: ")[2], shell=True, check=True)
+    assert len(lineage.tags(committed, {}, {})["commit"]) == 40
+    assert capfd.readouterr().err == ""
+
+
+def test_a_param_too_long_for_the_store_is_whole_in_the_run_and_in_its_model(
+    root: Path, committed: Path
+) -> None:
+    params = {"backbone.weights": ["a" * 7000, "random"]}
+    store = open_store(root)
+    run = runs.new_run(store, params, {}, lineage.files(committed, params, {}))
+    assert run.run_id
+    assert len(store.run(run.run_id).data.params["backbone.weights"]) == 6000
+    got = store.client.download_artifacts(run.run_id, "lineage/lineage.json", str(root))
+    kept = paths.read_json(Path(got))
+    assert kept["params"] == params
+    assert kept["data.dvc"] == "data.dvc\n\n"
 
 
 # Completing

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from whoswho.errors import UserError
@@ -13,12 +15,47 @@ _MARKER = re.compile(r"^(?:(?:<{7}|>{7}|\|{7})(?: .*)?|={7})\r?$", re.MULTILINE)
 
 def answer(folder: Path, *arguments: str) -> str | None:
     """What Git answers; None where it fails, as without Git, a repository or a commit."""
+    done = _run(folder, *arguments)
+    return done.stdout.decode(errors="replace").strip() if done and not done.returncode else None
+
+
+def refusal(folder: Path) -> str:
+    """That Git does not read a repository of another user's, with Git's own cure; else empty."""
+    done = _run(folder, "rev-parse", "--git-dir")
+    said = done.stderr.decode(errors="replace") if done else ""
+    if "dubious ownership" not in said:
+        return ""
+    cure = re.search(r"git config --global --add safe\.directory .*", said)
+    command = cure[0].strip() if cure else "git config --global --add safe.directory '*'"
+    return f"{folder}: Git reads no repository of another user; if you trust this one: {command}"
+
+
+def uncommitted(folder: Path, names: Sequence[str]) -> str | None:
+    """How files below `folder` differ from the last commit, new ones included, as a patch that
+    `git apply` takes; None where Git does not answer.
+    """
+    plain = ("-c", "core.quotepath=off", "diff", "--no-ext-diff", "--no-color", "--no-textconv")
+    changed = _run(folder, *plain, "--relative", "HEAD", "--", *names)
+    new = answer(folder, "ls-files", "-z", "--others", "--exclude-standard", "--", *names)
+    if changed is None or changed.returncode or new is None:
+        return None
+    patch = changed.stdout
+    for name in filter(None, new.split("\0")):
+        added = _run(folder, *plain, "--no-index", "--", os.devnull, name)
+        patch += added.stdout if added else b""
+    return patch.decode(errors="replace")
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
+    """None where there is no Git, or it does not end."""
     command = ["git", "-C", str(folder), *arguments]
+    surroundings = os.environ | {"LC_ALL": "C"}
     try:
-        done = subprocess.run(command, capture_output=True, timeout=30, check=True)
+        return subprocess.run(
+            command, capture_output=True, timeout=30, check=False, env=surroundings
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.decode(errors="replace").strip()
 
 
 def marker_line(text: str) -> int:

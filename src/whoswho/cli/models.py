@@ -73,6 +73,26 @@ def rollback(options: argparse.Namespace) -> list[str]:
         return promotion.rollback(store, why=options.why)
 
 
+def trace(options: argparse.Namespace) -> list[str]:
+    """Say where a version, a run or a picture came from, who decided what, how to rebuild it."""
+    from whoswho.lifecycle import picture_trace, rebuild
+    from whoswho.lifecycle import trace as tracing
+
+    workspace = paths.workspace()
+    with open_store() as store:
+        picture = picture_trace.picture(workspace, options.what)
+        if picture:
+            return picture_trace.lines(store, workspace, picture)
+        traced = tracing.find(store, options.what)
+        if options.rebuild is None:
+            return tracing.lines(store, workspace, traced, rebuild.commands(workspace, traced))
+        lines, same = rebuild.rebuild(store, workspace, traced, options.rebuild)
+    if not same:
+        print("\n".join(lines))
+        raise SystemExit(1)
+    return lines
+
+
 def store(_options: argparse.Namespace) -> list[str]:
     """Print the tracking store's address, the MLFLOW_TRACKING_URI of MLflow's own commands."""
     with open_store() as opened:
@@ -132,5 +152,9 @@ COMMANDS: Commands = {
         _WHY,
     ),
     rollback: (_WHY,),
+    trace: (
+        argument("what", metavar="WHAT", help="version, alias, run; or a picture: file, sha256"),
+        value("--rebuild", "DIR", "make the version again there; code 1 if it differs", type=Path),
+    ),
     store: (),
 }

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
-from whoswho.artifacts.model.description import FORMAT, REGISTER_ANEW
+from whoswho.artifacts.model.description import FORMAT, other_format
 from whoswho.evaluation.measures import mcnemar
 from whoswho.params import Promote
 
@@ -70,7 +70,7 @@ def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Pro
                 reason += "; `whoswho promote --force --why` goes on without it"
             return Decision(False, (reason,), ())
         if model and model.format != str(FORMAT):
-            cure = REGISTER_ANEW
+            cure = other_format(model.format)
             if model is champion:
                 cure = "the two cannot be compared; `whoswho promote --force --why` overrules"
             reason = f"{model.name} is of format {model.format}, this code reads format {FORMAT}"

@@ -49,11 +49,14 @@ def promote(
     """
     if force and not why.strip():
         raise UserError("promote: --force needs --why TEXT; it goes into the promotion log")
+    seen = versions.aliases(store).get(CHAMPION)
     with embedded_store.locked(store.root):
         number = versions.resolve(store, reference)
         champion = versions.aliases(store).get(CHAMPION)
         if champion == number:
             return [f"version {number} is the champion already"]
+        if champion != seen:
+            raise UserError(_overtaken(store, number, champion))
         version_files.check(store, number)
         decision = judge(store, number, policy)
         if not decision.allowed and not force:
@@ -68,9 +71,23 @@ def promote(
         elif champion is not None:
             alias_log.move(store, PREVIOUS, champion, why, forced=forced)
         alias_log.move(store, CHAMPION, number, why, forced=forced)
+        # Another machine holds no lock of this one, and MLflow moves an alias without a condition.
+        now = versions.aliases(store).get(CHAMPION)
+        if now != number:
+            raise UserError(_overtaken(store, number, now))
     lines = [f"version {number} is the champion"]
     lines += [f"overruled: {reason}" for reason in decision.reasons]
     return lines + [f"note: {note}" for note in notes]
+
+
+def _overtaken(store: Store, number: int, champion: int | None) -> str:
+    """What to say to whoever promotes a version while somebody else promotes another."""
+    who = [move.who for move in alias_log.moves(store) if move.after == champion][-1:]
+    return (
+        f"version {number} is not the champion: {' '.join(who) or 'somebody'} made version "
+        f"{champion} champion at the same time; look at `whoswho models`, and promote again if it "
+        "is still to be"
+    )
 
 
 def rollback(store: Store, *, why: str = "") -> list[str]:

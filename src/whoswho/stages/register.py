@@ -7,7 +7,7 @@ Produces: artifacts/registered.json: the model's digest and nothing else, so tha
 Command: python src/stage.py register
 """
 
-from whoswho import paths
+from whoswho import paths, trained_with
 from whoswho.errors import one_line_errors
 from whoswho.lifecycle.registry import completion, registration
 from whoswho.lifecycle.registry.record import read_record
@@ -21,13 +21,16 @@ def main() -> None:
     params = load_params()
     workspace = paths.workspace()
     record = read_record((workspace / paths.MODEL).parent)
+    trained_with.check(record.model.params, params, workspace)
     model, when = record.model, params.register_.when
     flat = {**lineage.training_params(flatten(params)), **model.params}
     tags = lineage.tags(workspace, flat, model.inputs)
     tags |= lineage.backbone_tags(model.backbone, model.picture.crop)
-    with answering(open_store()) as store:
-        run = completion.completed_run(store, record, workspace / paths.REPORTS, flat, tags)
-        card = (workspace / paths.REPORTS / "model_card.md").read_text(encoding="utf-8")
+    files = lineage.files(workspace, flat, tags)
+    reports = workspace / paths.REPORTS
+    with answering(open_store(), workspace / paths.MODEL, reports) as store:
+        run = completion.completed_run(store, record, reports, flat, tags, files)
+        card = (reports / "model_card.md").read_text(encoding="utf-8")
         result = registration.register(store, run.info.run_id, record, when, card)
     paths.write_json(workspace / paths.REGISTERED, {runs.DIGEST: record.digest})
     print(f"register: run {run.info.run_name}; {result.message}")

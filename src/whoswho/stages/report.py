@@ -10,7 +10,7 @@ Command: python src/stage.py report
 
 from __future__ import annotations
 
-from whoswho import paths
+from whoswho import paths, trained_with
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.reporting import card, contact_sheet, page, run_report, sentences
@@ -18,9 +18,10 @@ from whoswho.reporting import card, contact_sheet, page, run_report, sentences
 
 def main() -> None:
     """Run the stage in the workspace."""
-    load_params()
+    params = load_params()
     workspace = paths.workspace()
     report = run_report.read_run(workspace)
+    trained_with.check(report.model.params, params, workspace)
     reports = workspace / paths.REPORTS
     run_report.write_tables(report, reports)
     paths.write_text(reports / "model_card.md", card.model_card(report))

@@ -49,9 +49,10 @@ def train(group: ProcessGroup) -> None:
     flat = lineage.training_params(flatten(params))
     tags = lineage.tags(workspace, flat, digests)
     tags |= lineage.backbone_tags(source, dataset.picture.crop)
+    files = lineage.files(workspace, flat, tags)
     # One run, however many processes train.
     opened = (
-        runs.training_run(root, flat, tags)
+        runs.training_run(root, flat, tags, files)
         if group.is_main_process
         else nullcontext(runs.TrainingRun(None))
     )

@@ -33,7 +33,8 @@ HISTORY_COLUMNS = ("epoch", *METRICS)
 
 HistoryRow = dict[str, int | float]  # HISTORY_COLUMNS; epochs count from 1
 
-REGISTER_ANEW = "train and register it anew with `dvc repro`"
+_NEWER = "newer code wrote it: bring this repository up to date (git pull)"
+_OLDER = "train and register it anew with `dvc repro`"
 AGAIN = "run `dvc checkout`, or `dvc repro -f -s train`"
 
 
@@ -135,9 +136,15 @@ def read_description(folder: Path) -> ModelDescription:
     number = content.pop("format", None) if isinstance(content, dict) else None
     if number != FORMAT:
         raise UserError(
-            f"{path}: its format is {number}, this code reads format {FORMAT}; {REGISTER_ANEW}"
+            f"{path}: its format is {number}, this code reads format {FORMAT}; "
+            f"{other_format(number)}"
         )
     return paths.validated(ModelDescription, content, path, AGAIN)
+
+
+def other_format(number: object) -> str:
+    """What to do about a model of another format."""
+    return _NEWER if str(number).isdecimal() and int(str(number)) > FORMAT else _OLDER
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:

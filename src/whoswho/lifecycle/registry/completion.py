@@ -10,10 +10,14 @@ import json
 import math
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from requests import RequestException
 
 from whoswho import labels, paths, tables
 from whoswho.artifacts.model.description import HistoryRow, read_history
@@ -33,20 +37,28 @@ def completed_run(
     reports: Path,
     params: Mapping[str, Any],
     tags: Mapping[str, str],
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> Run:
     """The newest finished run of this model, restored where there is none, with all it lacks.
 
-    `params` and `tags` are what a training would have logged.
+    `params`, `tags` and `files` are what a training would have logged.
     """
     finished = runs.finished_run(store, record.digest)
     if finished:
         _complete(store, finished.info.run_id, record, reports, params)
         return store.run(finished.info.run_id)
-    run = runs.new_run(store, params, {**tags, RESTORED: "true"})
+    run = runs.new_run(store, params, {**tags, RESTORED: "true"}, files)
     assert run.run_id is not None
-    with runs.closing_run(run):
-        _complete(store, run.run_id, record, reports, params)
-        run.finished(record.digest)
+    try:
+        with runs.closing_run(run):
+            _complete(store, run.run_id, record, reports, params)
+            run.finished(record.digest)
+    except (MlflowException, RequestException):
+        with suppress(MlflowException):
+            store.client.delete_run(
+                run.run_id
+            )  # no training failed, and the next try makes another
+        raise
     return store.run(run.run_id)
 
 

@@ -113,7 +113,8 @@ def _log_version(store: Store, run_id: str, record: Record) -> int:
             store.project, f"models:/{logged.model_id}", run_id, tags, model_id=logged.model_id
         )
     except BaseException:
-        store.client.delete_logged_model(logged.model_id)  # none is left half-made
+        with contextlib.suppress(MlflowException):
+            store.client.delete_logged_model(logged.model_id)  # none is left half-made
         raise
     return int(version.version)
 
@@ -138,6 +139,7 @@ def _upload(store: Store, model_id: str, run_id: str, record: Record) -> None:
             input_example=_example(),
         )
     version_files.upload_record(store, model_id, record)
+    version_files.copy_lineage(store, run_id, model_id)
 
 
 def _example() -> Any:

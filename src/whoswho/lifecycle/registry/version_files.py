@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from filelock import FileLock
 from mlflow.artifacts import download_artifacts, list_artifacts
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from whoswho import paths
@@ -19,6 +22,8 @@ from whoswho.artifacts.model.description import WEIGHTS, model_digest
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import versions
 from whoswho.lifecycle.registry.record import FILES, MODEL, Record, read_record
+from whoswho.lifecycle.registry.versions import Version
+from whoswho.lifecycle.tracking import lineage
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store, error_line
 
@@ -42,15 +47,23 @@ def model_folder(store: Store, reference: str) -> Path:
         return local / MODEL
     digest = store.client.get_model_version(store.project, str(number)).tags.get(DIGEST)
     kept = store.root / CACHE / (digest or f"version-{number}")
-    if not kept.is_dir():
-        with paths.fresh_folder(kept) as folder:
-            try:
-                download_artifacts(f"{uri}/{MODEL}", dst_path=str(folder), tracking_uri=store.uri)
-            except (MlflowException, OSError) as error:
-                raise UserError(f"{_gone(store, number, uri)} ({error_line(error)})") from None
-            if digest and model_digest(folder / MODEL) != digest:
-                raise UserError(f"models:/{store.project}/{number}: arrived damaged; run it again")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(kept.with_suffix(".lock")):  # two first predictions may begin at once
+        if not kept.is_dir():
+            with paths.fresh_folder(kept) as folder:
+                _download(store, f"{uri}/{MODEL}", folder, _gone(store, number, uri))
+                if digest and model_digest(folder / MODEL) != digest:
+                    raise UserError(
+                        f"models:/{store.project}/{number}: arrived damaged; run it again"
+                    )
     return kept / MODEL
+
+
+def _download(store: Store, uri: str, folder: Path, gone: str) -> None:
+    try:
+        download_artifacts(uri, dst_path=str(folder), tracking_uri=store.uri)
+    except (MlflowException, OSError) as error:
+        raise UserError(f"{gone} ({error_line(error)})") from None
 
 
 def check(store: Store, number: int) -> None:
@@ -125,6 +138,34 @@ def upload_record(store: Store, model_id: str, record: Record) -> None:
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(record.folder / path, target)
         store.client.log_model_artifacts(model_id, scratch, "artifacts")
+
+
+def copy_lineage(store: Store, run_id: str, model_id: str) -> None:
+    """Put what the run says of where its model came from beside the weights, to outlive it."""
+    if store.client.list_artifacts(run_id, lineage.FOLDER.as_posix()):
+        with tempfile.TemporaryDirectory() as scratch:
+            store.client.download_artifacts(run_id, lineage.FOLDER.as_posix(), scratch)
+            store.client.log_model_artifacts(model_id, scratch, "artifacts")
+
+
+def lineage_of(store: Store, version: Version | None, run: Run | None) -> dict[str, str]:
+    """The files of `lineage.files` by name, from the version or else from the run; none where
+    neither has them.
+    """
+    names = (lineage.DESCRIPTION, lineage.PATCH)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if version is not None:
+            uri = f"{_uri(store, version.number)}/{lineage.FOLDER}"
+            with suppress(MlflowException, OSError):
+                for file in list_artifacts(uri, tracking_uri=store.uri):
+                    name = file.path.rpartition("/")[2]
+                    download_artifacts(f"{uri}/{name}", dst_path=scratch, tracking_uri=store.uri)
+        if run is not None and not any(folder.iterdir()):
+            with suppress(MlflowException, OSError):
+                run_id, wanted = run.info.run_id, lineage.FOLDER.as_posix()
+                folder = Path(store.client.download_artifacts(run_id, wanted, scratch))
+        return {n: (folder / n).read_text("utf-8") for n in names if (folder / n).is_file()}
 
 
 def _gone(store: Store, number: int, uri: str) -> str:

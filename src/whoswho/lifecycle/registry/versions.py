@@ -37,8 +37,11 @@ class Version:
         return f"version {self.number}{aliases}"
 
     def metric(self, name: str) -> float | None:
-        """A metric it was registered with, such as `test/accuracy`."""
-        return float(self.tags[name]) if name in self.tags else None
+        """A metric it was registered with, such as `test/accuracy`; None where it has none."""
+        try:
+            return float(self.tags[name])
+        except (KeyError, ValueError):  # a version that somebody made by hand
+            return None
 
 
 def all_versions(store: Store) -> list[Version]:

@@ -6,6 +6,8 @@ import datetime
 import json
 import os
 import platform
+import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,22 @@ import psutil
 from whoswho import git, paths
 from whoswho.artifacts.model.backbone import BackboneSource
 
-CODE = ("src", "dvc.yaml", "review.csv")  # a change here makes a training "dirty"
+# A change here makes a training "dirty": what another clone needs to make the same model.
+CODE = (
+    "src", "dvc.yaml", "review.csv", "params.yaml", "data.dvc", "dvc.lock", "constraints.txt",
+)  # fmt: skip
+FOLDER = Path("lineage")  # among the artifacts of a run, and among those of its version
+DESCRIPTION, PATCH = "lineage.json", "uncommitted.diff"
+LONGEST_PATCH = 1_000_000  # bytes; a longer one is no work of an hour, and nobody reads it
 
 
 def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) -> dict[str, str]:
-    """Tags that say what made this model; `inputs` are the hashes of what train reads."""
+    """Tags that say what made this model; `inputs` are the hashes of what train reads.
+
+    That Git refuses to say is printed.
+    """
+    if refusal := git.refusal(workspace):
+        print(f"whoswho: warning: {refusal}", file=sys.stderr, flush=True)
     commit = git.answer(workspace, "rev-parse", "HEAD")
     changed = git.answer(workspace, "status", "--porcelain", "--", *CODE)
     data = workspace / "data.dvc"
@@ -37,6 +50,29 @@ def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) 
     if name := os.environ.get("DVC_EXP_NAME"):
         tags["dvc.experiment"] = tags["mlflow.runName"] = name
     return tags
+
+
+def files(workspace: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, str]:
+    """The files that say what made this model, by name: DESCRIPTION, with the params whole (a
+    store cuts long ones) and data.dvc; and PATCH, where the commit does not hold all of it.
+    """
+    data = workspace / "data.dvc"
+    content = {
+        "tags": dict(tags),
+        "params": dict(params),
+        "data.dvc": data.read_text(encoding="utf-8") if data.is_file() else "",
+    }
+    found = {DESCRIPTION: json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n"}
+    patch = git.uncommitted(workspace, CODE) or ""
+    if len(patch.encode()) > LONGEST_PATCH:
+        names = ", ".join(changed_files(patch))
+        patch = f"# {len(patch.encode())} bytes, too long to keep: {names}\n"
+    return found | ({PATCH: patch} if patch else {})
+
+
+def changed_files(patch: str) -> list[str]:
+    """The files that a patch changes; none of one that was too long to keep."""
+    return re.findall(r"^diff --git \"?a/(.*?)\"? \"?b/", patch, re.M)
 
 
 def backbone_tags(source: BackboneSource, crop: str) -> dict[str, str]:

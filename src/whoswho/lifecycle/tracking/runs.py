@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mlflow.entities import Run
@@ -76,15 +77,21 @@ class TrainingRun:
 
 @contextmanager
 def training_run(
-    root: Path, params: Mapping[str, Any], tags: Mapping[str, str]
+    root: Path,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[TrainingRun]:
     """The run of the training inside the block, closed however the block ends.
 
     An unreachable store costs five seconds and a line; the training goes on untracked.
+
+    Args:
+        files: as `lineage.files` gives them.
     """
     try:
         with answering(open_store(root, timeout=PROBE_S)) as store:
-            run = new_run(store, params, tags)
+            run = new_run(store, params, tags, files)
     except UserError as error:
         _warn_untracked(str(error))
         run = TrainingRun(None)
@@ -92,13 +99,20 @@ def training_run(
         yield run
 
 
-def new_run(store: Store, params: Mapping[str, Any], tags: Mapping[str, str]) -> TrainingRun:
-    """Open a run with its params and tags."""
+def new_run(
+    store: Store,
+    params: Mapping[str, Any],
+    tags: Mapping[str, str],
+    files: Mapping[str, str] = MappingProxyType({}),
+) -> TrainingRun:
+    """Open a run with its params, tags, and files that say what made it."""
     all_tags = {**tags, **lineage.process()}
     run = store.client.create_run(
         store.experiment_id, tags=all_tags, run_name=tags.get("mlflow.runName")
     )
     store.log_params(run.info.run_id, params)
+    for name, text in files.items():
+        store.client.log_text(run.info.run_id, text, (lineage.FOLDER / name).as_posix())
     return TrainingRun(store, str(run.info.run_id))
 
 

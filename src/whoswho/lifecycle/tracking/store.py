@@ -18,6 +18,7 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run,
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
+from requests import RequestException
 
 from whoswho import paths
 from whoswho.errors import UserError, one_line
@@ -145,15 +146,43 @@ def address(root: Path, project: str) -> str:
 
 
 @contextmanager
-def answering(store: Store) -> Iterator[Store]:
-    """Turn a store's failure into one line that says the work is safe."""
+def answering(store: Store, *uploaded: Path) -> Iterator[Store]:
+    """Turn a store's failure into one line that says the work is safe.
+
+    Args:
+        uploaded: folders of the files that the block uploads, to say how large a refused one is.
+    """
     try:
         yield store
-    except MlflowException as error:
+    except (MlflowException, RequestException) as error:
+        if refused := _refused_file(str(error), uploaded):
+            raise UserError(refused) from None
         raise UserError(
             f"tracking store {public(store.uri)}: {error_line(error)}; nothing is lost, run "
             "the same command again"
         ) from None
+
+
+def _refused_file(said: str, folders: Iterable[Path]) -> str:
+    """That a file was too large for a server or a proxy before it; empty where that was not it.
+
+    Some say so (413), some cut the connection while the file is on its way.
+    """
+    cut = re.search(r"Connection aborted|Broken pipe|Connection reset|EOF occurred", said)
+    place = re.search(
+        r"(?:for url:|API request to) (\w+://[^/\s]+)/\S*?([^/\s]+?)[.,:]?(?:\s|$)", said
+    )
+    if place is None or not ("413" in said or (cut and "mlflow-artifacts" in said)):
+        return ""
+    host, name = public(place[1]), place[2]
+    files = [file for folder in folders for file in folder.rglob(name)]
+    size = f" ({files[0].stat().st_size / 1e6:.1f} MB)" if files else ""
+    how = "refused it as too large (413)" if "413" in said else "cut the connection while it came"
+    return (
+        f"{name}{size}: {host}, or a proxy before it, {how}; raise the limit for a request's body "
+        "there (nginx: client_max_body_size), then run the same command again; nothing is lost, "
+        "and nothing half-made was left"
+    )
 
 
 def or_none(get: Callable[[], T]) -> T | None:

@@ -1,0 +1,197 @@
+"""A registry on a server: who predicts first, who promotes at once, and what a proxy refuses."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from mlflow.entities import LoggedModelStatus
+from support.lifecycle_store import fixture_made, fixture_root, project  # noqa: F401
+from support.lifecycle_versions import POLICY, fixture_weights, outputs_of, register  # noqa: F401
+from support.tracking_server import fixture_tracking_server  # noqa: F401
+
+from whoswho.artifacts.model.description import model_digest
+from whoswho.errors import UserError
+from whoswho.lifecycle import lost, promotion
+from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.tracking import embedded_store
+from whoswho.lifecycle.tracking.store import answering, open_store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def team(tracking_server: str, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with three versions on a server, the first of them the champion."""
+    root = project(tmp_path_factory.mktemp("team") / "root", "team")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", tracking_server)
+        for limit in (0.1, 0.2, 0.3):
+            register(root, outputs_of(root, weights, limit))
+        promotion.promote(open_store(root), "1", POLICY)
+    return root
+
+
+@pytest.fixture
+def clones(team: Path, tracking_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Two clones on two machines: nothing but the server is common to them."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
+    stores = [open_store(project(tmp_path / name, "team")) for name in ("one", "two")]
+    yield stores
+    for alias in ("champion", "previous"):
+        stores[0].client.set_registered_model_alias("team", alias, "1")
+
+
+def test_two_first_predictions_at_once_both_succeed(clones) -> None:
+    (store, _) = clones
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(version_files.model_folder, [store] * 4, ["champion"] * 4))
+    assert len(set(folders)) == 1
+    assert model_digest(folders[0]) == versions.all_versions(store)[-1].tags["model.sha256"]
+    assert not [path for path in folders[0].parents[1].iterdir() if "partial" in path.name]
+
+
+def test_of_two_promotions_at_once_on_one_machine_one_wins_and_the_other_is_told(
+    clones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (store, _) = clones
+    locked, waiting = embedded_store.locked, threading.Barrier(3)
+
+    @contextmanager
+    def announced(root: Path) -> Iterator[None]:
+        waiting.wait(60)
+        with locked(root):
+            yield
+
+    def promote(number: str) -> str:
+        try:
+            return promotion.promote(store, number, POLICY)[0]
+        except UserError as error:
+            return str(error)
+
+    monkeypatch.setattr(embedded_store, "locked", announced)
+    with ThreadPoolExecutor(2) as pool, locked(store.root):
+        said = [pool.submit(promote, number) for number in "23"]
+        waiting.wait(60)  # both know who the champion is, and none has moved it
+        locked(store.root)
+    results = [each.result() for each in said]
+    champion = versions.aliases(store)["champion"]
+    assert sum(f"version {champion} is the champion" == each for each in results) == 1
+    assert sum(f"made version {champion} champion at the same time" in r for r in results) == 1
+
+
+def test_of_two_promotions_at_once_on_two_machines_the_loser_is_told(
+    clones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = clones
+    move = alias_log.move
+
+    def slow(store, alias: str, number: int, why: str, **more: bool) -> None:
+        move(store, alias, number, why, **more)
+        if store is one and alias == "champion":
+            promotion.promote(two, "3", POLICY)
+
+    monkeypatch.setattr(alias_log, "move", slow)
+    with pytest.raises(UserError, match=r"version 2 is not the champion: .* made version 3"):
+        promotion.promote(one, "2", POLICY)
+    assert versions.aliases(two)["champion"] == 3
+
+
+def test_a_remote_version_is_judged_without_its_run_and_refused_without_its_files(
+    clones, tracking_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    (store, _) = clones
+    registered = versions.all_versions(store)
+    store.client.delete_run(registered[-1].run_id)
+    assert promotion.judge(store, 2, POLICY).allowed
+    assert set(lost.notes(store, registered).values()) == {"", "run gone"}
+    version_files.model_folder(store, "3")  # a copy here does not count
+    uri = store.client.get_model_version_download_uri("team", "3")
+    (folder,) = tmp_path_factory.getbasetemp().glob(f"server*/mlartifacts/{uri[18:]}/artifacts")
+    kept = shutil.move(folder / "evaluation", tmp_path_factory.mktemp("kept"))
+    try:
+        with pytest.raises(UserError, match="models:/team/3: its files are gone"):
+            promotion.promote(store, "3", POLICY, force=True, why="all the same")
+        assert lost.notes(store, registered)[3] == "files gone"
+    finally:
+        shutil.move(kept, folder)
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Hands everything on to `upstream` but bodies above `limit` bytes, as nginx does."""
+
+    protocol_version = "HTTP/1.1"
+    upstream = ""
+    limit = 0
+    cuts = False  # the connection, without a word
+
+    def forward(self) -> None:
+        length = int(self.headers.get("Content-Length", 0))
+        if length > self.limit:
+            self.close_connection = True
+            if not self.cuts:
+                while length > 0:
+                    length -= len(self.rfile.read(min(length, 1 << 20)))
+                self.send_error(413)
+            return
+        upstream = http.client.HTTPConnection(urlsplit(self.upstream).netloc)
+        body = self.rfile.read(length)
+        upstream.request(self.command, self.path, body, dict(self.headers))
+        answer = upstream.getresponse()
+        content = answer.read()
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("cuts", [False, True])
+def test_a_proxy_that_refuses_the_weights_is_named_and_nothing_half_made_is_left(
+    cuts: bool, team: Path, tracking_server: str, weights: Path,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    settings = {"upstream": tracking_server, "limit": 25_000_000, "cuts": cuts}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Proxy,), settings))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    root = project(tmp_path / "root", "refused")
+    record = outputs_of(root, weights, 0.5 + cuts / 10)
+    try:
+        store = open_store(root)
+        runs = len(store.runs())
+        for _ in range(2):
+            with (
+                pytest.raises(UserError, match=r"weights\.safetensors \(4\d\.\d MB\)") as refused,
+                answering(store, record.folder),
+            ):
+                register(root, record)
+            said = str(refused.value)
+            assert address in said
+            assert ("cut the connection" if cuts else "refused it as too large (413)") in said
+            assert "client_max_body_size" in said
+        assert len(store.runs()) == runs + 1  # the model's own, complete
+        assert {run.info.status for run in store.runs()} == {"FINISHED"}
+        assert versions.all_versions(store) == []
+        experiments = [each.experiment_id for each in store.client.search_experiments()]
+        mine = {store.experiment_id}
+        for logged in store.client.search_logged_models(experiments):
+            assert logged.experiment_id not in mine
+            assert logged.status == LoggedModelStatus.READY
+    finally:
+        server.shutdown()
+        server.server_close()
