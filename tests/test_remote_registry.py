@@ -115,7 +115,8 @@ def test_a_remote_version_is_judged_without_its_run_and_refused_without_its_file
     assert set(lost.notes(store, registered).values()) == {"", "run gone"}
     version_files.model_folder(store, "3")  # a copy here does not count
     uri = store.client.get_model_version_download_uri("team", "3")
-    (folder,) = tmp_path_factory.getbasetemp().glob(f"server*/mlartifacts/{uri[18:]}/artifacts")
+    place = f"server*/mlartifacts/{uri.removeprefix('mlflow-artifacts:/')}/artifacts"
+    (folder,) = {path.resolve() for path in tmp_path_factory.getbasetemp().glob(place)}
     kept = shutil.move(folder / "evaluation", tmp_path_factory.mktemp("kept"))
     try:
         with pytest.raises(UserError, match="models:/team/3: its files are gone"):
@@ -174,7 +175,7 @@ def test_a_proxy_that_refuses_the_weights_is_named_and_nothing_half_made_is_left
     try:
         store = open_store(root)
         runs = len(store.runs())
-        for _ in range(2):
+        for _ in range(1 if cuts else 2):
             with (
                 pytest.raises(UserError, match=r"weights\.safetensors \(4\d\.\d MB\)") as refused,
                 answering(store, record.folder),

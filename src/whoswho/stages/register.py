@@ -8,12 +8,14 @@ Command: python src/stage.py register
 """
 
 from whoswho import paths, trained_with
-from whoswho.errors import one_line_errors
+from whoswho.errors import UserError, one_line_errors
 from whoswho.lifecycle.registry import completion, registration
 from whoswho.lifecycle.registry.record import read_record
 from whoswho.lifecycle.tracking import lineage, runs
 from whoswho.lifecycle.tracking.store import answering, open_store
 from whoswho.params import flatten, load_params
+
+CARD = "model_card.md"
 
 
 def main() -> None:
@@ -28,9 +30,11 @@ def main() -> None:
     tags |= lineage.backbone_tags(model.backbone, model.picture.crop)
     files = lineage.files(workspace, flat, tags)
     reports = workspace / paths.REPORTS
+    if not (reports / CARD).is_file():
+        raise UserError(f"{reports / CARD}: not there; run `dvc repro`, which writes it first")
+    card = (reports / CARD).read_text(encoding="utf-8")
     with answering(open_store(), workspace / paths.MODEL, reports) as store:
         run = completion.completed_run(store, record, reports, flat, tags, files)
-        card = (reports / "model_card.md").read_text(encoding="utf-8")
         result = registration.register(store, run.info.run_id, record, when, card)
     paths.write_json(workspace / paths.REGISTERED, {runs.DIGEST: record.digest})
     print(f"register: run {run.info.run_name}; {result.message}")
