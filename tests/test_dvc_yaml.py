@@ -29,6 +29,7 @@ GROUND_FLOOR = {
     "timeouts",
     "data_urls",
     "git",
+    "listening",
 }
 PIPELINE = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())
 STAGES = list(PIPELINE["stages"])

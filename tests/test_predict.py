@@ -124,7 +124,7 @@ def test_a_missing_file_has_its_row_and_ends_in_code_1(
     assert [row["file"] for row in rows] == [str(file) for file in files]
     first, gone, text = rows
     assert list(first) == [
-        "file", "label", "probability", "unknown", "similarity", "probabilities", "faces",
+        "file", "label", "probability", "unknown", "similarity", "probabilities", "faces", "face",
         "looked_at", "version", "problem",
     ]  # fmt: skip
     assert first["label"] in NAMES
@@ -270,6 +270,7 @@ def test_the_pictures_named_are_those_that_taught_the_answer() -> None:
         values.astype(np.float32),
         {"30.jpg": "https://example.org/30"},
         {"30.jpg": "keep", "31.jpg": "kept"},
+        {},
     )
     question = Prediction("x", label="B", features=asked[0].astype(np.float32))
     found = neighbours.nearest(question)
@@ -287,7 +288,7 @@ def test_the_pictures_named_are_those_that_taught_the_answer() -> None:
 def test_an_answer_without_features_is_explained_by_nothing() -> None:
     empty = np.zeros((0, 4), np.float32)
     centres = Centres(np.zeros(4, np.float32), np.ones(4, np.float32), empty)
-    neighbours = Neighbours(centres, [], np.array([], str), empty, {}, {})
+    neighbours = Neighbours(centres, [], np.array([], str), empty, {}, {}, {})
     assert neighbours.nearest(Prediction("x", problem="gone")) == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whoswho import params, paths
-from whoswho.cli.arguments import Commands, address, argument, flag, number, value
+from whoswho.cli.arguments import Commands, address, argument, flag, number, value, values
 
 if TYPE_CHECKING:
     from whoswho.lifecycle.tracking.store import Store
@@ -52,6 +52,14 @@ def predict(options: argparse.Namespace) -> None:
     form = "csv" if options.csv else "json" if options.json else "table"
     request = prediction.Request(files, version, form, options.top, options.figure, workspace)
     prediction.answer(folder, request, sys.stdout)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serve the champion: a page, an address for uploads, and MLflow's scoring addresses."""
+    from whoswho.lifecycle.serving import server
+
+    with open_store() as store:
+        server.serve(store, paths.workspace(), options.host, options.port, options.allow_host)
 
 
 def promote(options: argparse.Namespace) -> list[str]:
@@ -145,6 +153,10 @@ COMMANDS: Commands = {
         flag("--csv", "a row a picture with everything about the answer"),
         flag("--json", "a line of JSON a picture"),
         flag("--why", "also the training pictures of that person that are most like it"),
+    ),
+    serve: (
+        *address(5002),
+        values("--allow-host", "NAME", "another name it may be asked under, as behind a proxy"),
     ),
     promote: (
         argument("version", nargs="?", default="challenger", help="(default: challenger)"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +20,16 @@ from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.inference.model import Answers, load_model
 from whoswho.labels import UNKNOWN
-from whoswho.pictures import tensors, workers
+from whoswho.pictures import opening, tensors, workers
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Prepared, Preparer
 
 BATCH = 32
 FRAME = "#2ca02c"
 NO_FACE = "no face was found, and this model answers for faces alone"
+# A server asks from several threads. Of pictures above this only one is open at a time: the
+# largest allowed needs most of a gigabyte while it is decoded and turned.
+LARGE = 16_000_000  # pixels
 THUMBNAIL = 512  # pixels, longest side of the picture a prediction keeps for a figure
 
 PictureSource = Path | str | bytes
@@ -47,6 +52,7 @@ class Prediction:
         problem: why the picture could not be read, in one line.
         image: the upright picture, small, for figures (see `Predictor.predict`), and `scale`: its
             pixels for each of the upright picture's.
+        prepared: what the network saw, kept with `image`.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Prediction:
     problem: str | None = None
     image: Image.Image | None = None
     scale: float = 1.0
+    prepared: Image.Image | None = None
 
     @property
     def title(self) -> str:
@@ -109,6 +116,7 @@ class Predictor:
             )
         self.model = load_model(folder)
         self._preparer = Preparer(self.model.description.picture)
+        self.large_pictures = threading.Lock()
 
     def predict(
         self, sources: Iterable[PictureSource], *, keep_images: bool = False
@@ -139,7 +147,8 @@ class Predictor:
             look = partial(_look, self.model.description.picture, keep_images)
             looked_at = workers.stream(look, numbered, processes)
         else:
-            looked_at = (_looked_at(self._preparer, keep_images, each) for each in numbered)
+            look = partial(_looked_at, self._preparer, keep_images, one_large=self.large_pictures)
+            looked_at = map(look, numbered)
         left = max(1, workers.cores() - processes)
         while batch := list(islice(looked_at, BATCH)):
             with devices.threads(left) if processes else nullcontext():
@@ -203,22 +212,36 @@ def _preparer(settings: PictureSettings) -> Preparer:
 
 
 def _looked_at(
-    preparer: Preparer, keep_image: bool, numbered: tuple[int, PictureSource]
+    preparer: Preparer,
+    keep_image: bool,
+    numbered: tuple[int, PictureSource],
+    one_large: AbstractContextManager[Any] | None = None,
 ) -> LookedAt:
     """The picture prepared, and the prediction before the network's answer."""
     number, source = numbered
     name = f"picture {number}" if isinstance(source, bytes) else str(source)
     try:
-        image = open_picture(source if isinstance(source, bytes) else Path(source))
-        made = preparer.from_image(image)
+        data = source if isinstance(source, bytes) else opening.read_bytes(Path(source))
+        with one_large if one_large and _is_large(data) else nullcontext():
+            image = open_picture(data)
+            made = preparer.from_image(image)
+            prediction = Prediction(name, faces=made.faces, face=made.face)
+            if keep_image:
+                width = image.width
+                image.thumbnail((THUMBNAIL, THUMBNAIL))
+                scale = image.width / width
+                prediction = replace(prediction, image=image, scale=scale, prepared=made.image)
     except (ImageOpenError, OSError) as error:
         return Prediction(name, problem=_problem(error)), None
-    prediction = Prediction(name, faces=made.faces, face=made.face)
-    if keep_image:
-        width = image.width
-        image.thumbnail((THUMBNAIL, THUMBNAIL))
-        prediction = replace(prediction, image=image, scale=image.width / width)
     return prediction, made
+
+
+def _is_large(data: bytes) -> bool:
+    try:
+        header = opening.read_header(data)
+    except ImageOpenError:  # opening it says why
+        return False
+    return header.width * header.height > LARGE
 
 
 def _problem(error: ImageOpenError | OSError) -> str:

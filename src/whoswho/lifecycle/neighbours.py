@@ -55,6 +55,7 @@ class Neighbours:
         files: posix paths below data/; `labels`: of each.
         features: (pictures, width), of their first views.
         sources, decisions: by file, as in `Neighbour`.
+        prepared: by file, the picture as the network saw it.
     """
 
     centres: Centres
@@ -63,6 +64,7 @@ class Neighbours:
     features: NDArray[np.float32]
     sources: Mapping[str, str]
     decisions: Mapping[str, str]
+    prepared: Mapping[str, Path]
 
     @classmethod
     def of(cls, workspace: Path, model: Model) -> Neighbours:
@@ -88,6 +90,7 @@ class Neighbours:
             train.values[0],
             {row.file: row.page_url or row.address for row in rows if row.file},
             {row.file: row.reviewed or row.decision for row in decisions},
+            {example.file: example.path for example in dataset.examples["train"]},
         )
 
     def nearest(self, prediction: Prediction, count: int = COUNT) -> list[Neighbour]:

@@ -220,6 +220,7 @@ def as_json(prediction: Prediction, version: str, top: int) -> dict[str, Any]:
         "similarity": prediction.similarity,
         "probabilities": dict(best(prediction, top)),
         "faces": prediction.faces,
+        "face": prediction.face and asdict(prediction.face),
         "looked_at": prediction.looked_at,
         "version": version,
         "problem": prediction.problem,

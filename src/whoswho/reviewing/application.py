@@ -15,21 +15,12 @@ from werkzeug.exceptions import HTTPException
 from whoswho.dataset import review
 from whoswho.dataset.review import Change, Outcome, ReviewDecision
 from whoswho.errors import UserError
+from whoswho.listening import page_headers
 from whoswho.reviewing.guard import check_request
 from whoswho.reviewing.page import Page, Refused
 
 MOST_BYTES = 2**19  # of a request: fifty decisions with long reasons
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; require-trusted-types-for 'script'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    # Faces of third persons do not go into a browser's cache on disk.
-    "Cache-Control": "no-store",
-}
+_HEADERS = page_headers("'self'")
 
 
 def application(page: Page, host: str = "127.0.0.1") -> Flask:

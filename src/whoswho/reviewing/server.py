@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import sys
 from pathlib import Path
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from whoswho import paths
-from whoswho.errors import UserError
+from whoswho import listening, paths
 from whoswho.reviewing.application import application
-from whoswho.reviewing.guard import is_loopback
 from whoswho.reviewing.page import Page
 
 
@@ -24,17 +20,11 @@ def serve(workspace: Path, host: str, port: int) -> None:
     page = Page(workspace)
     count = len(page.gallery.pictures)
     page.decisions()
-    if not is_loopback(host):
-        print(
-            f"whoswho: warning: {host} is open to others, and this page asks for no password: "
-            "whoever reaches it can see the pictures and decide about them",
-            file=sys.stderr,
-        )
+    listening.warn(host, "see the pictures and decide about them")
     server = listen(page, host, port)
-    shown = f"[{host}]" if ":" in host else host
     print(
-        f"http://{shown}:{server.port} shows {count} pictures; decisions go to {paths.REVIEW}, "
-        "`dvc repro` takes them (Ctrl-C ends it)",
+        f"{listening.address(host, server.port)} shows {count} pictures; decisions go to "
+        f"{paths.REVIEW}, `dvc repro` takes them (Ctrl-C ends it)",
         flush=True,
     )
     try:
@@ -51,15 +41,7 @@ def listen(page: Page, host: str, port: int) -> BaseWSGIServer:
     Raises:
         UserError: the port is taken, or the host is not this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        opened = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise UserError(
-            f"cannot listen on {host}, port {port}: {why}; choose another with --host or --port"
-        ) from None
-    with opened:  # the server duplicates it
+    with listening.listen(host, port) as opened:  # the server duplicates it
         port = opened.getsockname()[1]
         app, descriptor = application(page, host), opened.fileno()
         return make_server(host, port, app, True, request_handler=_Quiet, fd=descriptor)

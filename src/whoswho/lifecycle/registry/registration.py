@@ -136,13 +136,13 @@ def _upload(store: Store, model_id: str, run_id: str, record: Record) -> None:
             code_paths=[str(code.folder)],
             pip_requirements=list(code.requirements),
             signature=signature(),
-            input_example=_example(),
+            input_example=example(),
         )
     version_files.upload_record(store, model_id, record)
     version_files.copy_lineage(store, run_id, model_id)
 
 
-def _example() -> Any:
+def example() -> Any:
     """A picture as a client sends it: small, because MLflow shows it and tries it."""
     import pandas as pd
     from PIL import Image

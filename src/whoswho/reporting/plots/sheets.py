@@ -193,6 +193,14 @@ def _resized(image: Image.Image, width: float) -> Image.Image:
 
 def _beside_its_heat(image: Image.Image, heat: NDArray[np.float64]) -> Image.Image:
     """The picture, and the picture under its heat map, side by side."""
+    both = Image.new("RGB", (image.width * 2 + 4, image.height), "white")
+    both.paste(image.convert("RGB"), (0, 0))
+    both.paste(under_its_heat(image, heat), (image.width + 4, 0))
+    return both
+
+
+def under_its_heat(image: Image.Image, heat: NDArray[np.floating]) -> Image.Image:
+    """The picture with its heat map over it; where nothing counted, the picture as it is."""
     import matplotlib
 
     image = image.convert("RGB")
@@ -200,7 +208,4 @@ def _beside_its_heat(image: Image.Image, heat: NDArray[np.float64]) -> Image.Ima
     strength = strength.resize(image.size, Image.Resampling.BICUBIC)
     colour = matplotlib.colormaps["inferno"](np.asarray(strength), bytes=True)[..., :3]
     cover = strength.point(lambda value: round(0.65 * value))
-    both = Image.new("RGB", (image.width * 2 + 4, image.height), "white")
-    both.paste(image, (0, 0))
-    both.paste(Image.composite(Image.fromarray(colour), image, cover), (image.width + 4, 0))
-    return both
+    return Image.composite(Image.fromarray(colour), image, cover)
