@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support import processes
+from support.repository import REPOSITORY
 
 from whoswho import labels, paths, tables
 from whoswho.errors import UserError, one_line
@@ -187,6 +188,33 @@ def test_a_label_in_any_script_can_be_said_on_any_terminal(encoding: str) -> Non
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("from whoswho import cli\ncli.main(['--help'])", 0, ""),
+        ("from whoswho import cli\ncli.main(['sample', '--out', '.'])", 2, "whoswho: "),
+        ("from whoswho import errors\nwith errors.one_line_errors():\n"
+         "    for number in range(9999):\n        print(number)", 141, ""),
+    ],
+    ids=["help", "error", "lines"],
+)  # fmt: skip
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_closes_the_pipe_ends_a_command_quietly(
+    code: str, status: int, said: str, unbuffered: str
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdout=writing, stderr=subprocess.PIPE, text=True, check=False, cwd=REPOSITORY / "docs",
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered, "PYTHONPATH": str(REPOSITORY / "src")},
+    )  # fmt: skip
+    os.close(writing)
+    assert done.returncode == status
+    assert done.stderr.startswith(said)
+    assert done.stderr.count("\n") == bool(said)
+
+
 def test_what_is_started_after_a_signal_can_be_ended_by_one() -> None:
     child = "import signal; print(*map(signal.getsignal, (signal.SIGTERM, signal.SIGHUP)))"
     program = (

@@ -92,7 +92,7 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
         assert [a["label"] for a in said["predictions"]] == [None] * 4 + [expected.label]
         assert all(a["problem"] for a in said["predictions"][:4])
         assert "secret" not in json.dumps(said)
-        for columns in ({"picture": plain}, {"image": 5}, {"image": {"image": plain}}):
+        for columns in ({"picture": plain}, {"image": {"image": plain}}):
             assert ask(address, {"dataframe_records": [columns]})[0] == 400, columns
     # The same from the command line, in the environment that the version asks for.
     (moved / "rows.json").write_text(json.dumps({"inputs": {"image": [plain]}}), encoding="utf-8")
@@ -158,7 +158,7 @@ def test_the_same_code_works_against_a_server(
         assert store.uri == address
         assert everything(store, versions.all_versions(store)[0].run_id)["files"]
         shutil.rmtree(root / "artifacts")
-        folder = version_files.model_folder(open_store(root), "models:/whoswho@champion")
+        folder = version_files.model_folder(open_store(root), "champion")
         loaded = Predictor(folder)
         (answer,) = loaded.predict([png()])
         assert answer.label in NAMES

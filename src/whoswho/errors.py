@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import io
+import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+NOBODY_READS = 141  # as the shell says of a program that a closed pipe ended
 # A disk that is full or closed to us: the user can mend it.
 DISK_ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT)
 
@@ -30,7 +34,7 @@ def one_line(problem: object, longest: int = 200) -> str:
 def one_line_errors() -> Iterator[None]:
     """End the process with one line and exit code 2 where the block meets a mendable error.
 
-    Ctrl-C ends it with 130. Any other exception is a defect of ours and keeps its traceback.
+    Ctrl-C ends it with 130, a reader that closed the pipe (`… | head`) quietly with 141. Any other exception is a defect of ours and keeps its traceback.
     Labels are said in any script: what the terminal or a pipe cannot write is written as its code.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -38,6 +42,11 @@ def one_line_errors() -> Iterator[None]:
             stream.reconfigure(errors="backslashreplace")
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        if not _reader_is_gone(sys.stdout):
+            raise error
+        raise SystemExit(NOBODY_READS) from None
     except UserError as error:
         print(f"whoswho: {' '.join(str(error).split())}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
@@ -59,3 +68,25 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         print("whoswho: interrupted; the same command goes on from here", file=sys.stderr)
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        _reader_is_gone(sys.stdout)
+
+
+def _reader_is_gone(stream: TextIO) -> bool:
+    """Whether nobody reads what is written any more; then Python's last attempt says nothing."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError):  # no file of the system's
+        return False
+    try:
+        stream.flush()
+        poll = select.poll()
+        poll.register(descriptor, 0)
+        gone = any(event & select.POLLERR for _, event in poll.poll(0))
+    except BrokenPipeError:
+        gone = True
+    except AttributeError:  # Windows has no poll, and says it while it flushes
+        gone = False
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
+    return gone

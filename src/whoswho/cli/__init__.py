@@ -15,8 +15,8 @@ from whoswho.errors import one_line_errors
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; bad input ends with one line on stderr and exit code 2."""
-    options = parser().parse_args(arguments)
     with one_line_errors():
+        options = parser().parse_args(arguments)
         for line in options.run(options) or ():
             print(line)
 
