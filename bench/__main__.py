@@ -30,6 +30,8 @@ PARTS = (
     "recipe",
     "suspects",
     "unknown",
+    "serving",
+    "exporting",
     "sweep",
     "memory",
     "scale",

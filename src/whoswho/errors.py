@@ -34,8 +34,9 @@ def one_line(problem: object, longest: int = 200) -> str:
 def one_line_errors() -> Iterator[None]:
     """End the process with one line and exit code 2 where the block meets a mendable error.
 
-    Ctrl-C ends it with 130, a reader that closed the pipe (`… | head`) quietly with 141. Any other exception is a defect of ours and keeps its traceback.
-    Labels are said in any script: what the terminal or a pipe cannot write is written as its code.
+    Ctrl-C ends it with 130, a reader that closed the pipe (`… | head`) quietly with 141. Any other
+    exception is a defect of ours and keeps its traceback. Labels are said in any script: what the
+    terminal or a pipe cannot write is written as its code.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

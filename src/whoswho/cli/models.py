@@ -62,6 +62,14 @@ def serve(options: argparse.Namespace) -> None:
         server.serve(store, paths.workspace(), options.host, options.port, options.allow_host)
 
 
+def export(options: argparse.Namespace) -> list[str]:
+    """Write a model into a folder that answers without this program."""
+    from whoswho.exporting import export as exporting
+
+    folder, version = _model_folder(options.model)
+    return exporting.export(folder, version, options.folder, options.format, paths.workspace())
+
+
 def promote(options: argparse.Namespace) -> list[str]:
     """Make a version the champion if the gate lets it through, and log who did it and why."""
     from whoswho.lifecycle import promotion
@@ -131,6 +139,7 @@ def _model_folder(reference: str | None) -> tuple[Path, str]:
         return folder, f"models:/{store.project}/{number}"
 
 
+_MODEL = value("--model", "MODEL", "a folder, or as models:/whoswho/3 (default: the champion)")
 _WHY = value("--why", "TEXT", "goes into the promotion log", default="")
 COMMANDS: Commands = {
     summary: (value("--activate", "COMMAND", "what the printed commands need typed before them"),),
@@ -143,11 +152,7 @@ COMMANDS: Commands = {
             metavar="PICTURE",
             help="a file, a folder with all below it, a pattern, or - for a list on stdin",
         ),
-        value(
-            "--model",
-            "MODEL",
-            "a folder, or as models:/whoswho/3 (default: the champion)",
-        ),
+        _MODEL,
         value("--figure", "FILE", "draw pictures, faces, names and probabilities", type=Path),
         number("--top", "name so many of the likeliest (default: 1; --json: all)", default=0),
         flag("--csv", "a row a picture with everything about the answer"),
@@ -157,6 +162,16 @@ COMMANDS: Commands = {
     serve: (
         *address(5002),
         values("--allow-host", "NAME", "another name it may be asked under, as behind a proxy"),
+    ),
+    export: (
+        argument("folder", metavar="DIR", type=Path, help="absent or empty"),
+        argument(
+            "--format",
+            required=True,
+            choices=("onnx", "torchscript", "safetensors"),
+            help="onnx: onnxruntime, with an example; torchscript: torch alone; safetensors",
+        ),
+        _MODEL,
     ),
     promote: (
         argument("version", nargs="?", default="challenger", help="(default: challenger)"),

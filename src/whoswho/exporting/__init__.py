@@ -1,0 +1,1 @@
+"""A model as one folder that answers without this program."""

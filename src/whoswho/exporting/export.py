@@ -1,0 +1,236 @@
+"""`whoswho export`: a model written in another form, and tried beside the one it was made from."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from whoswho import paths
+from whoswho.artifacts.model import description as model_files
+from whoswho.artifacts.split import Dataset, load_dataset, open_prepared
+from whoswho.errors import UserError
+from whoswho.exporting.answering import Answering
+from whoswho.inference.model import Model, load_model
+from whoswho.pictures import tensors
+
+Format = Literal["onnx", "torchscript", "safetensors"]
+Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # as `Answering` answers
+Run = Callable[[NDArray[Any]], Arrays]
+
+FILES: dict[Format, str] = {
+    "onnx": "model.onnx", "torchscript": "model.pt", "safetensors": model_files.WEIGHTS,
+}  # fmt: skip
+SETTINGS = "settings.json"
+CARD = "model_card.md"
+EXAMPLE = Path(__file__).parent / "onnx_example.py"
+OUTPUTS = ("probabilities", "similarity", "unknown")
+_OPSET = 18
+_BATCH = 16
+_CLOSE = 1e-3  # between two probabilities of one model in two forms
+
+
+class Compared(NamedTuple):
+    """How many pictures were answered in both forms, and how far the probabilities differ."""
+
+    pictures: int
+    difference: float
+
+
+def export(source: Path, version: str, target: Path, form: Format, workspace: Path) -> list[str]:
+    """Write the model in `source` into the new folder `target`; returns lines to print.
+
+    Args:
+        version: what the model is called.
+        workspace: whose prepared test pictures and card are taken, where they fit the model.
+
+    Raises:
+        UserError: the folder is not empty, a package is absent, or the answers differ.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target}: is there already; name a new folder")
+    model = load_model(source)
+    answering = Answering(model)
+    with paths.fresh_folder(target.resolve()) as folder:
+        run = _WRITERS[form](answering, model, source, folder)
+        paths.write_json(folder / SETTINGS, settings(model, version, form))
+        paths.write_text(folder / CARD, card(model, version, source, workspace))
+        compared = compare(model, run, workspace)
+    size = (target / FILES[form]).stat().st_size / 1e6
+    lines = [f"{target}: {version} as {form}, {FILES[form]} {size:.1f} MB"]
+    if not answering.whole:
+        lines.append(
+            f"note: of {model.description.arch} the head alone can be exported: its input is the "
+            "128 numbers that dlib gives for an aligned face; landmarks and network stay dlib's"
+        )
+    if compared is None:
+        lines.append("not compared: no prepared test pictures of its settings are here")
+    else:
+        lines.append(
+            f"{compared.pictures} test pictures: the same names, probabilities differ by at most "
+            f"{compared.difference:.2g}"
+        )
+    return lines
+
+
+def settings(model: Model, version: str, form: Format) -> dict[str, Any]:
+    """All that whoever runs the file needs to know besides it."""
+    answering = Answering(model)
+    description = model.description
+    dimensions: list[str | int] = ["pictures", len(model.centres.mean)]
+    if answering.whole:
+        dimensions = ["pictures", description.picture.size, description.picture.size, 3]
+    return {
+        "version": version,
+        "format": form,
+        "file": FILES[form],
+        "input": {
+            "what": "prepared RGB pictures" if answering.whole else "features of the backbone",
+            "type": "uint8" if answering.whole else "float32",
+            "dimensions": dimensions,
+        },
+        "outputs": list(OUTPUTS),
+        "labels": list(description.labels),
+        "picture": description.picture.to_json(),
+        "mean": answering.mean.flatten().tolist(),
+        "deviation": answering.deviation.flatten().tolist(),
+        "temperature": description.temperature,
+        "min_similarity": description.min_similarity,
+        "arch": description.arch,
+        "backbone": description.backbone.sentence(),
+    }
+
+
+def card(model: Model, version: str, source: Path, workspace: Path) -> str:
+    """The model's card: the report's where that is of this model, else what model.json says."""
+    own, written = workspace / paths.MODEL, workspace / paths.REPORTS / CARD
+    digest = model_files.model_digest
+    if written.is_file() and own.is_dir() and digest(own) == digest(source):
+        return written.read_text(encoding="utf-8")
+    description = model.description
+    measured = "".join(f"- {k}: {v:.4g}\n" for k, v in description.cross_validation.items())
+    return (
+        f"# {version}\n\nIt says which of these people a picture looks like most: "
+        f"{', '.join(description.labels)}. That is no proof of identity.\n\n"
+        f"Backbone: {description.backbone.sentence()}. {description.untrained_note}\n\n"
+        f"Measured on held-out pictures when it was trained:\n\n{measured}"
+    )
+
+
+def compare(model: Model, run: Run, workspace: Path) -> Compared | None:
+    """The answers of both forms to the prepared test pictures; None where there are none.
+
+    Raises:
+        UserError: they differ.
+    """
+    try:
+        dataset = load_dataset(workspace / paths.DATASET)
+    except UserError:
+        return None
+    split = dataset.splits[-1] if dataset.splits else ""
+    if not split or dataset.picture != model.description.picture:
+        return None
+    difference, count = 0.0, 0
+    for expected, answered in _both(model, run, dataset, split):
+        probabilities, _, unknown = answered
+        off = float(np.abs(probabilities - expected[0]).max())
+        same = (probabilities.argmax(axis=1) == expected[0].argmax(axis=1)) & (
+            unknown == expected[2]
+        )
+        difference, count = max(difference, off), count + len(same)
+        if not same.all() or off > _CLOSE:
+            raise UserError(
+                f"nothing was exported: its answers differ from the model's (probabilities by "
+                f"{off:.2g}); another version of the packages may cure it, see constraints.txt"
+            )
+    return Compared(count, difference)
+
+
+def _both(model: Model, run: Run, dataset: Dataset, split: str) -> Iterator[tuple[Arrays, Arrays]]:
+    """Batch by batch what the model says and what the exported file says."""
+    whole = Answering(model).whole
+    examples = dataset.examples[split]
+    for start in range(0, len(examples), _BATCH):
+        chosen = examples[start : start + _BATCH]
+        images = [tensors.with_face(open_prepared(e.path), e.face) for e in chosen]
+        answers = model.answer(images)
+        pixels: NDArray[Any] = tensors.pixels(images).numpy()
+        inputs = pixels if whole else answers.features
+        yield (answers.probabilities, answers.similarity, answers.unknown), run(inputs)
+
+
+def _write_onnx(answering: Answering, model: Model, _source: Path, folder: Path) -> Run:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"--format onnx needs {error.name}: python -m pip install -c constraints.txt -e "
+            '".[export]"'
+        ) from None
+    path = folder / FILES["onnx"]
+    example = answering.example(model.description.picture.size)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            answering,
+            (example,),
+            path,
+            input_names=["input"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"inputs": {0: torch.export.Dim("pictures")}},
+            opset_version=_OPSET,
+            external_data=False,
+            dynamo=True,
+            verbose=False,
+        )
+    if answering.whole:
+        shutil.copy(EXAMPLE, folder / "example.py")
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return lambda inputs: tuple(session.run(None, {"input": inputs}))
+
+
+def _write_torchscript(answering: Answering, model: Model, _source: Path, folder: Path) -> Run:
+    path = folder / FILES["torchscript"]
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # that it is an old way, and what it took for constants
+        traced = torch.jit.trace(  # type: ignore[no-untyped-call]
+            answering, answering.example(model.description.picture.size), check_trace=False
+        )
+        traced.save(str(path))
+        loaded = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
+    return lambda inputs: _as_arrays(loaded(torch.from_numpy(inputs)))
+
+
+def _write_safetensors(answering: Answering, _model: Model, source: Path, folder: Path) -> Run:
+    from safetensors.torch import save_file
+
+    state = model_files.read_weights(source)
+    if not answering.whole:
+        state = {name: value for name, value in state.items() if not name.startswith("backbone.")}
+    save_file(state, folder / FILES["safetensors"])
+    shutil.copy(source / model_files.DESCRIPTION, folder)
+    if answering.whole:
+        answering = Answering(load_model(folder))
+    return lambda inputs: _as_arrays(answering(torch.from_numpy(inputs)))
+
+
+_WRITERS: dict[Format, Callable[[Answering, Model, Path, Path], Run]] = {
+    "onnx": _write_onnx,
+    "torchscript": _write_torchscript,
+    "safetensors": _write_safetensors,
+}
+
+
+def _as_arrays(answer: tuple[torch.Tensor, ...]) -> Arrays:
+    probabilities, similarity, unknown = (tensor.numpy(force=True) for tensor in answer)
+    return probabilities, similarity, unknown
