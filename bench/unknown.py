@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from bench.sets import DRAWN, SETS, prepare, stored, there
 from whoswho.artifacts.features import Features
+from whoswho.evaluation.folds import split_folds
 from whoswho.inference.model import softmax
 from whoswho.training.calibration import fit_centres, fit_min_similarity, fit_temperature
 from whoswho.training.cross_validation import Pool, train_fold
-from whoswho.training.folds import split_folds
 from whoswho.training.inputs import Recipe, TrainingData
 from whoswho.training.loop import Trainer
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.reported import HOSTILE, MISSING, workspace
 
 from whoswho import paths, tables
-from whoswho.artifacts.predictions import LabelScore
+from whoswho.artifacts.predictions import LabelScore, ShortcutRow
 from whoswho.reporting import card, run_report
 from whoswho.reporting.run_report import RunReport
 
@@ -44,6 +45,27 @@ def test_it_says_what_it_is_for_and_what_not(report: RunReport) -> None:
     assert f"No picture of {MISSING} in test" in text
     assert "over 18 of 19 labels" in text
     assert "`train.lr`" in text
+
+
+def test_labels_told_without_their_faces_are_named(report: RunReport) -> None:
+    assert "without the face" not in card.model_card(report)  # it was not looked at
+    rows = [
+        ShortcutRow("surroundings", "C++", 20, 0.9, 0.1, 0.4),
+        ShortcutRow("surroundings", "<b>x</b>", 20, 0.3, 0.2, -0.1),
+        ShortcutRow("file", "007", 20, 0.75, 0.25, 0.01),
+    ]
+
+    def text(*rows: ShortcutRow) -> str:
+        evaluation = replace(report.evaluation, shortcuts=rows)
+        return card.model_card(replace(report, evaluation=evaluation))
+
+    assert (
+        "Told without the face, by what surrounds it alone: C++ (90% of its pictures, 10% of the "
+        "others')." in text(*rows)
+    )
+    assert "by the file's size, shape, brightness and site alone: 007 (75% of" in text(*rows)
+    assert "may have learned that in place of the face" in text(*rows)
+    assert "No label is told above chance without its face, by what surrounds it." in text(rows[1])
 
 
 def test_only_a_training_with_several_seeds_has_a_spread(

@@ -12,9 +12,9 @@ from whoswho import params
 from whoswho.artifacts.features import Features
 from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import Dataset, Example
+from whoswho.evaluation.folds import split_folds
 from whoswho.training.calibration import fit_centres
 from whoswho.training.cross_validation import CrossValidation, cross_validate
-from whoswho.training.folds import split_folds
 from whoswho.training.inputs import Recipe, TrainingData
 
 PARAMS = params.load_params(REPOSITORY)

@@ -27,8 +27,10 @@ from whoswho.artifacts.model.description import (
     write_description,
 )
 from whoswho.artifacts.predictions import (
+    SHORTCUTS,
     Evaluation,
     RobustnessRow,
+    ShortcutRow,
     read_evaluation,
     write_evaluation,
 )
@@ -387,6 +389,8 @@ def test_the_judged_pictures_are_judged_worse_too(
 
 
 def test_everything_judged_comes_back(evaluation: Evaluation, tmp_path: Path) -> None:
+    told = (ShortcutRow("file", "A", 20, 0.75, 0.25, 0.125),)
+    evaluation = dataclasses.replace(evaluation, shortcuts=told)
     write_evaluation(tmp_path, evaluation)
     back = read_evaluation(tmp_path)
     assert (back.confusion == evaluation.confusion).all()
@@ -426,6 +430,7 @@ def test_a_set_with_other_labels_is_refused(judged: tuple[Dataset, Path]) -> Non
         ("predictions.csv", "uncalibrated/B", "uncalibrated/D"),
         ("attention.json", "{", "["),
         ("robustness.csv", ",11,", ",eleven,"),
+        ("shortcuts.csv", "way", "path"),
     ],
 )
 def test_what_is_damaged_is_one_line(
@@ -474,6 +479,8 @@ def test_the_stage_writes_numbers_for_the_splits_there_are(
         own = [row for row in rows if row["split"] == split]
         right = np.mean([row["actual"] == row["predicted"] for row in own])
         assert metrics[f"{split}/accuracy"] == pytest.approx(right)
+    ways = [(row["way"], row["label"]) for row in tables.read(root / paths.EVALUATION / SHORTCUTS)]
+    assert ways == [("file", label) for label in "ABC"]  # no face is known here
     first = {path.name: path.read_bytes() for path in (root / paths.EVALUATION).iterdir()}
     out = capsys.readouterr().out
     assert out.startswith(f"evaluate: {splits[-1]} accuracy ")

@@ -38,6 +38,16 @@ def test_a_first_model_passes_without_a_champion() -> None:
     assert decision.notes == ("there is no champion to compare with",)
 
 
+def test_labels_told_without_their_faces_are_a_note_and_no_reason() -> None:
+    told = {"surroundings": ["a"], "file": ["a", "b"]}
+    decision = decide(facts(shortcuts=told), facts("version 1"), POLICY)
+    assert decision.allowed
+    assert decision.notes[:2] == (
+        "told without the face above chance, by what surrounds it: a",
+        "told without the face above chance, by the file's size, shape, brightness and site: a, b",
+    )
+
+
 @pytest.mark.parametrize(("right", "allowed"), [(95, True), (90, True), (88, True), (87, False)])
 def test_the_margin_is_counted_on_the_common_test_pictures(right: int, allowed: bool) -> None:
     decision = decide(facts(right=right), facts("version 1", right=90), POLICY)

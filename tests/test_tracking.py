@@ -434,8 +434,8 @@ def test_a_complete_run_holds_what_the_design_names(root: Path) -> None:
         "cleaning.csv", "confusion_matrix.png", "dataset/split.csv",
         "evaluation/attention.json", "evaluation/confusion_matrix.csv",
         "evaluation/evaluation.json", "evaluation/metric_keys.csv", "evaluation/per_label.csv",
-        "evaluation/predictions.csv", "evaluation/robustness.csv", "model/history.csv",
-        "model/model.json", "model_card.md", "report.html",
+        "evaluation/predictions.csv", "evaluation/robustness.csv", "evaluation/shortcuts.csv",
+        "model/history.csv", "model/model.json", "model_card.md", "report.html",
     ]  # fmt: skip
     assert [(name, context) for name, _, _, context in held["inputs"]] == [
         ("test", "test"), ("training", "training"), ("validation", "validation"),

@@ -10,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from support.drawn_sets import draw_set
+from support.drawn_sets import decisions, draw_set
 from support.lifecycle_store import environment, fixture_made, fixture_root, points  # noqa: F401
 from support.repository import REPOSITORY
 
 from bench.workspace import set_params
 from whoswho import tables
+from whoswho.artifacts.decisions import write_decisions
 from whoswho.artifacts.model.description import model_digest
 from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle.registry import version_files, versions
@@ -37,7 +38,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         workspace, backbone={"arch": "resnet18", "weights": ["random"]}, augment={"views": 1},
         evaluate={"bootstrap": 200},
     )  # fmt: skip
-    draw_set(workspace / "artifacts" / "dataset", COUNTS)
+    dataset = draw_set(workspace / "artifacts" / "dataset", COUNTS)
+    write_decisions(workspace / "artifacts" / "clean", decisions(dataset))
     for stage in ("backbone", "features"):
         run(workspace, stage)
     return workspace

@@ -11,6 +11,7 @@ from PIL import Image
 
 from support.repository import REPOSITORY
 from whoswho import paths
+from whoswho.artifacts.decisions import KEPT, Decision, write_decisions
 from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import Dataset, SplitRow, load_dataset, write_dataset
 from whoswho.pictures import prepared_files
@@ -50,11 +51,21 @@ def pattern(kind: float, digest: str, size: int) -> Image.Image:
 
 
 def workspace(folder: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A workspace whose artifacts/dataset is `dataset`."""
+    """A workspace whose artifacts/dataset is `dataset`, its pictures kept by cleaning."""
     (folder / "params.yaml").write_bytes((REPOSITORY / "params.yaml").read_bytes())
     (folder / "dvc.yaml").touch()
     (folder / paths.DATASET).parent.mkdir()
     (folder / paths.DATASET).symlink_to(dataset.folder, target_is_directory=True)
+    write_decisions(folder / paths.CLEAN, decisions(dataset))
     monkeypatch.chdir(folder)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     return folder
+
+
+def decisions(dataset: Dataset) -> list[Decision]:
+    """What cleaning says of a set's pictures: all kept, nothing remarkable."""
+    return [
+        Decision(example.file, dataset.labels[example.label], decision=KEPT, width=90, height=90)
+        for split in dataset.splits
+        for example in dataset.examples[split]
+    ]

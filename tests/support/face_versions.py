@@ -14,13 +14,13 @@ from whoswho.artifacts.features import Features
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import Dataset, Example
+from whoswho.evaluation.folds import Fold
 from whoswho.labels import UNKNOWN
 from whoswho.lifecycle.gate import ComparedModel, Judged
 from whoswho.params import Params, load_params
 from whoswho.pictures import splitting
 from whoswho.training.calibration import fit_centres, fit_min_similarity
 from whoswho.training.cross_validation import Pool, cross_validate, train_fold
-from whoswho.training.folds import Fold
 from whoswho.training.inputs import Recipe, TrainingData
 
 SETTINGS = PictureSettings("face", 0.3, 224, 0.95, 0.08)

@@ -3,8 +3,8 @@
 predictions.csv has a row a judged picture, per_label.csv a row a label of each judged split,
 confusion_matrix.csv a row a label of the split that the model is judged on; evaluation.json says
 which split that is and holds the metrics, attention.json heat maps of a few of its pictures,
-robustness.csv a row a way in which pictures get worse. The run of a registered version keeps the
-same files.
+robustness.csv a row a way in which pictures get worse, shortcuts.csv a row a label and way in
+which it may be told without the face. The run of a registered version keeps the same files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ CONFUSION = "confusion_matrix.csv"
 SUMMARY = "evaluation.json"
 ATTENTION = "attention.json"
 ROBUSTNESS = "robustness.csv"
-FILES = (PREDICTIONS, PER_LABEL, CONFUSION, SUMMARY, ATTENTION, ROBUSTNESS)
+SHORTCUTS = "shortcuts.csv"
+FILES = (PREDICTIONS, PER_LABEL, CONFUSION, SUMMARY, ATTENTION, ROBUSTNESS, SHORTCUTS)
+
+# Ways in which a label may be told without the face, in words.
+WAYS = {
+    "surroundings": "what surrounds it",
+    "file": "the file's size, shape, brightness and site",
+}
 
 # What people compare from run to run; the rest is in tables.
 _HEADLINE = (
@@ -129,6 +136,26 @@ class RobustnessRow:
 
 
 @dataclass(frozen=True)
+class ShortcutRow:
+    """How well a label is told without the face, in cross-validation; see `evaluation.shortcuts`.
+
+    Attributes:
+        way: surroundings, or file.
+        pictures: of the label.
+        told: fraction of them that are given the label.
+        chance: fraction of the other labels' pictures that are given it.
+        low: lower end of the interval of `told` - `chance`.
+    """
+
+    way: str
+    label: str
+    pictures: int
+    told: float
+    chance: float
+    low: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """What evaluate found.
 
@@ -142,6 +169,7 @@ class Evaluation:
         heat_maps: file -> (height, width), 0 to 1: what counted for the answer to a few pictures
             of the judged split.
         robustness: a row a change that was made to its pictures.
+        shortcuts: a row a way and label of the whole set.
     """
 
     judged: str
@@ -152,6 +180,7 @@ class Evaluation:
     confusion: NDArray[np.int64]
     heat_maps: Mapping[str, NDArray[np.float64]]
     robustness: tuple[RobustnessRow, ...] = ()
+    shortcuts: tuple[ShortcutRow, ...] = ()
 
     @property
     def judged_pictures(self) -> list[PredictionRow]:
@@ -167,6 +196,15 @@ class Evaluation:
     def metric(self, name: str) -> float:
         """A metric of the split that the model is judged on."""
         return self.metrics[f"{self.judged}/{name}"]
+
+    @property
+    def shortcut_labels(self) -> dict[str, list[ShortcutRow]]:
+        """The labels that are told without the face above chance, by way."""
+        found: dict[str, list[ShortcutRow]] = {}
+        for row in self.shortcuts:
+            if row.low > 0:
+                found.setdefault(row.way, []).append(row)
+        return found
 
     def recall(self, split: str) -> dict[str, float | None]:
         """The recall of each label in a split; empty where the split was not judged."""
@@ -191,6 +229,7 @@ def write_evaluation(folder: Path, evaluation: Evaluation) -> None:
     maps = {file: np.round(heat, 4).tolist() for file, heat in evaluation.heat_maps.items()}
     paths.write_json(folder / ATTENTION, maps)
     tables.write_rows(folder / ROBUSTNESS, RobustnessRow, evaluation.robustness)
+    tables.write_rows(folder / SHORTCUTS, ShortcutRow, evaluation.shortcuts)
 
 
 def read_evaluation(folder: Path) -> Evaluation:
@@ -216,6 +255,7 @@ def _read_evaluation(folder: Path) -> Evaluation:
     pictures = tables.read(folder / PREDICTIONS, (*_COLUMNS, *columns))
     scores = tables.read(folder / PER_LABEL, tables.columns(LabelScore))
     robustness = tables.read(folder / ROBUSTNESS, tables.columns(RobustnessRow))
+    shortcuts = tables.read(folder / SHORTCUTS, tables.columns(ShortcutRow))
     return Evaluation(
         judged=summary["judged"],
         labels=labels,
@@ -228,6 +268,7 @@ def _read_evaluation(folder: Path) -> Evaluation:
             for file, heat in paths.read_json(folder / ATTENTION).items()
         },
         robustness=tuple(map(_robustness_row, robustness)),
+        shortcuts=tuple(map(_shortcut_row, shortcuts)),
     )
 
 
@@ -266,3 +307,8 @@ def _robustness_row(row: tables.Row) -> RobustnessRow:
     )
     counts = int(pictures), int(without_face)
     return RobustnessRow(change, strength, *counts, *map(float, numbers))
+
+
+def _shortcut_row(row: tables.Row) -> ShortcutRow:
+    way, label, pictures, *numbers = (row[name] for name in tables.columns(ShortcutRow))
+    return ShortcutRow(way, label, int(pictures), *map(float, numbers))

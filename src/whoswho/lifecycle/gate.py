@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from whoswho.artifacts.model.description import FORMAT, other_format
+from whoswho.artifacts.predictions import WAYS
 from whoswho.evaluation.measures import mcnemar
 from whoswho.params import Promote
 
@@ -38,6 +39,7 @@ class ComparedModel:
         strangers_caught: fraction of the pictures of people left out in turn that it calls
             unknown; None where that was not measured.
         likeness: how alike the pictures of a label are, see `ModelDescription`.
+        shortcuts: way -> labels that are told so without their faces, above chance.
     """
 
     name: str
@@ -50,6 +52,7 @@ class ComparedModel:
     recall: Mapping[str, float | None] = field(default_factory=dict)
     strangers_caught: float | None = None
     likeness: Mapping[str, float] = field(default_factory=dict)
+    shortcuts: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Pro
             reason = f"{model.name} is of format {model.format}, this code reads format {FORMAT}"
             return Decision(False, (f"{reason}; {cure}",), ())
     reasons = _alone(candidate, policy)
-    notes: list[str] = []
+    notes = [
+        f"told without the face above chance, by {WAYS[way]}: {_names(labels)}"
+        for way, labels in candidate.shortcuts.items()
+    ]
     if champion is None:
         notes.append("there is no champion to compare with")
     else:

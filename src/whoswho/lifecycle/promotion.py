@@ -192,4 +192,7 @@ def _compared(store: Store, number: int) -> ComparedModel:
         recall=evaluation.recall("test"),
         strangers_caught=evaluation.metrics.get("unknown/strangers_caught"),
         likeness=record.model.likeness,
+        shortcuts={
+            way: [row.label for row in rows] for way, rows in evaluation.shortcut_labels.items()
+        },
     )

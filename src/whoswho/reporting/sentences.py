@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from whoswho import arches
+from whoswho.artifacts.predictions import WAYS
 from whoswho.wording import plural
 
 if TYPE_CHECKING:
@@ -88,6 +89,28 @@ def worse(report: RunReport) -> str:
     ):
         text += " A face can be masked only where one was found."
     return text
+
+
+def shortcuts(report: RunReport) -> list[str]:
+    """Which labels are told without the face, a line a way; and what that means."""
+    evaluation = report.evaluation
+    if not evaluation.shortcuts:
+        return []
+    lines = []
+    for way, rows in evaluation.shortcut_labels.items():
+        named = ", ".join(
+            f"{row.label} ({row.told:.0%} of its pictures, {row.chance:.0%} of the others')"
+            for row in rows
+        )
+        lines.append(f"Told without the face, by {WAYS[way]} alone: {named}.")
+    if not lines:
+        ways = " or ".join(WAYS[way] for way in dict.fromkeys(r.way for r in evaluation.shortcuts))
+        return [f"No label is told above chance without its face, by {ways}."]
+    lines.append(
+        "The model may have learned that in place of the face; the test pictures are of the same "
+        "set and do not show it."
+    )
+    return lines
 
 
 def strangers(metrics: Mapping[str, float]) -> str:

@@ -32,7 +32,7 @@ from whoswho import params
 from whoswho.artifacts.features import Features
 from whoswho.artifacts.split import Dataset, Example
 from whoswho.artifacts.suspects import FEW_LABELS, TOO_LOW, Suspect, SuspectList
-from whoswho.training.folds import split_folds
+from whoswho.evaluation.folds import split_folds
 
 # Few hundred components hold what few thousand pictures can teach; the model learns in a tenth of
 # the time.

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from whoswho.artifacts.features import Features
 from whoswho.backbone.compute import device as devices
 from whoswho.backbone.loading.process_group import ProcessGroup
+from whoswho.evaluation.folds import Fold, Rows, split_folds
 from whoswho.inference.model import Float64
 from whoswho.training.calibration import HeldOut, fit_centres, fit_min_similarity
 from whoswho.training.data import head_task
-from whoswho.training.folds import Fold, Rows, split_folds
 from whoswho.training.inputs import Recipe, TrainingData
 from whoswho.training.loop import Trainer
 
