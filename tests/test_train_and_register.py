@@ -40,6 +40,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     dataset = draw_set(workspace / "artifacts" / "dataset", COUNTS)
     write_decisions(workspace / "artifacts" / "clean", decisions(dataset))
+    (workspace / "reports").mkdir()
+    (workspace / "reports" / "model_card.md").write_text("# Model card: Who's Who\n")
     for stage in ("backbone", "features"):
         run(workspace, stage)
     return workspace
