@@ -17,7 +17,10 @@ from whoswho.artifacts.split import read_split
 
 
 def predict(scratch: Path, count: int, arch: str) -> None:
-    """Print how many pictures a second either takes, as whole processes."""
+    """Print how many pictures a second either takes, as whole processes, and of what.
+
+    Where other programs run beside it, the seconds of processor are what can be compared.
+    """
     workspace = copy_of_the_repository(
         scratch / "predict",
         # The portraits are variants of a few: none is taken for another's copy.
@@ -27,13 +30,14 @@ def predict(scratch: Path, count: int, arch: str) -> None:
     draw_pictures(workspace / "data", count, scratch / "portraits")
     for name in ("clean", "preprocess", "backbone"):
         stage(name, workspace)
-    features = stage("features", workspace).seconds
+    features = stage("features", workspace)
     stage("train", workspace)
     split = [row.split for row in read_split(workspace / "artifacts" / "dataset")]
     views = len(split) + 2 * split.count("train")
     print(
-        f"features, {len(split)} pictures: {len(split) / features:.1f} pictures/s, "
-        f"{views / features:.1f} views/s"
+        f"features, {len(split)} pictures: {len(split) / features.seconds:.1f} pictures/s, "
+        f"{views / features.seconds:.1f} views/s, {features.processor / len(split):.2f} s of "
+        "processor a picture"
     )
     command = (PROGRAMS / "whoswho", "predict", "--model", "artifacts/model", "--json")
     for pictures in (sorted((workspace / "data").glob("*/*"))[:: max(1, count // 100)], ["data"]):
@@ -42,7 +46,8 @@ def predict(scratch: Path, count: int, arch: str) -> None:
         rate = number / done.seconds
         print(
             f"whoswho predict, {number} pictures: {rate:.1f} pictures/s, "
-            f"{rate * features / len(split):.2f} of the rate of features, {done.peak_mb:.0f} MB"
+            f"{rate * features.seconds / len(split):.2f} of the rate of features, "
+            f"{done.processor / number:.2f} s of processor a picture, {done.peak_mb:.0f} MB"
         )
 
 
