@@ -73,20 +73,6 @@ def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, text: str, said: s
         tables.read(tmp_path / "t.csv", ["sha256", "label", "why"])
 
 
-@pytest.mark.parametrize("label", [*HOSTILE, ".", "..", "", "a/b", "::", ":2b:"])
-def test_a_metric_key_brings_its_label_back(label: str) -> None:
-    key = labels.metric_key("test/recall", label)
-    assert len(key) <= labels.METRIC_KEY_LENGTH
-    if len(label) < 200:
-        assert labels.from_metric_key(key) == ("test/recall", label)
-
-
-def test_metric_keys_are_readable_and_never_meet() -> None:
-    assert labels.metric_key("test/recall", "장 원영") == "test/recall/장 원영"
-    long = ["가" * 300, "가" * 299 + "나"]
-    assert len({labels.metric_key("p", label) for label in [*HOSTILE, *long]}) == len(HOSTILE) + 2
-
-
 def test_names_that_differ_only_in_form_or_case_are_an_error() -> None:
     labels.check_distinct(["Ann", "Bob", "Ann"])
     with pytest.raises(UserError, match="'Ann' and 'ANN'"):

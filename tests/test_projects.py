@@ -12,6 +12,7 @@ from support.tracking_server import fixture_tracking_server  # noqa: F401
 from whoswho.errors import UserError
 from whoswho.lifecycle import promotion
 from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.tracking import lineage
 from whoswho.lifecycle.tracking.store import Store, open_store
 from whoswho.params import Promote
 
@@ -99,4 +100,4 @@ def test_the_registrys_pages_say_what_the_card_says_first(root: Path, weights: P
     assert version.description == "Names which of 6 people."
     model = store.client.get_registered_model("whoswho")
     assert model.description == "Registered last: version 1.\n\nNames which of 6 people."
-    assert list(model.tags.values()) == [f"none > 1 | {alias_log.user()} | allowed | registered"]
+    assert list(model.tags.values()) == [f"none > 1 | {lineage.user(root)} | allowed | registered"]

@@ -98,7 +98,7 @@ def test_promote_and_rollback_move_aliases_and_are_logged(
     weights: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("LOGNAME", "mina")
+    monkeypatch.setenv("WHOSWHO_USER", "mina")
     for limit in (0.1, 0.2, 0.3):
         register(root, outputs_of(root, weights, limit))
     assert promotion.promote(open_store(), "1", POLICY)[0] == "version 1 is the champion"

@@ -162,7 +162,7 @@ def test_the_same_code_works_against_a_server(
         (answer,) = loaded.predict([png()])
         assert answer.label in NAMES
         ui.serve(root)
-        assert f"{address} shows the runs" in capfd.readouterr().out
+        assert f"{address}/#/experiments/{store.experiment_id}/runs?" in capfd.readouterr().out
         with runs.training_run(root, {}, {}) as run:
             run.epoch({"epoch": 1, "train/loss": 1.0})
             stack.close()  # the server dies

@@ -1,8 +1,7 @@
-"""Labels are data: how a name becomes a folder, a metric key, and tells itself from its litter."""
+"""Labels are data: how a name becomes a folder, and tells itself from its litter."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import sys
 import unicodedata
@@ -11,10 +10,8 @@ from pathlib import Path
 
 from whoswho.errors import UserError
 
-METRIC_KEY_LENGTH = 250  # MLflow's limit, in characters
 # File systems take 255 bytes a name; the rest is for what is put around it while it is written.
 FOLDER_BYTES = 240
-_EMPTY = "-x-"
 _SYSTEM = {
     "thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "@eadir", "#recycle", "$recycle.bin",
     "system volume information", "lost+found", "icon\r", "__pycache__",
@@ -133,33 +130,3 @@ def check_distinct(names: Iterable[str]) -> None:
                 f"form ({seen[key]!a}, {name!a}); put their pictures in one folder"
             )
         seen[key] = name
-
-
-def metric_key(prefix: str, label: str) -> str:
-    """`prefix/label` as MLflow accepts it: readable, and reversible by `from_metric_key`.
-
-    What MLflow refuses on any system, and what would be taken for the escape itself, is written
-    as its code: `C++` becomes `C-x2b--x2b-`. A key over MLflow's length is cut and ends in a hash
-    of the label; only that one is not reversible, so callers keep a table of keys beside it.
-    """
-    if set(label) <= {"."}:  # MLflow takes a key for a path, and these would lead up in it
-        escaped = "".join(map(_escape, label)) or _EMPTY
-    else:
-        escaped = re.sub(r"[^\w\-. ]|-(?=x)", lambda match: _escape(match[0]), label)
-    key = f"{prefix}/{escaped}"
-    if len(key) <= METRIC_KEY_LENGTH:
-        return key
-    tail = f"-{hashlib.sha256(label.encode(errors='surrogateescape')).hexdigest()[:12]}"
-    return key[: METRIC_KEY_LENGTH - len(tail)] + tail
-
-
-def from_metric_key(key: str) -> tuple[str, str]:
-    """Prefix and label of a key made by `metric_key` that was not cut."""
-    prefix, _, escaped = key.rpartition("/")
-    if escaped == _EMPTY:
-        return prefix, ""
-    return prefix, re.sub(r"-x([0-9a-f]+)-", lambda match: chr(int(match[1], 16)), escaped)
-
-
-def _escape(letter: str) -> str:
-    return f"-x{ord(letter):x}-"

@@ -37,6 +37,8 @@ MODEL = Path("artifacts/model")
 EVALUATION = Path("artifacts/evaluation")
 REGISTERED = Path("artifacts/registered.json")
 REPORTS = Path("reports")
+# What `whoswho compare` draws; it shows faces.
+COMPARISON = (REPORTS / "compare.html", REPORTS / "compare.png")
 CHECKPOINTS = Path(".whoswho/checkpoints")
 FACES = Path(".whoswho/faces")
 

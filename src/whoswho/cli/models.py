@@ -42,6 +42,18 @@ def models(_options: argparse.Namespace) -> list[str]:
         return promotion.table(store, paths.workspace())
 
 
+def compare(options: argparse.Namespace) -> list[str]:
+    """Say what differs between two models and which is better; draw where one alone is right."""
+    from whoswho.lifecycle import comparison, comparison_page, sides
+
+    workspace = paths.workspace()
+    with open_store() as store:
+        first, second = (sides.side(store, workspace, each) for each in (options.a, options.b))
+    compared = comparison.compare(first, second)
+    comparison_page.write(compared, workspace)
+    return [*comparison_page.lines(compared), "", f"page: {comparison_page.PAGE.as_posix()}"]
+
+
 def predict(options: argparse.Namespace) -> None:
     """Name the person on each picture; a picture without an answer gets its reason, and code 1."""
     from whoswho.lifecycle import prediction
@@ -145,6 +157,10 @@ COMMANDS: Commands = {
     summary: (value("--activate", "COMMAND", "what the printed commands need typed before them"),),
     ui: address(5000),
     models: (),
+    compare: (
+        argument("a", metavar="A", help="a run, version, alias, DVC experiment, or workspace"),
+        argument("b", metavar="B", help="the one to compare with it"),
+    ),
     predict: (
         argument(
             "pictures",

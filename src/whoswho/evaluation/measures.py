@@ -94,6 +94,21 @@ def interval(right: int, pictures: int, resamples: int, seed: int) -> tuple[floa
     return float(low), float(high)
 
 
+def paired_interval(
+    only_first: int, only_second: int, pictures: int, resamples: int, seed: int
+) -> tuple[float, float]:
+    """The 95 % percentile bootstrap interval of what the second model's accuracy is higher by.
+
+    Pictures are drawn with replacement, each with both models' answers; so each resample is one
+    draw from the multinomial distribution of which of the two is right.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    shares = np.array([only_first, only_second, pictures - only_first - only_second]) / pictures
+    drawn = generator.multinomial(pictures, shares, resamples)
+    low, high = np.percentile((drawn[:, 1] - drawn[:, 0]) / pictures, (2.5, 97.5))
+    return float(low), float(high)
+
+
 def log_loss(actual: Int64, probabilities: Float64) -> float:
     """The mean of -log(probability of the label); no probability counts as less than 2e-16."""
     own = probabilities[np.arange(len(actual)), actual]

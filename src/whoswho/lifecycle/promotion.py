@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,14 @@ from whoswho.labels import UNKNOWN
 from whoswho.lifecycle import gate, lost
 from whoswho.lifecycle.gate import ComparedModel, Judged
 from whoswho.lifecycle.registry import alias_log, version_files, versions
-from whoswho.lifecycle.registry.registration import FORMAT_TAG
+from whoswho.lifecycle.registry.registration import FORMAT_TAG, SPLIT_TAG
 from whoswho.lifecycle.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from whoswho.lifecycle.tracking import embedded_store, runs
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store
 from whoswho.wording import aligned
 
-SHOWN = ("test/accuracy", "test/macro_f1", "validation/accuracy")
+SHOWN = ("test/accuracy", "cv/accuracy", "validation/accuracy")
 
 
 @dataclass(frozen=True)
@@ -143,17 +144,26 @@ def table(store: Store, workspace: Path) -> list[str]:
     if not registered:
         none = f"no version of {store.project} is registered yet; `dvc repro` registers one"
         return [missing or none]
+    measure = next((v for v in registered if CHAMPION in v.aliases), registered[0])
+    elsewhere = [v for v in registered if v.tags.get(SPLIT_TAG) != measure.tags.get(SPLIT_TAG)]
     notes = lost.notes(store, registered)
-    rows: list[Sequence[str]] = [("version", "aliases", *SHOWN, "backbone", "registered", "")]
+    head = ("version", "aliases", *SHOWN, "backbone", "registered (UTC)", "")
+    rows: list[Sequence[str]] = [head]
     for version in registered:
+        mark = "*" if version in elsewhere else ""
         values = [version.metric(name) for name in SHOWN]
-        shown = ("-" if value is None else f"{value:.3f}" for value in values)
+        shown = ("-" if value is None else f"{value:.3f}{mark}" for value in values)
         aliases = ", ".join(version.aliases) or "-"
         backbone = version.tags.get("backbone", "-")
-        created = version.created.strftime("%Y-%m-%d %H:%M")
+        created = version.created.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M")
         note = notes[version.number]
         rows.append((str(version.number), aliases, *shown, backbone, created, note))
     lines = aligned(rows) + [missing] * bool(missing)
+    if elsewhere:
+        lines.append(
+            f"* another split than {measure}'s: judged on other pictures, so not comparable "
+            f"(whoswho compare {measure.number} N)"
+        )
     for move in [move for move in alias_log.moves(store) if move.alias == CHAMPION][-5:]:
         forced = " (forced)" if move.forced else ""
         why = f": {move.why}" if move.why else ""

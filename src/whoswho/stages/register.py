@@ -9,7 +9,7 @@ Command: python src/stage.py register
 
 from whoswho import paths, trained_with
 from whoswho.errors import UserError, one_line_errors
-from whoswho.lifecycle.registry import completion, registration
+from whoswho.lifecycle.registry import completion, registration, run_page
 from whoswho.lifecycle.registry.record import read_record
 from whoswho.lifecycle.tracking import lineage, runs
 from whoswho.lifecycle.tracking.store import answering, open_store
@@ -36,6 +36,7 @@ def main() -> None:
     with answering(open_store(), workspace / paths.MODEL, reports) as store:
         run = completion.completed_run(store, record, reports, flat, tags, files)
         result = registration.register(store, run.info.run_id, record, when, card)
+        run_page.write_view(store)
     paths.write_json(workspace / paths.REGISTERED, {runs.DIGEST: record.digest})
     print(f"register: run {run.info.run_name}; {result.message}")
 

@@ -82,7 +82,8 @@ def _remove(workspace: Path, traces: Traces) -> None:
         labels=request.labels,
     )
     _forget_faces(workspace, traces.pictures)
-    for path in (*(output.path for output in traces.outputs), *traces.caches):
+    drawn = [workspace / path for path in paths.COMPARISON]
+    for path in (*(output.path for output in traces.outputs), *traces.caches, *drawn):
         _delete(path)
     for file in traces.files:
         (data / file).unlink(missing_ok=True)

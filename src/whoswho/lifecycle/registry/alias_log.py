@@ -8,11 +8,11 @@ same hand that moves the alias: `move 2026-11-28 10:40:12.345678 champion` is
 from __future__ import annotations
 
 import datetime
-import getpass
 import re
 from dataclasses import dataclass
 
 from whoswho.lifecycle.registry import versions
+from whoswho.lifecycle.tracking import lineage
 from whoswho.lifecycle.tracking.store import Store
 
 _KEY = re.compile(r"move (\S+ \S+) (\S+)")
@@ -46,7 +46,7 @@ def move(store: Store, alias: str, number: int, why: str, *, forced: bool = Fals
     key = f"move {datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M:%S.%f} {alias}"
     cells = (
         f"{_NONE if before is None else before} > {number}",
-        user().replace("|", "/"),
+        lineage.user(store.root).replace("|", "/"),
         _FORCED if forced else _ALLOWED,
         " ".join(why.split())[:1000],
     )
@@ -65,11 +65,3 @@ def moves(store: Store) -> list[Move]:
             move = Move(named[1], who, named[2], start, int(after), why, allowed == _FORCED)
             found.append(move)
     return found
-
-
-def user() -> str:
-    """Who moves it: the system's name of the user."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,16 +18,16 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from requests import RequestException
 
-from whoswho import labels, paths, tables
+from whoswho import paths
 from whoswho.artifacts.model.description import HistoryRow, read_history
-from whoswho.artifacts.predictions import LabelScore
+from whoswho.lifecycle.registry import run_page
 from whoswho.lifecycle.registry.record import FILES, MODEL, Record
 from whoswho.lifecycle.tracking import runs
 from whoswho.lifecycle.tracking.store import Store
 
 RESTORED = "restored"
 # What cleaning took out says nothing of the model, and shows people who are not in it.
-ASIDE = ("clean.html",)
+ASIDE = ("clean.html", *(path.name for path in paths.COMPARISON))
 
 
 def completed_run(
@@ -73,14 +72,9 @@ def _complete(
     store.log_params(run_id, params)
     present = store.run(run_id).data.metrics
     curves = _log_curves(store, run_id, present, read_history(record.folder / MODEL))
-    keys = {
-        labels.metric_key(f"{score.split}/recall", score.label): score
-        for score in record.evaluation.scores
-        if score.recall is not None
-    }
-    recalls = {key: score.recall for key, score in keys.items() if score.recall is not None}
-    measured = {**record.evaluation.metrics, **recalls}
-    # A name that has a curve keeps it; the number that was judged is in evaluation.json.
+    # What people compare; all of it is in evaluation.json, that of each label in per_label.csv.
+    # A name that has a curve keeps it.
+    measured = record.evaluation.headline
     judged = {key: value for key, value in measured.items() if key not in curves}
     _log_measured(store, run_id, present, judged)
     _log_datasets(store, run_id, record)
@@ -89,7 +83,7 @@ def _complete(
     for file in sorted(reports.iterdir()) if reports.is_dir() else []:
         if file.is_file() and file.name not in ASIDE and not file.name.startswith("."):
             store.client.log_artifact(run_id, str(file))
-    _log_metric_keys(store, run_id, keys)
+    run_page.write_note(store, store.run(run_id), record)
 
 
 def _log_curves(
@@ -128,12 +122,3 @@ def _log_datasets(store: Store, run_id: str, record: Record) -> None:
         profile = {"pictures": len(pictures), "labels": len({label for _, label in pictures})}
         digest = paths.digest(json.dumps(sorted(pictures)))[:16]
         store.log_dataset(run_id, name, digest, profile)
-
-
-def _log_metric_keys(store: Store, run_id: str, keys: Mapping[str, LabelScore]) -> None:
-    """Which metric is which label's: a table, because an over-long label's key is cut."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "metric_keys.csv"
-        rows = ({"label": s.label, "split": s.split, "metric": key} for key, s in keys.items())
-        tables.write(path, ["label", "split", "metric"], rows)
-        store.client.log_artifact(run_id, str(path), "evaluation")

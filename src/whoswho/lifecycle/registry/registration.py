@@ -163,7 +163,7 @@ def _tags(store: Store, run_id: str, record: Record) -> dict[str, str]:
         "commit": run.data.tags.get("commit", "none"),
         "backbone": backbone.entry,
         "random_backbone": str(backbone.untrained).lower(),
-        **{key: repr(float(value)) for key, value in record.evaluation.metrics.items()},
+        **{key: repr(float(value)) for key, value in record.evaluation.headline.items()},
     }
 
 

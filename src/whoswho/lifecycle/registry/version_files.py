@@ -130,6 +130,27 @@ def fetch_record(store: Store, number: int) -> Record:
             ) from None
 
 
+def fetch_run_record(store: Store, run_id: str) -> Record:
+    """What the model of a run was trained and judged on, registered or not.
+
+    Raises:
+        UserError: the run has not all of it: it was not completed, or files are gone.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            for path in FILES:
+                target = Path(scratch) / path.parent
+                target.mkdir(exist_ok=True)
+                store.client.download_artifacts(run_id, path.as_posix(), str(target))
+            return read_record(Path(scratch))
+        except (MlflowException, OSError, UserError) as error:
+            reason = error_line(error).replace(f"{scratch}/", "")
+            raise UserError(
+                f"run {run_id}: does not have what its model was judged by ({reason}); a training "
+                "that ended is completed by `dvc repro`"
+            ) from None
+
+
 def upload_record(store: Store, model_id: str, record: Record) -> None:
     """Put what the gate reads beside the weights of a logged model, over what is there."""
     with tempfile.TemporaryDirectory() as scratch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import getpass
 import json
 import os
 import platform
@@ -42,13 +43,14 @@ def tags(workspace: Path, params: Mapping[str, Any], inputs: Mapping[str, str]) 
         "data.dvc": paths.sha256(data) if data.is_file() else "none",
         "params": _digest(params),
         "inputs": _digest(inputs),
+        "mlflow.user": user(workspace),
         "mlflow.source.name": "dvc repro",
         "mlflow.source.type": "PROJECT",
     }
     if commit:
         tags["mlflow.source.git.commit"] = commit
     if name := os.environ.get("DVC_EXP_NAME"):
-        tags["dvc.experiment"] = tags["mlflow.runName"] = name
+        tags["dvc.experiment"] = name
     return tags
 
 
@@ -73,6 +75,17 @@ def files(workspace: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -
 def changed_files(patch: str) -> list[str]:
     """The files that a patch changes; none of one that was too long to keep."""
     return re.findall(r"^diff --git \"?a/(.*?)\"? \"?b/", patch, re.M)
+
+
+def user(folder: Path) -> str:
+    """Whose run or decision it is: WHOSWHO_USER, Git's `user.name`, or the system's user."""
+    named = os.environ.get("WHOSWHO_USER") or git.answer(folder, "config", "user.name")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "unknown"
 
 
 def backbone_tags(source: BackboneSource, crop: str) -> dict[str, str]:

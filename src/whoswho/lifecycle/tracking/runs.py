@@ -13,7 +13,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from whoswho.errors import UserError
-from whoswho.lifecycle.tracking import lineage, signals
+from whoswho.lifecycle.tracking import changes, lineage, signals
 from whoswho.lifecycle.tracking.store import (
     PROBE_S,
     REASON,
@@ -24,6 +24,7 @@ from whoswho.lifecycle.tracking.store import (
     public,
 )
 
+CHANGED = "changed"  # the tag that says which params differ from the run before
 DIGEST = "model.sha256"  # the tag by which a model's run and version are found
 
 
@@ -105,14 +106,23 @@ def new_run(
     tags: Mapping[str, str],
     files: Mapping[str, str] = MappingProxyType({}),
 ) -> TrainingRun:
-    """Open a run with its params, tags, and files that say what made it."""
+    """Open a run with its params, tags, and files that say what made it.
+
+    It is named by what differs from the run before it.
+    """
     all_tags = {**tags, **lineage.process()}
-    run = store.client.create_run(
-        store.experiment_id, tags=all_tags, run_name=tags.get("mlflow.runName")
-    )
+    texts = store.texts(params)
+    latest = store.runs(most=1)
+    before = (latest[0].data.params, latest[0].data.tags) if latest else None
+    name = changes.name(texts, tags, before)
+    if experiment := tags.get("dvc.experiment"):
+        name = f"{name} ({experiment})"
+    if changed := changes.sentence(texts, before[0]) if before else "":
+        all_tags[CHANGED] = changed[:500]
+    run = store.client.create_run(store.experiment_id, tags=all_tags, run_name=name)
     store.log_params(run.info.run_id, params)
-    for name, text in files.items():
-        store.client.log_text(run.info.run_id, text, (lineage.FOLDER / name).as_posix())
+    for file, text in files.items():
+        store.client.log_text(run.info.run_id, text, (lineage.FOLDER / file).as_posix())
     return TrainingRun(store, str(run.info.run_id))
 
 

@@ -49,11 +49,13 @@ class Store:
         """The run as the store has it now."""
         return self.client.get_run(run_id)
 
-    def runs(self, query: str = "", view: int = ViewType.ACTIVE_ONLY) -> list[Run]:
-        """Runs of the experiment, newest first."""
+    def runs(
+        self, query: str = "", view: int = ViewType.ACTIVE_ONLY, most: int = 100_000
+    ) -> list[Run]:
+        """Runs of the experiment, newest first, at most so many."""
         newest_first = ["attributes.start_time DESC"]
         runs: list[Run] = mlflow.search_runs(
-            [self.experiment_id], query, view, order_by=newest_first, output_format="list"
+            [self.experiment_id], query, view, most, newest_first, output_format="list"
         )
         return runs
 
@@ -66,14 +68,15 @@ class Store:
         """The steps at which a metric has a point."""
         return {int(point.step) for point in self.client.get_metric_history(run_id, key)}
 
+    @staticmethod
+    def texts(params: Mapping[str, Any]) -> dict[str, str]:
+        """Params as the store keeps them, written as in params.yaml."""
+        return {key: _text(value)[:MAX_PARAM_VAL_LENGTH] for key, value in params.items()}
+
     def log_params(self, run_id: str, params: Mapping[str, Any]) -> None:
         """Log the params that the run lacks; MLflow refuses to change one."""
         logged = self.run(run_id).data.params
-        missing = [
-            Param(key, _text(value)[:MAX_PARAM_VAL_LENGTH])
-            for key, value in params.items()
-            if key not in logged
-        ]
+        missing = [Param(k, text) for k, text in self.texts(params).items() if k not in logged]
         for start in range(0, len(missing), 100):  # MLflow's limit a request
             self.client.log_batch(run_id, params=missing[start : start + 100])
 

@@ -18,6 +18,8 @@ from whoswho.reporting.plots.fitting import fit
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from whoswho.artifacts.predictions import PredictionRow
+
 COLUMNS = 6  # pictures a row, as the blog shows them
 MOST_PICTURES = 60  # on one sheet
 _TALLEST = 1.6  # height over width; a taller picture is drawn narrower
@@ -44,6 +46,24 @@ class JudgedPicture:
             CaptionLine(self.predicted, colour, mark="→"),
             CaptionLine(f"{self.probability:.2f}", FAINT),
         ]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """A picture that one of two models named rightly and the other wrongly."""
+
+    image: Image.Image
+    first: PredictionRow
+    second: PredictionRow
+
+    @property
+    def caption(self) -> list[CaptionLine]:
+        """The label, then each model's answer, green where it is right."""
+        lines = [CaptionLine(self.first.actual, INK)]
+        for mark, row in (("A", self.first), ("B", self.second)):
+            text = f"{row.predicted} {row.probability:.2f}"
+            lines.append(CaptionLine(text, GREEN if row.right else RED, mark))
+        return lines
 
 
 class CaptionLine(NamedTuple):
@@ -114,6 +134,18 @@ def training_batch(
     _sheet(
         panels, path, title=f"train: {len(panels)} of {total} pictures as the network sees them"
     )
+
+
+def disagreements(pictures: Sequence[Disagreement], path: Path) -> None:
+    """Draw the pictures that one of two models got right, those of the first before the other's.
+
+    At most MOST_PICTURES.
+    """
+    title = f"right by one model alone: {len(pictures)}"
+    shown = pictures[:MOST_PICTURES]
+    if len(shown) < len(pictures):
+        title += f", the first {len(shown)}"
+    _sheet([Panel(picture.image, picture.caption) for picture in shown], path, title=title)
 
 
 def strip(

@@ -1,0 +1,180 @@
+"""`whoswho compare`: two models on the test pictures that judged both."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from support import lifecycle_outputs as small
+from support.browser import chromium, requests
+from support.lifecycle_store import environment, project
+from support.lifecycle_versions import fixture_weights, outputs_of  # noqa: F401
+from support.repository import REPOSITORY
+
+from whoswho.errors import UserError
+from whoswho.evaluation.measures import paired_interval
+from whoswho.lifecycle import comparison, comparison_page, promotion, sides
+from whoswho.lifecycle.registry import completion, registration
+from whoswho.lifecycle.registry.record import Record
+from whoswho.lifecycle.sides import Side
+from whoswho.lifecycle.tracking.store import open_store
+from whoswho.params import Promote
+
+POLICY = Promote(margin=0.5, recall_floor=0.0, significance=None)
+
+
+@pytest.fixture(scope="module", name="tried")
+def fixture_tried(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
+    """Version 1, the champion, and version 2, trained with another rate on the same split;
+    version 3 on another one; the workspace holds the third's outputs."""
+    root = project(tmp_path_factory.mktemp("compared") / "repository")
+    shutil.copy(REPOSITORY / "params.yaml", root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv("DVC_ROOT", raising=False)
+        patch.chdir(root)
+        store = open_store(root)
+        for number, (lr, wrong, pictures) in enumerate(
+            [(0.001, [0, 4], 3), (0.01, [4, 5, 6, 7], 3), (0.01, [0], 4)]
+        ):
+            record = outputs_of(root, weights, number / 10, wrong=wrong, pictures=pictures)
+            tags = {"commit": "c" * 40, "dvc.experiment": f"exp-{number}"}
+            run = completion.completed_run(
+                store, record, root / "reports", {**small.PARAMS, "train.lr": lr}, tags
+            )
+            registration.register(store, run.info.run_id, record, "always")
+            if not number:
+                promotion.promote(store, "1", POLICY)
+        for row in record.split[:]:
+            path = root / "artifacts" / "dataset" / row.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((64, 64, 3), len(row.file), np.uint8)).save(path, "WEBP")
+    return root
+
+
+def compared(root: Path, first: str, second: str) -> comparison.Comparison:
+    store = open_store(root)
+    return comparison.compare(*(sides.side(store, root, name) for name in (first, second)))
+
+
+def test_two_versions_are_compared_picture_by_picture(tried: Path) -> None:
+    found = compared(tried, "champion", "2")
+    assert found.params == {"train.lr": ("0.001", "0.01")}
+    assert found.data == "the same pictures in the same splits"
+    assert found.code == "the same commit cccccccccc"
+    assert len(found.pairs) == 18
+    assert found.right == (16, 14)
+    assert (len(found.only_first), len(found.only_second)) == (3, 1)
+    assert found.p == pytest.approx(0.625)  # 2 * (1 + 4) / 16
+    value, low, high = found.difference
+    assert value == pytest.approx(-2 / 18)
+    assert low < value < high
+    assert {label: rest for label, *rest in found.labels()}["장원영"] == [3, 2, 3]
+    assert comparison.verdict(found) == [
+        "of 18 common test pictures A gets 16 right and B 14: difference -0.111 (95% interval "
+        f"{low:+.3f} to {high:+.3f}; McNemar p = 0.625), too few pictures or too small a "
+        "difference to tell"
+    ]
+
+
+def test_another_split_is_not_comparable_and_by_how_many(tried: Path) -> None:
+    found = compared(tried, "2", "workspace")
+    assert found.apart == (0, 6)
+    assert comparison.verdict(found)[0] == (
+        "not comparable as they stand: 0 of A's 18 test pictures did not judge B, 6 of B's 24 did "
+        "not judge A; what follows is of the common ones"
+    )
+    assert found.data == "pictures: 6 only B has"
+    lines = promotion.table(open_store(tried), tried)
+    assert [line.split()[0] for line in lines[:4]] == ["version", "3", "2", "1"]
+    assert "registered (UTC)" in lines[0]
+    assert [line.count("*") for line in lines[:4]] == [0, 2, 0, 0]
+    assert lines[4].startswith("* another split than version 1 (champion)'s")
+
+
+def test_a_picture_that_taught_the_other_makes_them_not_comparable(tried: Path) -> None:
+    one = sides.side(open_store(tried), tried, "1")
+    sha256 = next(row.sha256 for row in one.record.split if row.split == "test")
+    taught = [
+        row if row.sha256 != sha256 else type(row)(**{**vars(row), "split": "train"})
+        for row in one.record.split
+    ]
+    other = Side("other", Record(one.record.folder, one.record.model, taught,
+                                 one.record.evaluation), one.params, one.tags)  # fmt: skip
+    found = comparison.compare(one, other)
+    assert found.taught == (0, 1)
+    assert comparison.verdict(found)[0] == (
+        "not comparable: 1 of the common test pictures taught B"
+    )
+    assert found.data == "pictures: 1 lie in another split"
+
+
+def test_a_side_is_found_by_every_name_it_has(tried: Path) -> None:
+    store = open_store(tried)
+    newest, second, first = store.runs()
+    assert [run.info.run_name for run in (second, first)] == ["lr=0.01 (exp-1)", "first (exp-0)"]
+    for reference in ("first (exp-0)", "exp-0", first.info.run_id, first.info.run_id[:8]):
+        side = sides.side(store, tried, reference)
+        assert side.name.startswith("run first (exp-0)")
+        assert side.name.endswith(" UTC")
+        assert side.params["train.lr"] == "0.001"
+    assert sides.side(store, tried, "models:/whoswho@challenger").name.startswith("version 3")
+    with pytest.raises(UserError, match=r"nobody: no version, alias, run or DVC experiment"):
+        sides.side(store, tried, "nobody")
+    unfinished = store.client.create_run(store.experiment_id, run_name="half").info.run_id
+    with pytest.raises(UserError, match="does not have what its model was judged by"):
+        sides.side(store, tried, "half")
+    store.client.delete_run(unfinished)
+    assert newest.info.run_name == "again (exp-2)"
+
+
+def test_deleting_a_run_costs_a_version_nothing(tried: Path, tmp_path: Path) -> None:
+    root = tmp_path / "repository"
+    shutil.copytree(tried, root)
+    store = open_store(root)
+    for run in store.runs():
+        store.client.delete_run(run.info.run_id)
+        shutil.rmtree(root / "mlartifacts" / run.info.run_id / "artifacts")
+    found = compared(root, "1", "2")
+    assert found.right == (16, 14)
+    assert found.params == {"train.lr": ("0.001", "0.01")}
+    assert any("16 right of 18" in note or "14 against 16" in note
+               for note in promotion.judge(store, 2, POLICY).notes)  # fmt: skip
+
+
+def test_the_command_prints_and_the_page_shows_it(tried: Path) -> None:
+    command = [sys.executable, "-m", "whoswho.cli", "compare", "champion", "challenger"]
+    done = subprocess.run(
+        command, cwd=tried, capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = compared(tried, "champion", "challenger")
+    assert done.stdout.splitlines() == [
+        *comparison_page.lines(found), "", "page: reports/compare.html",
+    ]  # fmt: skip
+    with Image.open(tried / comparison_page.FIGURE) as figure:
+        assert figure.width > 300
+    with chromium(390, 800) as driver:
+        driver.get((tried / comparison_page.PAGE).as_uri())
+        text = driver.execute_script("return document.body.innerText")
+        for line in comparison.verdict(found):
+            assert line in text
+        for label in small.LABELS:
+            assert label in text
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
+        assert all(asked.startswith(("file:", "data:")) for asked in requests(driver))
+
+
+def test_the_paired_interval_is_that_of_the_pictures_drawn_anew() -> None:
+    """Against resampling the pictures one by one."""
+    answers = np.array([-1] * 3 + [1] * 9 + [0] * 28)
+    dice = np.random.default_rng(1)
+    drawn = dice.choice(answers, (20000, len(answers))).mean(axis=1)
+    low, high = paired_interval(3, 9, 40, 20000, 0)
+    assert (low, high) == pytest.approx(np.percentile(drawn, (2.5, 97.5)), abs=0.026)
+    assert paired_interval(0, 0, 5, 100, 0) == (0.0, 0.0)
