@@ -222,6 +222,36 @@ def test_a_phone_need_not_scroll_sideways(
     assert wide <= window
 
 
+def test_it_says_how_to_get_better(full: Path, plain: Path, driver: Any, phone: Any) -> None:
+    for page_driver in (driver, phone):
+        page_driver.get(full.as_uri())
+        text = page_driver.find_element("id", "better").text
+        assert "Take a trained backbone, nothing helps more: dvc exp run -S" in text
+        assert re.search(r"\S+ needs pictures most: it has 2 to train on\.", text)
+        assert re.search(r"is taken for .* most: 1 of 2 test pictures\.", text)
+        assert "whoswho review" in text
+        assert "whoswho compare champion workspace" in text
+    driver.get(plain.as_uri())
+    text = driver.find_element("id", "better").text
+    assert "is taken for" not in text
+    assert "trained backbone" not in text
+
+
+def test_on_a_phone_figures_are_read_in_their_frames(full: Path, phone: Any) -> None:
+    """Letters of the confusion matrix and of the tables are not shrunk to the screen."""
+    phone.get(full.as_uri())
+    figure = phone.find_element("css selector", "#labels figure img")
+    shown, drawn = phone.execute_script(
+        "return [arguments[0].clientWidth, arguments[0].naturalWidth]", figure
+    )
+    assert shown >= min(drawn, 700)  # 9 points at 110 a inch are then 8 pixels and more
+    sizes = phone.execute_script(
+        "return [...document.querySelectorAll('td, th, p, li, caption, figcaption')]"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
+    )
+    assert min(sizes) >= 13
+
+
 def test_without_a_test_split_it_says_validation(plain: Path, driver: Any) -> None:
     driver.get(plain.as_uri())
     text = driver.execute_script("return document.body.innerText")
@@ -240,7 +270,8 @@ def test_the_same_run_gives_the_same_page(plain: Path) -> None:
 def test_it_is_one_file_without_script_or_address(full: Path) -> None:
     text = full.read_text(encoding="utf-8")
     assert text.count("<script") == 0
-    assert not re.findall(r"(?:src|href)=\"(?!data:|#)", text)
+    # What cleaning dropped is a page of its own beside it.
+    assert set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", text)) == {"clean.html"}
     assert 'lang="en"' in text
     assert "http://" not in text
     assert "https://" not in text

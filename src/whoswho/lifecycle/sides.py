@@ -13,7 +13,7 @@ from whoswho import params, paths
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import version_files, versions
 from whoswho.lifecycle.registry.record import Made, Record, read_record
-from whoswho.lifecycle.tracking import lineage
+from whoswho.lifecycle.tracking import lineage, runs
 from whoswho.lifecycle.tracking.store import Store
 
 WORKSPACE = "workspace"
@@ -47,7 +47,7 @@ def side(store: Store, workspace: Path, reference: str) -> Side:
         UserError: nothing of that name, or several runs, or it was never judged.
     """
     if reference == WORKSPACE:
-        return _workspace(workspace)
+        return _workspace(store, workspace)
     if (
         reference.isdecimal()
         or reference.startswith("models:")
@@ -65,22 +65,30 @@ def side(store: Store, workspace: Path, reference: str) -> Side:
     return Side(name, record, run.data.params, run.data.tags)
 
 
-def _workspace(workspace: Path) -> Side:
+def _workspace(store: Store, workspace: Path) -> Side:
     record = read_record((workspace / paths.MODEL).parent)
+    run, number = (
+        runs.finished_run(store, record.digest),
+        versions.version_of(store, record.digest),
+    )
+    known = [f"version {number}"] * (number is not None)
+    if run is not None:
+        known.append(f"run {run.info.run_name}")
     read = params.flatten(params.load_params(workspace))
     flat = {**lineage.training_params(read), **record.model.params}
     made = Made(Store.texts(flat), lineage.tags(workspace, flat, record.model.inputs))
-    return Side(WORKSPACE, record, made.params, made.tags)
+    name = f"{WORKSPACE} ({', '.join(known) or 'not registered'})"
+    return Side(name, record, made.params, made.tags)
 
 
 def _run(store: Store, reference: str) -> Run:
     """The run of that name or id, or of the DVC experiment of that name."""
-    runs = store.runs()
-    found = [run for run in runs if run.info.run_id == reference]
-    found = found or [run for run in runs if reference == run.info.run_name]
-    found = found or [run for run in runs if reference == run.data.tags.get("dvc.experiment")]
+    there = store.runs()
+    found = [run for run in there if run.info.run_id == reference]
+    found = found or [run for run in there if reference == run.info.run_name]
+    found = found or [run for run in there if reference == run.data.tags.get("dvc.experiment")]
     if not found and len(reference) >= _SHORTEST_ID:
-        found = [run for run in runs if run.info.run_id.startswith(reference)]
+        found = [run for run in there if run.info.run_id.startswith(reference)]
     if not found:
         raise UserError(
             f"{reference}: no version, alias, run or DVC experiment of {store.project} is called "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -63,12 +64,30 @@ def too_few(report: RunReport) -> str:
     evaluation = report.evaluation
     if evaluation.metric("accuracy_high") - evaluation.metric("accuracy_low") <= WIDE:
         return ""
-    counts = report.counts["train"]
-    label = min(report.model.labels, key=lambda label: (counts[label], label))
     return (
         f"{plural(len(evaluation.judged_pictures), f'{evaluation.judged} picture')} are too few "
         "to tell one model from another; the cross-validated figure rests on more. "
-        f"{label} needs pictures most: it has {counts[label]} to train on."
+        f"{needy(report)}"
+    )
+
+
+def needy(report: RunReport) -> str:
+    """Which label needs pictures most: the one that has the fewest to train on."""
+    counts = report.counts["train"]
+    label = min(report.model.labels, key=lambda label: (counts[label], label))
+    return f"{label} needs pictures most: it has {counts[label]} to train on."
+
+
+def most_confused(report: RunReport) -> str:
+    """Which label is taken most for which other; empty where no answer is wrong."""
+    pairs = Counter((wrong.actual, wrong.predicted) for wrong in report.mistakes)
+    if not pairs:
+        return ""
+    (actual, predicted), count = min(pairs.items(), key=lambda item: (-item[1], item[0]))
+    support = sum(picture.actual == actual for picture in report.evaluation.judged_pictures)
+    return (
+        f"{actual} is taken for {predicted} most: {count} of {support} "
+        f"{report.evaluation.judged} pictures."
     )
 
 
