@@ -22,10 +22,13 @@ from whoswho.lifecycle import comparison, comparison_page, promotion, sides
 from whoswho.lifecycle.registry import completion, registration
 from whoswho.lifecycle.registry.record import Record
 from whoswho.lifecycle.sides import Side
+from whoswho.lifecycle.tracking import lineage
 from whoswho.lifecycle.tracking.store import open_store
 from whoswho.params import Promote
 
-POLICY = Promote(margin=0.5, recall_floor=0.0, significance=None)
+POLICY = Promote(
+    margin=0.5, recall_floor=0.0, significance=None, strangers_margin=1.0, newcomer_likeness=0.7
+)
 
 
 @pytest.fixture(scope="module", name="tried")
@@ -44,9 +47,9 @@ def fixture_tried(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Pa
         ):
             record = outputs_of(root, weights, number / 10, wrong=wrong, pictures=pictures)
             tags = {"commit": "c" * 40, "dvc.experiment": f"exp-{number}"}
-            run = completion.completed_run(
-                store, record, root / "reports", {**small.PARAMS, "train.lr": lr}, tags
-            )
+            flat = {**small.PARAMS, "train.lr": lr}
+            files = lineage.files(root, flat, tags)
+            run = completion.completed_run(store, record, root / "reports", flat, tags, files)
             registration.register(store, run.info.run_id, record, "always")
             if not number:
                 promotion.promote(store, "1", POLICY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from mlflow.entities import Run
 from whoswho import params, paths
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import version_files, versions
-from whoswho.lifecycle.registry.record import Made, Record, read_record
+from whoswho.lifecycle.registry.record import Record, read_record
+from whoswho.lifecycle.registry.versions import Version
 from whoswho.lifecycle.tracking import lineage, runs
-from whoswho.lifecycle.tracking.store import Store
+from whoswho.lifecycle.tracking.store import Store, or_none
 
 WORKSPACE = "workspace"
 _SHORTEST_ID = 6  # letters of a run's id
@@ -55,9 +57,9 @@ def side(store: Store, workspace: Path, reference: str) -> Side:
     ):
         number = versions.resolve(store, reference)
         record = version_files.fetch_record(store, number)
-        made = version_files.fetch_made(store, number)
         version = next(v for v in versions.all_versions(store) if v.number == number)
-        return Side(f"{version}, {_when(version.created)}", record, made.params, made.tags)
+        made = _made(store, version, record)
+        return Side(f"{version}, {_when(version.created)}", record, *made)
     run = _run(store, reference)
     record = version_files.fetch_run_record(store, run.info.run_id)
     started = datetime.datetime.fromtimestamp(run.info.start_time / 1000, datetime.UTC)
@@ -76,9 +78,24 @@ def _workspace(store: Store, workspace: Path) -> Side:
         known.append(f"run {run.info.run_name}")
     read = params.flatten(params.load_params(workspace))
     flat = {**lineage.training_params(read), **record.model.params}
-    made = Made(Store.texts(flat), lineage.tags(workspace, flat, record.model.inputs))
     name = f"{WORKSPACE} ({', '.join(known) or 'not registered'})"
-    return Side(name, record, made.params, made.tags)
+    return Side(
+        name, record, Store.texts(flat), lineage.tags(workspace, flat, record.model.inputs)
+    )
+
+
+def _made(
+    store: Store, version: Version, record: Record
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Params and tags of a version's training: of its own files, else its run, else its model."""
+    files = version_files.lineage_of(store, version, None)
+    if lineage.DESCRIPTION in files:
+        content = json.loads(files[lineage.DESCRIPTION])
+        return Store.texts(content["params"]), content["tags"]
+    run = or_none(lambda: store.run(version.run_id))
+    if run is None:
+        return Store.texts(record.model.params), version.tags
+    return run.data.params, run.data.tags
 
 
 def _run(store: Store, reference: str) -> Run:
