@@ -53,8 +53,6 @@ def registered(made: Path, prepared: Path, tmp_path_factory: pytest.TempPathFact
     workspace = tmp_path_factory.mktemp("registered")
     for source in (made, prepared):
         shutil.copytree(source, workspace, dirs_exist_ok=True)
-    (workspace / "reports").mkdir()
-    (workspace / "reports" / "model_card.md").write_text("# Model\n", encoding="utf-8")
     for stage in ("train", "evaluate", "register"):
         run(workspace, stage)
     return workspace
