@@ -15,10 +15,12 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from bench.workspace import REPOSITORY, environment
 
@@ -42,16 +44,30 @@ def serving(scratch: Path) -> None:
     pictures = [path.read_bytes() for path in sorted((REPOSITORY / "data").rglob("*.jpg"))]
     pictures = pictures[:: max(1, len(pictures) // PICTURES)]
     rows = list(map(as_row, pictures))
-    with running([*WHOSWHO, "serve", "--port"], scratch) as port:
-        compare("whoswho serve, /predict", port, list(map(as_form, pictures)))
-        compare("whoswho serve, /invocations", port, rows)
-        version = json.loads(ask(port, "GET", "/model"))["version"]
+    with running([*WHOSWHO, "serve", "--port"], scratch) as server:
+        compare("whoswho serve, /predict", server, list(map(as_form, pictures)))
+        compare("whoswho serve, /invocations", server, rows)
+        version = json.loads(ask(server.port, "GET", "/model"))["version"]
     store = subprocess.run(
         [*WHOSWHO, "store"], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
     uri = store.stdout.strip()
-    with running([*MLFLOW, "-m", version, "-p"], scratch, MLFLOW_TRACKING_URI=uri) as port:
-        compare("mlflow models serve, /invocations", port, rows)
+    with running([*MLFLOW, "-m", version, "-p"], scratch, MLFLOW_TRACKING_URI=uri) as server:
+        compare("mlflow models serve, /invocations", server, rows)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that answers."""
+
+    port: int
+    process: psutil.Process
+
+    @property
+    def processor(self) -> float:
+        """Seconds of processor that it and its children have used."""
+        processes = [self.process, *self.process.children(recursive=True)]
+        return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
 def as_form(picture: bytes) -> Request:
@@ -68,8 +84,8 @@ def as_row(picture: bytes) -> Request:
 
 
 @contextmanager
-def running(command: list[str], scratch: Path, **more: str) -> Iterator[int]:
-    """A server, once it answers: its port, the last word of the command."""
+def running(command: list[str], scratch: Path, **more: str) -> Iterator[Server]:
+    """A server, once it answers; its port is the last word of the command."""
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         port = int(probe.getsockname()[1])
     with (scratch / "server.log").open("w") as log:
@@ -86,7 +102,7 @@ def running(command: list[str], scratch: Path, **more: str) -> Iterator[int]:
                 break
             except OSError:
                 time.sleep(0.2)
-        yield port
+        yield Server(port, psutil.Process(server.pid))
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait()
@@ -104,7 +120,7 @@ def ask(port: int, method: str, path: str, body: bytes = b"", **headers: str) ->
     return content
 
 
-def compare(title: str, port: int, requests: list[Request]) -> None:
+def compare(title: str, server: Server, requests: list[Request]) -> None:
     """Print the waiting times and the rate for each number of clients."""
     for clients in CLIENTS:
         end = time.perf_counter() + SECONDS
@@ -115,18 +131,20 @@ def compare(title: str, port: int, requests: list[Request]) -> None:
                 started = time.perf_counter()
                 if started > end:
                     return seconds
-                ask(port, "POST", path, body, **headers)
+                ask(server.port, "POST", path, body, **headers)
                 seconds.append(time.perf_counter() - started)
             return seconds
 
-        began = time.perf_counter()
+        began, used = time.perf_counter(), server.processor
         with ThreadPoolExecutor(clients) as pool:
             waited = [s for each in pool.map(client, range(clients)) for s in each]
         rate = len(waited) / (time.perf_counter() - began)
+        used = (server.processor - used) / len(waited)
         half, worst = np.percentile(waited, (50, 99))
         print(
             f"{title}, {clients} at once: {rate:.1f} pictures/s, half within "
-            f"{1000 * half:.0f} ms, 99 % within {1000 * worst:.0f} ms",
+            f"{1000 * half:.0f} ms, 99 % within {1000 * worst:.0f} ms, "
+            f"{1000 * used:.0f} ms of a core each",
             flush=True,
         )
 

@@ -26,8 +26,10 @@ Arrays = tuple[NDArray[Any], NDArray[Any], NDArray[Any]]  # as `Answering` answe
 Run = Callable[[NDArray[Any]], Arrays]
 
 FILES: dict[Format, str] = {
-    "onnx": "model.onnx", "torchscript": "model.pt", "safetensors": model_files.WEIGHTS,
-}  # fmt: skip
+    "onnx": "model.onnx",
+    "torchscript": "model.pt",
+    "safetensors": model_files.WEIGHTS,
+}
 SETTINGS = "settings.json"
 CARD = "model_card.md"
 EXAMPLE = Path(__file__).parent / "onnx_example.py"
