@@ -630,7 +630,7 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     none_listed = gallery.load(tmp_path).no_suspects
     assert none_listed.startswith("None listed: out-of-fold accuracy 0.250")
     assert "chance 0.300) of the backbone's features is too low to judge labels by" in none_listed
-    assert none_listed.endswith("from 0.650 on most of what is listed is wrong.")
+    assert none_listed.endswith("below 0.650 most of a list lies under its right label.")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from support.evaluations import make_evaluation, prediction_row
+from support.lifecycle_models import picture_of
 from whoswho import tables
 from whoswho.artifacts.model.backbone import BackboneSource
 from whoswho.artifacts.model.description import HeadShape, ModelDescription, write_description
@@ -63,8 +64,10 @@ def write(
     )  # fmt: skip
     splits = ["train"] * 4 + ["validation"] * 2 + ["test" if test else "validation"] * pictures
     split = [
-        SplitRow(f"{label}/{n}.jpg", sha(f"{label}/{n}"), label, where, "", "whole", f"{n}.webp")
-        for label in labels
+        SplitRow(
+            f"{label}/{n}.jpg", sha(f"{label}/{n}"), label, where, "", "whole", f"{k}/{n}.webp"
+        )
+        for k, label in enumerate(labels)
         for n, where in enumerate(splits)
     ]
     write_dataset(folder / "dataset", split, PictureSettings("whole", 0.3, 64, 0.9, 0.06))
@@ -76,6 +79,9 @@ def write(
         label = row.label
         answer = label if number not in wrong else labels[labels.index(label) - 1]
         predictions.append(prediction_row(labels, row.file, row.split, label, answer))
+        prepared = folder / "dataset" / row.path
+        prepared.parent.mkdir(exist_ok=True)
+        picture_of(labels.index(answer)).save(prepared, lossless=True)
     metrics = {"validation/accuracy": 0.75, "validation/log_loss": log_loss}
     if test:
         metrics |= {"test/accuracy": 1 - len(wrong) / len(tests), "test/macro_f1": 0.5}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import lifecycle_outputs as small
-from support.lifecycle_models import make_model
+from support.lifecycle_models import make_model, teach
 from whoswho.artifacts.model.description import read_description, write_description
 from whoswho.lifecycle.registry import completion, registration
 from whoswho.lifecycle.registry.record import Record, read_record
@@ -24,7 +24,7 @@ POLICY = Promote(
 @pytest.fixture(scope="session", name="weights")
 def fixture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real, small model: MLflow tries each version it is given."""
-    return make_model(tmp_path_factory.mktemp("weights"), small.LABELS)
+    return teach(make_model(tmp_path_factory.mktemp("weights"), small.LABELS))
 
 
 def outputs_of(root: Path, weights: Path, limit: float = 0.3, **kind: object) -> Record:

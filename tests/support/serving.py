@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from support import lifecycle_outputs as small
-from support.lifecycle_models import NAMES, make_model
+from support.lifecycle_models import NAMES, make_model, teach
 from support.lifecycle_store import environment
 from support.lifecycle_versions import POLICY
 from whoswho.artifacts.model.description import read_description, write_description
@@ -53,16 +53,20 @@ def serving(command: list[str], port: int, cwd: Path, **more: str) -> Iterator[s
 
 
 def register(
-    root: Path, *, seed: int = 0, labels: Sequence[str] = NAMES, **changes: object
-) -> tuple[int, Path]:
+    root: Path, *, seed: int = 0, labels: Sequence[str] = NAMES, taught: bool = False,
+    **changes: object,
+) -> tuple[int, Path]:  # fmt: skip
     """A version of a model in the store at `root`, and its folder there.
 
     Args:
+        taught: it answers its test pictures as the record says, as the way to an alias asks.
         changes: fields of its model.json.
     """
     record = small.write(root, labels=labels, seed=str(seed))
     model = record.folder / "model"
     make_model(model, labels, seed=seed)
+    if taught:
+        teach(model)
     description = read_description(model)
     backbone = description.backbone.model_copy(update={"entry": "IMAGENET1K_V2"})
     changes = {"backbone": backbone, **changes}
@@ -77,7 +81,7 @@ def register(
 
 def registered(root: Path) -> Path:
     """A champion in the store at `root`; returns its model folder."""
-    number, model = register(root)
+    number, model = register(root, taught=True)
     promotion.promote(open_store(root), str(number), POLICY)
     return model
 

@@ -74,7 +74,7 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
             FEW_LABELS: "fewer than two labels have pictures that are not look-alikes",
             TOO_LOW: f"out-of-fold accuracy {self.accuracy:.3f} (95% interval from "
             f"{self.accuracy_low:.3f}, chance {self.chance:.3f}) of {self._source} is too low to "
-            f"judge labels by: from {self.needed:.3f} on most of what is listed is wrong",
+            f"judge labels by: below {self.needed:.3f} most of a list lies under its right label",
         }[self.none_because]
 
     @property

@@ -88,9 +88,15 @@ def promote(options: argparse.Namespace) -> list[str]:
 
     policy = params.load_params().promote
     with open_store() as store:
-        return promotion.promote(
-            store, options.version, policy, why=options.why, force=options.force
-        )
+        if not options.dry_run:
+            return promotion.promote(
+                store, options.version, policy, why=options.why, force=options.force
+            )
+        allowed, lines = promotion.rehearse(store, options.version, policy)
+    print("\n".join(lines))
+    if not allowed:
+        raise SystemExit(1)
+    return []
 
 
 def rollback(options: argparse.Namespace) -> list[str]:
@@ -192,6 +198,7 @@ COMMANDS: Commands = {
     promote: (
         argument("version", nargs="?", default="challenger", help="(default: challenger)"),
         flag("--force", "overrule the gate; needs --why"),
+        flag("--dry-run", "say every reason and note, move nothing; code 1 where it is refused"),
         _WHY,
     ),
     rollback: (_WHY,),

@@ -11,7 +11,7 @@ from whoswho import params, paths
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.errors import UserError
 from whoswho.labels import UNKNOWN
-from whoswho.lifecycle import gate, lost
+from whoswho.lifecycle import gate, lost, probes
 from whoswho.lifecycle.gate import ComparedModel, Judged
 from whoswho.lifecycle.registry import alias_log, version_files, versions
 from whoswho.lifecycle.registry.registration import FORMAT_TAG, SPLIT_TAG
@@ -46,7 +46,8 @@ def promote(
     files are gone.
 
     Raises:
-        UserError: the gate refuses, with every reason it has; or the version's files are gone.
+        UserError: the gate refuses, with every reason it has; or the version's files are gone, or
+            it does not answer as when it was registered, which nothing overrules.
     """
     if force and not why.strip():
         raise UserError("promote: --force needs --why TEXT; it goes into the promotion log")
@@ -65,6 +66,7 @@ def promote(
                 f"version {number} is not promoted: {'; '.join(decision.reasons)} -- to do it all "
                 f'the same: whoswho promote {reference} --force --why "..."'
             )
+        probes.check(store, number)
         forced = not decision.allowed
         notes = list(decision.notes)
         if champion is not None and version_files.missing(store, champion):
@@ -101,10 +103,30 @@ def rollback(store: Store, *, why: str = "") -> list[str]:
                 "rollback: there is no champion before this one; `whoswho models` lists the "
                 "versions, `whoswho promote N` makes one of them champion"
             )
-        version_files.check(store, previous)
+        probes.check(store, previous)
+        notes = _changes(store, previous, champion)
         alias_log.move(store, CHAMPION, previous, why or "rollback")
         alias_log.move(store, PREVIOUS, champion, why or "rollback")
-    return [f"version {previous} is the champion again; {champion} is `previous`"]
+    line = f"version {previous} is the champion again; {champion} is `previous`"
+    return [line, *(f"note: {note}" for note in notes)]
+
+
+def rehearse(store: Store, reference: str, policy: params.Promote) -> tuple[bool, list[str]]:
+    """Whether `promote` would go through, and all that it would say; nothing moves."""
+    number = versions.resolve(store, reference)
+    if versions.aliases(store).get(CHAMPION) == number:
+        return True, [f"version {number} is the champion already"]
+    reasons: tuple[str, ...] = ()
+    try:
+        probes.check(store, number)
+    except UserError as error:
+        reasons = (str(error),)
+    decision = judge(store, number, policy)
+    reasons += decision.reasons
+    verdict = "would be refused" if reasons else "would become the champion"
+    lines = [f"version {number} {verdict}; nothing was moved"]
+    lines += [f"refused: {reason}" for reason in reasons]
+    return not reasons, lines + [f"note: {note}" for note in decision.notes]
 
 
 def judge(store: Store, number: int, policy: params.Promote) -> gate.Decision:
@@ -172,6 +194,14 @@ def table(store: Store, workspace: Path) -> list[str]:
             f"{move.when[:16]} UTC  {move.who}: champion {before} -> {move.after}{forced}{why}"
         )
     return lines
+
+
+def _changes(store: Store, number: int, champion: int) -> list[str]:
+    """What users will see change where one version takes the place of another."""
+    after, before = _compared(store, number), _compared(store, champion)
+    if after.labels and before.labels:
+        return gate.changes(after, before)
+    return [f"what changes is not known: {after.unreadable or before.unreadable or 'the formats'}"]
 
 
 def _compared(store: Store, number: int) -> ComparedModel:

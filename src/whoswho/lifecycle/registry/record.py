@@ -19,7 +19,7 @@ from whoswho.artifacts.split import SplitRow
 
 MODEL, DATASET, EVALUATION = Path("model"), Path("dataset"), Path("evaluation")
 SPLIT = DATASET / split.SPLIT
-# The weights go into the registered model alone, the pictures nowhere.
+# The weights go into the registered model alone, and of the pictures a few (`probe_files`).
 FILES = (
     SPLIT,
     *(EVALUATION / name for name in predictions.FILES),

@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 from whoswho import paths
 from whoswho.artifacts.model.description import WEIGHTS, model_digest
 from whoswho.errors import UserError
-from whoswho.lifecycle.registry import versions
+from whoswho.lifecycle.registry import probe_files, versions
 from whoswho.lifecycle.registry.record import FILES, MODEL, Record, read_record
 from whoswho.lifecycle.registry.versions import Version
 from whoswho.lifecycle.tracking import lineage
@@ -29,7 +29,11 @@ from whoswho.lifecycle.tracking.store import Store, error_line
 
 CACHE = Path(".whoswho/models")
 AGAIN = "`dvc repro -f -s register`"
-NEEDED = (MODEL / WEIGHTS, *FILES)  # without one of them a version cannot answer or be judged
+NEEDED = (
+    MODEL / WEIGHTS,
+    *FILES,
+    probe_files.TABLE,
+)  # without one of them a version cannot answer or be judged
 
 
 def model_folder(store: Store, reference: str) -> Path:
@@ -40,7 +44,7 @@ def model_folder(store: Store, reference: str) -> Path:
     """
     number = versions.resolve(store, reference)
     uri = _uri(store, number)
-    local = _local_folder(uri)
+    local = local_folder(uri)
     if local is not None:
         if not (local / MODEL).is_dir():
             raise UserError(_gone(store, number, uri))
@@ -83,7 +87,7 @@ def missing(store: Store, number: int) -> list[str]:
         UserError: the store does not say.
     """
     uri = _uri(store, number)
-    local = _local_folder(uri)
+    local = local_folder(uri)
     if local is not None:
         return [path.as_posix() for path in NEEDED if not (local / path).is_file()]
     try:
@@ -107,7 +111,7 @@ def fetch_record(store: Store, number: int) -> Record:
         UserError: its files are gone or damaged.
     """
     uri = _uri(store, number)
-    local = _local_folder(uri)
+    local = local_folder(uri)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         try:
@@ -152,12 +156,15 @@ def fetch_run_record(store: Store, run_id: str) -> Record:
 
 
 def upload_record(store: Store, model_id: str, record: Record) -> None:
-    """Put what the gate reads beside the weights of a logged model, over what is there."""
+    """Put what the gate reads, and the probe pictures, beside the weights of a logged model, over
+    what is there.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         for path in FILES:
             target = Path(scratch) / path
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(record.folder / path, target)
+        probe_files.write_probes(Path(scratch), record)
         store.client.log_model_artifacts(model_id, scratch, "artifacts")
 
 
@@ -202,7 +209,7 @@ def _uri(store: Store, number: int) -> str:
     return f"{uri.rstrip('/')}/artifacts"
 
 
-def _local_folder(uri: str) -> Path | None:
+def local_folder(uri: str) -> Path | None:
     """The folder behind a uri on this machine; None for one elsewhere."""
     if urlsplit(uri).scheme != "file":
         return None
