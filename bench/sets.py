@@ -24,11 +24,19 @@ BACKBONES = ("resnet50", "efficientnet_lite0", "dlib_resnet29")
 
 
 def prepare(name: str, scratch: Path) -> Path:
-    """A workspace with a set cleaned and prepared; of the sports people only what truth calls fit.
+    """A workspace with a set cleaned and prepared."""
+    workspace = copy_of_the_repository(scratch / name.replace(" ", "_"), augment={"views": 3})
+    fill(workspace, name)
+    for step in ("clean", "preprocess"):
+        stage(step, workspace)
+    return workspace
+
+
+def fill(workspace: Path, name: str) -> None:
+    """Put a set's pictures into data/; of the sports people only what truth calls fit.
 
     The pictures of a set that came split are taken from its training folder.
     """
-    workspace = copy_of_the_repository(scratch / name.replace(" ", "_"), augment={"views": 3})
     data = workspace / paths.DATA
     if name == DRAWN:
         drawing.draw(data)
@@ -40,9 +48,6 @@ def prepare(name: str, scratch: Path) -> Path:
     else:
         source = CASES / name
         shutil.copytree(source / "train" if (source / "train").exists() else source, data)
-    for step in ("clean", "preprocess"):
-        stage(step, workspace)
-    return workspace
 
 
 def there(names: Sequence[str]) -> list[str]:
@@ -53,11 +58,15 @@ def there(names: Sequence[str]) -> list[str]:
     return found
 
 
+def chosen_backbone(arch: str) -> dict[str, object]:
+    """Params of a frozen backbone, of torchvision's the untrained one: no network is asked."""
+    weights = ["random"] if arch == "resnet50" else ["IMAGENET1K_V2", "random"]
+    return {"arch": arch, "weights": weights, "unfreeze": 0}
+
+
 def stored(workspace: Path, arch: str, *, views: int = 3) -> tuple[TrainingData, Recipe]:
     """A workspace's features by a backbone, and the recipe of its params."""
-    weights = ["random"] if arch == "resnet50" else ["IMAGENET1K_V2", "random"]
-    backbone = {"arch": arch, "weights": weights, "unfreeze": 0}
-    set_params(workspace, backbone=backbone, augment={"views": views})
+    set_params(workspace, backbone=chosen_backbone(arch), augment={"views": views})
     for step in ("backbone", "features"):
         stage(step, workspace)
     dataset = load_dataset(workspace / paths.DATASET)
