@@ -13,6 +13,7 @@ from PIL import Image
 from support.reported import workspace
 from support.repository import REPOSITORY
 
+from bench.workspace import set_params
 from whoswho import paths
 
 OUTPUTS = {
@@ -27,6 +28,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = workspace(tmp_path_factory.mktemp("run"))
     (folder / "dvc.yaml").touch()
     shutil.copy(REPOSITORY / "params.yaml", folder)
+    set_params(folder, augment={"views": 2})  # what the model was trained with
     return folder
 
 
