@@ -12,12 +12,23 @@ from whoswho.artifacts.model.description import HeadShape
 from whoswho.backbone import network
 from whoswho.backbone.compute import forward
 from whoswho.backbone.network import Network, Unfreeze
-from whoswho.backbone.network.architectures import architectures
+from whoswho.backbone.network.architectures import architectures, head_names, headless, on_meta
 from whoswho.errors import UserError
 
 ARCH = "resnet18"
 UNFREEZE: tuple[Unfreeze, ...] = (0, 1, 2, 3, 4, "all")
 BLOG = HeadShape((128,), 0.0, standardize=False)
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "regnet_x_400mf"])
+def test_a_network_without_memory_is_the_same_network(arch: str) -> None:
+    """torchvision's RegNets compute with tensors while they are built, which "meta" refuses."""
+    (light, width), (whole, own) = on_meta(arch), headless(arch)
+    assert all(tensor.is_meta for tensor in light.state_dict().values())
+    shapes = [{name: t.shape for name, t in net.state_dict().items()} for net in (light, whole)]
+    assert shapes[0] == shapes[1]
+    assert width == own
+    assert head_names(arch)[0] == "fc."
 
 
 def small_network(labels: int = 3, shape: HeadShape = BLOG) -> Network:
