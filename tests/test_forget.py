@@ -34,7 +34,7 @@ from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.crawl import collection, finished
 from whoswho.crawl.site import Search
-from whoswho.dataset import forgotten, manifest
+from whoswho.dataset import forgotten, manifest, versions
 from whoswho.errors import UserError
 from whoswho.lifecycle import holders
 from whoswho.lifecycle.registry import completion
@@ -292,7 +292,7 @@ def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> N
     found = traces.find(made_set.root, TakedownRequest.parse([], [sha256("one")], []))
     assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(found.files)
     assert "Mina/out.jpg" not in found.files, "nothing outside is read"
-    _, (place,) = removal.held(versioned.opened(made_set.root), made_set.root, found)
+    _, (place,) = removal.held(versions.opened(made_set.root), made_set.root, found)
     assert list(place.objects.values()) == [str(cached)]
     removal.remove(made_set.root, found)
     assert cached.is_file(), "a name is not the object; that is named"

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 def check(options: argparse.Namespace) -> None:
     """Say whether `dvc repro` can start: params, pictures, review, merges, what the store has."""
     from whoswho.cleaning import checks
-    from whoswho.dataset import merging, remote, review
+    from whoswho.dataset import merging, pulled, remote, review
 
     workspace = paths.workspace()
     merging.check(workspace)
     params.load_params(workspace)
+    pulled.check(workspace)
     pictures = checks.survey(workspace / paths.DATA)
     if not (workspace / paths.REVIEW).exists():
         raise UserError(
@@ -38,6 +39,16 @@ def check(options: argparse.Namespace) -> None:
             print(f"whoswho: warning: {warning}", file=sys.stderr)
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
     print("".join(f"{line}\n" for line in merging.advice(workspace)), end="")
+
+
+def merge(options: argparse.Namespace) -> list[str]:
+    """Bring into data/ what the pulled data.dvc names; what only you have stays."""
+    from whoswho.crawl import collection
+    from whoswho.dataset import pulled
+
+    workspace = paths.workspace()
+    with collection.alone(workspace):
+        return pulled.merge(workspace)
 
 
 def crawl(options: argparse.Namespace) -> None:
@@ -62,14 +73,14 @@ def review(options: argparse.Namespace) -> None:
 
 def forget(options: argparse.Namespace) -> None:
     """Take pictures down with every trace, bar them from later crawls, name what holds them."""
-    from whoswho.dataset import listing
-    from whoswho.takedown import messages, removal, traces, versioned
+    from whoswho.dataset import listing, versions
+    from whoswho.takedown import messages, removal, traces
     from whoswho.takedown.request import TakedownRequest
 
     workspace = paths.workspace()
     request = TakedownRequest.parse(options.url, options.sha256, options.label)
     found = traces.find(workspace, request, with_copies=options.with_copies)
-    repo = versioned.opened(workspace)
+    repo = versions.opened(workspace)
     objects, stores = removal.held(repo, workspace, found)
     models = _holders(workspace, found.pictures, request.labels)
     traces.check_known(found, elsewhere=bool(models))
@@ -141,6 +152,7 @@ def _missing_model(workspace: Path) -> str:
 
 COMMANDS: Commands = {
     check: (),
+    merge: (),
     crawl: (
         value("--keywords", "FILE", "what to search for (default: keywords.txt)", type=Path),
         value("--sites", "NAMES", "google, naver, commons, with commas (default: google,naver)"),

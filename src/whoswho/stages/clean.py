@@ -15,7 +15,7 @@ from whoswho import paths
 from whoswho.artifacts.decisions import sentence
 from whoswho.artifacts.split import across_splits
 from whoswho.cleaning import checks, dropped_pictures
-from whoswho.dataset import review
+from whoswho.dataset import pulled, review
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 
@@ -24,6 +24,7 @@ def main() -> None:
     """Run all checks over data/."""
     params = load_params()
     folder = paths.workspace()
+    pulled.check(folder)
     reviews = review.read(folder / paths.REVIEW)
     with paths.fresh_folder(folder / paths.CLEAN) as out:
         outcome = checks.run(

@@ -15,7 +15,7 @@ from pathlib import Path
 from whoswho import paths
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.split import SplitRow
-from whoswho.dataset import forgotten
+from whoswho.dataset import forgotten, versions
 from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
 from whoswho.labels import is_litter
@@ -181,7 +181,7 @@ def _speak_of(traces: Traces, rows: Iterable[Decision] | Iterable[SplitRow] | No
 
 def _add_outputs(traces: Traces, workspace: Path) -> None:
     """What the stages computed from the pictures."""
-    repo = versioned.opened(workspace)
+    repo = versions.opened(workspace)
     outputs = versioned.derived(repo, spare=None if traces.in_split else paths.DATASET)
     traces.outputs = [output for output in outputs if os.path.lexists(output.path)]
     if traces.in_split and (workspace / paths.CHECKPOINTS).is_dir():

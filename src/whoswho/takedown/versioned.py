@@ -13,11 +13,10 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from whoswho import paths
-from whoswho.errors import UserError, one_line
+from whoswho.errors import one_line
 from whoswho.timeouts import call_within
 
 REMOTE_S = 20.0  # a remote that takes longer is said not to answer
@@ -48,19 +47,6 @@ class ObjectStore:
     objects: Mapping[str, str]
     collect: str
     problem: str = ""
-
-
-def opened(workspace: Path) -> Repo:
-    """The workspace as DVC sees it.
-
-    Raises:
-        UserError: it is none of DVC's.
-    """
-    try:
-        return Repo(str(workspace))
-    except DvcException as error:
-        cure = "`git init && dvc init` first"
-        raise UserError(f"{workspace}: DVC does not open it ({error}); {cure}") from None
 
 
 def derived(repo: Repo, *, spare: Path | None = None) -> list[Output]:
