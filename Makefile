@@ -8,7 +8,7 @@ export VIRTUAL_ENV := $(CURDIR)/.venv
 .PHONY: repro test ui bench lint
 
 repro: .venv/installed
-	@test -e data || dvc pull --quiet --remote sample data.dvc
+	@test -e data || whoswho pull
 	@whoswho check
 	@dvc repro
 	@whoswho summary $(ACTIVATE)

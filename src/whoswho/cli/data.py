@@ -51,6 +51,13 @@ def merge(options: argparse.Namespace) -> list[str]:
         return pulled.merge(workspace)
 
 
+def pull(_options: argparse.Namespace) -> list[str]:
+    """Bring data/, where it is absent, from DVC's default remote, or else the sample's."""
+    from whoswho.dataset import pulling
+
+    return [pulling.pull(paths.workspace())]
+
+
 def crawl(options: argparse.Namespace) -> None:
     """Fetch pictures of the people in keywords.txt into data/, and note where each came from."""
     from whoswho.crawl import command, crawl, trial
@@ -153,6 +160,7 @@ def _missing_model(workspace: Path) -> str:
 COMMANDS: Commands = {
     check: (),
     merge: (),
+    pull: (),
     crawl: (
         value("--keywords", "FILE", "what to search for (default: keywords.txt)", type=Path),
         value("--sites", "NAMES", "google, naver, commons, with commas (default: google,naver)"),

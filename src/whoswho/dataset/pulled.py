@@ -17,10 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from whoswho import git, paths
-from whoswho.dataset import remote, versions
+from whoswho.dataset import pulling, remote, versions
 from whoswho.dataset.merging import GUIDE, TRACKED
 from whoswho.dataset.versions import Files, Version
-from whoswho.errors import UserError, one_line
+from whoswho.errors import UserError
 from whoswho.wording import plural
 
 if TYPE_CHECKING:
@@ -93,9 +93,7 @@ def merge(workspace: Path) -> list[str]:
         _fetch(workspace, found)
         theirs = versions.files(found.repo, found.name)
     if theirs is None or _absent(found.repo, theirs.values()):
-        raise UserError(
-            f"{TRACKED}: no remote has all of it; whoever has the pictures must `dvc push`"
-        )
+        raise UserError(_not_fetched(workspace, found))
     steps = _steps(found, theirs)
     base = found.base.name if found.base and found.base.reached else None
     paths.write_json(note, {"name": found.name, "base": base})
@@ -207,9 +205,15 @@ def _cure(workspace: Path, found: Behind) -> str:
 
 
 def _from(workspace: Path, repo: Repo) -> list[str]:
-    """The option that names the remote, where none is the default and there is but one."""
+    """The option that names the remote, where none is the default."""
+    return [] if remote.default(workspace) else ["-r", _remote(workspace, repo)]
+
+
+def _remote(workspace: Path, repo: Repo) -> str:
+    """The remote that pictures come from: without a default one the only one, if so."""
     names = sorted(repo.config["remote"])
-    return ["-r", names[0]] if len(names) == 1 and not remote.default(workspace) else []
+    only = len(names) == 1 and not remote.default(workspace)
+    return names[0] if only else pulling.source(workspace)
 
 
 def _listed(files: Iterable[tuple[str, str]], most: int = 3) -> str:
@@ -246,14 +250,14 @@ def _fetch(workspace: Path, found: Behind) -> None:
 
     of_commit = found.name != versions.named(workspace)
     options = {"revs": ["HEAD"], "workspace": False} if of_commit else {}
-    only = _from(workspace, found.repo)
     try:
-        found.repo.fetch(targets=[TRACKED], remote=only[-1] if only else None, **options)
-    except DvcException as error:
-        raise UserError(
-            f"{TRACKED}: its pictures cannot be fetched ({one_line(error)}); whoever has the "
-            "pictures must `dvc push`, to a remote that this clone has too"
-        ) from None
+        found.repo.fetch(targets=[TRACKED], remote=_remote(workspace, found.repo), **options)
+    except DvcException:
+        raise UserError(_not_fetched(workspace, found)) from None
+
+
+def _not_fetched(workspace: Path, found: Behind) -> str:
+    return pulling.failure(workspace, _remote(workspace, found.repo), found.name)
 
 
 @dataclass(frozen=True)
