@@ -1053,6 +1053,48 @@ def test_a_folder_is_copied_or_linked_with_names_alone(made: Set, tmp_path: Path
     assert (top / "Ann" / "IMG 1.JPG").read_bytes() == picture(1)
 
 
+def test_links_of_a_folder_lead_to_files_inside_or_are_named(
+    made: Set, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    top, outside = tmp_path / "pictures", tmp_path / "outside"
+    for folder in (top / "Ann", top / "Bob", outside / "Cid"):
+        folder.mkdir(parents=True)
+    (top / "Ann" / "1.jpg").write_bytes(picture(1))
+    (outside / "Cid" / "secret.jpg").write_bytes(picture(2))
+    (top / "Bob" / "inside.jpg").symlink_to("../Ann/1.jpg")
+    out = {
+        "Ann/a-out.jpg": outside / "Cid" / "secret.jpg",
+        "Ann/b-folder": outside,
+        "Ann/c-gone.jpg": Path("nowhere"),
+        "Ann/d-circle": Path("d-circle"),
+        "Ann/e-up": Path(".."),
+        "Cid": outside / "Cid",
+    }
+    for name, target in out.items():
+        (top / name).symlink_to(target)
+    source = tmp_path / "link to pictures"
+    source.symlink_to(top)
+    for link in (False, True):
+        target = Set(tmp_path / f"set {link}")
+        listing = listed.from_tree(source)
+        assert sorted(listing.left_out) == sorted(out)
+        assert listing.note.startswith("6 links left out")
+        crawl.run(target.root, target.data, [listing.source(0, link=link)], CrawlOptions())
+        target.check()
+        files = list(target.data.rglob("*.jpg"))
+        assert sorted(path.parent.name for path in files) == ["Ann", "Bob"]
+        assert all(path.read_bytes() == picture(1) and not path.is_symlink() for path in files)
+    command.plan(
+        tmp_path / "set True",
+        cli.parser().parse_args(["crawl", "--folder", str(source), "--out", str(made.data)]),
+    )
+    assert "6 links left out" in capsys.readouterr().err
+    (tmp_path / "links alone").mkdir()
+    (tmp_path / "links alone" / "Cid").symlink_to(outside / "Cid")
+    with pytest.raises(UserError, match=r"has no folder for a label.*not followed: Cid"):
+        listed.from_tree(tmp_path / "links alone")
+
+
 def test_a_second_folder_is_taken_and_new_files_of_the_first(
     made: Set, capsys: pytest.CaptureFixture[str]
 ) -> None:

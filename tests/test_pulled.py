@@ -18,7 +18,7 @@ from support.pipeline import NOT_PEOPLE, Workspace
 
 from bench.workspace import environment
 from whoswho import cli, paths
-from whoswho.dataset import pulled
+from whoswho.dataset import pulled, versions
 from whoswho.errors import UserError
 
 OLD = {"Ann/1", "Ann/2", "Bob/1", "Bob/2", "Bob/3"}
@@ -366,6 +366,18 @@ def test_who_wants_it_gone_says_so_as_the_docs_say(two: Clone) -> None:
     two.run(re.search("^dvc add data && git add data.dvc$", guide, re.MULTILINE)[0])  # type: ignore[index]
     pulled.check(two.path)
     assert two.has() == before
+
+
+@pytest.mark.parametrize("target", ["../secret", "nowhere", "link"])
+def test_a_link_is_refused_before_dvc_follows_it(target: str, two: Clone) -> None:
+    """DVC would put the bytes of a file outside into data/, its cache and the remotes."""
+    (two.path / "secret").write_text("secret")
+    (two.path / "data/Ann/inside").symlink_to("1")
+    (two.path / "data/Ann/folder").symlink_to("..")
+    versions.check_links(two.path)
+    (two.path / "data/Ann/link").symlink_to(two.path / "secret" if "/" in target else target)
+    with pytest.raises(UserError, match=r"data/Ann/link: a link out of data/ or to no file; "):
+        versions.check_links(two.path)
 
 
 # --- The way a person meets it -------------------------------------------------------------------

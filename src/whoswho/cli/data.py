@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 def check(options: argparse.Namespace) -> None:
     """Say whether `dvc repro` can start: params, pictures, review, merges, what the store has."""
     from whoswho.cleaning import checks
-    from whoswho.dataset import merging, pulled, remote, review
+    from whoswho.dataset import merging, pulled, remote, review, versions
 
     workspace = paths.workspace()
     merging.check(workspace)
     params.load_params(workspace)
+    versions.check_links(workspace)
     pulled.check(workspace)
     pictures = checks.survey(workspace / paths.DATA)
     if not (workspace / paths.REVIEW).exists():

@@ -74,6 +74,8 @@ def _sources(
         sources.append(listed.from_table(arguments.urls).source(limit))
     if arguments.folder is not None:
         pictures = listed.from_tree(arguments.folder, arguments.label)
+        if pictures.note:
+            say(f"crawl: {pictures.note}", trouble=True)
         sources.append(pictures.source(limit, link=arguments.link))
     if not sources or arguments.sites is not None or arguments.keywords is not None:
         searches = keywords.read(arguments.keywords or workspace / KEYWORDS, data)

@@ -19,6 +19,9 @@ from whoswho.labels import (
     from_folder,
     is_litter,
 )
+from whoswho.wording import plural
+
+_NAMED = 5  # links whose names are said
 
 
 @dataclass
@@ -31,6 +34,19 @@ class ListedPictures:
 
     name: str
     pictures: Mapping[Search, Sequence[Hit]]
+    left_out: Sequence[str] = ()  # links, by their place below the folder
+
+    @property
+    def note(self) -> str:
+        """What is said of what was left out; empty where nothing was."""
+        if not self.left_out:
+            return ""
+        names = ", ".join(self.left_out[:_NAMED])
+        more = ", …" if len(self.left_out) > _NAMED else ""
+        return (
+            f"{plural(len(self.left_out), 'link')} left out: to a folder, to no file or out of "
+            f"the one given ({names}{more}); give what is meant as a --folder of its own"
+        )
 
     def hits(self, search: Search, limit: int) -> Iterator[Hit]:
         """The pictures of a label.
@@ -86,20 +102,27 @@ def from_table(table: Path) -> ListedPictures:
 def from_tree(folder: Path, label: str | None = None) -> ListedPictures:
     """The files below FOLDER/<label>/, or all below FOLDER for one label, by name, in any depth.
 
-    Hidden ones and links out of the folder are left out.
+    Hidden ones are left out. A link to a file inside FOLDER is that file; every other one is left
+    out and named, for nobody would know what it brings.
 
     Raises:
         UserError: it is not there, or has nothing that could be a label's pictures.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give one with <label>/pictures in it")
+    left_out: list[str] = []
     if label is not None:
         _check(from_folder(label), str(folder), "write another one")
         folders = {from_folder(label): folder}
     else:
-        inner = [entry for entry in sorted(folder.iterdir()) if entry.is_dir()]
         # Of another set of ours, too.
-        inner = [entry for entry in inner if not (is_litter(entry.name) or entry.name in TABLES)]
+        entries = [
+            entry
+            for entry in sorted(folder.iterdir())
+            if not (is_litter(entry.name) or entry.name in TABLES)
+        ]
+        left_out = [entry.name for entry in entries if entry.is_symlink() and not entry.is_file()]
+        inner = [entry for entry in entries if entry.is_dir() and not entry.is_symlink()]
         check_locale(entry.name for entry in inner)
         check_distinct(entry.name for entry in inner)
         folders = {from_folder(entry.name): entry for entry in inner}
@@ -109,14 +132,15 @@ def from_tree(folder: Path, label: str | None = None) -> ListedPictures:
         raise UserError(
             f"{folder}: has no folder for a label; move the pictures into "
             f"{folder.name}/<label>/, or name the label with --label"
+            + (f" (links are not followed: {', '.join(left_out[:_NAMED])})" if left_out else "")
         )
     pictures = {
         Search(top.resolve().name, name): [
-            Hit(rank, "", file=file) for rank, file in enumerate(_files(top), 1)
+            Hit(rank, "", file=file) for rank, file in enumerate(_files(top, folder, left_out), 1)
         ]
         for name, top in folders.items()
     }
-    return ListedPictures("folder", pictures)
+    return ListedPictures("folder", pictures, left_out)
 
 
 def _check(label: str, where: str, cure: str) -> None:
@@ -136,11 +160,29 @@ def _digest(hits: Sequence[Hit]) -> str:
     return digest.hexdigest()
 
 
-def _files(top: Path) -> Iterator[Path]:
-    root = top.resolve()
+def _files(top: Path, source: Path, left_out: list[str]) -> Iterator[Path]:
+    """The files below `top`, a link as the file of `source` that it leads to; the names of other
+    links are added to `left_out`.
+    """
+    root = source.resolve()
     for folder, folders, names in os.walk(top):
         folders[:] = sorted(name for name in folders if not is_litter(name))
-        for name in sorted(names):
+        linked = [name for name in folders if Path(folder, name).is_symlink()]
+        for name in sorted([*names, *linked]):
             file = Path(folder, name)
-            if not is_litter(name) and file.is_file() and file.resolve().is_relative_to(root):
-                yield file
+            if is_litter(name):
+                continue
+            target = _inside(file, root) if file.is_symlink() else file
+            if target is None:
+                left_out.append(file.relative_to(source).as_posix())
+            elif target.is_file():
+                yield target
+
+
+def _inside(link: Path, root: Path) -> Path | None:
+    """The file in the folder `root` that a link leads to; None where it leads to none."""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):  # to nothing, or in a circle
+        return None
+    return target if target.is_file() and target.is_relative_to(root) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whoswho import git, paths
+from whoswho.dataset import listing
 from whoswho.dataset.merging import TRACKED
 from whoswho.errors import UserError, one_line
+from whoswho.labels import is_litter
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -52,6 +55,33 @@ def opened(workspace: Path) -> Repo:
     except DvcException as error:
         cure = "`git init && dvc init` first"
         raise UserError(f"{workspace}: DVC does not open it ({error}); {cure}") from None
+
+
+def check_links(workspace: Path) -> None:
+    """See that no link in data/ leads out of it, for DVC follows links: `dvc add` and `dvc repro`
+    put a copy of what one leads to in its place, into the cache and, later, into the remotes.
+
+    Raises:
+        UserError: one does, or leads to nothing, which DVC refuses without a name.
+    """
+    data = workspace / paths.DATA
+    root = data.resolve()
+    wrong = [
+        file.relative_to(workspace).as_posix()
+        for folder, folders, names in os.walk(data)
+        for name in [*names, *folders]
+        if (file := Path(folder, name)).is_symlink()
+        and not is_litter(name)
+        and not file.is_dir()  # which DVC passes over, and cleaning names
+        and listing.problem(file, root)
+    ]
+    if wrong:
+        raise UserError(
+            f"{workspace / min(wrong)}: a link out of data/ or to no file"
+            f"{f', as are {len(wrong) - 1} more' if wrong[1:] else ''}; DVC would put a copy of "
+            "what it leads to into its cache and remotes: delete it, or put the picture itself in "
+            "its place"
+        )
 
 
 def lying(repo: Repo, workspace: Path) -> tuple[str, Files]:
