@@ -30,6 +30,7 @@ GROUND_FLOOR = {
     "data_urls",
     "git",
     "listening",
+    "workers",
 }
 PIPELINE = YAML(typ="safe").load((REPOSITORY / "dvc.yaml").read_text())
 STAGES = list(PIPELINE["stages"])

@@ -37,7 +37,7 @@ from whoswho.artifacts.predictions import (
 from whoswho.artifacts.split import Dataset, dataset_digest
 from whoswho.backbone import extraction, network
 from whoswho.errors import UserError
-from whoswho.evaluation import judging, measures, robustness
+from whoswho.evaluation import judging, measures, robustness, significance
 from whoswho.evaluation.served import served_outputs
 from whoswho.inference.model import Answers, Model, load_model, outputs, softmax
 from whoswho.training import calibration
@@ -125,10 +125,10 @@ def test_the_interval_is_the_percentile_bootstrap() -> None:
     right = np.array([1] * 80 + [0] * 20)
     dice = np.random.default_rng(1)
     resampled = right[dice.integers(0, 100, (20000, 100))].mean(axis=1)
-    low, high = measures.interval(80, 100, 20000, seed=0)
+    low, high = significance.interval(80, 100, 20000, seed=0)
     assert (low, high) == pytest.approx(tuple(np.percentile(resampled, (2.5, 97.5))), abs=0.011)
-    assert measures.interval(80, 100, 20000, seed=0) == (low, high)
-    assert measures.interval(5, 5, 100, seed=0) == (1.0, 1.0)
+    assert significance.interval(80, 100, 20000, seed=0) == (low, high)
+    assert significance.interval(5, 5, 100, seed=0) == (1.0, 1.0)
 
 
 def test_the_calibration_error_is_none_where_certainty_is_right() -> None:
@@ -141,8 +141,8 @@ def test_the_calibration_error_is_none_where_certainty_is_right() -> None:
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (5, 5), (1, 9), (30, 12), (0, 4), (3, 400)])
 def test_mcnemar_is_exact(first: int, second: int) -> None:
     expected = binomtest(first, first + second).pvalue if first + second else 1.0
-    assert measures.mcnemar(first, second) == pytest.approx(expected)
-    assert measures.mcnemar(second, first) == measures.mcnemar(first, second)
+    assert significance.mcnemar(first, second) == pytest.approx(expected)
+    assert significance.mcnemar(second, first) == significance.mcnemar(first, second)
 
 
 @pytest.mark.parametrize("seed", range(3))

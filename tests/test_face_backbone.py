@@ -13,7 +13,7 @@ from PIL import Image
 from support.lifecycle_models import NAMES, make_model
 from support.pictures import portrait
 
-from whoswho import arches, params, tables
+from whoswho import arches, params, tables, workers
 from whoswho.artifacts import split
 from whoswho.artifacts.features import load_features
 from whoswho.artifacts.model.description import read_description, write_description
@@ -28,7 +28,7 @@ from whoswho.evaluation import judging, robustness
 from whoswho.evaluation.served import served_outputs
 from whoswho.inference.model import load_model
 from whoswho.inference.predictor import Predictor
-from whoswho.pictures import embedding, faces, opening, prepared_files, tensors, workers
+from whoswho.pictures import embedding, faces, opening, prepared_files, tensors
 from whoswho.pictures.faces import FaceFinder
 from whoswho.pictures.prepare import prepare
 

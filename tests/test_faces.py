@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from support.repository import REPOSITORY
 
+from whoswho import workers
 from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.cleaning.people import counted, find_faces
 from whoswho.params import load_params
-from whoswho.pictures import workers
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import (
     FaceFinder,
@@ -307,7 +307,7 @@ def test_a_worker_keeps_to_one_core_whatever_its_program_loaded_before(tmp_path:
     program.write_text(
         "import numpy\n"
         "from threadpoolctl import threadpool_info\n"
-        "from whoswho.pictures import workers\n"
+        "from whoswho import workers\n"
         "def threads(number):\n"
         "    return [one['num_threads'] for one in threadpool_info()]\n"
         "if __name__ == '__main__':\n"

@@ -220,7 +220,7 @@ def test_an_address_is_of_a_picture_or_of_a_page(made_set: Set) -> None:
 
 def test_a_picture_edited_since_its_crawl_goes_by_its_address(made_set: Set) -> None:
     made_set.put("Mina/google_0001.jpg", "one, turned upright")
-    drawn = [made_set.root / path for path in paths.COMPARISON]  # of `whoswho compare`: faces
+    drawn = [made_set.root / path for path in (*paths.COMPARISON, paths.REGISTER_PAGE)]
     for path in drawn:
         path.parent.mkdir(exist_ok=True)
         path.touch()

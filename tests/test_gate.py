@@ -12,7 +12,7 @@ from support.face_versions import trained
 from support.press_faces import PressFaces, fixture_press_faces  # noqa: F401
 
 from whoswho.artifacts.model.description import FORMAT
-from whoswho.lifecycle.gate import ComparedModel, Judged, changes, decide
+from whoswho.lifecycle.registry.gate import ComparedModel, Judged, changes, decide
 from whoswho.params import Promote
 
 POLICY = Promote(

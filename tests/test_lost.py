@@ -13,8 +13,9 @@ from support.repository import REPOSITORY
 
 from whoswho import paths
 from whoswho.errors import UserError
-from whoswho.lifecycle import holders, promotion, rebuild, trace
-from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle import holders
+from whoswho.lifecycle.registry import alias_log, promotion, version_files, versions
+from whoswho.lifecycle.trace import rebuild, training
 from whoswho.lifecycle.tracking.store import Store, open_store
 
 
@@ -139,10 +140,10 @@ def test_a_version_that_somebody_made_by_hand_is_listed_and_refused(store: Store
         promotion.promote(store, "4", POLICY, force=True, why="it is the best")
     with pytest.raises(UserError, match="/4: its files are gone"):
         version_files.model_folder(store, "4")
-    traced = trace.find(store, "4")
+    traced = training.find(store, "4")
     assert (traced.run, traced.record, traced.commit) == (None, None, "")
-    lines = trace.lines(store, store.root, traced, rebuild.commands(store.root, traced))
+    lines = training.lines(store, store.root, traced, rebuild.commands(store.root, traced))
     assert "run        gone from the store" in lines
     assert lines[-1] == "  # nobody can: it was trained outside Git"
     with pytest.raises(UserError, match="best: no version, alias, run, file"):
-        trace.find(store, "best")
+        training.find(store, "best")

@@ -33,7 +33,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Without a test split, without a fallback, without a mistake."""
     folder = tmp_path_factory.mktemp("plain")
-    return write(workspace(folder, ("a", "b"), test=False, fallback=False, wrong=10**6))
+    return write(
+        workspace(folder, ("a", "b"), test=False, fallback=False, wrong=10**6, suspects=0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -229,12 +231,13 @@ def test_it_says_how_to_get_better(full: Path, plain: Path, driver: Any, phone: 
         assert "Take a trained backbone, nothing helps more: dvc exp run -S" in text
         assert re.search(r"\S+ needs pictures most: it has 2 to train on\.", text)
         assert re.search(r"is taken for .* most: 1 of 2 test pictures\.", text)
-        assert "whoswho review" in text
+        assert "1 suspect label, the surest first in artifacts/suspects/suspects.csv" in text
         assert "whoswho compare champion workspace" in text
     driver.get(plain.as_uri())
     text = driver.find_element("id", "better").text
     assert "is taken for" not in text
     assert "trained backbone" not in text
+    assert "Suspect labels: none, because no label looks wrong." in text
 
 
 def test_on_a_phone_figures_are_read_in_their_frames(full: Path, phone: Any) -> None:
@@ -270,8 +273,9 @@ def test_the_same_run_gives_the_same_page(plain: Path) -> None:
 def test_it_is_one_file_without_script_or_address(full: Path) -> None:
     text = full.read_text(encoding="utf-8")
     assert text.count("<script") == 0
-    # What cleaning dropped is a page of its own beside it.
-    assert set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", text)) == {"clean.html"}
+    # What cleaning dropped, and where the model stands, are pages of their own beside it.
+    links = set(re.findall(r"(?:src|href)=\"(?!data:|#)([^\"]*)", text))
+    assert links == {"clean.html", "register.html", "../artifacts/suspects/suspects.csv"}
     assert 'lang="en"' in text
     assert "http://" not in text
     assert "https://" not in text

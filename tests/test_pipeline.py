@@ -22,7 +22,7 @@ from whoswho.artifacts.model.description import read_description
 from whoswho.dataset import manifest
 from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
-from whoswho.lifecycle import rebuild, trace
+from whoswho.lifecycle.trace import rebuild, training
 from whoswho.lifecycle.tracking.store import open_store
 from whoswho.params import load_params
 
@@ -328,7 +328,7 @@ def test_a_version_is_rebuilt_from_what_its_trace_says(built: Workspace, tmp_pat
     row = built_again.rows("artifacts/evaluation/predictions.csv")[0]
     table.write_text(text.replace(f"{row['file']},", "gone.jpg,", 1), encoding="utf-8")
     opened = open_store(built_again.path)
-    lines, same = rebuild.compare(opened, trace.find(opened, "1"), built_again.path)
+    lines, same = rebuild.compare(opened, training.find(opened, "1"), built_again.path)
     assert not same
     assert lines[1].startswith(f"answers: {tested - 1} of {tested} the same")
 

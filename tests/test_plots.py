@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support.reported import HOSTILE, LONG
 
-from whoswho.reporting import fonts
+from whoswho.reporting.pages import fonts
 from whoswho.reporting.plots import canvas, confusion, curves, fitting, sheets
 
 SCRIPTS = ("Ελλάδα", "हिन्दी", "ไทย", "עברית", "العربية", "Việt Nam", "ქართული", "汉字漢字", "한글")

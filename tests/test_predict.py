@@ -16,7 +16,7 @@ from support.lifecycle_models import NAMES, make_model
 from support.pictures import blocks, portrait
 from support.repository import REPOSITORY
 
-from whoswho import cli, params
+from whoswho import cli, params, workers
 from whoswho.artifacts.features import Features
 from whoswho.artifacts.model.description import read_description, write_description
 from whoswho.artifacts.model.settings import Face, PictureSettings
@@ -27,7 +27,6 @@ from whoswho.inference.predictor import Prediction, Predictor
 from whoswho.inference.similarity import Centres
 from whoswho.lifecycle import prediction
 from whoswho.lifecycle.neighbours import Neighbours
-from whoswho.pictures import workers
 from whoswho.reporting.plots import sheets
 from whoswho.training.calibration import fit_centres
 from whoswho.training.data import head_task

@@ -16,8 +16,14 @@ from support.repository import REPOSITORY
 
 from whoswho import paths
 from whoswho.errors import UserError
-from whoswho.lifecycle import probes, promotion
-from whoswho.lifecycle.registry import alias_log, probe_files, version_files, versions
+from whoswho.lifecycle.registry import (
+    alias_log,
+    probe_files,
+    probes,
+    promotion,
+    version_files,
+    versions,
+)
 from whoswho.lifecycle.tracking.store import Store, open_store
 
 

@@ -10,8 +10,7 @@ from support.lifecycle_versions import fixture_weights, outputs_of, register  # 
 from support.tracking_server import fixture_tracking_server  # noqa: F401
 
 from whoswho.errors import UserError
-from whoswho.lifecycle import promotion
-from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.registry import alias_log, promotion, version_files, versions
 from whoswho.lifecycle.tracking import lineage
 from whoswho.lifecycle.tracking.store import Store, open_store
 from whoswho.params import Promote

@@ -17,8 +17,14 @@ from support.repository import REPOSITORY
 
 from whoswho.errors import UserError
 from whoswho.inference.predictor import Predictor
-from whoswho.lifecycle import promotion
-from whoswho.lifecycle.registry import alias_log, completion, registration, version_files, versions
+from whoswho.lifecycle.registry import (
+    alias_log,
+    completion,
+    promotion,
+    registration,
+    version_files,
+    versions,
+)
 from whoswho.lifecycle.registry.record import read_record
 from whoswho.lifecycle.tracking.store import open_store
 
@@ -43,7 +49,7 @@ def test_registering_is_idempotent(
     assert version.tags["model.sha256"] == record.digest
     assert version.tags["split.sha256"] == record.split_digest
     assert version.tags["commit"] == "c0ffee"
-    assert version.tags["random_backbone"] == "false"
+    assert version.tags["untrained_backbone"] == "false"
     assert capfd.readouterr() == ("", ""), "a library's line got through"
 
 
@@ -62,6 +68,9 @@ def test_a_known_model_moves_the_challenger_back(root: Path, weights: Path) -> N
     assert register(root, outputs_of(root, weights, 0.4)).number == 2
     back = register(root, outputs_of(root, weights, 0.3))
     assert (back.number, back.new) == (1, False)
+    assert back.message == (
+        "version 1 of whoswho, registered again: the challenger is what came last"
+    )
     assert [(v.number, v.aliases) for v in versions.all_versions(open_store())] == [
         (2, ()),
         (1, ("challenger",)),

@@ -20,8 +20,7 @@ from support.tracking_server import fixture_tracking_server  # noqa: F401
 
 from whoswho.artifacts.model.description import model_digest
 from whoswho.errors import UserError
-from whoswho.lifecycle import lost, promotion
-from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.registry import alias_log, lost, promotion, version_files, versions
 from whoswho.lifecycle.tracking import embedded_store
 from whoswho.lifecycle.tracking.store import answering, open_store
 

@@ -51,7 +51,7 @@ def test_twelve_aligned_lines(tmp_path: Path) -> None:
     assert facts["run"] == "bright-owl-12"
     assert facts["version"] == "whoswho version 3 (challenger)"
     assert facts["promote"] == 'whoswho promote --force --why "a first try"'
-    assert facts["report"].startswith("reports/report.html")
+    assert facts["report"] == "reports/report.html, reports/register.html (open them in a browser)"
 
 
 def test_a_fallback_is_said_and_how_to_try_again(tmp_path: Path) -> None:

@@ -98,6 +98,10 @@ def test_from_training_to_a_registered_version(workspace: Path) -> None:
     assert not [name for name in curves if "C++" in name or "recall" in name]
     kept = store.client.list_artifacts(found.info.run_id, "evaluation")
     assert "evaluation/per_label.csv" in {file.path for file in kept}
+    page = workspace / "reports" / "register.html"
+    logged = store.client.download_artifacts(found.info.run_id, page.name)
+    assert Path(logged).read_bytes() == page.read_bytes()
+    assert f"{found.info.run_id}</code>" in page.read_text(encoding="utf-8")
     written = (workspace / "artifacts" / "registered.json").read_bytes()
     assert json.loads(written) == {"model.sha256": digest}
     before = curves
@@ -106,7 +110,7 @@ def test_from_training_to_a_registered_version(workspace: Path) -> None:
     assert (workspace / "artifacts" / "registered.json").read_bytes() == written
     (version,) = versions.all_versions(store)
     assert version.run_id == found.info.run_id
-    assert version.tags["random_backbone"] == "true"
+    assert version.tags["untrained_backbone"] == "true"
 
 
 def test_the_registered_version_answers_as_evaluate_did(workspace: Path) -> None:

@@ -39,6 +39,8 @@ REGISTERED = Path("artifacts/registered.json")
 REPORTS = Path("reports")
 # What `whoswho compare` draws; it shows faces.
 COMPARISON = (REPORTS / "compare.html", REPORTS / "compare.png")
+# What `register` says of a model's standing: it names people.
+REGISTER_PAGE = REPORTS / "register.html"
 CHECKPOINTS = Path(".whoswho/checkpoints")
 FACES = Path(".whoswho/faces")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 # What to do where too much of a label is one group of look-alikes.
 ONE_GROUP = (
@@ -15,6 +15,12 @@ ONE_GROUP = (
 def plural(count: int, noun: str, ending: str = "s") -> str:
     """`1 file`, `3 files`; `ending` makes the plural of a noun that takes another one."""
     return f"{count} {noun}{'' if count == 1 else ending}"
+
+
+def needs_most(counts: Mapping[str, int]) -> str:
+    """Which label needs pictures most: the one that has the fewest to train on."""
+    label = min(counts, key=lambda label: (counts[label], label))
+    return f"{label} needs pictures most: it has {counts[label]} to train on."
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

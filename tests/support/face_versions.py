@@ -16,7 +16,7 @@ from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import Dataset, Example
 from whoswho.evaluation.folds import Fold
 from whoswho.labels import UNKNOWN
-from whoswho.lifecycle.gate import ComparedModel, Judged
+from whoswho.lifecycle.registry.gate import ComparedModel, Judged
 from whoswho.params import Params, load_params
 from whoswho.pictures import splitting
 from whoswho.training.calibration import fit_centres, fit_min_similarity

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from support.evaluations import make_evaluation, prediction_row
+from support.suspects import suspect_files
 from whoswho import paths, tables
 from whoswho.artifacts.decisions import KEPT, Decision, write_decisions
 from whoswho.artifacts.model.backbone import BackboneSource
@@ -46,7 +47,7 @@ HELD_OUT = {
 def workspace(
     folder: Path, labels: Sequence[str] = HOSTILE, *, test: bool = True, fallback: bool = True,
     ready_split: bool = False, missing: str | None = MISSING, pictures: int = 6, wrong: int = 3,
-    repeats: int = 1,
+    repeats: int = 1, suspects: int = 1,
 ) -> Path:  # fmt: skip
     """A workspace with everything that stage report reads, but the weights.
 
@@ -141,6 +142,7 @@ def workspace(
     ]
     evaluation = make_evaluation(labels, predictions, metrics, heat_maps, worse if count else ())
     write_evaluation(folder / paths.EVALUATION, evaluation)
+    suspect_files(folder, *[{}] * suspects, by_faces=True)
     return folder
 
 

@@ -19,8 +19,7 @@ from support.lifecycle_models import NAMES, make_model, teach
 from support.lifecycle_store import environment
 from support.lifecycle_versions import POLICY
 from whoswho.artifacts.model.description import read_description, write_description
-from whoswho.lifecycle import promotion
-from whoswho.lifecycle.registry import completion, registration
+from whoswho.lifecycle.registry import completion, promotion, registration
 from whoswho.lifecycle.registry.record import read_record
 from whoswho.lifecycle.tracking.store import open_store
 

@@ -104,6 +104,20 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
         return text
 
 
+def to_look_at(listed: SuspectList | None, *, untrained: bool) -> tuple[int, str]:
+    """How many suspects to look at, and why none where there are none.
+
+    Those that an untrained backbone names are worth no look.
+    """
+    if listed is None:
+        return 0, "the stage suspects has not run"
+    if listed.none_because:
+        return 0, listed.why_none
+    if untrained and not listed.by_faces:
+        return 0, "an untrained backbone cannot tell them"
+    return len(listed.suspects), "" if listed.suspects else "no label looks wrong"
+
+
 _COLUMNS = tuple(Suspect.model_fields)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from whoswho import workers
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.thumbnails import FOLDER, chosen_for_sheet, write_thumbnail
-from whoswho.pictures import opening, thumbnail, workers
+from whoswho.pictures import opening, thumbnail
 
 SIDE = 200  # pixels, the longest
 QUALITY = 75

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from whoswho import workers
 from whoswho.cleaning import duplicates, quality
 from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
 from whoswho.cleaning.people import FaceEvidence
@@ -17,7 +18,7 @@ from whoswho.cleaning.reasons import BLANK, failed
 from whoswho.cleaning.relations import Relation
 from whoswho.dataset.listing import ListedFile
 from whoswho.params import Clean
-from whoswho.pictures import opening, workers
+from whoswho.pictures import opening
 
 
 @dataclass(frozen=True)

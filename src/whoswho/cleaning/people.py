@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from whoswho import workers
 from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import identity
 from whoswho.cleaning.identity import Judgement
 from whoswho.cleaning.quality import face_brightness, face_sharpness
 from whoswho.params import Clean
-from whoswho.pictures import embedding, opening, workers
+from whoswho.pictures import embedding, opening
 from whoswho.pictures.embedding import Vector
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import (

@@ -149,7 +149,7 @@ def _missing_model(workspace: Path) -> str:
     """That the store lacks a model which was registered, or cannot be asked; else empty."""
     if not (workspace / paths.REGISTERED).is_file():
         return ""  # and MLflow, which takes seconds to import, is not
-    from whoswho.lifecycle import lost
+    from whoswho.lifecycle.registry import lost
 
     try:
         with open_store() as store:

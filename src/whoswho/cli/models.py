@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def summary(options: argparse.Namespace) -> list[str]:
     """Print the lines that close `make repro`."""
-    from whoswho.lifecycle import promotion
     from whoswho.lifecycle import summary as closing
+    from whoswho.lifecycle.registry import promotion
 
     workspace = paths.workspace()
     with open_store() as store:
@@ -36,7 +36,7 @@ def ui(options: argparse.Namespace) -> None:
 
 def models(_options: argparse.Namespace) -> list[str]:
     """List the registered versions, newest first, with their test metrics and aliases."""
-    from whoswho.lifecycle import promotion
+    from whoswho.lifecycle.registry import promotion
 
     with open_store() as store:
         return promotion.table(store, paths.workspace())
@@ -44,14 +44,15 @@ def models(_options: argparse.Namespace) -> list[str]:
 
 def compare(options: argparse.Namespace) -> list[str]:
     """Say what differs between two models and which is better; draw where one alone is right."""
-    from whoswho.lifecycle import comparison, comparison_page, sides
+    from whoswho.lifecycle import comparison_page
+    from whoswho.lifecycle.comparison import comparison_tables, paired, sides
 
     workspace = paths.workspace()
     with open_store() as store:
         first, second = (sides.side(store, workspace, each) for each in (options.a, options.b))
-    compared = comparison.compare(first, second)
+    compared = paired.compare(first, second)
     comparison_page.write(compared, workspace)
-    return [*comparison_page.lines(compared), "", f"page: {comparison_page.PAGE.as_posix()}"]
+    return [*comparison_tables.lines(compared), "", f"page: {comparison_page.PAGE.as_posix()}"]
 
 
 def predict(options: argparse.Namespace) -> None:
@@ -84,7 +85,7 @@ def export(options: argparse.Namespace) -> list[str]:
 
 def promote(options: argparse.Namespace) -> list[str]:
     """Make a version the champion if the gate lets it through, and log who did it and why."""
-    from whoswho.lifecycle import promotion
+    from whoswho.lifecycle.registry import promotion
 
     policy = params.load_params().promote
     with open_store() as store:
@@ -101,7 +102,7 @@ def promote(options: argparse.Namespace) -> list[str]:
 
 def rollback(options: argparse.Namespace) -> list[str]:
     """Give the champion's place back to the version that held it before."""
-    from whoswho.lifecycle import promotion
+    from whoswho.lifecycle.registry import promotion
 
     with open_store() as store:
         return promotion.rollback(store, why=options.why)
@@ -109,17 +110,16 @@ def rollback(options: argparse.Namespace) -> list[str]:
 
 def trace(options: argparse.Namespace) -> list[str]:
     """Say where a version, a run or a picture came from, who decided what, how to rebuild it."""
-    from whoswho.lifecycle import picture_trace, rebuild
-    from whoswho.lifecycle import trace as tracing
+    from whoswho.lifecycle.trace import picture, rebuild, training
 
     workspace = paths.workspace()
     with open_store() as store:
-        picture = picture_trace.picture(workspace, options.what)
-        if picture:
-            return picture_trace.lines(store, workspace, picture)
-        traced = tracing.find(store, options.what)
+        found = picture.picture(workspace, options.what)
+        if found:
+            return picture.lines(store, workspace, found)
+        traced = training.find(store, options.what)
         if options.rebuild is None:
-            return tracing.lines(store, workspace, traced, rebuild.commands(workspace, traced))
+            return training.lines(store, workspace, traced, rebuild.commands(workspace, traced))
         lines, same = rebuild.rebuild(store, workspace, traced, options.rebuild)
     if not same:
         print("\n".join(lines))

@@ -24,7 +24,7 @@ from whoswho.artifacts.model.settings import Box
 from whoswho.artifacts.predictions import RobustnessRow
 from whoswho.artifacts.split import Dataset, Example, open_prepared
 from whoswho.backbone.compute import forward
-from whoswho.evaluation import measures
+from whoswho.evaluation import significance
 from whoswho.inference.model import Answers, Model, Outputs
 from whoswho.pictures import tensors
 
@@ -149,7 +149,7 @@ def measure(
         if not pictures:
             continue
         right = (predicted[own] == targets[fit]) & answerable[fit]
-        low, high = measures.interval(int(right.sum()), pictures, bootstrap, seed)
+        low, high = significance.interval(int(right.sum()), pictures, bootstrap, seed)
         rows.append(
             RobustnessRow(
                 change.name,

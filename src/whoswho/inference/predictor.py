@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from whoswho import workers
 from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.inference.model import Answers, load_model
 from whoswho.labels import UNKNOWN
-from whoswho.pictures import opening, tensors, workers
+from whoswho.pictures import opening, tensors
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Prepared, Preparer
 

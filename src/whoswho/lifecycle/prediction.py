@@ -19,8 +19,8 @@ from whoswho.errors import UserError
 from whoswho.inference.predictor import Prediction, Predictor
 from whoswho.labels import UNKNOWN, is_litter
 from whoswho.lifecycle.neighbours import Neighbour, Neighbours
-from whoswho.pictures.workers import progress
 from whoswho.wording import cells, laid_out
+from whoswho.workers import progress
 
 Write = Callable[[Prediction, Sequence[Neighbour]], None]  # an answer and what explains it
 

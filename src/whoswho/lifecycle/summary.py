@@ -14,15 +14,15 @@ from whoswho.artifacts.model.backbone import BackboneSource, load_source
 from whoswho.artifacts.model.description import read_description
 from whoswho.artifacts.predictions import Evaluation, read_evaluation
 from whoswho.artifacts.split import SplitRow, read_split
-from whoswho.artifacts.suspects import read_suspects
+from whoswho.artifacts.suspects import read_suspects, to_look_at
 from whoswho.dataset.listing import FEW_PICTURES
-from whoswho.reporting import fonts
 from whoswho.reporting.cleaning_counts import count_decisions
+from whoswho.reporting.pages import fonts
 from whoswho.reporting.sentences import FETCH_WEIGHTS, WIDE, cross_validated
 from whoswho.wording import plural
 
 if TYPE_CHECKING:
-    from whoswho.lifecycle.promotion import Standing
+    from whoswho.lifecycle.registry.promotion import Standing
 
 _NAME_WIDTH = 10
 
@@ -48,7 +48,7 @@ def lines(workspace: Path, standing: Standing, *, activate: str | None = None) -
         ("unknown", _unknown(evaluation)),
         ("run", standing.run or "not in this store"),
         ("version", _version(standing)),
-        ("report", (paths.REPORTS / "report.html").as_posix() + " (open it in a browser)"),
+        ("report", _pages()),
         ("look", f"{first}whoswho ui" + _suspects(workspace, source, first)),
         ("promote", _promote(standing, first)),
         ("yours", _yours(Counter(row.label for row in table if row.kept), source, first, trained)),
@@ -112,12 +112,16 @@ def _unknown(evaluation: Evaluation) -> str:
     return f"{text}, of known people {known:.0%}"
 
 
+def _pages() -> str:
+    shown = (paths.REPORTS / "report.html", paths.REGISTER_PAGE)
+    return f"{', '.join(path.as_posix() for path in shown)} (open them in a browser)"
+
+
 def _suspects(workspace: Path, source: BackboneSource, first: str) -> str:
-    """How many labels to look at; what an untrained backbone suspects is worth no look."""
+    """How many labels to look at."""
     listed = read_suspects(workspace / paths.SUSPECTS)
-    if listed is None or not listed.suspects or (source.untrained and not listed.by_faces):
-        return ""
-    return f"; {plural(len(listed.suspects), 'suspect label')}: {first}whoswho review"
+    count, _ = to_look_at(listed, untrained=source.untrained)
+    return f"; {plural(count, 'suspect label')}: {first}whoswho review" if count else ""
 
 
 def _version(standing: Standing) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from whoswho import workers
 from whoswho.artifacts.model.settings import Box, Crop, Face, PictureSettings
-from whoswho.pictures import opening, workers
+from whoswho.pictures import opening
 from whoswho.pictures.prepare import prepare
 
 # Of the file's own name so many letters stay: enough to recognise it, and four bytes each fit.

@@ -11,7 +11,7 @@ from whoswho.artifacts.decisions import Decision, read_decisions
 from whoswho.artifacts.thumbnails import chosen_for_sheet, read_thumbnail
 from whoswho.cleaning import reasons
 from whoswho.reporting.cleaning_counts import count_decisions
-from whoswho.reporting.rendering import render_page
+from whoswho.reporting.pages.rendering import render_page
 
 
 @dataclass(frozen=True)

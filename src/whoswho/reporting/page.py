@@ -14,12 +14,13 @@ from PIL import Image
 from whoswho import paths
 from whoswho.artifacts.predictions import PredictionRow
 from whoswho.artifacts.split import Example, open_prepared
+from whoswho.artifacts.suspects import TABLE, to_look_at
 from whoswho.backbone.loading import views
 from whoswho.params import Augment
-from whoswho.reporting import mistakes
+from whoswho.reporting import mistakes, report_tables, sentences
+from whoswho.reporting.pages.rendering import render_page
 from whoswho.reporting.plots import confusion, curves, sheets
 from whoswho.reporting.plots.sheets import JudgedPicture
-from whoswho.reporting.rendering import render_page
 from whoswho.reporting.run_report import RunReport
 
 MOST_ROWS = 200  # of a list of single pictures; the tables in reports/ have them all
@@ -36,10 +37,14 @@ def write(report: RunReport, folder: Path) -> None:
     page = render_page(
         "report.html",
         report=report,
+        sentences=sentences,
+        tables=report_tables,
         cleaning=report.cleaning,
         figures=figures,
         mistakes=mistakes.worst(report),
         most=MOST_ROWS,
+        suspects=to_look_at(report.suspects, untrained=report.model.backbone.untrained),
+        suspects_table=TABLE.as_posix(),
     )
     paths.write_text(folder / "report.html", page)
 

@@ -2,55 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from whoswho.artifacts.decisions import DROPPED, KEPT
-from whoswho.reporting.sentences import cross_validated, interval, number
+from whoswho.reporting.pages.table import CODE, LABEL, NAME, NUMBER, TEXT, Table, number
+from whoswho.reporting.sentences import cross_validated, interval
 
 if TYPE_CHECKING:
     from whoswho.reporting.run_report import RunReport
 
-LABEL, NAME, NUMBER, TEXT, CODE = "label", "name", "number", "text", "code"
 
-
-@dataclass(frozen=True)
-class ReportTable:
-    """A table.
-
-    Attributes:
-        columns: header -> what its cells are: LABEL or NAME (a file's), which may hold anything;
-            NUMBER, TEXT, or CODE.
-    """
-
-    caption: str
-    columns: Mapping[str, str]
-    rows: Sequence[Sequence[str]]
-
-
-def pictures(report: RunReport) -> ReportTable:
+def pictures(report: RunReport) -> Table:
     """How many pictures of each label are in each split."""
     columns = {"label": LABEL, **dict.fromkeys(report.counts, NUMBER)}
     rows = [
         (label, *(str(counts[label]) for counts in report.counts.values()))
         for label in report.model.labels
     ]
-    return ReportTable("Pictures by label and split", columns, rows)
+    return Table("Pictures by label and split", columns, rows)
 
 
-def cleaning(report: RunReport) -> ReportTable:
+def cleaning(report: RunReport) -> Table:
     """What cleaning kept and dropped of each label, and why."""
     rows = []
     for label, counts in report.cleaning.counts.items():
         why = (f"{reason} {counts[reason]}" for reason in report.cleaning.reasons_of(label))
         rows.append((label, str(counts[KEPT]), str(counts[DROPPED]), ", ".join(why)))
     columns = {"label": LABEL, KEPT: NUMBER, DROPPED: NUMBER, "why": TEXT}
-    return ReportTable("What cleaning decided", columns, rows)
+    return Table("What cleaning decided", columns, rows)
 
 
-def scores(report: RunReport) -> list[ReportTable]:
+def scores(report: RunReport) -> list[Table]:
     """How each label fares, a table a split."""
     tables = []
     for split, of_split in groupby(report.evaluation.scores, key=lambda score: score.split):
@@ -59,11 +42,11 @@ def scores(report: RunReport) -> list[ReportTable]:
             for s in of_split
         ]
         numbers = dict.fromkeys(("precision", "recall", "F1", "pictures"), NUMBER)
-        tables.append(ReportTable(split, {f"label ({split})": LABEL, **numbers}, rows))
+        tables.append(Table(split, {f"label ({split})": LABEL, **numbers}, rows))
     return tables
 
 
-def measures(report: RunReport) -> ReportTable:
+def measures(report: RunReport) -> Table:
     """All labels together, on the judged split."""
     evaluation = report.evaluation
     scored = [s for s in evaluation.scores if s.split == evaluation.judged and s.f1 is not None]
@@ -89,7 +72,7 @@ def measures(report: RunReport) -> ReportTable:
     rows += cross_validation(report)
     rows = [(name, value) for name, value in rows if value != number(None)]
     columns = {"measure": TEXT, evaluation.judged: TEXT}
-    return ReportTable(f"All labels together, {evaluation.judged}", columns, rows)
+    return Table(f"All labels together, {evaluation.judged}", columns, rows)
 
 
 def cross_validation(report: RunReport) -> list[tuple[str, str]]:
@@ -107,7 +90,7 @@ def cross_validation(report: RunReport) -> list[tuple[str, str]]:
     return rows
 
 
-def robustness(report: RunReport) -> ReportTable:
+def robustness(report: RunReport) -> Table:
     """Accuracy where pictures get worse, a row a way."""
     rows = [
         (
@@ -122,10 +105,10 @@ def robustness(report: RunReport) -> ReportTable:
     ]
     numbers = ("pictures", "accuracy as they are", "changed", "95% interval", "answered unknown")
     columns = {"change": TEXT, **dict.fromkeys(numbers, NUMBER)}
-    return ReportTable("Accuracy where pictures get worse", columns, rows)
+    return Table("Accuracy where pictures get worse", columns, rows)
 
 
-def mistakes(report: RunReport, most: int) -> ReportTable:
+def mistakes(report: RunReport, most: int) -> Table:
     """The wrong answers, the surest first."""
     wrong = report.mistakes
     rows = [
@@ -135,18 +118,18 @@ def mistakes(report: RunReport, most: int) -> ReportTable:
     names = dict.fromkeys(("picture", "label", "answer"), NAME)
     first = f", the first {most}" if len(wrong) > most else ""
     columns = {**names, "probability": NUMBER, "like none of the labels": TEXT}
-    return ReportTable(f"The same as a table{first}", columns, rows)
+    return Table(f"The same as a table{first}", columns, rows)
 
 
-def overlaps(report: RunReport, most: int) -> ReportTable:
+def overlaps(report: RunReport, most: int) -> Table:
     """Look-alikes on two sides of a split that came with the set."""
     pairs = report.dataset.overlaps
     rows = [(pair.file_a, pair.split_a, pair.file_b, pair.split_b) for pair in pairs[:most]]
     columns = {"picture": NAME, "split": TEXT, "looks like": NAME, "its split": TEXT}
-    return ReportTable("Look-alikes over the borders of the splits", columns, rows)
+    return Table("Look-alikes over the borders of the splits", columns, rows)
 
 
-def params(report: RunReport) -> ReportTable:
+def params(report: RunReport) -> Table:
     """The params of training, and what it fitted."""
     model = report.model
     fitted = {
@@ -154,4 +137,4 @@ def params(report: RunReport) -> ReportTable:
         "min_similarity": f"{model.min_similarity:.4f}",
     }
     rows = [(name, str(value)) for name, value in (model.params | fitted).items()]
-    return ReportTable("Params, and what training fitted", {"param": CODE, "value": CODE}, rows)
+    return Table("Params, and what training fitted", {"param": CODE, "value": CODE}, rows)

@@ -27,6 +27,7 @@ from whoswho.artifacts.predictions import (
     read_evaluation,
 )
 from whoswho.artifacts.split import Dataset, Example, load_dataset
+from whoswho.artifacts.suspects import SuspectList, read_suspects
 from whoswho.errors import UserError
 from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
@@ -46,6 +47,7 @@ class RunReport:
     model: ModelDescription
     history: Sequence[HistoryRow]
     evaluation: Evaluation
+    suspects: SuspectList | None
 
     @cached_property
     def cleaning(self) -> CleaningCounts:
@@ -128,6 +130,7 @@ def read_run(workspace: Path) -> RunReport:
         model=read_description(workspace / paths.MODEL),
         history=read_history(workspace / paths.MODEL),
         evaluation=read_evaluation(workspace / paths.EVALUATION),
+        suspects=read_suspects(workspace / paths.SUSPECTS),
     )
     for picture in report.evaluation.pictures:
         if picture.file not in report.prepared:

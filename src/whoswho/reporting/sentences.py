@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from whoswho import arches
 from whoswho.artifacts.predictions import WAYS
-from whoswho.wording import plural
+from whoswho.reporting.pages.table import number
+from whoswho.wording import needs_most, plural
 
 if TYPE_CHECKING:
     from whoswho.reporting.run_report import RunReport
@@ -30,11 +31,6 @@ READY_SPLIT = "The set came split in folders; that split was kept."
 def trained_offline(report: RunReport) -> str:
     """The command that takes a trained backbone without a network."""
     return arches.trained_offline(report.model.picture.crop)
-
-
-def number(value: float | None) -> str:
-    """A measure as it is printed."""
-    return "not defined" if value is None else f"{value:.3f}"
 
 
 def purpose(report: RunReport) -> str:
@@ -74,8 +70,7 @@ def too_few(report: RunReport) -> str:
 def needy(report: RunReport) -> str:
     """Which label needs pictures most: the one that has the fewest to train on."""
     counts = report.counts["train"]
-    label = min(report.model.labels, key=lambda label: (counts[label], label))
-    return f"{label} needs pictures most: it has {counts[label]} to train on."
+    return needs_most({label: counts[label] for label in report.model.labels})
 
 
 def most_confused(report: RunReport) -> str:

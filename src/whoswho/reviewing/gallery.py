@@ -23,7 +23,7 @@ from whoswho.cleaning.reasons import CROSS_LABEL, REVIEW, explain, says
 from whoswho.dataset import review
 from whoswho.labels import from_folder
 from whoswho.pictures import opening
-from whoswho.reporting import fonts
+from whoswho.reporting.pages import fonts
 
 DROPPED, SUSPECTS, KEPT = "dropped", "suspects", "kept"
 

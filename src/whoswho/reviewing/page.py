@@ -15,7 +15,7 @@ from whoswho import paths
 from whoswho.dataset import review
 from whoswho.dataset.review import Change, Outcome, ReviewDecision
 from whoswho.pictures.opening import ImageOpenError
-from whoswho.reporting import fonts
+from whoswho.reporting.pages import fonts
 from whoswho.reviewing import gallery, thumbnail_cache
 from whoswho.reviewing.gallery import Gallery, GalleryPicture
 

@@ -1,14 +1,17 @@
 """Complete the model's run in MLflow, and bring the model into the registry.
 
-Consumes: artifacts/model, artifacts/evaluation, artifacts/dataset (split.csv), reports/;
+Consumes: artifacts/model, artifacts/evaluation, artifacts/dataset (split.csv),
+    artifacts/suspects, reports/;
     project.name, which is read where the store is opened.
 Produces: artifacts/registered.json: the model's digest and nothing else, so that the same model
-    gives the same bytes; the run (restored where the store has none) and a version in MLflow.
+    gives the same bytes; the run (restored where the store has none) and a version in MLflow;
+    reports/register.html, no output of the stage: it says how the model stands on this day.
 Command: python src/stage.py register
 """
 
 from whoswho import paths, trained_with
 from whoswho.errors import UserError, one_line_errors
+from whoswho.lifecycle.comparison import register_page
 from whoswho.lifecycle.registry import completion, registration, run_page
 from whoswho.lifecycle.registry.record import read_record
 from whoswho.lifecycle.tracking import lineage, runs
@@ -32,13 +35,19 @@ def main() -> None:
     reports = workspace / paths.REPORTS
     if not (reports / CARD).is_file():
         raise UserError(f"{reports / CARD}: not there; run `dvc repro`, which writes it first")
+    (workspace / register_page.PAGE).unlink(missing_ok=True)  # it may be of another model
     card = (reports / CARD).read_text(encoding="utf-8")
     with answering(open_store(), workspace / paths.MODEL, reports) as store:
         run = completion.completed_run(store, record, reports, flat, tags, files)
         result = registration.register(store, run.info.run_id, record, when, card)
         run_page.write_view(store)
+        page = register_page.write(store, workspace, run, result, record)
+        store.client.log_artifact(run.info.run_id, str(page))
     paths.write_json(workspace / paths.REGISTERED, {runs.DIGEST: record.digest})
-    print(f"register: run {run.info.run_name}; {result.message}")
+    print(
+        f"register: run {run.info.run_name}; {result.message}; "
+        f"open {register_page.PAGE.as_posix()}"
+    )
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def _remove(workspace: Path, traces: Traces) -> None:
         labels=request.labels,
     )
     _forget_faces(workspace, traces.pictures)
-    drawn = [workspace / path for path in paths.COMPARISON]
+    drawn = [workspace / path for path in (*paths.COMPARISON, paths.REGISTER_PAGE)]
     for path in (*(output.path for output in traces.outputs), *traces.caches, *drawn):
         _delete(path)
     for file in traces.files:

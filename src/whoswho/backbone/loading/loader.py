@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
+from whoswho import workers
 from whoswho.artifacts.model.settings import IMAGENET, Normalization
 from whoswho.artifacts.split import Dataset, Example, open_prepared
 from whoswho.backbone.compute import forward
@@ -21,7 +22,7 @@ from whoswho.backbone.loading import views
 from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
 from whoswho.params import Augment
-from whoswho.pictures import tensors, workers
+from whoswho.pictures import tensors
 
 Indices = Sequence[tuple[int, int]]  # a batch: (picture in its split, view) of each row
 MIN_PICTURES = 16  # a worker process is not worth its start for fewer

@@ -22,10 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
-from whoswho import paths
+from whoswho import paths, workers
 from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
-from whoswho.pictures import workers
 from whoswho.wording import plural
 
 PROCESSES = "WHOSWHO_PROCESSES"

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from whoswho import workers
 from whoswho.arches import DLIB
 from whoswho.artifacts.model.settings import Normalization
 from whoswho.errors import UserError
-from whoswho.pictures import embedding, workers
+from whoswho.pictures import embedding
 from whoswho.pictures.embedding import Embedder, Pixels, Vector
 
 WIDTH = embedding.SIZE

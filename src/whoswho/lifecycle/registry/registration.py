@@ -162,7 +162,7 @@ def _tags(store: Store, run_id: str, record: Record) -> dict[str, str]:
         FORMAT_TAG: str(FORMAT),
         "commit": run.data.tags.get("commit", "none"),
         "backbone": backbone.entry,
-        "random_backbone": str(backbone.untrained).lower(),
+        "untrained_backbone": str(backbone.untrained).lower(),
         **{key: repr(float(value)) for key, value in record.evaluation.headline.items()},
     }
 

@@ -23,8 +23,8 @@ from whoswho.errors import one_line
 from whoswho.lifecycle.serving import bodies
 from whoswho.lifecycle.serving.champion import Champion
 from whoswho.lifecycle.serving.version import ServedVersion
-from whoswho.pictures.workers import cores
-from whoswho.reporting import fonts
+from whoswho.reporting.pages import fonts
+from whoswho.workers import cores
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from whoswho.paths import fresh_file
-from whoswho.reporting import fonts
+from whoswho.reporting.pages import fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

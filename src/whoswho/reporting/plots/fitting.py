@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
-from whoswho.reporting import fonts
+from whoswho.reporting.pages import fonts
 from whoswho.reporting.plots import canvas
 
 

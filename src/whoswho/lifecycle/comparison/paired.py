@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from whoswho.artifacts.predictions import PredictionRow
 from whoswho.errors import UserError
-from whoswho.evaluation.measures import interval, mcnemar, paired_interval
+from whoswho.evaluation.significance import interval, mcnemar, paired_interval
+from whoswho.lifecycle.comparison.sides import Side
 from whoswho.lifecycle.registry.record import Record
-from whoswho.lifecycle.sides import Side
 from whoswho.lifecycle.tracking import changes
 
 RESAMPLES, SEED = 2000, 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from whoswho.artifacts.model.description import FORMAT, other_format
 from whoswho.artifacts.predictions import WAYS
-from whoswho.evaluation.measures import mcnemar
+from whoswho.evaluation.significance import mcnemar
 from whoswho.params import Promote
 
 

@@ -11,9 +11,8 @@ from whoswho import params, paths
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.errors import UserError
 from whoswho.labels import UNKNOWN
-from whoswho.lifecycle import gate, lost, probes
-from whoswho.lifecycle.gate import ComparedModel, Judged
-from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.registry import alias_log, gate, lost, probes, version_files, versions
+from whoswho.lifecycle.registry.gate import ComparedModel, Judged
 from whoswho.lifecycle.registry.registration import FORMAT_TAG, SPLIT_TAG
 from whoswho.lifecycle.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from whoswho.lifecycle.tracking import embedded_store, runs

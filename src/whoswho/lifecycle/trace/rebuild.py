@@ -13,7 +13,7 @@ from whoswho.artifacts.model.description import WEIGHTS, read_weights
 from whoswho.artifacts.predictions import PredictionRow, read_evaluation
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import version_files
-from whoswho.lifecycle.trace import Traced
+from whoswho.lifecycle.trace.training import Traced
 from whoswho.lifecycle.tracking import lineage
 from whoswho.lifecycle.tracking.store import Store
 

@@ -10,7 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from whoswho.reporting import fonts, report_tables, sentences
+from whoswho.reporting.pages import fonts
+from whoswho.reporting.pages.table import number
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]|~$])")  # what Markdown reads inside a line
 
@@ -30,21 +31,20 @@ def render_markdown(template: str, **values: Any) -> str:
 @functools.cache
 def _templates() -> jinja2.Environment:
     templates = jinja2.Environment(
-        loader=jinja2.PackageLoader("whoswho.reporting"),
+        loader=jinja2.PackageLoader("whoswho.reporting.pages"),
         autoescape=jinja2.select_autoescape(["html"]),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals.update(sentences=sentences, tables=report_tables)
     templates.filters.update(
         name=_name,
         drawable=fonts.drawable,  # a name in an attribute
         data_url=_data_url,
         text=_markdown_text,
         code=_markdown_code,
-        number=sentences.number,
+        number=number,
     )
     return templates
 

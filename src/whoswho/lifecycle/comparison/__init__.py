@@ -1,0 +1,1 @@
+"""Two models beside each other: what differs, which is better, where a new one stands."""
