@@ -172,6 +172,9 @@ def test_what_no_remote_has_is_said(two: Clone, tmp_path: Path) -> None:
     two.put("Ann/mine")
     assert "`whoswho merge`" in refusal(two)
     before = two.has()
+    with pytest.raises(UserError, match=r"there is no folder .*another; mount it"):
+        pulled.merge(two.path)
+    (tmp_path / "another").mkdir()
     with pytest.raises(UserError, match=r"whoever has the pictures must `dvc push`"):
         pulled.merge(two.path)
     assert two.has() == before
