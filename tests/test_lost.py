@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from support import lifecycle_outputs as small
 from support.lifecycle_store import fixture_made, fixture_root  # noqa: F401
-from support.lifecycle_versions import POLICY, fixture_weights, outputs_of, register  # noqa: F401
-from support.repository import REPOSITORY
+from support.lifecycle_versions import (  # noqa: F401
+    POLICY,
+    fixture_weights,
+    outputs_of,
+    register,
+    root_of_versions,
+)
 
 from whoswho import paths
 from whoswho.errors import UserError
@@ -23,15 +28,8 @@ from whoswho.lifecycle.tracking.store import Store, open_store
 def three(made: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with three versions; the first is `previous`, the second the champion."""
     root = tmp_path_factory.mktemp("three") / "root"
-    shutil.copytree(made, root)
-    shutil.copy(REPOSITORY / paths.PARAMS, root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        for number, limit in enumerate((0.1, 0.2, 0.3)):
-            record = outputs_of(root, weights, limit)
-            register(root, record)
-            if number < 2:
-                promotion.promote(open_store(root), "challenger", POLICY)
+    kinds = ({"limit": limit} for limit in (0.1, 0.2, 0.3))
+    record = root_of_versions(root, made, weights, *kinds)
     small.write_json(root / paths.REGISTERED, {"model.sha256": record.digest})
     return root
 

@@ -11,10 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.lifecycle_store import environment, fixture_made, fixture_root  # noqa: F401
-from support.lifecycle_versions import POLICY, fixture_weights, outputs_of, register  # noqa: F401
-from support.repository import REPOSITORY
+from support.lifecycle_versions import POLICY, fixture_weights, root_of_versions  # noqa: F401
 
-from whoswho import paths
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import (
     alias_log,
@@ -31,13 +29,7 @@ from whoswho.lifecycle.tracking.store import Store, open_store
 def two(made: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A root with a champion and a challenger that gets one test picture wrong."""
     root = tmp_path_factory.mktemp("two") / "root"
-    shutil.copytree(made, root)
-    shutil.copy(REPOSITORY / paths.PARAMS, root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        register(root, outputs_of(root, weights, 0.1))
-        promotion.promote(open_store(root), "challenger", POLICY)
-        register(root, outputs_of(root, weights, 0.2, wrong=[4]))
+    root_of_versions(root, made, weights, {"limit": 0.1}, {"limit": 0.2, "wrong": [4]})
     return root
 
 

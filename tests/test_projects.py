@@ -92,11 +92,18 @@ def test_a_mistake_in_another_section_keeps_nobody_from_the_runs(root: Path) -> 
 
 def test_the_registrys_pages_say_what_the_card_says_first(root: Path, weights: Path) -> None:
     record = outputs_of(root, weights)
-    card = "# Model card\n\nNames which of 6 people.\n\n## Not for\n\n- doors\n"
+    card = (
+        "# Model card\n\n> **Untrained.**\n\nNames which of 6 people.\n\n## Not for\n\n- doors\n"
+    )
+    said = "test accuracy 1.000\n\nbackbone resnet18\n\n**Untrained.**\n\nNames which of 6 people."
     register(root, record, card=card)
     store = open_store(root)
     version = store.client.get_model_version("whoswho", "1")
-    assert version.description == "Names which of 6 people."
+    assert version.description == said
+    assert sorted(version.tags) == [
+        "backbone", "commit", "format", "model.sha256", "split.sha256", "test/accuracy",
+        "untrained_backbone", "validation/accuracy", "validation/log_loss",
+    ]  # fmt: skip
     model = store.client.get_registered_model("whoswho")
-    assert model.description == "Registered last: version 1.\n\nNames which of 6 people."
+    assert model.description == f"Registered last: version 1.\n\n{said}"
     assert list(model.tags.values()) == [f"none > 1 | {lineage.user(root)} | allowed | registered"]

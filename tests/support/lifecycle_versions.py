@@ -9,8 +9,10 @@ import pytest
 
 from support import lifecycle_outputs as small
 from support.lifecycle_models import make_model, teach
+from support.repository import REPOSITORY
+from whoswho import paths
 from whoswho.artifacts.model.description import read_description, write_description
-from whoswho.lifecycle.registry import completion, registration
+from whoswho.lifecycle.registry import completion, promotion, registration
 from whoswho.lifecycle.registry.record import Record, read_record
 from whoswho.lifecycle.registry.registration import Registered
 from whoswho.lifecycle.tracking.store import open_store
@@ -44,6 +46,23 @@ def outputs_of(root: Path, weights: Path, limit: float = 0.3, **kind: object) ->
     )
     write_description(folder, model)
     return read_record(record.folder)
+
+
+def root_of_versions(root: Path, made: Path, weights: Path, *kinds: dict[str, object]) -> Record:
+    """Make a root with a version of each kind, each but the last one champion in its turn.
+
+    `kinds` are what `outputs_of` takes; returned is what the last version was made of.
+    """
+    shutil.copytree(made, root)
+    shutil.copy(REPOSITORY / paths.PARAMS, root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        for number, kind in enumerate(kinds, start=1):
+            record = outputs_of(root, weights, **kind)  # type: ignore[arg-type]
+            register(root, record)
+            if number < len(kinds):
+                promotion.promote(open_store(root), "challenger", POLICY)
+    return record
 
 
 def register(root: Path, record: Record, when: str = "always", card: str = "") -> Registered:

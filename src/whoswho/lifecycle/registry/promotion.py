@@ -20,8 +20,6 @@ from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store
 from whoswho.wording import aligned
 
-SHOWN = ("test/accuracy", "cv/accuracy", "validation/accuracy")
-
 
 @dataclass(frozen=True)
 class Standing:
@@ -168,11 +166,11 @@ def table(store: Store, workspace: Path) -> list[str]:
     measure = next((v for v in registered if CHAMPION in v.aliases), registered[0])
     elsewhere = [v for v in registered if v.tags.get(SPLIT_TAG) != measure.tags.get(SPLIT_TAG)]
     notes = lost.notes(store, registered)
-    head = ("version", "aliases", *SHOWN, "backbone", "registered (UTC)", "")
+    head = ("version", "aliases", *versions.SHOWN, "backbone", "registered (UTC)", "")
     rows: list[Sequence[str]] = [head]
     for version in registered:
         mark = "*" if version in elsewhere else ""
-        values = [version.metric(name) for name in SHOWN]
+        values = [version.metric(name) for name in versions.SHOWN]
         shown = ("-" if value is None else f"{value:.3f}{mark}" for value in values)
         aliases = ", ".join(version.aliases) or "-"
         backbone = version.tags.get("backbone", "-")

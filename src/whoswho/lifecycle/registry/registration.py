@@ -18,7 +18,7 @@ from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Map
 
 from whoswho.artifacts.model.description import FORMAT
-from whoswho.lifecycle.registry import alias_log, version_files, versions
+from whoswho.lifecycle.registry import alias_log, run_page, version_files, versions
 from whoswho.lifecycle.registry.packaging import carried_code
 from whoswho.lifecycle.registry.record import MODEL, Record
 from whoswho.lifecycle.registry.versions import CHALLENGER
@@ -65,7 +65,7 @@ def register(store: Store, run_id: str, record: Record, when: When, card: str = 
             version_files.upload_record(store, versions.model_id(store, number), record)
         for key, value in tags.items():
             store.client.set_model_version_tag(store.project, str(number), key, value)
-        _describe(store, number, card)
+        _describe(store, number, record, card)
         alias_log.move(store, CHALLENGER, number, "registered" if new else "registered again")
     if new:
         return Registered(number, True, f"version {number} of {store.project} is the challenger")
@@ -87,9 +87,14 @@ def signature() -> ModelSignature:
     return ModelSignature(Schema([ColSpec(DataType.string, "image")]), Schema(answer))
 
 
-def _describe(store: Store, number: int, card: str) -> None:
-    """Let the registry's pages say what the card says before its first section."""
-    text = card.partition("\n## ")[0].partition("\n")[2].strip()
+def _describe(store: Store, number: int, record: Record, card: str) -> None:
+    """Let the registry's pages say how good the model is, and what the card says first.
+
+    Their table of versions shows the beginning of it, Markdown's signs and all.
+    """
+    said = card.partition("\n## ")[0].partition("\n")[2].strip()
+    measured = run_page.note(record.evaluation, "", record.model.arch, "")
+    text = "\n\n".join(filter(None, (measured, said.removeprefix("> "))))
     store.client.update_model_version(store.project, str(number), text)
     newest = f"Registered last: version {number}.\n\n{text}"
     store.client.update_registered_model(store.project, newest)
@@ -155,7 +160,7 @@ def example() -> Any:
 def _tags(store: Store, run_id: str, record: Record) -> dict[str, str]:
     """What a version is found, compared and listed by."""
     run = store.run(run_id)
-    backbone = record.model.backbone
+    backbone, measured = record.model.backbone, record.evaluation.metrics
     return {
         DIGEST: record.digest,
         SPLIT_TAG: record.split_digest,
@@ -163,7 +168,8 @@ def _tags(store: Store, run_id: str, record: Record) -> dict[str, str]:
         "commit": run.data.tags.get("commit", "none"),
         "backbone": backbone.entry,
         "untrained_backbone": str(backbone.untrained).lower(),
-        **{key: repr(float(value)) for key, value in record.evaluation.headline.items()},
+        # MLflow's page gives each tag a line; all that was measured is among the version's files.
+        **{key: f"{measured[key]:.6g}" for key in (*versions.SHOWN, COMPARED) if key in measured},
     }
 
 

@@ -18,6 +18,7 @@ from whoswho.errors import UserError
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store, or_none
 
+SHOWN = ("test/accuracy", "cv/accuracy", "validation/accuracy")  # metrics that tags keep
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 
 
