@@ -159,7 +159,15 @@ def test_a_finished_run_has_everything_the_ui_shows(built: Workspace) -> None:
     assert set(run["history"]) == curves | metrics.keys()
     assert "per_label.csv" in run["artifacts"]
     assert run["tags"]["mlflow.runName"] == "first"
-    assert "cross-validated" in run["tags"]["mlflow.note.content"]
+    note = run["tags"]["mlflow.note.content"]
+    low, high = (f"{metrics[f'test/accuracy_{end}']:.3f}" for end in ("low", "high"))
+    assert f"(95% interval {low} to {high}; chance " in note
+    assert "cross-validated" in note
+    # Where the model stands changes with the store and the day: no output, and not in Git.
+    assert "register.html" in run["artifacts"]
+    page = "reports/register.html"
+    assert run["id"] in (built.path / page).read_text(encoding="utf-8")
+    assert built.run("git", "check-ignore", page).stdout.strip() == page
     assert sorted(run["inputs"]) == ["test", "training", "validation"]
     (version,) = kept["versions"]
     assert version["run"] == run["id"]

@@ -47,7 +47,8 @@ def write(store: Store, workspace: Path, run: Run, result: Registered, record: R
         compared, missing = _attempt(lambda: _compared(store, workspace, str(champion), own))
         figures = comparison_tables.figures(compared) if compared else figures
     if result.number is not None:
-        gate, gate_missing = _attempt(lambda: _gate(store, workspace, str(result.number)))
+        number = result.number
+        gate, gate_missing = _attempt(lambda: _gate(store, workspace, number))
     source, labels = record.model.backbone, record.model.labels
     taught = Counter(row.label for row in record.split if row.split == "train")
     page = render_page(
@@ -104,8 +105,9 @@ def _compared(store: Store, workspace: Path, champion: str, own: Side) -> paired
     return paired.compare(sides.side(store, workspace, champion), own)
 
 
-def _gate(store: Store, workspace: Path, number: str) -> list[str]:
-    return promotion.rehearse(store, number, params.load_params(workspace).promote)[1]
+def _gate(store: Store, workspace: Path, number: int) -> list[str]:
+    """As `promote --dry-run` prints it, without asking the version again, which was just made."""
+    return promotion.gate_says(store, number, params.load_params(workspace).promote)[1]
 
 
 def _version(store: Store, number: int | None) -> str:

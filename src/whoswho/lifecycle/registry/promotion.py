@@ -111,15 +111,27 @@ def rollback(store: Store, *, why: str = "") -> list[str]:
 def rehearse(store: Store, reference: str, policy: params.Promote) -> tuple[bool, list[str]]:
     """Whether `promote` would go through, and all that it would say; nothing moves."""
     number = versions.resolve(store, reference)
+    damage: tuple[str, ...] = ()
+    if versions.aliases(store).get(CHAMPION) != number:
+        try:
+            probes.check(store, number)
+        except UserError as error:
+            damage = (str(error),)
+    return gate_says(store, number, policy, damage)
+
+
+def gate_says(
+    store: Store, number: int, policy: params.Promote, damage: tuple[str, ...] = ()
+) -> tuple[bool, list[str]]:
+    """Whether the gate lets a version through, and its reasons and notes, a line each.
+
+    Args:
+        damage: what else keeps the version from an alias.
+    """
     if versions.aliases(store).get(CHAMPION) == number:
         return True, [f"version {number} is the champion already"]
-    reasons: tuple[str, ...] = ()
-    try:
-        probes.check(store, number)
-    except UserError as error:
-        reasons = (str(error),)
     decision = judge(store, number, policy)
-    reasons += decision.reasons
+    reasons = damage + decision.reasons
     verdict = "would be refused" if reasons else "would become the champion"
     lines = [f"version {number} {verdict}; nothing was moved"]
     lines += [f"refused: {reason}" for reason in reasons]

@@ -39,10 +39,10 @@ def write_note(store: Store, run: Run, record: Record) -> None:
 def note(evaluation: Evaluation, untrained: str, arch: str, changed: str) -> str:
     """The note: accuracy, cross-validation, backbone, what changed; a paragraph each."""
     values = [f"{evaluation.judged} accuracy {evaluation.metric('accuracy'):.3f}"]
-    named = {"accuracy_low": "interval from", "accuracy_high": "to", "chance": "chance"}
-    for name, words in named.items():
-        if f"{evaluation.judged}/{name}" in evaluation.metrics:
-            values.append(f"{words} {evaluation.metric(name):.3f}")
+    if f"{evaluation.judged}/accuracy_low" in evaluation.metrics:
+        names = ("accuracy_low", "accuracy_high", "chance")
+        low, high, chance = (evaluation.metric(name) for name in names)
+        values[0] += f" (95% interval {low:.3f} to {high:.3f}; chance {chance:.3f})"
     if "cv/accuracy" in evaluation.metrics:
         values.append(f"cross-validated {evaluation.metrics['cv/accuracy']:.3f}")
     parts = [", ".join(values), f"backbone {arch}" + (f", {untrained}" if untrained else "")]
