@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from mlflow.entities import LoggedModelStatus
+from mlflow.entities import LoggedModelStatus, ViewType
 from support.lifecycle_store import fixture_made, fixture_root, project  # noqa: F401
 from support.lifecycle_versions import POLICY, fixture_weights, outputs_of, register  # noqa: F401
 from support.tracking_server import fixture_tracking_server  # noqa: F401
@@ -21,7 +21,7 @@ from support.tracking_server import fixture_tracking_server  # noqa: F401
 from whoswho.artifacts.model.description import model_digest
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import alias_log, lost, promotion, version_files, versions
-from whoswho.lifecycle.tracking import embedded_store
+from whoswho.lifecycle.tracking import embedded_store, runs
 from whoswho.lifecycle.tracking.store import answering, open_store
 
 pytestmark = pytest.mark.slow
@@ -132,6 +132,7 @@ class Proxy(BaseHTTPRequestHandler):
     upstream = ""
     limit = 0
     cuts = False  # the connection, without a word
+    loses = ""  # the first answer to a request to an address that ends so
 
     def forward(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
@@ -147,6 +148,10 @@ class Proxy(BaseHTTPRequestHandler):
         upstream.request(self.command, self.path, body, dict(self.headers))
         answer = upstream.getresponse()
         content = answer.read()
+        if type(self).loses and self.path.endswith(self.loses):
+            type(self).loses = ""
+            self.send_error(503)
+            return
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.headers.get("Content-Type", "text/plain"))
         self.send_header("Content-Length", str(len(content)))
@@ -159,19 +164,28 @@ class Proxy(BaseHTTPRequestHandler):
         pass
 
 
+@contextmanager
+def proxied(upstream: str, **settings: object) -> Iterator[str]:
+    """The address of a proxy before the server at `upstream`."""
+    handler = type("Handler", (Proxy,), {"upstream": upstream, **settings})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 @pytest.mark.parametrize("cuts", [False, True])
 def test_a_proxy_that_refuses_the_weights_is_named_and_nothing_half_made_is_left(
     cuts: bool, team: Path, tracking_server: str, weights: Path,
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
-    settings = {"upstream": tracking_server, "limit": 25_000_000, "cuts": cuts}
-    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Proxy,), settings))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     root = project(tmp_path / "root", "refused")
     record = outputs_of(root, weights, 0.5 + cuts / 10)
-    try:
+    with proxied(tracking_server, limit=25_000_000, cuts=cuts) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         store = open_store(root)
         runs = len(store.runs())
         for _ in range(1 if cuts else 2):
@@ -192,6 +206,20 @@ def test_a_proxy_that_refuses_the_weights_is_named_and_nothing_half_made_is_left
         for logged in store.client.search_logged_models(experiments):
             assert logged.experiment_id not in mine
             assert logged.status == LoggedModelStatus.READY
-    finally:
-        server.shutdown()
-        server.server_close()
+
+
+def test_an_answer_that_is_lost_leaves_no_second_run(
+    tracking_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = project(tmp_path / "root", "ghosts")
+    with proxied(tracking_server, limit=25_000_000, loses="/runs/create") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        with runs.training_run(root, {"train.lr": 0.1}, {}) as run:
+            store = open_store(root)
+            assert [found.info.run_id for found in store.runs()] == [run.run_id]
+            everything = store.runs(view=ViewType.ALL)
+            assert len(everything) == 2, "the server never saw the request twice"
+            run.epoch({"epoch": 1, "train/loss": 1.0})
+            run.finished("d" * 64)
+    (found,) = store.runs()
+    assert (found.info.status, found.data.metrics) == ("FINISHED", {"train/loss": 1.0})

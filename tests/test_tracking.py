@@ -23,6 +23,7 @@ from support.lifecycle_store import (  # noqa: F401
     project,
     start,
 )
+from support.repository import skip_or_fail
 
 from whoswho import paths, tables
 from whoswho.artifacts.model.description import HistoryRow, read_history
@@ -30,7 +31,7 @@ from whoswho.errors import UserError
 from whoswho.lifecycle import ui
 from whoswho.lifecycle.registry import completion
 from whoswho.lifecycle.registry.record import Record, read_record
-from whoswho.lifecycle.tracking import lineage, runs
+from whoswho.lifecycle.tracking import lineage, process, runs
 from whoswho.lifecycle.tracking.store import Store, open_store
 
 
@@ -271,12 +272,42 @@ def test_after_kill_9_the_next_command_closes_the_orphan(root: Path) -> None:
 
 
 def test_an_orphan_is_told_from_a_living_and_a_foreign_process() -> None:
-    mine = lineage.process()
-    assert not lineage.is_orphan(mine)
-    assert lineage.is_orphan({**mine, "pid.start": str(int(mine["pid.start"]) - 1000)})
-    assert not lineage.is_orphan({**mine, "host": "another", "pid": "999999"})
-    assert lineage.is_orphan({**mine, "pid": "99999999"})
-    assert not lineage.is_orphan({"host": mine["host"]})
+    mine = process.tags()
+    assert not process.is_orphan(mine)
+    assert process.is_orphan({**mine, "pid.start": str(int(mine["pid.start"]) - 1000)})
+    assert not process.is_orphan({**mine, "host": "another", "pid": "999999"})
+    gone = {**mine, "pid": "99999999"}
+    assert process.is_orphan(gone)
+    assert process.is_orphan({**mine, "boot": "before the power cut"})
+    # Machines that were copied or containers may share a name, and numbers of processes.
+    for name in ("machine", "pid.namespace"):
+        assert not process.is_orphan({**gone, name: "another"})
+    assert not process.is_orphan({"host": mine["host"]})
+
+
+def test_a_clock_that_is_set_makes_no_living_process_an_orphan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mine = process.tags()
+    created = process.psutil.Process.create_time
+    monkeypatch.setattr(process.psutil.Process, "create_time", lambda p: created(p) - 3600)
+    assert not process.is_orphan(mine)
+
+
+def test_a_living_training_in_a_container_is_not_closed_from_outside(root: Path) -> None:
+    """A namespace of processes of its own, as a container has, on the same machine and store."""
+    contained = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*contained, "true"], capture_output=True, check=False).returncode:
+        skip_or_fail("needs the right to make a namespace (root, or unshare -r)")
+    training = start(TRAINING % "sys.stdin.readline()", root, before=contained)
+    assert training.stdout is not None
+    assert training.stdout.readline() == "second\n"
+    run = only_run(root)[1]
+    assert run.info.status == "RUNNING"
+    assert run.data.tags["boot"] == process.tags()["boot"]
+    _, err = training.communicate("go on\n", timeout=60)
+    assert training.returncode == 0, err
+    assert only_run(root)[1].info.status == "FINISHED"
 
 
 def test_an_ended_block_without_a_model_is_no_success(root: Path) -> None:

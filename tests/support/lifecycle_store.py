@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -54,10 +55,14 @@ def environment(**more: str) -> dict[str, str]:
     return {**clean, "PATH": path, "PYTHONPATH": str(SOURCE), **more}
 
 
-def start(code: str, cwd: Path, **more: str) -> subprocess.Popen[str]:
+def start(
+    code: str, cwd: Path, *, before: Sequence[str] = (), **more: str
+) -> subprocess.Popen[str]:
+    """A Python process in `cwd`; `before` is a command that runs it."""
     return processes.start(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [*before, sys.executable, "-c", textwrap.dedent(code)],
         cwd=cwd,
+        stdin=subprocess.PIPE if before else None,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(**more),

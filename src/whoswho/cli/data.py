@@ -35,7 +35,7 @@ def check(options: argparse.Namespace) -> None:
         )
     review.read(workspace / paths.REVIEW)
     barred = merging.barred_again(workspace / paths.DATA)
-    for warning in (remote.warning(workspace), barred, _missing_model(workspace)):
+    for warning in (remote.warning(workspace), barred, _store(workspace)):
         if warning:
             print(f"whoswho: warning: {warning}", file=sys.stderr)
     print(f"check: params.yaml and {paths.REVIEW} are sound, {pictures}")
@@ -145,17 +145,31 @@ def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[
         return []
 
 
-def _missing_model(workspace: Path) -> str:
-    """That the store lacks a model which was registered, or cannot be asked; else empty."""
-    if not (workspace / paths.REGISTERED).is_file():
+def _store(workspace: Path) -> str:
+    """What the store lacks of the model at hand, or why it cannot be asked; else empty.
+
+    A store that a person named is tried in any case, and where the runs go is printed.
+
+    Raises:
+        UserError: that store cannot be used.
+    """
+    from whoswho.lifecycle.tracking import embedded_store
+
+    named = embedded_store.named_elsewhere(workspace)
+    if not named and not (workspace / paths.REGISTERED).is_file():
         return ""  # and MLflow, which takes seconds to import, is not
     from whoswho.lifecycle.registry import lost
+    from whoswho.lifecycle.tracking.store import public
 
     try:
         with open_store() as store:
+            if named:
+                print(f"check: runs go to {public(store.uri)}, experiment {store.project}")
             return lost.missing_here(store, workspace)
     except UserError as error:
-        return str(error)
+        if not named:
+            return str(error)
+        raise UserError(f"{error}; to train all the same, untracked: dvc repro") from None
 
 
 COMMANDS: Commands = {

@@ -71,7 +71,12 @@ def ready(root: Path, experiment: str, create: Callable[[str, str], None]) -> st
                 _move(database, place, artifacts)
             if experiment not in recorded:
                 _make(database, artifacts, create)
-    return _uri(database)
+    return uri(root)
+
+
+def uri(root: Path) -> str:
+    """The address of the embedded store of this root."""
+    return _uri(root.resolve() / DATABASE)
 
 
 def exists(root: Path) -> bool:
@@ -106,12 +111,9 @@ def _recorded(database: Path) -> dict[str, str]:
             rows = connection.execute("SELECT name, artifact_location FROM experiments")
             return {name: place or "" for name, place in rows}
         except sqlite3.DatabaseError as error:
-            if "no such table" in str(error):  # an empty file, or another program's
+            if "no such table" in str(error):  # another program's
                 return {}
-            raise UserError(
-                f"{database}: not a tracking store ({error}); move it away, and the next "
-                "command makes a new one"
-            ) from None
+            raise
 
 
 def _make(database: Path, artifacts: str, create: Callable[[str, str], None]) -> None:

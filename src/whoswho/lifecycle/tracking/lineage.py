@@ -1,19 +1,15 @@
-"""Where a training came from: code, data, params, machine; and whether its process still lives."""
+"""Where a training came from: code, data, params, and who asked for it."""
 
 from __future__ import annotations
 
-import datetime
 import getpass
 import json
 import os
-import platform
 import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import psutil
 
 from whoswho import git, paths
 from whoswho.artifacts.model.backbone import BackboneSource
@@ -98,41 +94,6 @@ def training_params(flat: Mapping[str, Any]) -> dict[str, Any]:
     """Of all params, those that lead to a model; the others name, judge or promote it."""
     later = ("project.", "evaluate.", "register.", "promote.")
     return {key: value for key, value in flat.items() if not key.startswith(later)}
-
-
-def process() -> dict[str, str]:
-    """Tags that find this process again, and tell it from a later one with the same number."""
-    return {
-        "host": platform.node(),
-        "pid": str(os.getpid()),
-        "pid.start": _started(os.getpid()) or "unknown",
-        "start": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    }
-
-
-def is_orphan(tags: Mapping[str, str]) -> bool:
-    """Whether the process of these tags ran on this machine and is gone."""
-    if tags.get("host") != platform.node() or not tags.get("pid", "").isdigit():
-        return False
-    started, recorded = _started(int(tags["pid"])), tags.get("pid.start", "unknown")
-    if started is None:
-        return True
-    if "unknown" in (started, recorded):
-        return False
-    return abs(int(started) - int(recorded)) > 2  # another process got the number
-
-
-def _started(pid: int) -> str | None:
-    """When a living process started, in seconds; None where there is none, or only its corpse."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return str(round(process.create_time()))
-    except psutil.AccessDenied:
-        return "unknown"
-    except psutil.NoSuchProcess:
-        return None
 
 
 def _digest(values: Mapping[str, Any]) -> str:

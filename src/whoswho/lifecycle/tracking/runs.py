@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from whoswho.errors import UserError
-from whoswho.lifecycle.tracking import changes, lineage, signals
+from whoswho.lifecycle.tracking import changes, lineage, process, signals
 from whoswho.lifecycle.tracking.store import (
     PROBE_S,
     REASON,
@@ -25,6 +26,7 @@ from whoswho.lifecycle.tracking.store import (
 )
 
 CHANGED = "changed"  # the tag that says which params differ from the run before
+REQUEST = "request"  # the tag that tells one request for a run from another
 DIGEST = "model.sha256"  # the tag by which a model's run and version are found
 
 
@@ -62,6 +64,7 @@ class TrainingRun:
                 with suppress(MlflowException):  # an orphan after all, thought another machine
                     store.client.delete_tag(run_id, REASON)
             store.client.set_terminated(run_id, status)
+            _delete_ghosts(store, store.run(run_id))  # one that came late
 
         with signals.held_off():
             self._try(close)
@@ -110,7 +113,7 @@ def new_run(
 
     It is named by what differs from the run before it.
     """
-    all_tags = {**tags, **lineage.process()}
+    all_tags = {**tags, **process.tags(), REQUEST: uuid.uuid4().hex}
     texts = store.texts(params)
     latest = store.runs(most=1)
     before = (latest[0].data.params, latest[0].data.tags) if latest else None
@@ -120,6 +123,7 @@ def new_run(
     if changed := changes.sentence(texts, before[0]) if before else "":
         all_tags[CHANGED] = changed[:500]
     run = store.client.create_run(store.experiment_id, tags=all_tags, run_name=name)
+    _delete_ghosts(store, run)
     store.log_params(run.info.run_id, params)
     for file, text in files.items():
         store.client.log_text(run.info.run_id, text, (lineage.FOLDER / file).as_posix())
@@ -152,6 +156,16 @@ def finished_run(store: Store, digest: str) -> Run | None:
     """The newest finished run of the model with this digest."""
     runs = store.runs(f"tags.`{DIGEST}` = '{digest}' AND attributes.status = 'FINISHED'")
     return runs[0] if runs else None
+
+
+def _delete_ghosts(store: Store, run: Run) -> None:
+    """Delete what else a server made of the request for this run.
+
+    MLflow asks again where the answer was lost on its way, and then two runs are made.
+    """
+    for other in store.runs(f"tags.{REQUEST} = '{run.data.tags[REQUEST]}'"):
+        if other.info.run_id != run.info.run_id:
+            store.client.delete_run(other.info.run_id)
 
 
 def _warn_untracked(why: str) -> None:

@@ -5,24 +5,35 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, ViewType
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    Experiment,
+    InputTag,
+    Metric,
+    Param,
+    Run,
+    ViewType,
+)
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import ERROR_CODE_TO_HTTP_STATUS, MlflowException
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 from requests import RequestException
 
 from whoswho import paths
 from whoswho.errors import UserError, one_line
-from whoswho.lifecycle.tracking import embedded_store, lineage
+from whoswho.lifecycle.tracking import embedded_store, process, schema
 from whoswho.params import as_name, load_project
 from whoswho.timeouts import call_within
 
@@ -109,19 +120,22 @@ def open_store(root: Path | None = None, *, timeout: float = 60) -> Store:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(int(timeout)))
     root = root or paths.root()
     project = project_name(root)
-    uri = address(root, project)
-    _use(uri)
-    client = MlflowClient(uri)
+    named = embedded_store.named_elsewhere(root)
     # A database of this machine answers, be it after a while; a server must be quick.
-    limit = PROBE_S if "://" in uri and not uri.startswith("sqlite") else None
+    limit = None if (named or "sqlite").startswith("sqlite") else PROBE_S
     try:
-        experiment = call_within(limit, lambda: _experiment_id(client, project, None))
+        uri, client, experiment = call_within(limit, lambda: _opened(root, project))
+    except UserError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever a server may answer
+        cure = "start it, or unset MLFLOW_TRACKING_URI to use the one of this repository"
+        said = refusal(error) or f"{error_line(error)}; {cure if named else 'try again'}"
         raise UserError(
-            f"tracking store {public(uri)}: {error_line(error)}; start it, or unset "
-            "MLFLOW_TRACKING_URI to use the one of this repository"
+            f"tracking store {public(named or embedded_store.uri(root))}: {said}"
         ) from None
-    store = Store(uri, root, project, client, experiment)
+    _check_artifacts(root, uri, experiment)
+    _use(uri)
+    store = Store(uri, root, project, client, str(experiment.experiment_id))
     with suppress(MlflowException):  # whoever may only read closes nothing
         close_orphans(store)
     return store
@@ -140,12 +154,18 @@ def project_name(root: Path) -> str:
 
 
 def address(root: Path, project: str) -> str:
-    """MLFLOW_TRACKING_URI, or else the address of the embedded store, made where it is absent."""
+    """MLFLOW_TRACKING_URI, or else the address of the embedded store, made where it is absent.
+
+    Raises:
+        UserError: it is a database that this MLflow must not open.
+    """
 
     def create(uri: str, artifacts: str) -> None:
-        _experiment_id(MlflowClient(uri), project, artifacts)
+        _experiment(MlflowClient(uri), project, artifacts)
 
-    return embedded_store.named_elsewhere(root) or embedded_store.ready(root, project, create)
+    named = embedded_store.named_elsewhere(root)
+    schema.check(named or embedded_store.uri(root))
+    return named or embedded_store.ready(root, project, create)
 
 
 @contextmanager
@@ -160,6 +180,8 @@ def answering(store: Store, *uploaded: Path) -> Iterator[Store]:
     except (MlflowException, RequestException) as error:
         if refused := _refused_file(str(error), uploaded):
             raise UserError(refused) from None
+        if turned_away := refusal(error):
+            raise UserError(f"tracking store {public(store.uri)}: {turned_away}") from None
         raise UserError(
             f"tracking store {public(store.uri)}: {error_line(error)}; nothing is lost, run "
             "the same command again"
@@ -201,7 +223,10 @@ def or_none(get: Callable[[], T]) -> T | None:
 def close_orphans(store: Store) -> None:
     """End the runs whose process on this machine is gone (a power cut, `kill -9`)."""
     for run in store.runs("attributes.status = 'RUNNING'"):
-        if lineage.is_orphan(run.data.tags):
+        if process.is_orphan(run.data.tags):
+            if not run.data.params and not run.data.metrics:
+                store.client.delete_run(run.info.run_id)  # asked for, and never written to
+                continue
             why = f"process {run.data.tags['pid']} ended without a word"
             store.client.set_tag(run.info.run_id, REASON, why)
             store.client.set_terminated(run.info.run_id, "KILLED")
@@ -213,6 +238,25 @@ def error_line(error: BaseException) -> str:
     if "Max retries exceeded" in message:  # and then the whole story of the connection
         return "no connection"
     return one_line(message)
+
+
+def refusal(error: BaseException) -> str:
+    """Why a server turns this person away, and the cure; empty where it was something else."""
+    if "Invalid Host header" in str(error):
+        return "it is asked under a name it does not take; start it with --allowed-hosts HOST:PORT"
+    response = getattr(error, "response", None)
+    if isinstance(error, MlflowException):
+        status = ERROR_CODE_TO_HTTP_STATUS.get(error.error_code, 0)
+    else:
+        status = getattr(response, "status_code", 0)
+    if status == 401:
+        return (
+            "it refuses these credentials (401); set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        )
+    if status == 403:
+        return "it does not let you do this (403); whoever runs it gives the right (docs/team.md)"
+    return ""
 
 
 def public(text: str) -> str:
@@ -234,19 +278,48 @@ def _use(uri: str) -> None:
         os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _experiment_id(client: MlflowClient, project: str, artifacts: str | None) -> str:
-    """The id of the project's experiment, made or taken out of the bin where needed."""
+def _opened(root: Path, project: str) -> tuple[str, MlflowClient, Experiment]:
+    uri = address(root, project)
+    client = MlflowClient(uri)
+    return uri, client, _experiment(client, project, None)
+
+
+def _check_artifacts(root: Path, uri: str, experiment: Experiment) -> None:
+    """See that a server keeps artifacts itself.
+
+    Where it names a folder, every client writes into a folder of that name on its own disk.
+
+    Raises:
+        UserError: it names one, and not that of this repository, as `whoswho ui` does.
+    """
+    place = experiment.artifact_location
+    parts = urlsplit(place)
+    own = (root.resolve() / embedded_store.ARTIFACTS).as_uri()
+    if not uri.startswith("http") or parts.scheme not in ("", "file") or place == own:
+        return
+    name = shlex.quote(f"{experiment.name} before")
+    raise UserError(
+        f"tracking store {public(uri)}: experiment {experiment.name} keeps its artifacts in "
+        f"{place}, a folder of the server's that your files would not reach; start the server "
+        "with --artifacts-destination in place of --default-artifact-root or "
+        "--no-serve-artifacts, and set the experiment aside: mlflow experiments rename "
+        f"--experiment-id {experiment.experiment_id} --new-name {name}"
+    )
+
+
+def _experiment(client: MlflowClient, project: str, artifacts: str | None) -> Experiment:
+    """The project's experiment, made or taken out of the bin where needed."""
     experiment = client.get_experiment_by_name(project)
     if experiment is None:
         try:
-            return str(client.create_experiment(project, artifacts))
+            return client.get_experiment(client.create_experiment(project, artifacts))
         except MlflowException:  # another process of the team was quicker
             experiment = client.get_experiment_by_name(project)
             if experiment is None:
                 raise
     if experiment.lifecycle_stage == "deleted":
         client.restore_experiment(experiment.experiment_id)
-    return str(experiment.experiment_id)
+    return experiment
 
 
 def _text(value: Any) -> str:
