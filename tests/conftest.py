@@ -1,4 +1,4 @@
-"""What tests start from: real pictures."""
+"""What tests start from: real pictures, a folder for what they share, the order they run in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from support import shared
 from support.repository import REPOSITORY
 
 # Tests run side by side; see src/stage.py.
@@ -19,3 +20,25 @@ def cases() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the real pictures in ../shared/cases, which this checkout has not")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> None:
+    """One folder for what all processes of the tests share."""
+    own = tmp_path_factory.getbasetemp()
+    shared.keep_in(own if worker_id == "master" else own.parent)
+
+
+@pytest.hookimpl(trylast=True)  # after a shuffle
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first, then the longest: a process that ends early waits for the others."""
+
+    def scope(item: pytest.Item) -> str:  # a class or module, which one process runs whole
+        return item.nodeid.rpartition("::")[0]
+
+    minutes: dict[str, float] = {}
+    for item in items:
+        slow = item.get_closest_marker("slow")
+        own = float(slow.kwargs.get("minutes", 1)) if slow else 0
+        minutes[scope(item)] = max(minutes.get(scope(item), 0), own)
+    items.sort(key=lambda item: (minutes[scope(item)] > 0, -minutes[scope(item)]))

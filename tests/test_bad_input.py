@@ -29,10 +29,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 @pytest.fixture
 def workspace(sound: Workspace, tmp_path: Path) -> Workspace:
     """A copy of it to break."""
-    copy = Workspace.__new__(Workspace)
-    copy.path = tmp_path / "clone"
-    shutil.copytree(sound.path, copy.path)
-    return copy
+    return sound.copy(tmp_path / "clone")
 
 
 def one_line(workspace: Workspace, *command: str, **more: str) -> str:

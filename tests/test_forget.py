@@ -24,7 +24,7 @@ import pytest
 from PIL import Image
 from support import lifecycle_outputs as small
 from support.lifecycle_store import fixture_made, fixture_root  # noqa: F401
-from support.pipeline import FAST, Workspace, commit
+from support.pipeline import Workspace, built_sample, commit
 from support.repository import REPOSITORY
 
 from bench.workspace import environment
@@ -697,11 +697,8 @@ def test_runs_and_versions_are_named(root: Path) -> None:
 def fixture_trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A small drawn set after one `dvc repro`, with a default remote it was pushed to."""
     folder = tmp_path_factory.mktemp("takedown")
-    workspace = Workspace(folder / "clone", **{**FAST, "clean": {"faces": "any"}})
-    workspace.draw_sample(portraits=8)
+    workspace = built_sample().copy(folder / "clone")
     workspace.run("dvc", "remote", "add", "-d", "team", folder / "team")
-    workspace.track_data()
-    workspace.repro()
     commit(workspace.path, "trained")
     workspace.run("dvc", "push", "-q")
     return workspace

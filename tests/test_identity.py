@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from support.pipeline import drawn_sample
 from support.repository import REPOSITORY
 
 from whoswho import params, paths, sample
@@ -389,8 +390,7 @@ def test_the_same_pixels_give_the_same_numbers(portraits: dict[str, list[Path]])
 @pytest.mark.slow
 def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, cache: Path) -> None:
     """dlib never saw a drawing; a label's own spread is what saves its portraits."""
-    sample.draw(tmp_path / "data", 0, 8)
-    outcome = checks.run(tmp_path / "data", CLEAN, [], tmp_path / "out", faces=cache)
+    outcome = checks.run(drawn_sample(0, 8), CLEAN, [], tmp_path / "out", faces=cache)
     portraits = {file.path for file in sample.plan(0, 8) if file.kind == "portrait"}
     odd = [
         one.file

@@ -204,8 +204,7 @@ class Side(Workspace):
     @classmethod
     def clone(cls, hub: Path, folder: Path) -> Side:
         subprocess.run(["git", "clone", "-q", hub, folder], check=True)
-        side = cls.__new__(cls)
-        side.path = folder
+        side = cls.at(folder)
         for name, value in (("user.name", "t"), ("user.email", "t@t.invalid")):
             side.run("git", "config", name, value)
         side.run("dvc", "pull", "-q", "data.dvc")

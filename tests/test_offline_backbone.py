@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.pipeline import FAST, Workspace
+from support.pipeline import FAST, Workspace, commit, store
 
 # No connection and no look-up leaves a process; SQLite and pipes need none.
 BLOCKED = """
@@ -21,6 +21,7 @@ socket.getaddrinfo = socket.create_connection = refuse
 socket.socket.connect = refuse
 """
 UNTRAINED = "untrained (random weights)"
+COMMAND = "dvc exp run -S backbone.arch=dlib_resnet29"
 
 
 def photographed(workspace: Workspace, cases: Path, people: int = 3, pictures: int = 9) -> None:
@@ -41,62 +42,62 @@ def photographed(workspace: Workspace, cases: Path, people: int = 3, pictures: i
 def clone(folder: Path) -> Workspace:
     """A workspace whose every process finds the network blocked."""
     backbone = {"arch": "resnet18", "weights": ["IMAGENET1K_V1", "random"]}
-    space = Workspace(folder / "clone", **{**FAST, "backbone": backbone})
+    train = {**FAST["train"], "epochs": 30}
+    space = Workspace(folder / "clone", **{**FAST, "backbone": backbone, "train": train})
     (space.path / "src" / "sitecustomize.py").write_text(BLOCKED)
     return space
 
 
-# A class each: two processes of a test run take one each.
-@pytest.mark.slow
-class TestDrawnPeople:
-    def test_the_printed_command_gets_a_trained_backbone_with_no_network(
-        self, tmp_path: Path
-    ) -> None:
-        space = clone(tmp_path)
-        space.draw_sample(portraits=8)
-        follow_the_printed_command(space, tmp_path)
-
-
-@pytest.mark.slow
-class TestPhotographedPeople:
-    def test_the_printed_command_gets_a_trained_backbone_with_no_network(
-        self, tmp_path: Path, cases: Path
-    ) -> None:
-        space = clone(tmp_path)
-        photographed(space, cases)
-        follow_the_printed_command(space, tmp_path)
-        assert space.json("artifacts/suspects/suspects.json")["accuracy"] > 0.9
-
-
-def follow_the_printed_command(space: Workspace, scratch: Path) -> None:
+@pytest.mark.slow(minutes=2)
+def test_the_printed_command_gets_a_trained_backbone_with_no_network(
+    tmp_path: Path, cases: Path
+) -> None:
     """Train without a network, read what is said of it, type the command that cures it."""
-    nowhere = {"TORCH_HOME": str(scratch / "torch"), "HF_HOME": str(scratch / "hub")}
+    space = clone(tmp_path)
+    photographed(space, cases)
     space.track_data()
-    space.repro(**nowhere)
+    space.repro(**nowhere(tmp_path))
 
     lines = space.run("whoswho", "summary").stdout
-    command = "dvc exp run -S backbone.arch=dlib_resnet29"
     assert f"resnet18, {UNTRAINED}" in lines
-    assert f"trained, without a network: {command}\n" in lines
-    first = next(p for p in sorted((space.path / "data").rglob("*.jpg")) if p.stat().st_size > 9e3)
-    predict = ("whoswho", "predict", str(first), "--model", "artifacts/model")
+    assert f"trained, without a network: {COMMAND}\n" in lines
+    predict = predicting(space)
     assert f"{UNTRAINED}: its answers mean nothing; " in space.run(*predict).stderr
     for name in ("model_card.md", "report.html"):
         text = (space.path / "reports" / name).read_text(encoding="utf-8")
-        assert command in text
+        assert COMMAND in text
         assert "Untrained (random weights)" in text
-    assert command in space.python(
-        "from whoswho import paths\n"
-        "from whoswho.lifecycle.tracking.store import open_store\n"
-        "store = open_store(paths.root())\n"
-        "print([run.data.tags['mlflow.note.content'] for run in store.runs()])"
-    )
+    (run,) = store(space)["runs"]
+    assert COMMAND in run["tags"]["mlflow.note.content"]
 
-    space.run("git", "add", "-A")
-    space.run("git", "commit", "-qm", "untrained")
-    space.run("sh", "-c", command, **nowhere)
+    commit(space.path, "untrained")
+    follow_the_command(space, tmp_path)
+    assert space.json("reports/metrics.json")["cv/accuracy"] > 0.9
+
+
+@pytest.mark.slow
+def test_the_command_works_on_drawn_people_too(tmp_path: Path) -> None:
+    space = clone(tmp_path)
+    space.draw_sample(portraits=8)
+    space.track_data()
+    follow_the_command(space, tmp_path)
+
+
+def nowhere(scratch: Path) -> dict[str, str]:
+    """Caches of weights in which nothing lies."""
+    return {"TORCH_HOME": str(scratch / "torch"), "HF_HOME": str(scratch / "hub")}
+
+
+def predicting(space: Workspace) -> tuple[str, ...]:
+    first = next(p for p in sorted((space.path / "data").rglob("*.jpg")) if p.stat().st_size > 9e3)
+    return ("whoswho", "predict", str(first), "--model", "artifacts/model")
+
+
+def follow_the_command(space: Workspace, scratch: Path) -> None:
+    """Type the command that gets a trained backbone; nothing calls the model untrained then."""
+    space.run("sh", "-c", COMMAND, **nowhere(scratch))
     source = space.json("artifacts/backbone/source.json")
     assert (source["arch"], source["entry"]) == ("dlib_resnet29", "face-recognition-models")
     assert UNTRAINED not in space.run("whoswho", "summary").stdout
-    assert UNTRAINED not in space.run(*predict).stderr
+    assert UNTRAINED not in space.run(*predicting(space)).stderr
     assert "Untrained" not in (space.path / "reports" / "model_card.md").read_text("utf-8")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shutil
 import unicodedata
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from support.pipeline import drawn_sample
+from support.repository import REPOSITORY
 
 from whoswho import sample
 from whoswho.errors import UserError
@@ -27,18 +31,21 @@ DIRT = {
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small() -> Path:
     """A sample with few portraits and all the dirt."""
-    out = tmp_path_factory.mktemp("sample") / "data"
-    draw(out, seed=3, portraits=FEW)
-    return out
+    return drawn_sample(3, FEW)
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample as `whoswho sample` draws it."""
+    """The sample as `whoswho sample` drew it for the remote in the repository."""
+    objects = REPOSITORY / "sample" / "files" / "md5"
+    (tree,) = objects.rglob("*.dir")
     out = tmp_path_factory.mktemp("sample") / "data"
-    draw(out)
+    for file in json.loads(tree.read_text(encoding="utf-8")):
+        target = out / file["relpath"]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(objects / file["md5"][:2] / file["md5"][2:], target)
     return out
 
 
@@ -153,7 +160,6 @@ def test_impossible_wishes_are_told_in_one_line(seed: int, portraits: int, tmp_p
 
 def test_the_folder_holds_exactly_what_is_planned(small: Path) -> None:
     assert set(digests(small)) == {file.path for file in plan(3, FEW)}
-    assert [path.name for path in small.parent.iterdir()] == ["data"]
 
 
 def test_the_same_seed_draws_the_same_bytes_with_any_number_of_threads(
@@ -163,6 +169,7 @@ def test_the_same_seed_draws_the_same_bytes_with_any_number_of_threads(
     (tmp_path / "again").mkdir()  # an empty folder is as good as none
     summary = draw(tmp_path / "again", seed=3, portraits=FEW)
     assert digests(tmp_path / "again") == digests(small)
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
     assert summary.files == len(plan(3, FEW))
     assert summary.size == sum(p.stat().st_size for p in small.rglob("*") if p.is_file())
     assert summary.kinds["portrait"] == 5 * (FEW + 1)
@@ -259,7 +266,10 @@ def test_broken_and_unfit_files_are_broken_the_way_they_say(small: Path) -> None
 
 @pytest.mark.slow
 def test_the_whole_sample_stays_small(whole: Path) -> None:
-    assert sum(path.stat().st_size for path in whole.rglob("*") if path.is_file()) < 10e6
+    files = [path for path in whole.rglob("*") if path.is_file()]
+    drawn = {file.path for file in plan() if file.kind != "litter"}  # which DVC passes over
+    assert {path.relative_to(whole).as_posix() for path in files} == drawn
+    assert sum(path.stat().st_size for path in files) < 10e6
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support import processes
+from support import processes, shared
 from support.repository import REPOSITORY
 from whoswho.lifecycle.tracking.store import Store, open_store
 
@@ -30,12 +30,14 @@ def project(folder: Path, name: str = "null") -> Path:
     return folder
 
 
-@pytest.fixture(scope="session", name="made")
-def fixture_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_store() -> Path:
     """A root with an empty store: making one takes MLflow two seconds, copying it none."""
-    root = project(tmp_path_factory.mktemp("made"))
-    open_store(root)
-    return root
+    return shared.made_once("store", lambda folder: open_store(project(folder)))
+
+
+@pytest.fixture(scope="session", name="made")
+def fixture_made() -> Path:
+    return empty_store()
 
 
 @pytest.fixture(name="root")

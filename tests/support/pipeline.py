@@ -8,8 +8,14 @@ import subprocess
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from bench.workspace import commit, copy_of_the_repository, environment, set_params
-from whoswho import tables
+from support import shared
+from support.lifecycle_store import empty_store
+from whoswho import sample, tables
+from whoswho.lifecycle.tracking import embedded_store
+from whoswho.lifecycle.tracking.store import open_store
 
 __all__ = ["FAST", "Workspace", "commit", "set_params"]
 
@@ -25,27 +31,40 @@ FAST: dict[str, dict[str, object]] = {
 }
 
 
+def drawn_sample(seed: int, portraits: int) -> Path:
+    """The sample with fewer portraits, and all of its dirt; to be read or copied."""
+    return shared.made_once(
+        f"drawn-{seed}-{portraits}", lambda folder: sample.draw(folder, seed, portraits)
+    )
+
+
 class Workspace:
     """A copy of the repository, in Git, without data until something is put there."""
 
-    def __init__(self, folder: Path, **changes: dict[str, object]) -> None:
+    def __init__(
+        self, folder: Path, *, with_store: bool = True, **changes: dict[str, object]
+    ) -> None:
         self.path = copy_of_the_repository(folder, **changes)
+        if with_store:  # an empty one, which the first command would make
+            shutil.copy(empty_store() / embedded_store.DATABASE, self.path)
         for name in ("data.dvc", "dvc.lock"):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "sample", ignore_errors=True)
 
+    @classmethod
+    def at(cls, folder: Path) -> Self:
+        """The workspace that lies in a folder."""
+        workspace = cls.__new__(cls)
+        workspace.path = folder
+        return workspace
+
     def copy(self, folder: Path) -> Self:
         """The workspace as it stands, with outputs, cache and store, in another folder."""
-        other = type(self).__new__(type(self))
-        other.path = Path(shutil.copytree(self.path, folder, symlinks=True))
-        return other
+        return self.at(Path(shutil.copytree(self.path, folder, symlinks=True)))
 
     def draw_sample(self, folder: str = "data", *, seed: int = 0, portraits: int = 16) -> None:
         """The sample with fewer portraits, and all of its dirt."""
-        self.python(
-            "from pathlib import Path\nfrom whoswho import sample\n"
-            f"sample.draw(Path({folder!r}), {seed}, {portraits})"
-        )
+        shutil.copytree(drawn_sample(seed, portraits), self.path / folder)
 
     def track_data(self) -> None:
         """`dvc add data` and commit, as README tells a user to."""
@@ -93,6 +112,22 @@ class Workspace:
         return self.run("python", "-c", code, **more).stdout
 
 
+def built_sample() -> Workspace:
+    """The drawn sample with few portraits after one `dvc repro`; read it, or work in a copy.
+
+    What `dvc repro` printed lies beside it, in repro.txt.
+    """
+
+    def build(folder: Path) -> None:
+        workspace = Workspace(folder / "clone", with_store=False, **FAST)
+        workspace.draw_sample()
+        workspace.track_data()
+        assert "check:" in workspace.run("whoswho", "check").stdout
+        (folder / "repro.txt").write_text(workspace.repro(), encoding="utf-8")
+
+    return Workspace.at(shared.made_once("built", build) / "clone")
+
+
 NOT_PEOPLE: dict[str, dict[str, object]] = {
     **FAST,
     "clean": {"faces": "any"},
@@ -111,32 +146,31 @@ ALL = [
     "register",
 ]
 
-RUNS = """
-import json
-from whoswho import paths
-from whoswho.lifecycle.tracking.store import open_store
-import mlflow
-open_store(paths.root())
-client = mlflow.MlflowClient()
-experiment = client.get_experiment_by_name("whoswho")
-out = []
-for run in client.search_runs([experiment.experiment_id] if experiment else []):
-    history = {
-        key: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key)]
-        for key in run.data.metrics
-    }
-    out.append({"id": run.info.run_id, "status": run.info.status, "params": run.data.params,
-                "tags": run.data.tags, "history": history,
-                "inputs": [d.dataset.name for d in run.inputs.dataset_inputs],
-                "artifacts": sorted(a.path for a in client.list_artifacts(run.info.run_id))})
-versions = [
-    {"version": v.version, "run": v.run_id, "tags": v.tags}
-    for v in client.search_model_versions("name='whoswho'")
-]
-aliases = client.get_registered_model("whoswho").aliases if versions else {}
-print(json.dumps({"runs": out, "versions": versions, "aliases": aliases}))
-"""
 
-
-def store(workspace: Workspace) -> dict:
-    return json.loads(workspace.python(RUNS).splitlines()[-1])
+def store(workspace: Workspace) -> dict[str, Any]:
+    """The runs, versions and aliases that the workspace's own store holds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        opened = open_store(workspace.path)
+    client = opened.client
+    runs = [
+        {
+            "id": run.info.run_id,
+            "status": run.info.status,
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "history": {
+                key: [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, key)]
+                for key in run.data.metrics
+            },
+            "inputs": [data.dataset.name for data in run.inputs.dataset_inputs],
+            "artifacts": sorted(file.path for file in client.list_artifacts(run.info.run_id)),
+        }
+        for run in opened.runs()
+    ]
+    versions = [
+        {"version": version.version, "run": version.run_id, "tags": version.tags}
+        for version in opened.versions("name='whoswho'")
+    ]
+    aliases = client.get_registered_model("whoswho").aliases if versions else {}
+    return {"runs": runs, "versions": versions, "aliases": aliases}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from whoswho import paths
 
 SOURCE = Path(__file__).parents[2]
 ENTRY = "inference/registered_model.py"  # what MLflow runs where a version is loaded
+_TOP = re.compile(r"^(\w+)(?:/__init__\.py|\.py|\.[\w.-]+\.so|\.pyd),", re.MULTILINE)
 _IMPORT = re.compile(rf"^(\s*(?:from|import)\s+){SOURCE.name}\b", re.MULTILINE)
 
 
@@ -62,7 +64,7 @@ def carried_code(scratch: Path, model_digest: str, source: Path = SOURCE) -> Ite
 
 def _closure(source: Path, entry: Path) -> tuple[set[Path], set[str]]:
     """The package's modules that a module reaches through imports, and distributions they need."""
-    distributions = metadata.packages_distributions()
+    distributions = _distributions()
     modules: set[Path] = set()
     requirements: set[str] = set()
     remaining = [entry]
@@ -76,20 +78,24 @@ def _closure(source: Path, entry: Path) -> tuple[set[Path], set[str]]:
             if top == source.name:
                 remaining += _files(source, below)
             elif top not in sys.stdlib_module_names:
-                owners = distributions.get(top) or _owners(top)  # optional where there is none
+                owners = distributions.get(top, set())  # optional where there is none
                 # mlflow's parts, distributions too, bring modules of that name along.
                 requirements.update({top} if top in owners else owners)
     return modules, requirements
 
 
-def _owners(top: str) -> list[str]:
-    """The distributions with a module of that name; dlib-bin declares another than its own."""
-    first = f"{top}/__init__.py"
-    return [
-        distribution.name
-        for distribution in metadata.distributions()
-        if any(file.as_posix() == first for file in distribution.files or ())
-    ]
+def _distributions() -> dict[str, set[str]]:
+    """The installed distributions that bring each top-level module.
+
+    metadata.packages_distributions() trusts top_level.txt, where dlib-bin declares another module
+    than its own, and looks for every file on the disk where there is none (a second and more).
+    """
+    owners: dict[str, set[str]] = defaultdict(set)
+    for distribution in metadata.distributions():
+        declared = (distribution.read_text("top_level.txt") or "").split()
+        for top in declared + _TOP.findall(distribution.read_text("RECORD") or ""):
+            owners[top].add(distribution.name)
+    return owners
 
 
 def _imports(node: ast.AST) -> Iterator[str]:
