@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import select
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO
 
 BAD_INPUT = 2
 INTERRUPTED = 130
 NOBODY_READS = 141  # as the shell says of a program that a closed pipe ended
 # A disk that is full or closed to us: the user can mend it.
-DISK_ERRORS = (errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_ERRORS = (*FULL, errno.EACCES, errno.EROFS)
 
 
 class UserError(Exception):
@@ -28,6 +32,25 @@ def one_line(problem: object, longest: int = 200) -> str:
     if not text and isinstance(problem, BaseException):
         text = type(problem).__name__
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def disk_error(error: BaseException, writing: Path) -> OSError | None:
+    """The system's error behind one of a library that wrote `writing`, where a disk is at fault.
+
+    torch hides it behind a RuntimeError, safetensors names its number in an error of its own. Of a
+    full disk the file that was written is named, not the one that was read.
+    """
+    if isinstance(error, UserError):  # it says what it is
+        return None
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, OSError):
+        behind = behind.__context__
+    code = behind.errno if behind is not None else number and int(number[1])
+    if code not in DISK_ERRORS:
+        return None
+    named = None if behind is None or code in FULL else behind.filename
+    return OSError(code, os.strerror(code), named or str(writing))
 
 
 @contextmanager
@@ -57,6 +80,10 @@ def one_line_errors() -> Iterator[None]:
         where = error.filename or "a file"
         cure = "make room or give access, then run the same command again"
         print(f"whoswho: {where}: {error.strerror}; {cure}", file=sys.stderr)
+        raise SystemExit(BAD_INPUT) from None
+    except sqlite3.OperationalError as error:  # the tracking store's database, or one of DVC's
+        cure = "make room on the disk, or end the program that holds it, then run it again"
+        print(f"whoswho: a database of this repository: {error}; {cure}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
     except UnicodeEncodeError as error:
         encoding = sys.getfilesystemencoding()

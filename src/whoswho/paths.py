@@ -8,6 +8,7 @@ copy of the tracked files that it deletes afterwards, while DVC_ROOT goes on nam
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from whoswho import git
-from whoswho.errors import UserError, one_line
+from whoswho.errors import UserError, disk_error, one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -75,8 +76,10 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     partial.mkdir(parents=True)
     try:
         yield partial
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if full := disk_error(error, folder):
+            raise full from None
         raise
     if folder.exists():
         shutil.rmtree(folder)
@@ -92,12 +95,30 @@ def partial_folder(folder: Path) -> Path:
 def fresh_file(path: Path) -> Iterator[Path]:
     """Give a path beside `path`; move what was written there into its place on success."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        _remove_left_behind(left)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         yield partial
         partial.replace(path)
+    except Exception as error:
+        if full := disk_error(error, path):
+            raise full from None
+        raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _remove_left_behind(partial: Path) -> None:
+    """Remove what a killed process was writing; it may show a person's face."""
+    pid = partial.name.split(".")[-2]
+    if os.name == "posix" and pid.isdigit():  # elsewhere nothing as simple asks for a process
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            partial.unlink(missing_ok=True)
+        except OSError:
+            return  # it lives, as another user's
 
 
 def write_text(path: Path, text: str) -> None:

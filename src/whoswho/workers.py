@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import is_dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
+
+from whoswho.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -57,19 +64,69 @@ def stream(
     """`function` of every item, in order, in so many processes.
 
     They are at most AHEAD items ahead of whoever takes the results: so many lie in memory, however
-    many there are and however slowly they are taken.
+    many there are and however slowly they are taken. Where a process is ended from outside, as the
+    system does when memory is short, the items it may have been at are done again, one by one.
+
+    Raises:
+        UserError: an item ended its process a second time.
     """
-    pool, pending = process_pool(workers), deque[Future[list[Result]]]()
+    pool, pending = process_pool(workers), deque[tuple[list[Item], Future[list[Result]]]]()
     parts = iter(items)
     try:
-        while part := list(islice(parts, _PART)):
-            pending.append(pool.submit(_of_part, function, part))
-            if len(pending) * _PART >= AHEAD:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
+        while True:
+            while len(pending) * _PART < AHEAD and (part := list(islice(parts, _PART))):
+                pending.append((part, _submit(pool, function, part)))
+            if not pending:
+                return
+            part, future = pending.popleft()
+            try:
+                results = future.result()
+            except BrokenProcessPool:
+                pool.shutdown()
+                print("whoswho: warning: a process was ended from outside (not enough memory?); "
+                      "what it was at is done again", file=sys.stderr, flush=True)  # fmt: skip
+                results = [_alone(function, item) for item in part]
+                pool = process_pool(workers)
+                pending = deque(
+                    (part, future if future.done() and not future.exception()
+                     else _submit(pool, function, part))
+                    for part, future in pending
+                )  # fmt: skip
+            yield from results
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _submit(
+    pool: ProcessPoolExecutor, function: Callable[[Item], Result], part: list[Item]
+) -> Future[list[Result]]:
+    try:
+        return pool.submit(_of_part, function, part)
+    except BrokenProcessPool as error:  # since the last result was taken
+        failed: Future[list[Result]] = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _alone(function: Callable[[Item], Result], item: Item) -> Result:
+    """`function` of an item, in a process of its own."""
+    with process_pool(1) as pool:
+        try:
+            return pool.submit(function, item).result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"{_name(item)}: the process that worked on it was ended from outside, twice (not "
+                "enough memory?); make room for it, or take the file out, then run the same "
+                "command again"
+            ) from None
+
+
+def _name(item: object) -> str:
+    """The file that an item is about."""
+    inside = item if isinstance(item, tuple) else vars(item).values() if is_dataclass(item) else ()
+    files = [part for part in (item, *inside) if isinstance(part, Path)]
+    deeper = [_name(part) for part in inside if isinstance(part, tuple) or is_dataclass(part)]
+    return str(files[0]) if files else next(filter(None, deeper), "")
 
 
 def _of_part(function: Callable[[Item], Result], part: Sequence[Item]) -> list[Result]:
@@ -84,9 +141,18 @@ def process_pool(count: int, prepare: Callable[[], None] | None = None) -> Proce
 
 
 def _begin(prepare: Callable[[], None] | None) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _one_thread()
     if prepare is not None:
         prepare()
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it ends, killed too: nobody would take more."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def progress(results: Iterable[Result], total: int, title: str = "") -> Iterator[Result]:

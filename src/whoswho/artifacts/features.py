@@ -7,6 +7,7 @@ picture. Where the backbone is fine-tuned there is nothing to keep, and index.js
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,12 @@ class FeatureIndex(BaseModel, frozen=True, extra="forbid"):
 def create_values(folder: Path, split: str, shape: tuple[int, int, int]) -> Float32:
     """A new file of a split's features, (views, pictures, width), all zeros, open for writing."""
     path = _file(folder, split)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    values = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        # Its room is taken now: written through memory, a full disk would end the process.
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return values
 
 
 def writable_values(folder: Path, split: str) -> Float32:

@@ -25,6 +25,7 @@ def check(options: argparse.Namespace) -> None:
     workspace = paths.workspace()
     merging.check(workspace)
     params.load_params(workspace)
+    versions.check_locks(workspace)
     versions.check_links(workspace)
     pulled.check(workspace)
     pictures = checks.survey(workspace / paths.DATA)

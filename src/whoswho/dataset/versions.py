@@ -57,6 +57,25 @@ def opened(workspace: Path) -> Repo:
         raise UserError(f"{workspace}: DVC does not open it ({error}); {cure}") from None
 
 
+def check_locks(workspace: Path) -> None:
+    """Refuse the lock file of a DVC that was killed as it wrote it: every later one stops there.
+
+    Raises:
+        UserError: with the cure.
+    """
+    lock = workspace / ".dvc" / "tmp" / "rwlock"
+    if not lock.is_file():
+        return
+    try:
+        json.loads(lock.read_bytes())
+    except ValueError:
+        name = lock.relative_to(workspace).as_posix()
+        raise UserError(
+            f"{name}: half written by a DVC that was killed, so that no DVC goes on; if none runs "
+            f"here now: rm {name}"
+        ) from None
+
+
 def check_links(workspace: Path) -> None:
     """See that no link in data/ leads out of it, for DVC follows links: `dvc add` and `dvc repro`
     put a copy of what one leads to in its place, into the cache and, later, into the remotes.

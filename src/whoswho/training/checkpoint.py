@@ -49,8 +49,9 @@ class Checkpoint:
 
     def write(self, state: dict[str, Any]) -> None:
         """Replace the file by `state` (tensors, numbers, texts and plain containers of them)."""
-        with paths.fresh_file(self.path) as partial:
-            torch.save({"format": _FORMAT, "key": self.key, "state": state}, partial)
+        # Given a path instead of a file, torch does not say what the disk said.
+        with paths.fresh_file(self.path) as partial, partial.open("wb") as file:
+            torch.save({"format": _FORMAT, "key": self.key, "state": state}, file)
 
     def remove(self) -> None:
         """Forget the training: its model is stored."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import weakref
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib.util import find_spec
 
@@ -73,7 +74,14 @@ class FaceEmbedding(nn.Module):
             self._pool = workers.process_pool(count, partial(embedding.load, self._files()))
             # Left to themselves, its processes and the end of this one disturb each other.
             weakref.finalize(self, self._pool.shutdown)
-        return list(self._pool.map(embedding.embed_loaded, pixels, chunksize=4))
+        try:
+            return list(self._pool.map(embedding.embed_loaded, pixels, chunksize=4))
+        except BrokenProcessPool:
+            self._pool = None
+            raise UserError(
+                "a process that computed face vectors was ended from outside (not enough "
+                "memory?); run the same command again"
+            ) from None
 
     def _files(self) -> dict[str, bytes]:
         return {name: getattr(self, name).cpu().numpy().tobytes() for name in _BYTES}

@@ -1,0 +1,275 @@
+"""What is left after a fault: injected, survived, lost. `make faults` tries them all.
+
+Each hits one stage or command, in a copy of a workspace that was built undisturbed. Survived
+means, after it and after `dvc repro` or the same command once more: the same bytes as undisturbed,
+no process left, nothing that Git would take, no half-written file, no run left open, no traceback,
+and one line where a program can say one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from bench.workspace import commit, copy_of_the_repository, environment
+
+HOOK = Path(__file__).parent / "fault_hook"
+STAGES = (
+    "clean", "preprocess", "backbone", "features", "suspects", "train", "evaluate", "report",
+    "register",
+)  # fmt: skip
+# Those that no program can hinder; of the others it says one line and leaves nothing.
+KILLS = ("kill", "kill-group")
+COMMANDS = ("crawl", "promote")
+OF_THE_MOMENT = ("register.html", "manifest.csv")  # with times in them
+SAVED = ("data.dvc", "dvc.lock")  # which a crawl changes
+KINDS = (*KILLS, "interrupt", "interrupt-twice", "terminate", "full", "read-only", "file-size")
+SMALL: dict[str, dict[str, object]] = {
+    "clean": {"faces": "any"},
+    "picture": {"size": 64, "crop": "whole"},
+    "backbone": {"arch": "shufflenet_v2_x0_5", "weights": ["random"]},
+    "augment": {"views": 1},
+    "train": {"epochs": 2, "cv_repeats": 1},
+    "evaluate": {"bootstrap": 200, "altered": 0},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault: its kind, the stage or command it hits, and at which of its writes (0 to 1)."""
+
+    kind: str
+    target: str
+    when: float = 0.5
+
+    def __str__(self) -> str:
+        return f"{self.kind} in {self.target} at {self.when:.0%}"
+
+
+class Undisturbed:
+    """A workspace after one `dvc repro` that nothing disturbed."""
+
+    def __init__(self, folder: Path, draw: Callable[[Path, int], None]) -> None:
+        """`draw` makes the picture of a number."""
+        self.path = copy_of_the_repository(folder, **SMALL)
+        for name in ("data.dvc", "dvc.lock"):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "sample", ignore_errors=True)
+        for number in range(24):
+            draw(self.path / "data" / ("down", "up")[number % 2] / f"{number}.png", number)
+        for number in range(24, 28):
+            draw(
+                self.path.with_name("more") / ("down", "up")[number % 2] / f"{number}.png", number
+            )
+        commit(self.path, "code")
+        for command in (["dvc", "add", "-q", "data"], ["dvc", "repro"]):
+            done = run(self.path, command)
+            assert done.returncode == 0, done.stderr
+        commit(self.path, "built")
+        self._expected: dict[str, tuple[int, dict[str, str]]] = {}
+
+    def command(self, target: str) -> list[str]:
+        """What a person types to run a stage once more, or the command of that name."""
+        if target == "crawl":
+            return ["whoswho", "crawl", "--folder", str(self.path.with_name("more"))]
+        if target == "promote":
+            return ["whoswho", "promote", "--force", "--why", "a trial"]
+        return ["dvc", "repro", "-f", "-s", target]
+
+    def expected(self, target: str) -> tuple[int, dict[str, str]]:
+        """How many writes the target makes undisturbed, and what lies there afterwards."""
+        if target not in self._expected:
+            with tempfile.TemporaryDirectory() as scratch:
+                copy = shutil.copytree(self.path, Path(scratch) / "copy", symlinks=True)
+                told = Path(scratch) / "count"
+                more = hook(copy, target, "count", FAULT_COUNT=told)
+                done = run(copy, self.command(target), more)
+                assert done.returncode == 0, done.stderr
+                self._expected[target] = int(told.read_text()), content(copy)
+        return self._expected[target]
+
+    def lost(self, fault: Fault, folder: Path) -> list[str]:
+        """What is not as it should be after the fault, in a copy at `folder`; empty: survived."""
+        copy = shutil.copytree(self.path, folder, symlinks=True)
+        shutil.rmtree(copy / ".dvc/cache")  # where DVC would find the stage's earlier result
+        writes, _ = self.expected(fault.target)
+        command, limit = self.command(fault.target), None
+        more = hook(copy, fault.target, fault.kind, max(1, round(fault.when * writes)))
+        if fault.kind == "worker killed":
+            more |= {"FAULT": "kill", "FAULT_IN": "multiprocessing", "FAULT_READS": "1"}
+            more |= {
+                "FAULT_AT": "5",
+                "FAULT_UNDER": str(copy / ("data", "artifacts")[fault.target != "clean"]),
+            }
+        elif fault.kind == "file-size":
+            # DVC itself does not bear it.
+            limit, more = 4096, {}
+            if command[0] == "dvc":
+                command = ["python", "src/stage.py", fault.target]
+        elif fault.kind == "clock":
+            more = {"PYTHONPATH": more["PYTHONPATH"], "FAULT_CLOCK": "86400"}
+        hit = run(copy, command, more, limit)
+        found = []
+        if "FAULT_ONCE" in more and hit.returncode == 0 and not Path(more["FAULT_ONCE"]).exists():
+            found.append("the fault did not happen")
+        if "Traceback" in hit.stderr:
+            found.append(f"a traceback: {hit.stderr.splitlines()[-1]}")
+        elif hit.returncode and fault.kind not in KILLS and hit.stderr.count("whoswho: ") != 1:
+            found.append(f"not one line: {hit.stderr}")
+        return found + self.left(fault.target, copy)
+
+    def left(self, target: str, copy: Path) -> list[str]:
+        """What is wrong in a disturbed copy after the same command once more."""
+        found = [f"left running: {' '.join(each.cmdline())[:80]}" for each in processes_in(copy)]
+        again = self.command(target) if target in COMMANDS else ["dvc", "repro"]
+        for command in (again, ["whoswho", "models"]):  # which looks into the store
+            cured = run(copy, command)
+            if cured.returncode:
+                return [*found, f"{' '.join(command)} fails: {cured.stderr[-300:]}"]
+        if target == "promote" and "champion" not in cured.stdout:
+            found.append("no champion")
+        now, expected = content(copy), self.expected(target)[1]
+        changed = {name for name in now.keys() | expected if now.get(name) != expected.get(name)}
+        found += [f"not the same bytes: {name}" for name in sorted(changed)]
+        status = run(copy, ["git", "status", "--porcelain"]).stdout.splitlines()
+        found += [f"Git would take: {line}" for line in status if not line.endswith(SAVED)]
+        found += [f"left behind: {file}" for file in copy.rglob("*.partial")]
+        with closing(sqlite3.connect(copy / "mlflow.db")) as store:
+            running = store.execute("select count(*) from runs where status = 'RUNNING'")
+            if number := running.fetchone()[0]:
+                found.append(f"{number} runs left RUNNING")
+        return found
+
+
+def hook(copy: Path, target: str, kind: str, at: int = 0, **more: object) -> dict[str, str]:
+    """The environment in which a fault happens in a stage or command."""
+    return {
+        "PYTHONPATH": f"{HOOK}{os.pathsep}{copy / 'src'}",
+        "FAULT": kind,
+        "FAULT_IN": f"stage.py {target}" if target in STAGES else f"whoswho {target}",
+        "FAULT_UNDER": str(copy),
+        "FAULT_AT": str(at),
+        "FAULT_ONCE": str(copy.with_name(f"{copy.name}.happened")),
+        **{name: str(value) for name, value in more.items()},
+    }
+
+
+def run(
+    workspace: Path,
+    command: list[str],
+    more: dict[str, str] | None = None,
+    file_size: int | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a group of its own, as a terminal does.
+
+    Args:
+        file_size: bytes at which every file that it writes ends.
+    """
+
+    def begin() -> None:
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        if file_size:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+    return subprocess.run(
+        command, cwd=workspace, env=environment(workspace, OMP_NUM_THREADS="1", **(more or {})),
+        capture_output=True, text=True, check=False, start_new_session=True, preexec_fn=begin,
+    )  # fmt: skip
+
+
+def content(workspace: Path) -> dict[str, str]:
+    """The digest of every picture, of every file that stages made and DVC tracks, of dvc.lock."""
+    files = [workspace / "dvc.lock"]
+    for top in ("data", "artifacts", "reports"):
+        files += (workspace / top).rglob("*")
+    return {
+        file.relative_to(workspace).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file() and file.name not in OF_THE_MOMENT
+    }
+
+
+def processes_in(workspace: Path, seconds: float = 5) -> list[psutil.Process]:
+    """The processes that still work in a workspace after so many seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                if Path(process.cwd()).is_relative_to(workspace):
+                    found.append(process)
+        if not found or time.monotonic() > until:
+            return found
+        time.sleep(0.1)
+
+
+def matrix() -> Iterator[Fault]:
+    """Every kind of fault in every stage and command; kills before, during and after writes."""
+    for target in (*STAGES, *COMMANDS):
+        for kind in KINDS:
+            for when in (0, 0.5, 1) if kind == "kill" else (0.5,):
+                yield Fault(kind, target, when)
+    yield Fault("worker killed", "clean")
+    yield Fault("worker killed", "preprocess")
+    yield from (Fault("clock", stage) for stage in STAGES)
+
+
+def main() -> None:
+    """Try the faults that the options choose, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.faults", description=__doc__)
+    parser.add_argument("--kind", action="append", help="only this one (may be repeated)")
+    parser.add_argument("--in", dest="targets", action="append", help="only in this one")
+    options = parser.parse_args()
+    chosen = [
+        fault
+        for fault in matrix()
+        if fault.kind in (options.kind or [fault.kind])
+        and fault.target in (options.targets or [fault.target])
+    ]
+    lost: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        undisturbed = Undisturbed(Path(scratch) / "undisturbed", draw)
+        for number, fault in enumerate(chosen):
+            folder = Path(scratch) / str(number)
+            found = undisturbed.lost(fault, folder)
+            shutil.rmtree(folder)
+            lost[fault.kind] += bool(found)
+            print(f"{fault}: {'; '.join(found) or 'survived'}", flush=True)
+    print("| fault | injected | survived | lost |\n| --- | --- | --- | --- |")
+    injected = Counter(fault.kind for fault in chosen)
+    for kind, number in injected.items():
+        print(f"| {kind} | {number} | {number - lost[kind]} | {lost[kind]} |")
+    print(f"| all | {len(chosen)} | {len(chosen) - lost.total()} | {lost.total()} |")
+    sys.exit(lost.total() > 0)
+
+
+def draw(path: Path, number: int) -> None:
+    """A picture of noise in blocks that no other number gives."""
+    dice = np.random.default_rng(number)
+    blocks = Image.fromarray(dice.integers(0, 256, (8, 8, 3), np.uint8))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    blocks.resize((160, 160), Image.Resampling.BICUBIC).save(path)
+
+
+if __name__ == "__main__":
+    main()
