@@ -5,7 +5,7 @@ ACTIVATE := $(if $(filter $(CURDIR)/.venv,$(VIRTUAL_ENV)),,--activate ". .venv/b
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
-.PHONY: repro test ui bench lint
+.PHONY: repro test ui bench lint fuzz
 
 repro: .venv/installed
 	@test -e data || whoswho pull
@@ -21,6 +21,10 @@ ui: .venv/installed
 
 bench: .venv/installed
 	python -m bench
+
+# FUZZ=60 looks a minute at each of some 35 readers for what breaks them.
+fuzz: .venv/installed
+	WHOSWHO_FUZZ_SECONDS=$(or $(FUZZ),60) pytest --capture=no --timeout=0 tests/test_fuzz.py
 
 lint: .venv/installed
 	ruff check .

@@ -6,6 +6,8 @@ import gzip
 import io
 import pickle
 import struct
+import subprocess
+import sys
 import tracemalloc
 import warnings
 import zlib
@@ -469,6 +471,58 @@ def test_bombs_are_refused_before_they_are_decoded(side: int, said: str) -> None
         open_picture(bytes(bomb))
     assert caught.value.reason == "unreadable"
     assert f"{said} megapixels" in caught.value.detail
+
+
+LARGE = """
+import sys
+from pathlib import Path
+from whoswho.pictures import opening
+
+def of(name):
+    return int(Path("/proc/self/status").read_text().split(name + ":")[1].split()[0]) * 1024
+
+for path in map(Path, sys.argv[1:]):
+    before = of("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    try:
+        said = opening.open_with_format(path).image.size
+    except opening.ImageOpenError as error:
+        said = error.detail
+    print(path.name, (of("VmHWM") - before) // 2**20, said, sep="|")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of a process is Linux's")
+def test_a_picture_takes_a_gigabyte_at_most(tmp_path: Path) -> None:
+    """Field report P1: each under the limit of pixels, in the modes that took the most."""
+    size = 10_000, 11_900
+    files = {"turned.jpg": Image.new("RGB", size, (9, 99, 199)),
+             "grey.png": Image.fromarray(np.full(size[::-1], 777, np.uint16)),
+             "alpha.png": Image.new("LA", size, (9, 50)),
+             "float.tif": Image.fromarray(np.full(size[::-1], 0.5, np.float32))}  # fmt: skip
+    options = {"turned.jpg": {"exif": exif(6)}, "float.tif": {"compression": "tiff_lzw"}}
+    for name, image in files.items():
+        image.save(tmp_path / name, **options.get(name, {"compress_level": 1}))
+    # Their decoders keep more than a picture: no more than fits is let in.
+    progressive = saved(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
+    at = progressive.index(b"\xff\xc2") + 5
+    wide = progressive[:at] + struct.pack(">HH", *size[::-1]) + progressive[at + 4 :]
+    (tmp_path / "progressive.jpg").write_bytes(wide)
+    webp = bytearray(saved(Image.new("RGB", (8, 8)), "WEBP", lossless=True))
+    webp[21:25] = struct.pack("<I", (size[0] - 1) | (size[1] - 1) << 14)
+    (tmp_path / "lossless.webp").write_bytes(webp)
+    names = [*files, "progressive.jpg", "lossless.webp"]
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE, *names], cwd=tmp_path, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    said = [line.split("|") for line in done.stdout.splitlines()]
+    assert [name for name, _, _ in said] == names
+    assert all(int(peak) < 1024 for _, peak, _ in said), said
+    assert [what for _, _, what in said[:4]] == [str(size[::-1]), *[str(size)] * 3]
+    assert "119 megapixels, more than 102 for such a JPEG" in said[4][2]
+    assert "119 megapixels, more than 63 for such a WEBP" in said[5][2]
 
 
 def packed(kind: str, after: bool = False) -> bytes:

@@ -382,6 +382,25 @@ def test_bad_input_gets_a_clear_answer_in_flat_memory(site: Site, photograph: by
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak of another process is Linux's")
+def test_large_pictures_at_once_take_a_gigabyte(site: Site, photograph: bytes) -> None:
+    """A megabyte of file each; one is open at a time, the others wait."""
+    site.predict(photograph, page="1")
+    own = Path(f"/proc/{site.process.pid}")
+    before = psutil.Process(site.process.pid).memory_info().rss
+    (own / "clear_refs").write_text("5")  # the peak begins anew
+    buffer = io.BytesIO()
+    Image.fromarray(np.full((10_000, 11_900), 777, np.uint16)).save(buffer, compress_level=1,
+                                                                    format="PNG")  # fmt: skip
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(site.predict, [buffer.getvalue()] * 3))
+    assert [status for status, _, _ in answers] == [200] * 3
+    assert all(answer["probability"] for _, answer, _ in answers)
+    peak = int(re.search(r"VmHWM:\s+(\d+)", (own / "status").read_text())[1]) * 1024  # type: ignore[index]
+    assert peak - before < 2**30
+
+
+@pytest.mark.slow
 def test_it_answers_nobody_elses_page(site: Site) -> None:
     listening = {c.laddr.ip for c in psutil.Process(site.process.pid).net_connections("tcp")
                  if c.status == psutil.CONN_LISTEN}  # fmt: skip

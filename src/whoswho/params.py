@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 
 from whoswho import git, paths
 from whoswho.arches import DLIB, FACES, LITE0
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -274,6 +274,8 @@ def _content(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not UTF-8; save it as UTF-8 in your editor") from None
     except YAMLError as error:
         raise UserError(f"{path}{_yaml_problem(error)}; mend or restore it") from None
+    except (ValueError, RecursionError) as error:  # a number without end, lists in lists
+        raise UserError(f"{path}: {one_line(error)}; mend or restore it") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: has no sections; restore it with `git checkout {paths.PARAMS}`")
     return content

@@ -11,11 +11,12 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from whoswho import git
@@ -135,12 +136,41 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Parse a JSON file of an earlier stage."""
     try:
-        return json.loads(path.read_bytes())
+        data = path.read_bytes()
+        content = json.loads(data, parse_float=finite, parse_constant=finite)
+        if b"\\u" in data:  # maybe half a letter, which no file and no page can hold
+            json.dumps(content, ensure_ascii=False).encode()
+        return content
     except FileNotFoundError:
         raise UserError(f"{path}: not there; run `dvc repro` (or `dvc pull`) first") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         git.check_merged(path)
-        raise UserError(f"{path}: not JSON ({error}); run `dvc checkout` to restore it") from None
+        why = one_line(error)
+        raise UserError(f"{path}: not JSON ({why}); run `dvc checkout` to restore it") from None
+
+
+def finite(text: str) -> float:
+    """A text as a number.
+
+    Raises:
+        ValueError: it is none, or none that can be reckoned with.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{one_line(text, 40)!r} is no finite number")
+    return number
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """The file in `folder` that a table names.
+
+    Raises:
+        ValueError: it would lie elsewhere.
+    """
+    path = PurePosixPath(relative)
+    if not relative or path.is_absolute() or ".." in path.parts or "\0" in relative:
+        raise ValueError(f"{one_line(relative, 80)!r} is no file in {folder.name}/")
+    return folder / path
 
 
 def validated(model: type[Model], content: Any, path: Path, cure: str) -> Model:

@@ -206,18 +206,20 @@ def _from_row(row: tables.Row) -> Decision:
     )
     cells["mirrored"] = _flag(row["mirrored"])
     cells["scores"] = {
-        column.removeprefix(_SCORE): float(cell) if cell else None
+        column.removeprefix(_SCORE): paths.finite(cell) if cell else None
         for column, cell in row.items()
         if column.startswith(_SCORE)
     }
     if row["decision"] not in (KEPT, DROPPED):
         raise ValueError(f"decision {row['decision']!r}")
+    if row["picture"]:
+        paths.inside(Path("pictures"), row["picture"])
     return Decision(**cells)
 
 
 def _face(sides: Sequence[str]) -> Face:
     left, top, right, bottom, probability = sides
-    return Face(int(left), int(top), int(right), int(bottom), float(probability))
+    return Face(int(left), int(top), int(right), int(bottom), paths.finite(probability))
 
 
 def _flag(cell: str) -> bool:

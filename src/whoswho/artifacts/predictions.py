@@ -58,6 +58,7 @@ _RECIPE = (
     "validation/accuracy_mean",
     "validation/accuracy_deviation",
 )
+_AGAIN = "run `dvc checkout`, or `dvc repro -f -s evaluate`"
 _SCORES = ("precision", "recall", "f1")
 _COLUMNS = ("file", "split", "actual", "predicted", "similarity", "unknown")
 _PROBABILITY, _UNCALIBRATED, _PREDICTED = "probability/", "uncalibrated/", "predicted/"
@@ -194,8 +195,15 @@ class Evaluation:
         return {name: self.metrics[name] for name in names if name in self.metrics}
 
     def metric(self, name: str) -> float:
-        """A metric of the split that the model is judged on."""
-        return self.metrics[f"{self.judged}/{name}"]
+        """A metric of the split that the model is judged on.
+
+        Raises:
+            UserError: evaluate did not measure it, or somebody took it out of its file.
+        """
+        key = f"{self.judged}/{name}"
+        if key not in self.metrics:
+            raise UserError(f"{paths.EVALUATION / SUMMARY}: {key} is not in it; {_AGAIN}")
+        return self.metrics[key]
 
     @property
     def shortcut_labels(self) -> dict[str, list[ShortcutRow]]:
@@ -240,11 +248,8 @@ def read_evaluation(folder: Path) -> Evaluation:
     """
     try:
         return _read_evaluation(folder)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(
-            f"{folder}: damaged ({one_line(error)}); run `dvc checkout`, or "
-            "`dvc repro -f -s evaluate`"
-        ) from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise UserError(f"{folder}: damaged ({one_line(error)}); {_AGAIN}") from None
 
 
 def _read_evaluation(folder: Path) -> Evaluation:
@@ -256,20 +261,37 @@ def _read_evaluation(folder: Path) -> Evaluation:
     scores = tables.read(folder / PER_LABEL, tables.columns(LabelScore))
     robustness = tables.read(folder / ROBUSTNESS, tables.columns(RobustnessRow))
     shortcuts = tables.read(folder / SHORTCUTS, tables.columns(ShortcutRow))
+    judged, metrics = summary["judged"], summary["metrics"]
+    if judged not in paths.SPLITS:
+        raise ValueError(f"{SUMMARY}: judged on {judged!r}, no split")
+    counts = np.array([list(map(int, row.values())) for row in confusion], np.int64)
+    if len(set(labels)) < 1 or counts.shape != (len(set(labels)),) * 2:
+        raise ValueError(f"{CONFUSION}: not one row and one column of numbers for each label")
+    heat_maps = {
+        file: np.array(heat, np.float64)
+        for file, heat in paths.read_json(folder / ATTENTION).items()
+    }
+    if any(heat.ndim != 2 or not heat.size for heat in heat_maps.values()):
+        raise ValueError(f"{ATTENTION}: a heat map is no table of numbers")
     return Evaluation(
-        judged=summary["judged"],
+        judged=judged,
         labels=labels,
-        metrics=summary["metrics"],
+        metrics={name: _number(value, name) for name, value in metrics.items()},
         pictures=tuple(_prediction_row(row, labels) for row in pictures),
         scores=tuple(_label_score(row) for row in scores),
-        confusion=np.array([list(map(int, row.values())) for row in confusion], np.int64),
-        heat_maps={
-            file: np.array(heat, np.float64)
-            for file, heat in paths.read_json(folder / ATTENTION).items()
-        },
+        confusion=counts,
+        heat_maps=heat_maps,
         robustness=tuple(map(_robustness_row, robustness)),
         shortcuts=tuple(map(_shortcut_row, shortcuts)),
     )
+
+
+def _number(value: object, name: str) -> float:
+    """A metric as a number, whole ones left whole."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{SUMMARY}: {name} is no number")
+    paths.finite(str(value))
+    return value
 
 
 def _cells(picture: PredictionRow, columns: Sequence[str]) -> dict[str, object]:
@@ -280,16 +302,18 @@ def _cells(picture: PredictionRow, columns: Sequence[str]) -> dict[str, object]:
 
 def _prediction_row(row: tables.Row, labels: Sequence[str]) -> PredictionRow:
     probabilities, uncalibrated = (
-        tuple(float(row[start + label]) for label in labels)
+        tuple(paths.finite(row[start + label]) for label in labels)
         for start in (_PROBABILITY, _UNCALIBRATED)
     )
     file, split, actual, predicted, similarity, unknown = (row[name] for name in _COLUMNS)
+    if split not in paths.SPLITS or {actual, predicted} - set(labels):
+        raise ValueError(f"{PREDICTIONS}: {file}: a split or label that is none")
     return PredictionRow(
         file,
         split,
         actual,
         predicted,
-        float(similarity),
+        paths.finite(similarity),
         unknown == "1",
         probabilities,
         uncalibrated,
@@ -297,7 +321,7 @@ def _prediction_row(row: tables.Row, labels: Sequence[str]) -> PredictionRow:
 
 
 def _label_score(row: tables.Row) -> LabelScore:
-    defined = {name: float(row[name]) if row[name] else None for name in _SCORES}
+    defined = {name: paths.finite(row[name]) if row[name] else None for name in _SCORES}
     return LabelScore(row["label"], row["split"], **defined, support=int(row["support"]))
 
 
@@ -306,9 +330,9 @@ def _robustness_row(row: tables.Row) -> RobustnessRow:
         row[name] for name in tables.columns(RobustnessRow)
     )
     counts = int(pictures), int(without_face)
-    return RobustnessRow(change, strength, *counts, *map(float, numbers))
+    return RobustnessRow(change, strength, *counts, *map(paths.finite, numbers))
 
 
 def _shortcut_row(row: tables.Row) -> ShortcutRow:
     way, label, pictures, *numbers = (row[name] for name in tables.columns(ShortcutRow))
-    return ShortcutRow(way, label, int(pictures), *map(float, numbers))
+    return ShortcutRow(way, label, int(pictures), *map(paths.finite, numbers))

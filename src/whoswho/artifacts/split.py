@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from PIL import Image
 
 from whoswho import paths, tables
 from whoswho.artifacts.model.settings import Box, Crop, PictureSettings
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
 from whoswho.wording import plural
 
 SPLIT = "split.csv"
@@ -29,6 +30,8 @@ OVERLAPS = "overlaps.csv"
 FACE_VECTORS = "face_vectors.npy"
 DESCRIPTION = "dataset.json"
 
+# numpy reads its header as Python's own literal.
+_NO_ARRAY = (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TokenError)
 _AGAIN = "run `dvc repro -f -s preprocess`"
 
 Float32 = NDArray[np.float32]
@@ -176,7 +179,7 @@ def load_dataset(folder: Path) -> Dataset:
                 row.sha256,
                 row.group,
                 index[row.label],
-                folder / row.path,
+                _prepared(folder, row.path),
                 crop,
                 _box(row.face, folder),
             )
@@ -194,6 +197,14 @@ def load_dataset(folder: Path) -> Dataset:
         ready_split,
         read_overlaps(folder),
     )
+
+
+def _prepared(folder: Path, path: str) -> Path:
+    """Where a prepared picture lies."""
+    try:
+        return paths.inside(folder, path)
+    except ValueError as error:
+        raise UserError(f"{folder / SPLIT}: path: {error}; {_AGAIN}") from None
 
 
 def box_cell(box: Box | None) -> str:
@@ -293,8 +304,10 @@ def read_face_vectors(folder: Path, rows: int) -> Float32 | None:
         return None
     try:
         vectors: Float32 = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); {_AGAIN}") from None
+    except _NO_ARRAY as error:
+        raise UserError(f"{path}: cannot be read ({one_line(error)}); {_AGAIN}") from None
+    if vectors.dtype != np.float32:
+        raise UserError(f"{path}: holds no 32-bit numbers; {_AGAIN}")
     if vectors.ndim != 2 or len(vectors) != rows:
         raise UserError(f"{path}: {len(vectors)} rows for {rows} pictures; {_AGAIN}")
     return vectors

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
@@ -13,7 +14,9 @@ TABLE = paths.SUSPECTS / "suspects.csv"
 SUMMARY = paths.SUSPECTS / "suspects.json"
 
 # Why nothing is listed, whatever the pictures look like.
-NO_FEATURES, FEW_LABELS, TOO_LOW = "no_features", "few_labels", "accuracy_too_low"
+NO_FEATURES: Final = "no_features"
+FEW_LABELS: Final = "few_labels"
+TOO_LOW: Final = "accuracy_too_low"
 
 
 class Suspect(BaseModel, frozen=True, extra="forbid"):
@@ -53,7 +56,7 @@ class SuspectList(BaseModel, frozen=True, extra="forbid"):
     """
 
     suspects: tuple[Suspect, ...] = ()
-    none_because: str = ""
+    none_because: Literal["", "no_features", "few_labels", "accuracy_too_low"] = ""
     by_faces: bool = False
     faceless: int = 0
     pictures: int = 0

@@ -205,7 +205,10 @@ def _end_the_last_line(file: Path) -> None:
         return
     written = data.partition(b"\0")[0]  # a power cut may leave zeros
     start = written.rfind(b"\n") + 1
-    last = next(csv.reader([written[start:].decode(errors="surrogateescape")]), [])
-    whole = len(last) == len(_header(file)) and len(written) == len(data)
+    try:
+        last = next(csv.reader([written[start:].decode(errors="surrogateescape")]), [])
+        whole = len(last) == len(_header(file)) and len(written) == len(data)
+    except csv.Error:  # which its reader tells of
+        return
     with fresh_file(file) as partial:
         partial.write_bytes(written + b"\n" if whole else written[:start])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -223,7 +225,7 @@ def _looked_at(
     name = f"picture {number}" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else opening.read_bytes(Path(source))
-        with one_large if one_large and _is_large(data) else nullcontext():
+        with _alone(one_large) if one_large and _is_large(data) else nullcontext():
             image = open_picture(data)
             made = preparer.from_image(image)
             prediction = Prediction(name, faces=made.faces, face=made.face)
@@ -232,9 +234,25 @@ def _looked_at(
                 image.thumbnail((THUMBNAIL, THUMBNAIL))
                 scale = image.width / width
                 prediction = replace(prediction, image=image, scale=scale, prepared=made.image)
+            del image
     except (ImageOpenError, OSError) as error:
         return Prediction(name, problem=_problem(error)), None
     return prediction, made
+
+
+@contextmanager
+def _alone(one_large: AbstractContextManager[Any]) -> Iterator[None]:
+    """Hold the lock of large pictures, and give back what one took before the next is opened.
+
+    glibc keeps freed memory for the thread that had it, Python what refers to itself.
+    """
+    with one_large:
+        try:
+            yield
+        finally:
+            gc.collect()
+            with suppress(OSError, AttributeError):  # another C library
+                ctypes.CDLL(None).malloc_trim(0)
 
 
 def _is_large(data: bytes) -> bool:

@@ -58,7 +58,7 @@ class FaceFinder:
 
     def find_all(self, image: Image.Image) -> list[Face]:
         """`find` with everything the detector takes for a face at all, however unsure."""
-        pixels = image.convert("RGB")
+        pixels = image if image.mode == "RGB" else image.convert("RGB")
         faces = self.look(pixels, 0)
         if best_probability(faces) >= SURE:
             return faces

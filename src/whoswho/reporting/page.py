@@ -7,6 +7,7 @@ policy forbids the browser every request.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -16,7 +17,6 @@ from whoswho.artifacts.predictions import PredictionRow
 from whoswho.artifacts.split import Example, open_prepared
 from whoswho.artifacts.suspects import TABLE, to_look_at
 from whoswho.backbone.loading import views
-from whoswho.params import Augment
 from whoswho.reporting import mistakes, report_tables, sentences
 from whoswho.reporting.pages.rendering import render_page
 from whoswho.reporting.plots import confusion, curves, sheets
@@ -34,7 +34,12 @@ def write(report: RunReport, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:  # DVC draws history.csv itself
         curves.history(report.history, Path(scratch) / "history.png")
         figures["history"] = (Path(scratch) / "history.png").read_bytes()
-    page = render_page(
+    paths.write_text(folder / "report.html", html(report, figures))
+
+
+def html(report: RunReport, figures: Mapping[str, bytes]) -> str:
+    """report.html with the figures, PNG files, by their names."""
+    return render_page(
         "report.html",
         report=report,
         sentences=sentences,
@@ -46,7 +51,6 @@ def write(report: RunReport, folder: Path) -> None:
         suspects=to_look_at(report.suspects, untrained=report.model.backbone.untrained),
         suspects_table=TABLE.as_posix(),
     )
-    paths.write_text(folder / "report.html", page)
 
 
 def draw_figures(report: RunReport, folder: Path) -> None:
@@ -87,14 +91,6 @@ def _opened(report: RunReport, picture: PredictionRow) -> JudgedPicture:
 
 def _seen(report: RunReport, example: Example, number: int) -> tuple[Image.Image, str, int]:
     """A view of a training picture as training draws it, with its label and number."""
-    section = "augment."
-    augment = Augment.model_validate(
-        {
-            name.removeprefix(section): value
-            for name, value in report.model.params.items()
-            if name.startswith(section)
-        }
-    )
-    view = views.draw(augment, example.sha256, number)
+    view = views.draw(report.augment, example.sha256, number)
     image = views.apply(open_prepared(example.path), view)
     return image, report.dataset.labels[example.label], number

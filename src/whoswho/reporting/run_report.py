@@ -28,7 +28,8 @@ from whoswho.artifacts.predictions import (
 )
 from whoswho.artifacts.split import Dataset, Example, load_dataset
 from whoswho.artifacts.suspects import SuspectList, read_suspects
-from whoswho.errors import UserError
+from whoswho.errors import UserError, one_line
+from whoswho.params import Augment
 from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
 CLEANING = ("label", "reason", "count")
@@ -82,13 +83,21 @@ class RunReport:
         """Training pictures, as many as a batch has but at most MOST_SEEN, each with the number
         of one of the views that training draws; the first by their files' hashes.
         """
-        batch, views = (int(self.model.params[name]) for name in ("train.batch", "augment.views"))
+        batch, views = int(self.model.params["train.batch"]), self.augment.views
         examples = self.dataset.examples["train"]
         chosen = sorted(examples, key=lambda example: (example.sha256, example.file))
         return [
             (example, place % views)
             for place, example in enumerate(chosen[: min(batch, MOST_SEEN)])
         ]
+
+    @cached_property
+    def augment(self) -> Augment:
+        """How training changed its pictures."""
+        section = "augment."
+        params = self.model.params
+        inside = [name for name in params if name.startswith(section)]
+        return Augment.model_validate({n.removeprefix(section): params[n] for n in inside})
 
     @property
     def rejected(self) -> int:
@@ -121,7 +130,7 @@ def read_run(workspace: Path) -> RunReport:
     """Read the artifacts of a finished run.
 
     Raises:
-        UserError: one is absent or damaged, or the evaluation is of another dataset.
+        UserError: one is absent or damaged, or they are not of one run.
     """
     report = RunReport(
         workspace=workspace,
@@ -132,13 +141,34 @@ def read_run(workspace: Path) -> RunReport:
         evaluation=read_evaluation(workspace / paths.EVALUATION),
         suspects=read_suspects(workspace / paths.SUSPECTS),
     )
-    for picture in report.evaluation.pictures:
-        if picture.file not in report.prepared:
-            raise UserError(
-                f"{workspace / paths.EVALUATION}: {picture.file} is not in the dataset; run "
-                "`dvc repro -f -s evaluate`"
-            )
+    _check(report)
     return report
+
+
+def _check(report: RunReport) -> None:
+    """See that the artifacts are of one run."""
+    labels = report.model.labels
+    evaluation, folder = report.evaluation, report.workspace / paths.EVALUATION
+    again = "run `dvc checkout`, or `dvc repro -f -s evaluate`"
+    if {*labels} != {*report.dataset.labels} or not report.history:
+        raise UserError(
+            f"{report.workspace / paths.MODEL}: not the model of the set in "
+            f"{report.workspace / paths.DATASET}; run `dvc checkout`, or `dvc repro -f -s train`"
+        )
+    if labels != evaluation.labels or not evaluation.judged_pictures:
+        raise UserError(f"{folder}: not of the model's labels, or of no picture; {again}")
+    for picture in evaluation.pictures:
+        if picture.file not in report.prepared:
+            raise UserError(f"{folder}: {picture.file} is not in the dataset; {again}")
+    if unknown := evaluation.heat_maps.keys() - {row.file for row in evaluation.judged_pictures}:
+        raise UserError(f"{folder}: {min(unknown)} has a heat map and no answer; {again}")
+    try:
+        _ = report.training_batch
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{report.workspace / paths.MODEL}: its params are not whole ({one_line(error)}); "
+            "run `dvc checkout`, or `dvc repro -f -s train`"
+        ) from None
 
 
 def write_tables(report: RunReport, folder: Path) -> None:

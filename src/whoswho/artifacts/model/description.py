@@ -176,7 +176,7 @@ def read_history(folder: Path) -> list[HistoryRow]:
     try:
         return [
             {
-                name: int(cell) if name == "epoch" else float(cell)
+                name: int(cell) if name == "epoch" else paths.finite(cell)
                 for name, cell in row.items()
                 if cell != ""
             }

@@ -6,11 +6,12 @@ version still answers as it did, whatever was installed or copied meanwhile.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from whoswho import paths
 from whoswho.errors import UserError, one_line
@@ -63,8 +64,11 @@ def read_probes(folder: Path) -> list[Probe]:
         UserError: the table is absent, damaged or empty.
     """
     try:
-        probes = [Probe(**row) for row in json.loads((folder / TABLE).read_bytes())]
-    except (OSError, ValueError, TypeError) as error:
+        content = paths.read_json(folder / TABLE)
+        probes = TypeAdapter(list[Probe]).validate_python(content)
+        for probe in probes:
+            paths.inside(folder / FOLDER, probe.picture)
+    except (OSError, ValueError, UserError) as error:
         raise UserError(f"its probe pictures cannot be read ({one_line(error, 120)})") from None
     if not probes:
         raise UserError("it has no probe pictures to answer")

@@ -24,6 +24,7 @@ from whoswho.pictures.opening.file_kinds import (
     announced_format,
     describe,
     ends_early,
+    has_many_scans,
     register_heif,
 )
 from whoswho.pictures.opening.orientation import (
@@ -36,6 +37,12 @@ from whoswho.pictures.opening.rgb import opacity, to_rgb
 
 # A phone takes 108 megapixels; beyond that one picture would need a gigabyte while it is turned.
 MOST_PIXELS = 120_000_000
+# What a picture may take while it is opened, its file's bytes included.
+MOST_MEMORY = 2**30
+# Bytes a pixel while a picture is decoded, converted and turned, measured (docs/security.md): two
+# pictures of four bytes, and what some decoders have beside.
+_BYTES_A_PIXEL = {"JPEG2000": 25, "AVIF": 19, "HEIF": 17, "WEBP": 17, "PPM": 11, "DDS": 10}
+_USUAL_BYTES = 8.5
 # No picture of MOST_PIXELS needs more; what does is a film or a disk image.
 MOST_BYTES = 512 * 2**20
 
@@ -185,9 +192,15 @@ def _image_of(data: bytes) -> Iterator[Image.Image]:
     register_heif()
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         width, height = image.size
-        if width * height > MOST_PIXELS:
+        kind, need = str(image.format), _USUAL_BYTES
+        if kind in ("JPEG", "MPO") and has_many_scans(data):
+            need = 2 * len(image.getbands()) + 4.5  # all coefficients are kept, of two bytes
+        need = _BYTES_A_PIXEL.get(kind, need)
+        most = min(MOST_PIXELS, (MOST_MEMORY - len(data)) / need)
+        if width * height > most:
             size = f"{width}x{height} is {width * height / 1e6:.0f} megapixels"
-            raise ImageOpenError(UNREADABLE, f"{size}, more than {MOST_PIXELS / 1e6:.0f}")
+            of_kind = "" if most == MOST_PIXELS else f" for such a {kind}"
+            raise ImageOpenError(UNREADABLE, f"{size}, more than {most / 1e6:.0f}{of_kind}")
         yield image
 
 
@@ -203,9 +216,11 @@ def _decode(data: bytes, orientation: int | None = None, *, first_frame: bool = 
         image.load()
         if orientation is None:  # TIFF and HEIF are turned while they load
             orientation = 1 if kind in ("TIFF", "HEIF") else orientation_of(image)
-        picture = upright(to_rgb(image), orientation)
         alpha = opacity(image)
-        return Opened(picture, kind, None if alpha is None else upright(alpha, orientation))
+        picture = to_rgb(image)
+        image.close()  # before the picture is turned: three of them are too many in memory
+        opaque = None if alpha is None else upright(alpha, orientation)
+        return Opened(upright(picture, orientation), kind, opaque)
 
 
 def _why(data: bytes, error: Exception) -> ImageOpenError:

@@ -141,3 +141,18 @@ def describe(head: bytes) -> str:
     if odd <= len(text) // 100:
         return "text"
     return "no picture format known here"
+
+
+def has_many_scans(data: bytes) -> bool:
+    """Whether a JPEG's pixels come in several passes, as those of a progressive one do."""
+    at, layers = 2, 0
+    while at + 9 < len(data) and data[at] == 0xFF:
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            layers = data[at + 9]
+            if marker & 3 == 2:
+                return True
+        if marker == 0xDA:
+            return data[at + 4] < layers
+        at += 2 + length if marker != 0xFF else 1
+    return True
