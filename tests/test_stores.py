@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from support import processes, tracking_server
 from support.lifecycle_store import environment, fixture_made, fixture_root, free_port, project  # noqa: F401
+from support.repository import skip_or_fail
 
 from whoswho.errors import UserError
 from whoswho.lifecycle.tracking import runs
@@ -114,6 +116,8 @@ def test_a_store_that_another_program_holds_is_not_called_broken(root: Path) -> 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A server that asks for passwords and hands out a folder of its own, and that folder."""
+    if find_spec("flask_wtf") is None:
+        skip_or_fail("needs what the extra `server` installs: mlflow[auth]")
     folder, port = tmp_path_factory.mktemp("guarded"), free_port()
     own = folder / "srv"
     auth = folder / "auth.ini"
