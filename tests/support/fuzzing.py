@@ -118,6 +118,8 @@ FOUND = {
         b"", b"\x93NUMPY\x01\x00\x10\x00{'descr': '\0<f4'",
         b"\x93NUMPY\x01\x00v\x00{'desc\x93NUMPY\x01\x00v\x00{'descr': '<f4', "
         b"'fortran_order': False, 'shape': (24, 4), }" + b" " * 60,
+        b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (24, 4), }\n"
+        + b" " * 57 + b"\n" + bytes(384),
         b"\x93NUMPY\x01\x00v\x00{'descr': '|O', 'fortran_order': False, 'shape': (24, 4), }"
         + b" " * 60,
     ),

@@ -8,6 +8,7 @@ apart. Nobody else writes or reads these files; a tracked run keeps a copy of sp
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,8 +31,17 @@ OVERLAPS = "overlaps.csv"
 FACE_VECTORS = "face_vectors.npy"
 DESCRIPTION = "dataset.json"
 
-# numpy reads its header as Python's own literal.
-_NO_ARRAY = (OSError, ValueError, EOFError, OverflowError, MemoryError, SyntaxError, TokenError)
+# numpy reads its header as Python's own literal, and warns of one it had to mend.
+_NO_ARRAY = (
+    UserWarning,
+    OSError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
+)
 _AGAIN = "run `dvc repro -f -s preprocess`"
 
 Float32 = NDArray[np.float32]
@@ -303,7 +313,9 @@ def read_face_vectors(folder: Path, rows: int) -> Float32 | None:
     if not path.exists():
         return None
     try:
-        vectors: Float32 = np.load(path, mmap_mode="r")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            vectors: Float32 = np.load(path, mmap_mode="r")
     except _NO_ARRAY as error:
         raise UserError(f"{path}: cannot be read ({one_line(error)}); {_AGAIN}") from None
     if vectors.dtype != np.float32:

@@ -137,7 +137,7 @@ def write(file: Path, rows: Iterable[ManifestRow]) -> None:
     """
 
     def order(row: ManifestRow) -> tuple[bool, str, str, str, int, str, str]:
-        rank = int(row.rank) if row.rank.isdecimal() else 0
+        rank = int(row.rank) if row.rank.isdecimal() and len(row.rank) < 10 else 0
         here = row.note != GONE
         return here, row.label, row.site, row.search, rank, row.file, row.image_url
 
