@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import http.server
 import io
+import json
 import os
 import pty
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from support import lifecycle_outputs as small
 from support.lifecycle_store import fixture_made, fixture_root  # noqa: F401
 from support.pipeline import Workspace, built_sample, commit
 from support.repository import REPOSITORY
+from support.traces_left import CLOSE, Everything, features, look
 
 from bench.workspace import environment
 from whoswho import cli, paths, tables
@@ -40,7 +42,7 @@ from whoswho.lifecycle import holders
 from whoswho.lifecycle.registry import completion
 from whoswho.lifecycle.tracking.store import open_store
 from whoswho.pictures.face_cache import FaceCache
-from whoswho.takedown import removal, traces, versioned
+from whoswho.takedown import removal, traces
 from whoswho.takedown.request import TakedownRequest
 
 IMAGE = "https://pictures.example/mina/1.jpg"
@@ -126,6 +128,38 @@ class Set:
     def out(self, file: str) -> None:
         (self.root / file).parent.mkdir(parents=True, exist_ok=True)
         (self.root / file).write_text(f"of {file}")
+
+    def cache(self) -> None:
+        """What lies here into DVC's cache, with a lock of three stages that names it."""
+        stages = {
+            "clean": ("data", "artifacts/clean"),
+            "preprocess": ("artifacts/clean", "artifacts/dataset"),
+            "train": ("artifacts/dataset", "artifacts/model"),
+        }
+        lock = "schema: '2.0'\nstages:\n"
+        for stage, (read, written) in stages.items():
+            lock += f"  {stage}:\n    cmd: python\n"
+            for kind, path in (("deps", read), ("outs", written)):
+                name = self._object(json.dumps([
+                    {"md5": self._object(file.read_text()), "relpath":
+                        file.relative_to(self.root / path).as_posix()}
+                    for file in sorted((self.root / path).rglob("*")) if file.is_file()
+                ]), ".dir")  # fmt: skip
+                lock += f"    {kind}:\n    - path: {path}\n      hash: md5\n      md5: {name}\n"
+        (self.root / "dvc.lock").write_text(lock)
+
+    def _object(self, content: str, ending: str = "") -> str:
+        name = md5(content) + ending
+        file = self.root / ".dvc/cache/files/md5" / name[:2] / name[2:]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+        return name
+
+    def held(self, kind: str, asked: str) -> dict[str, str]:
+        """Names of the objects that hold what is asked for."""
+        named = [[asked] if each == kind else [] for each in KINDS]
+        found = traces.find(self.root, TakedownRequest.parse(*named))
+        return removal.held(versions.opened(self.root), self.root, found)[0]
 
     def there(self, folder: str = ".") -> set[str]:
         """Every file, without DVC's own and without the pictures' bar."""
@@ -427,6 +461,12 @@ def test_killed_anywhere_the_same_command_finishes(
     made_set.review((sha256("one"), "Mina", "keep", ""))
     made_set.clean(("Mina/google_0001.jpg", "Jun/google_0002.jpg"), ("Jun/google_0001.jpg",))
     made_set.split("Mina/google_0001.jpg", "Jun/google_0001.jpg")
+    made_set.cache()
+    held = made_set.held(kind, asked)
+    of_model = md5("of artifacts/model/model.json")
+    assert {md5("one"), md5(f"of artifacts/dataset/train/{sha256('one')}.png")} < held.keys()
+    assert held[of_model] == "artifacts/model/model.json"
+    assert not {md5("four"), md5(f"of artifacts/dataset/train/{sha256('four')}.png")} & held.keys()
     if kind == "sha256":  # of a picture that only the outputs still have
         for file in [*made_set.there("data/Mina"), "data/Jun/google_0002.jpg"]:
             (made_set.root / file).unlink()
@@ -463,6 +503,8 @@ def test_killed_anywhere_the_same_command_finishes(
                 kills += 1
                 barred = forgotten.load(made_set.root / "data")
                 assert barred.bars_picture(sha256("one")) or kills == 1
+            named = made_set.held(kind, asked)
+            assert named.keys() == held.keys(), "whatever was removed"
     assert kills > 3
     for file in ("Mina/google_0001.jpg", "Jun/google_0002.jpg"):
         assert f"data/{file}" not in made_set.there()
@@ -664,7 +706,11 @@ def test_objects_are_named_in_the_cache_and_in_every_remote(
     said = made_set.run("--sha256", sha256("one"), "--yes")
     assert f"DVC remote disk: {local}/{held}, also in remote web" in said
     said = made_set.run("--sha256", sha256("one"))
-    assert "DVC remote disk: perhaps (no file tells any more" in said
+    assert f"DVC remote disk: {local}/{held}, also in remote web  (sha256" in said
+    shutil.rmtree(local)
+    said = made_set.run("--sha256", sha256("one"))
+    for remote in ("disk", "web"):
+        assert f"DVC remote {remote}: perhaps (no file tells any more" in said
 
 
 def test_runs_and_versions_are_named(root: Path) -> None:
@@ -698,56 +744,129 @@ def fixture_trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A small drawn set after one `dvc repro`, with a default remote it was pushed to."""
     folder = tmp_path_factory.mktemp("takedown")
     workspace = built_sample().copy(folder / "clone")
+    workspace.run("dvc", "remote", "remove", "sample")  # which is not in the copy
     workspace.run("dvc", "remote", "add", "-d", "team", folder / "team")
     commit(workspace.path, "trained")
     workspace.run("dvc", "push", "-q")
     return workspace
 
 
+PERSON = "Ada Nonesuch"
+
+
+@dataclasses.dataclass(frozen=True)
+class Person:
+    """All by which a person is found again: what is made of their pictures, too."""
+
+    rows: list[tables.Row]
+    contents: dict[str, Path]
+    looks: dict[str, int]
+    vectors: list[bytes]
+
+    @classmethod
+    def of(cls, workspace: Workspace) -> Person:
+        rows = workspace.rows("artifacts/clean/decisions.csv")
+        own = [row for row in rows if row["label"] == PERSON]
+        split = workspace.rows("artifacts/dataset/split.csv")
+        prepared = [row for row in split if row["label"] == PERSON]
+        root = workspace.path
+        files = [root / "data" / row["file"] for row in own]
+        files += [root / "artifacts/dataset" / row["path"] for row in prepared]
+        files += [root / "reports" / name for name in ("mistakes.png", "clean.html")]
+        files += [*(root / "artifacts/features").glob("*.npy"),
+                  root / "artifacts/model/weights.safetensors"]  # fmt: skip
+        # What looks like nobody else: the others' pictures stay.
+        others = [look(root / "data" / row["file"]) for row in rows
+                  if row["label"] != PERSON and row["decision"] == "kept"]  # fmt: skip
+        looks = {row["file"]: look(root / "data" / row["file"]) for row in own
+                 if row["decision"] == "kept"}  # fmt: skip
+        looks = {
+            file: bits for file, bits in looks.items()
+            if min((bits ^ each).bit_count() for each in others) > 2 * CLOSE
+        }  # fmt: skip
+        index = workspace.rows("artifacts/features/index.csv")
+        theirs = [row for row in index if row["label"] == PERSON]
+        vectors = features(root / "artifacts/features", theirs)
+        return cls(own, {paths.sha256(file): file for file in files}, looks, vectors)
+
+    def left(self, everything: Everything) -> dict[str, list[str]]:
+        """By each kind of search, where there is something of the person."""
+        bars = set(everything.having(b"kind,sha256\n"))  # they are the hashes themselves
+        rows = [(row["file"].encode(), row["sha256"].encode()) for row in self.rows]
+        return {
+            "bytes": [where for each in self.contents for where in everything.equal(each)],
+            "hash": [where for _, sha256 in rows for where in everything.having(sha256)
+                     if where not in bars],
+            "look": [where for bits in self.looks.values() for where in everything.like(bits)],
+            "vector": [where for each in self.vectors for where in everything.having(each)],
+            "name": [where for file, _ in rows for where in everything.having(file)],
+        }  # fmt: skip
+
+
 @pytest.mark.slow
-def test_a_training_picture_is_taken_down_to_the_last_object(trained: Workspace) -> None:
-    picked = next(row for row in trained.rows("artifacts/dataset/split.csv")
-                  if row["split"] == "train")  # fmt: skip
-    prepared = versioned.md5(trained.path / "artifacts/dataset" / picked["path"])
-    own = versioned.md5(trained.path / "data" / picked["file"])
-    stores = (trained.path / ".dvc/cache", trained.path.parent / "team")
-    objects = [
-        store / "files/md5" / name[:2] / name[2:] for store in stores for name in (own, prepared)
-    ]
-    assert all(file.is_file() for file in objects)
+def test_a_person_is_taken_down_to_the_last_byte(trained: Workspace) -> None:
+    root, exported = trained.path, trained.path.parent / "exported"
+    trained.run(
+        "whoswho", "export", exported, "--format", "safetensors", "--model", "artifacts/model"
+    )
+    person = Person.of(trained)
+    assert person.looks
+    picked = next(iter(person.looks))
+    half = root / "artifacts/.dataset.partial/train"  # of a killed stage
+    half.mkdir(parents=True)
+    shutil.copy(root / "data" / picked, half)
+    shown = base64.b64encode((root / "data" / picked).read_bytes()).decode()
+    (root / "reports/compare.html").write_text(f'<img src="data:image/jpeg;base64,{shown}">')
 
-    said = trained.run("whoswho", "forget", "--sha256", picked["sha256"], "--yes").stdout
-    assert "version 1 (challenger) of run" in said
-    for name in (own, prepared):
-        address = f".dvc/cache/files/md5/{name[:2]}/{name[2:]}"
-        assert f"DVC cache: {address}, also in remote team" in said
-    assert not (trained.path / "data" / picked["file"]).exists()
-    assert not (trained.path / "artifacts/model").exists()
-    assert (trained.path / "artifacts/backbone").is_dir()
+    before = person.left(Everything(trained.path.parent))
+    for place in (
+        "clone/data/",
+        "clone/artifacts/clean/thumbnails",
+        "clone/artifacts/dataset/",
+        ".dataset.partial",
+        "compare.html, inside",
+        "clean.html",
+        ".dvc/cache",
+        "team/files",
+        "mlartifacts",
+        ".git: blob",
+        "faces.sqlite",
+        "artifacts/features/train.npy",
+    ):
+        assert any(place in where for found in before.values() for where in found), place
+    assert all(before.values()), before
 
-    # The stages up to the split stand for the rest: the others read no picture but theirs.
-    output = trained.repro("preprocess")
-    assert trained.ran(output) == ["clean", "preprocess"]
-    for table in ("artifacts/clean/decisions.csv", "artifacts/dataset/split.csv"):
-        assert picked["sha256"] not in (trained.path / table).read_text(encoding="utf-8")
+    forget = ("whoswho", "forget", "--label", PERSON, "--with-copies", "--yes")
+    said = trained.run(*forget).stdout
+    for line in (
+        "version 1 (challenger) of run",
+        f"exported model: {exported}\n",
+        "Git's history: reports/predictions.csv, ",
+        "also in remote team  (artifacts/model/weights.safetensors)",
+    ):
+        assert line in said, said
+    assert not half.exists()
+    again = trained.run(*forget).stdout
+    assert held_lines(again) == held_lines(said), "as after a kill"
+    assert steps(again) == steps(said)
 
-    steps = said.partition("next:")[2].splitlines()
-    collect = [shlex.split(step) for step in steps if step.strip().startswith("dvc gc")]
-    assert len(collect) == 2, "the cache and the remote"
-    for command in collect:
-        trained.run(*command, "--force")
-    assert not any(file.exists() for file in objects)
-    again = trained.run("whoswho", "forget", "--sha256", picked["sha256"]).stdout
-    assert "DVC cache" not in again
-    assert "DVC remote team: perhaps (no file tells any more" in again
-    assert "version 1" in again, "MLflow's side is another step"
+    script = "\n".join(
+        f"{step} --force" if step.startswith("dvc gc") else step for step in steps(said)
+    )
+    trained.run("bash", "-e", "-c", script)
+    last = trained.run(*forget).stdout
+    assert "held elsewhere: by no DVC object" in last, last
+    assert steps(last) == []
+    left = person.left(Everything(trained.path.parent))
+    assert not any(left.values()), left
+    assert trained.run("git", "status", "--porcelain").stdout == ""
 
-    for line in steps:
-        if line.strip().startswith(("python", "mlflow")):
-            store = f"sqlite:///{trained.path / 'mlflow.db'}"
-            trained.run("bash", "-c", line, MLFLOW_TRACKING_URI=store)
-    left = [path for path in (trained.path / "mlartifacts").rglob("*") if path.is_file()]
-    assert left == [], "weights and figures are gone from the disk"
-    last = trained.run("whoswho", "forget", "--sha256", picked["sha256"]).stdout
-    assert "version 1" not in last
-    assert "next:" not in last
+
+def steps(said: str) -> list[str]:
+    """The commands that `forget` printed to be typed."""
+    lines = said.partition("next:\n")[2].splitlines()
+    return [line.strip() for line in lines if line.startswith("  ")]
+
+
+def held_lines(said: str) -> list[str]:
+    return said.partition("held elsewhere")[2].partition("barred from")[0].splitlines()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from whoswho.errors import UserError
@@ -30,6 +30,41 @@ def refusal(folder: Path) -> str:
     return f"{folder}: Git reads no repository of another user; if you trust this one: {command}"
 
 
+def blobs(folder: Path, path: re.Pattern[str]) -> dict[str, str]:
+    """Git's names of every file's content below `folder`, in any commit that a reference or its
+    log leads to, each with its path, where `path` matches all of that.
+    """
+    # Git names them from the top, which may lie above.
+    above = answer(folder, "rev-parse", "--show-prefix") or ""
+    listed = answer(
+        folder, "-c", "core.quotepath=off", "rev-list", "--objects", "--all", "--reflog"
+    )
+    found = {}
+    for line in (listed or "").splitlines():
+        name, _, file = line.partition(" ")
+        if file.startswith(above) and path.fullmatch(file.removeprefix(above)):
+            found[name] = file.removeprefix(above)
+    return found
+
+
+def contents(folder: Path, names: Iterable[str]) -> list[bytes]:
+    """What blobs of these names hold, in order; nothing where Git does not answer."""
+    names = list(names)
+    asked = "".join(f"{name}\n" for name in names).encode()
+    done = _run(folder, "cat-file", "--batch", asked=asked) if names else None
+    if done is None or done.returncode:
+        return []
+    rest, found = done.stdout, []
+    while rest:  # a line that ends in the size, then that many bytes and a line end
+        header, _, rest = rest.partition(b"\n")
+        if header.endswith(b" missing"):  # of a clone that has not all
+            continue
+        size = int(header.split()[-1])
+        found.append(rest[:size])
+        rest = rest[size + 1 :]
+    return found
+
+
 def uncommitted(folder: Path, names: Sequence[str]) -> str | None:
     """How files below `folder` differ from the last commit, new ones included, as a patch that
     `git apply` takes; None where Git does not answer.
@@ -46,13 +81,15 @@ def uncommitted(folder: Path, names: Sequence[str]) -> str | None:
     return patch.decode(errors="replace")
 
 
-def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
+def _run(
+    folder: Path, *arguments: str, asked: bytes = b""
+) -> subprocess.CompletedProcess[bytes] | None:
     """None where there is no Git, or it does not end."""
     command = ["git", "-C", str(folder), *arguments]
     surroundings = os.environ | {"LC_ALL": "C"}
     try:
         return subprocess.run(
-            command, capture_output=True, timeout=30, check=False, env=surroundings
+            command, input=asked, capture_output=True, timeout=30, check=False, env=surroundings
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -45,6 +45,8 @@ COMPARISON = (REPORTS / "compare.html", REPORTS / "compare.png")
 REGISTER_PAGE = REPORTS / "register.html"
 CHECKPOINTS = Path(".whoswho/checkpoints")
 FACES = Path(".whoswho/faces")
+# Versions fetched from a tracking server.
+FETCHED = Path(".whoswho/models")
 
 SPLITS = ("train", "validation", "test")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from whoswho import params, paths
+from whoswho import git, params, paths
 from whoswho.cli.arguments import Commands, address, flag, number, value, values
 from whoswho.cli.models import open_store
 from whoswho.errors import UserError
@@ -83,7 +83,7 @@ def review(options: argparse.Namespace) -> None:
 def forget(options: argparse.Namespace) -> None:
     """Take pictures down with every trace, bar them from later crawls, name what holds them."""
     from whoswho.dataset import listing, versions
-    from whoswho.takedown import messages, removal, traces
+    from whoswho.takedown import committed, messages, removal, traces
     from whoswho.takedown.request import TakedownRequest
 
     workspace = paths.workspace()
@@ -91,10 +91,14 @@ def forget(options: argparse.Namespace) -> None:
     found = traces.find(workspace, request, with_copies=options.with_copies)
     repo = versions.opened(workspace)
     objects, stores = removal.held(repo, workspace, found)
-    models = _holders(workspace, found.pictures, request.labels)
+    models, clear = _holders(workspace, found.pictures, request.labels)
     traces.check_known(found, elsewhere=bool(models))
+    exports = removal.exports(workspace, {model.digest for model in models}, clear)
+    commits = committed.blobs(workspace, removal.words(found), objects.keys())
+    others = [line for model in models for line in model.lines]
+    others += [*exports.values(), *committed.lines(commits)]
     print("\n".join(messages.before(found, workspace)))
-    print("\n".join(messages.held(objects, stores, [str(model) for model in models], workspace)))
+    print("\n".join(messages.held(objects, stores, others, workspace)))
     if options.dry_run:
         print("dry run: nothing was changed, nothing is barred")
         return
@@ -102,8 +106,15 @@ def forget(options: argparse.Namespace) -> None:
         _confirm("Remove them here?")
     changed = removal.remove(workspace, found)
     deletion = [line for model in models for line in model.deletion]
-    push = "remote" in repo.config["core"]
-    print("\n".join(messages.after(stores, deletion, changed=changed, push=push)))
+    steps = messages.Steps(
+        rebuild=changed or not found.past.present.isdisjoint(objects),
+        push="remote" in repo.config["core"],
+        deletion=deletion,
+        exports=list(exports),
+        stripping=committed.stripping(workspace, commits),
+        unsaved=bool(git.answer(workspace, "status", "--porcelain", "-uno")),
+    )
+    print("\n".join(messages.after(stores, steps)))
     try:
         listing.scan(workspace / paths.DATA)
     except UserError as error:
@@ -130,20 +141,25 @@ def _confirm(question: str) -> None:
         raise UserError("nothing was changed")
 
 
-def _holders(workspace: Path, pictures: Set[str], labels: Set[str]) -> Sequence[Holder]:
-    """Runs and versions that hold pictures; a store that does not answer stops no takedown."""
+def _holders(
+    workspace: Path, pictures: Set[str], labels: Set[str]
+) -> tuple[Sequence[Holder], Set[str]]:
+    """Runs and versions that hold pictures, and digests of models that do not; a store that does
+    not answer stops no takedown.
+    """
     from whoswho.lifecycle.tracking import embedded_store
 
     if not embedded_store.exists(workspace):
-        return []  # nothing was ever trained, and no store is made to look into
+        return [], set()  # nothing was ever trained, and no store is made to look into
     from whoswho.lifecycle import holders
 
     try:
         with open_store() as store:
-            return holders.holding(store, pictures, labels)
+            holding = holders.holding(store, pictures, labels)
+            return holding, holders.digests(store) - {holder.digest for holder in holding}
     except UserError as error:
         print(f"whoswho: warning: no run or version was looked into: {error}", file=sys.stderr)
-        return []
+        return [], set()
 
 
 def _store(workspace: Path) -> str:

@@ -20,7 +20,8 @@ from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry.record import SPLIT
 from whoswho.lifecycle.registry.version_files import fetch_record
-from whoswho.lifecycle.registry.versions import Version, all_versions, model_id
+from whoswho.lifecycle.registry.versions import CHAMPION, Version, all_versions, model_id
+from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store, or_none
 
 
@@ -34,6 +35,7 @@ class Holder:
         versions: newest first.
         splits: which splits held the pictures; empty where the table that says so is gone.
         models: MLflow's ids of the run's weights, or of the version's where the run is lost.
+        digest: of the model; empty where there is none.
     """
 
     run: str
@@ -41,6 +43,7 @@ class Holder:
     versions: Sequence[Version]
     splits: Sequence[str]
     models: Sequence[str]
+    digest: str
 
     def __str__(self) -> str:
         run = f"run {self.run}" if self.run else "a run that is gone"
@@ -48,6 +51,16 @@ class Holder:
         if not self.splits:
             return f"{who}: nobody can tell, its dataset/split.csv is gone"
         return f"{who}: in its {', '.join(self.splits)} pictures"
+
+    @property
+    def lines(self) -> list[str]:
+        """What to say of it: also of servers, which keep what they loaded in memory."""
+        served = [version for version in self.versions if CHAMPION in version.aliases]
+        return [str(self)] + [
+            f"version {version.number}, in the memory of every `whoswho serve`: promote another, "
+            "or end it"
+            for version in served
+        ]
 
     @property
     def deletion(self) -> list[str]:
@@ -83,14 +96,23 @@ def holding(store: Store, pictures: Set[str], labels: Set[str]) -> list[Holder]:
             deleted = run.info.lifecycle_stage == "deleted"
             outputs = run.outputs.model_outputs if run.outputs else []
             models = _weights(store, [output.model_id for output in outputs])
-            holders.append(Holder(run_id, deleted, own, splits or (), models))
+            digest = run.data.tags.get(DIGEST, "")
+            holders.append(Holder(run_id, deleted, own, splits or (), models, digest))
     for version in versions:
         if version.run_id not in seen:
             splits = _splits(store, "", [version], pictures, labels)
             if splits != ():
                 models = _weights(store, [model_id(store, version.number)])
-                holders.append(Holder("", False, [version], splits or (), models))
+                digest = version.tags.get(DIGEST, "")
+                holders.append(Holder("", False, [version], splits or (), models, digest))
     return holders
+
+
+def digests(store: Store) -> set[str]:
+    """The digests of all models that a run or a version is of."""
+    tags = [run.data.tags for run in store.runs(view=ViewType.ALL)]
+    tags += [dict(version.tags) for version in all_versions(store)]
+    return {each[DIGEST] for each in tags if each.get(DIGEST)}
 
 
 def _weights(store: Store, ids: Sequence[str]) -> list[str]:

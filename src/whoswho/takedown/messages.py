@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import paths
@@ -22,14 +24,14 @@ def before(traces: Traces, workspace: Path) -> list[str]:
 def held(
     objects: Mapping[str, str],
     stores: Sequence[ObjectStore],
-    models: Sequence[str],
+    others: Sequence[str],
     workspace: Path,
 ) -> list[str]:
     """What is held where this command does not reach.
 
     Args:
         objects: MD5 of DVC's objects -> the file each stands for.
-        models: lines about runs and registered versions.
+        others: lines about runs, registered versions, exported models and Git's history.
     """
     lines = []
     for name, what in sorted(objects.items(), key=lambda item: item[1]):
@@ -45,41 +47,56 @@ def held(
         for store in stores
         if store.problem
     ]
-    lines += models
+    lines += others
     if not lines:
-        return ["held elsewhere: by no DVC object, no run and no registered version"]
+        return ["held elsewhere: by no DVC object, run, registered version, export or commit"]
     return ["held elsewhere, until it is collected:", *_indented(lines)]
 
 
-def after(
-    stores: Sequence[ObjectStore], deletion: Sequence[str], *, changed: bool, push: bool
-) -> list[str]:
-    """What was done, and the commands that rebuild and collect, in their order.
+@dataclass(frozen=True)
+class Steps:
+    """What is to be done next.
 
-    Args:
+    Attributes:
+        rebuild: whether the outputs, or what DVC says of them, are still those with the pictures.
+        push: whether there is a remote to push the set to.
         deletion: commands that delete runs and versions.
-        changed: whether the set is another one than before.
-        push: whether there is a remote to push it to.
+        exports: exported folders.
+        stripping: commands that rewrite Git's history.
+        unsaved: whether Git has changes to commit.
     """
-    lines = [f"barred from later crawls by hashes in data/{forgotten.FOLDER}/"]
-    steps = []
-    if changed:
-        steps.append("dvc repro   # rebuilds without them, rewrites data.dvc")
-        steps.append('git commit -am "Take pictures down"   # no name in the message')
-        if push:
-            steps.append("dvc push")
-    if deletion:
-        steps.append('export MLFLOW_TRACKING_URI="$(whoswho store)"')
-        steps += deletion
+
+    rebuild: bool
+    push: bool
+    deletion: Sequence[str]
+    exports: Sequence[str]
+    stripping: Sequence[str]
+    unsaved: bool
+
+
+def after(stores: Sequence[ObjectStore], steps: Steps) -> list[str]:
+    """What was done, and the commands that rebuild and collect, in their order."""
+    commands = []
+    if steps.rebuild:
+        commands.append("dvc repro   # rebuilds without them, rewrites data.dvc")
+    if steps.rebuild or (steps.stripping and steps.unsaved):
+        commands.append('git commit -am "Take pictures down"   # no name in the message')
+    if steps.rebuild and steps.push:
+        commands.append("dvc push")
+    if steps.deletion:
+        commands += ['export MLFLOW_TRACKING_URI="$(whoswho store)"', *steps.deletion]
+    commands += [f"rm -r {shlex.quote(folder)}" for folder in steps.exports]
     # It keeps what the workspace uses, and before the repro that is the pictures.
-    steps += [store.collect for store in stores if store.objects]
-    if not steps:
+    commands += [store.collect for store in stores if store.objects]
+    commands += steps.stripping
+    lines = [f"barred from later crawls by hashes in data/{forgotten.FOLDER}/"]
+    if not commands:
         return lines
     return [
         *lines,
         "next:",
-        *_indented(steps),
-        f"Git's history keeps file names and hashes of the reports; {GUIDE} says how to purge it",
+        *_indented(commands),
+        f"then run it again, which names what is left; {GUIDE} has the answer to the person",
     ]
 
 

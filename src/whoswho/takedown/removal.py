@@ -17,16 +17,13 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from whoswho import paths, tables
-from whoswho.artifacts.split import find_split
-from whoswho.artifacts.thumbnails import thumbnail_path
 from whoswho.crawl import collection, finished
 from whoswho.dataset import forgotten, manifest, review
 from whoswho.errors import UserError
+from whoswho.exporting import places
 from whoswho.pictures.face_cache import FaceCache
-from whoswho.takedown import versioned
+from whoswho.takedown import history, versioned
 from whoswho.takedown.traces import Traces, find
-
-CONTACT_SHEET = paths.REPORTS / "clean.html"
 
 
 def remove(workspace: Path, traces: Traces) -> bool:
@@ -40,7 +37,7 @@ def remove(workspace: Path, traces: Traces) -> bool:
     """
     with collection.alone(workspace):
         barred = forgotten.load(workspace / paths.DATA)
-        traces = find(workspace, traces.request)
+        traces = find(workspace, traces.request, past=traces.past)
         _remove(workspace, traces)
         return traces.any or forgotten.load(workspace / paths.DATA) != barred
 
@@ -52,24 +49,43 @@ def held(
 
     Objects are named by their MD5, each with the file it stands for.
     """
-    known = {
-        sha256: workspace / paths.DATA / file for file, sha256 in traces.files.items() if sha256
+    data = workspace / paths.DATA
+    named = history.originals(traces.past, traces.pictures)
+    names = {name: file for name, (_, file) in named.items()}
+    names |= {
+        versioned.md5(data / file): f"{paths.DATA}/{file}"
+        for file, sha256 in traces.files.items()
+        if sha256
     }
-    made = [
-        output.path
-        for output in traces.outputs
-        # Of what cleaning dropped, one page shows something.
-        if output.cached and (traces.in_split or output.path == workspace / CONTACT_SHEET)
-    ]
-    clean = workspace / paths.CLEAN
-    made += [thumbnail_path(clean, sha256) for sha256 in sorted(traces.pictures)]
-    dataset = workspace / paths.DATASET
-    split = find_split(dataset) or ()
-    made += [dataset / row.path for row in split if row.sha256 in traces.pictures]
-    files = [file for file in made if file.is_file()]
-    lost = traces.pictures - known.keys()
-    objects, cached = versioned.objects(repo, known, lost, files)
-    return objects, versioned.stores(repo, objects.keys(), complete=lost <= cached)
+    lost = traces.pictures - set(traces.files.values()) - {sha256 for sha256, _ in named.values()}
+    found = versioned.by_content(repo, lost)
+    names |= {name: f"sha256 {sha256}" for name, sha256 in found.items()}
+    objects = history.objects(traces.past, traces.pictures, names)
+    complete = lost <= set(found.values())
+    return objects, versioned.stores(repo, objects.keys(), complete=complete)
+
+
+def words(traces: Traces) -> set[str]:
+    """What a text that speaks of the pictures holds one of: hashes, files' names, labels."""
+    names = history.file_names(traces.past, traces.pictures) | traces.files.keys()
+    names |= {row.file for row in traces.former}
+    # A name may have been given again, to a file that stays.
+    return (names - traces.staying | traces.pictures | traces.request.labels) - {""}
+
+
+def exports(workspace: Path, held: Set[str], clear: Set[str]) -> dict[str, str]:
+    """Exported folders of models that learned from the pictures, each with what to say of it.
+
+    Args:
+        held: digests of models that did.
+        clear: digests of models that did not.
+    """
+    return {
+        place.folder: f"exported model: {place.folder}"
+        + ("" if place.model in held else ": perhaps, no run tells any more of its model")
+        for place in places.known(workspace)
+        if place.model not in clear
+    }
 
 
 def _remove(workspace: Path, traces: Traces) -> None:
@@ -83,7 +99,8 @@ def _remove(workspace: Path, traces: Traces) -> None:
     )
     _forget_faces(workspace, traces.pictures)
     drawn = [workspace / path for path in (*paths.COMPARISON, paths.REGISTER_PAGE)]
-    for path in (*(output.path for output in traces.outputs), *traces.caches, *drawn):
+    # Only the outputs' tables tell that the caches go.
+    for path in (*traces.caches, *drawn, *(output.path for output in traces.outputs)):
         _delete(path)
     for file in traces.files:
         (data / file).unlink(missing_ok=True)

@@ -20,8 +20,9 @@ from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
 from whoswho.labels import is_litter
 from whoswho.tables import Row
-from whoswho.takedown import versioned
+from whoswho.takedown import history, versioned
 from whoswho.takedown.contents import Contents, read
+from whoswho.takedown.history import History
 from whoswho.takedown.request import TakedownRequest
 
 
@@ -43,6 +44,8 @@ class Traces:
             one that goes, though their bytes differ.
         unreadable: files that cannot be opened, and stay: nobody can tell whether they go.
         unknown: of the labels asked for, those nobody here has heard of, each with its nearest.
+        past: what DVC's lists and locks tell of every version.
+        staying: the files below data/ that stay.
     """
 
     request: TakedownRequest
@@ -58,6 +61,8 @@ class Traces:
     look_alikes: dict[str, str] = field(default_factory=dict)
     unreadable: list[str] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
+    past: History = field(default_factory=History)
+    staying: set[str] = field(default_factory=set)
 
     @property
     def any(self) -> bool:
@@ -84,19 +89,31 @@ class Traces:
         )
 
 
-def find(workspace: Path, request: TakedownRequest, *, with_copies: bool = False) -> Traces:
+def find(
+    workspace: Path,
+    request: TakedownRequest,
+    *,
+    with_copies: bool = False,
+    past: History | None = None,
+) -> Traces:
     """Everything in `workspace` that holds what is asked for, or was computed from it.
 
-    `with_copies` asks for the look-alikes as well.
+    `with_copies` asks for the look-alikes as well. `past` is what was read of it before.
 
     Raises:
         UserError: a table cannot be read. Nothing was touched.
     """
     contents = read(workspace)
-    traces = _find(contents, request)
-    if with_copies and traces.look_alikes:
-        pictures = request.pictures.union(traces.look_alikes.values())
-        traces = _find(contents, replace(request, pictures=pictures))
+    if past is None:
+        repo = versions.opened(workspace)
+        past = history.read(repo, workspace, versioned.reader(repo))
+    traces = _find(contents, request, past)
+    if with_copies:
+        present = set(contents.hashes.values())
+        alike = history.look_alikes(past, traces.pictures)
+        gone = {sha256 for _, sha256 in alike if sha256 not in present}
+        pictures = request.pictures.union(traces.look_alikes.values(), gone)
+        traces = _find(contents, replace(request, pictures=pictures), past)
     return traces
 
 
@@ -112,10 +129,10 @@ def check_known(traces: Traces, *, elsewhere: bool) -> None:
         raise UserError(f"--label {label}: no such label in data/ or in any table; {hint}")
 
 
-def _find(contents: Contents, request: TakedownRequest) -> Traces:
+def _find(contents: Contents, request: TakedownRequest, past: History) -> Traces:
     hashes = contents.hashes
     folders = [name for name, label in contents.folders.items() if label in request.labels]
-    traces = Traces(request, set(request.pictures), folders=sorted(folders))
+    traces = Traces(request, set(request.pictures), folders=sorted(folders), past=past)
     # Pictures that count under a label though they lie elsewhere, or nowhere any more.
     traces.pictures |= {
         row["sha256"] for row in contents.reviews if request.names_label(row["other_label"])
@@ -126,6 +143,7 @@ def _find(contents: Contents, request: TakedownRequest) -> Traces:
         for row in contents.listed
         if row.label in request.labels and row.sha256 not in present
     }
+    traces.pictures |= history.pictures(past, request) - present
     below = tuple(f"{folder}/" for folder in folders)
     traces.files = {file: sha256 for file, sha256 in hashes.items() if file.startswith(below)}
     _follow(traces, contents)
@@ -134,9 +152,11 @@ def _find(contents: Contents, request: TakedownRequest) -> Traces:
     traces.in_split = _speak_of(traces, contents.prepared)
     if traces.in_split or _speak_of(traces, contents.cleaned):
         _add_outputs(traces, contents.workspace)
+    traces.caches += _left_behind(contents.workspace)
     traces.unreadable = sorted(contents.unreadable - traces.files.keys())
-    traces.look_alikes = _look_alikes(traces, contents)
-    known = contents.labels
+    traces.staying = hashes.keys() - traces.files.keys()
+    traces.look_alikes = _look_alikes(traces, contents, past)
+    known = contents.labels | history.labels(past)
     barred = forgotten.load(contents.workspace / paths.DATA)
     for label in sorted(request.labels - known):
         if not barred.bars_label(label):
@@ -188,13 +208,19 @@ def _add_outputs(traces: Traces, workspace: Path) -> None:
         traces.caches += sorted((workspace / paths.CHECKPOINTS).iterdir())
 
 
-def _look_alikes(traces: Traces, contents: Contents) -> dict[str, str]:
-    cleaned = contents.cleaned or ()
-    groups = {row.group for row in cleaned if row.sha256 in traces.pictures} - {""}
-    return {
-        row.file: row.sha256
-        for row in cleaned
-        if row.group in groups
-        and row.sha256 not in traces.pictures
-        and contents.hashes.get(row.file) == row.sha256
-    }
+def _left_behind(workspace: Path) -> list[Path]:
+    """What a killed stage was writing, and versions fetched from a server: nobody can tell of
+    whom, and nobody needs them.
+    """
+    folders = (paths.CLEAN.parent, paths.REPORTS, paths.FETCHED)
+    partial = [file for folder in folders for file in (workspace / folder).glob(".*.partial")]
+    fetched = (workspace / paths.FETCHED).glob("[!.]*")
+    return sorted({*partial, *fetched})
+
+
+def _look_alikes(traces: Traces, contents: Contents, past: History) -> dict[str, str]:
+    """The look-alikes that are there, by any version's table: cleaning's own may be gone."""
+    alike = history.look_alikes(past, traces.pictures)
+    alike |= history.alike([vars(row) for row in contents.cleaned or ()], traces.pictures)
+    hashes = contents.hashes
+    return {file: sha256 for file, sha256 in sorted(alike) if hashes.get(file) == sha256}

@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from dvc.repo import Repo
 
 from whoswho import paths
+from whoswho.dataset import versions
 from whoswho.errors import one_line
+from whoswho.takedown.history import Read
 from whoswho.timeouts import call_within
 
 REMOTE_S = 20.0  # a remote that takes longer is said not to answer
@@ -72,35 +75,54 @@ def derived(repo: Repo, *, spare: Path | None = None) -> list[Output]:
     return outputs[::-1]
 
 
-def objects(
-    repo: Repo, pictures: Mapping[str, Path], lost: Set[str], made: Iterable[Path]
-) -> tuple[dict[str, str], set[str]]:
-    """MD5 of the objects that hold pictures, each with what it is; which of `lost` are among them.
+def reader(repo: Repo) -> Read:
+    """What reads objects by their names: from the cache, else from the remotes."""
+    away = set()
 
-    Args:
-        pictures: sha256 of a picture's bytes -> a file with them.
-        lost: sha256 of pictures that no file has any more; every object of the cache is read for
-            them, because none says its sha256.
-        made: files that stages made of the pictures.
+    def read(names: Set[str]) -> dict[str, bytes]:
+        found = {
+            name: file.read_bytes()
+            for name in names
+            if (file := versions.object_path(repo, name)).is_file()
+        }
+        for remote in sorted(repo.config["remote"]):
+            missing = names - found.keys()
+            if missing and remote not in away:
+                try:
+                    found |= call_within(REMOTE_S, partial(_fetched, repo, remote, missing))
+                except Exception:  # noqa: BLE001 - as below, where it is said
+                    away.add(remote)
+        return found
+
+    return read
+
+
+def by_content(repo: Repo, pictures: Set[str]) -> dict[str, str]:
+    """The objects in the cache and in remotes on this disk that are pictures of these sha256: name
+    -> sha256. Every one is read, because none says its sha256.
     """
-    root = Path(repo.root_dir)
-    files = [*made, *pictures.values()]
-    cached = _in_cache(Path(repo.cache.local.path), lost) if lost else {}
-    names = {name: f"sha256 {sha256}" for name, sha256 in cached.items()}
-    names |= {md5(file): file.relative_to(root).as_posix() for file in files}
-    return names, set(cached.values())
+    folders = [Path(repo.cache.local.path)] if pictures else []
+    for remote in sorted(repo.config["remote"]) if pictures else ():
+        try:
+            store = repo.cloud.get_remote_odb(name=remote, command="gc")
+        except Exception:  # noqa: BLE001 - as below, where it is said
+            continue
+        if store.fs.protocol == "local":
+            folders.append(Path(store.path))
+    return {
+        name: sha256 for folder in folders for name, sha256 in _pictures(folder, pictures).items()
+    }
 
 
 def stores(repo: Repo, names: Set[str], *, complete: bool) -> list[ObjectStore]:
     """The cache and the remotes, each with those of the objects called `names` that it has.
 
-    `complete` is whether these are all. The cache is known to have no others.
+    `complete` is whether these are all. The cache and a remote on this disk have no others.
     """
-    folder = Path(repo.cache.local.path)
     cached = {
         name: str(file)
         for name in sorted(names)
-        if (file := folder / name[:2] / name[2:]).exists()
+        if (file := versions.object_path(repo, name)).exists()
     }
     remotes = [_remote(repo, name, names, complete) for name in sorted(repo.config["remote"])]
     return [ObjectStore("", cached, "dvc gc --workspace"), *remotes]
@@ -123,8 +145,17 @@ def _within(path: Path, reached: Set[Path]) -> bool:
     return path in reached or any(parent in reached for parent in path.parents)
 
 
-def _in_cache(folder: Path, pictures: Set[str]) -> dict[str, str]:
-    """The objects that are pictures of these sha256: name -> sha256."""
+def _fetched(repo: Repo, remote: str, names: Set[str]) -> dict[str, bytes]:
+    """What those of the objects hold that a remote has."""
+    store = repo.cloud.get_remote_odb(name=remote, command="gc")
+    return {
+        name: store.fs.cat_file(store.oid_to_path(name))
+        for name in store.oids_exist(sorted(names))
+    }
+
+
+def _pictures(folder: Path, pictures: Set[str]) -> dict[str, str]:
+    """The objects in a folder of them that are pictures of these sha256: name -> sha256."""
     return {
         file.parent.name + file.name: sha256
         for file in sorted(folder.glob("*/*"))
@@ -148,7 +179,7 @@ def _remote(repo: Repo, name: str, names: Set[str], complete: bool) -> ObjectSto
     except Exception as error:  # noqa: BLE001 - a remote may be of any kind and fail in any way
         return ObjectStore(name, {}, collect, one_line(error))
     problem = ""
-    if not complete:
+    if not complete and not sure:
         problem = "no file tells any more under what name a picture is there"
     elif names and not there and not sure:
         problem = "nothing is seen there, nor would it be where the remote is away"

@@ -27,7 +27,6 @@ from whoswho.lifecycle.tracking import lineage
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store, error_line
 
-CACHE = Path(".whoswho/models")
 AGAIN = "`dvc repro -f -s register`"
 NEEDED = (
     MODEL / WEIGHTS,
@@ -50,7 +49,7 @@ def model_folder(store: Store, reference: str) -> Path:
             raise UserError(_gone(store, number, uri))
         return local / MODEL
     digest = store.client.get_model_version(store.project, str(number)).tags.get(DIGEST)
-    kept = store.root / CACHE / (digest or f"version-{number}")
+    kept = store.root / paths.FETCHED / (digest or f"version-{number}")
     kept.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(kept.with_suffix(".lock")):  # two first predictions may begin at once
         if not kept.is_dir():
