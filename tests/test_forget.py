@@ -40,6 +40,7 @@ from whoswho.dataset import forgotten, manifest, versions
 from whoswho.errors import UserError
 from whoswho.lifecycle import holders
 from whoswho.lifecycle.registry import completion
+from whoswho.lifecycle.serving import running
 from whoswho.lifecycle.tracking.store import open_store
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.takedown import removal, traces
@@ -731,6 +732,16 @@ def test_runs_and_versions_are_named(root: Path) -> None:
     assert str(by_label) == (
         f"version 1 (champion) of run {run}: in its test, train, validation pictures"
     )
+    assert by_label.lines[1].startswith("version 1, in the memory of every `whoswho serve`")
+    assert holders.served(store, [by_label]) == []
+    running.note(root, 1)
+    (server,) = holders.served(store, [by_label])
+    assert (
+        server == f"server {os.getpid()} (`kill {os.getpid()}` ends it): version 1 in its memory"
+    )
+    assert holders.served(store, []) == [], "it holds somebody else"
+    (root / running.FOLDER / "1-1").write_text("1\n")  # of a process of long ago
+    assert holders.served(store, [by_label]) == [server]
     shutil.rmtree(root / "mlartifacts" / run / "artifacts" / "dataset")
     (lost,) = holders.holding(store, {sha256("another")}, set())
     assert "nobody can tell" in str(lost)

@@ -39,7 +39,7 @@ from whoswho.lifecycle import prediction
 from whoswho.lifecycle.neighbours import Neighbours
 from whoswho.lifecycle.registry import version_files
 from whoswho.lifecycle.registry.versions import CHAMPION
-from whoswho.lifecycle.serving import bodies
+from whoswho.lifecycle.serving import bodies, running
 from whoswho.lifecycle.tracking.store import Store, open_store
 
 LABELS = ("O'Neil <i>", "장원영")
@@ -462,6 +462,7 @@ def test_no_request_is_lost_while_the_champion_changes(site: Site, photograph: b
                 r"warning: version 3 is the champion and cannot answer .*; version 2 goes on"
             )
             assert site.version() == "2"
+            assert running.versions(site.root) == {site.process.pid: 2}, "a takedown is told"
             _, said, _ = site.ask("/model", method="GET")
             assert "version 3" in " ".join(said["notes"])
             time.sleep(1)

@@ -91,12 +91,12 @@ def forget(options: argparse.Namespace) -> None:
     found = traces.find(workspace, request, with_copies=options.with_copies)
     repo = versions.opened(workspace)
     objects, stores = removal.held(repo, workspace, found)
-    models, clear = _holders(workspace, found.pictures, request.labels)
+    models, clear, served = _holders(workspace, found.pictures, request.labels)
     traces.check_known(found, elsewhere=bool(models))
     exports = removal.exports(workspace, {model.digest for model in models}, clear)
     commits = committed.blobs(workspace, removal.words(found), objects.keys())
     others = [line for model in models for line in model.lines]
-    others += [*exports.values(), *committed.lines(commits)]
+    others += [*served, *exports.values(), *committed.lines(commits)]
     print("\n".join(messages.before(found, workspace)))
     print("\n".join(messages.held(objects, stores, others, workspace)))
     if options.dry_run:
@@ -143,23 +143,24 @@ def _confirm(question: str) -> None:
 
 def _holders(
     workspace: Path, pictures: Set[str], labels: Set[str]
-) -> tuple[Sequence[Holder], Set[str]]:
-    """Runs and versions that hold pictures, and digests of models that do not; a store that does
-    not answer stops no takedown.
+) -> tuple[Sequence[Holder], Set[str], Sequence[str]]:
+    """Runs and versions that hold pictures, digests of models that do not, what to say of servers;
+    a store that does not answer stops no takedown.
     """
     from whoswho.lifecycle.tracking import embedded_store
 
     if not embedded_store.exists(workspace):
-        return [], set()  # nothing was ever trained, and no store is made to look into
+        return [], set(), []  # nothing was ever trained, and no store is made to look into
     from whoswho.lifecycle import holders
 
     try:
         with open_store() as store:
             holding = holders.holding(store, pictures, labels)
-            return holding, holders.digests(store) - {holder.digest for holder in holding}
+            clear = holders.digests(store) - {holder.digest for holder in holding}
+            return holding, clear, holders.served(store, holding)
     except UserError as error:
         print(f"whoswho: warning: no run or version was looked into: {error}", file=sys.stderr)
-        return [], set()
+        return [], set(), []
 
 
 def _store(workspace: Path) -> str:

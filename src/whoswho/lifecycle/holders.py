@@ -21,6 +21,7 @@ from whoswho.errors import UserError
 from whoswho.lifecycle.registry.record import SPLIT
 from whoswho.lifecycle.registry.version_files import fetch_record
 from whoswho.lifecycle.registry.versions import CHAMPION, Version, all_versions, model_id
+from whoswho.lifecycle.serving import running
 from whoswho.lifecycle.tracking.runs import DIGEST
 from whoswho.lifecycle.tracking.store import Store, or_none
 
@@ -106,6 +107,17 @@ def holding(store: Store, pictures: Set[str], labels: Set[str]) -> list[Holder]:
                 digest = version.tags.get(DIGEST, "")
                 holders.append(Holder("", False, [version], splits or (), models, digest))
     return holders
+
+
+def served(store: Store, holders: Sequence[Holder]) -> list[str]:
+    """What to say of servers here that answer with a holder's version, or with a deleted one."""
+    clear = {version.number for version in all_versions(store)}
+    clear -= {version.number for holder in holders for version in holder.versions}
+    return [
+        f"server {pid} (`kill {pid}` ends it): version {number} in its memory"
+        for pid, number in running.versions(store.root).items()
+        if number not in clear
+    ]
 
 
 def digests(store: Store) -> set[str]:

@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import versions
 from whoswho.lifecycle.registry.versions import CHAMPION
+from whoswho.lifecycle.serving import running
 from whoswho.lifecycle.serving.version import ServedVersion, load
 from whoswho.lifecycle.tracking.store import Store, error_line
 
@@ -60,7 +61,9 @@ class Champion:
         print(f"version {number} is the champion and answers", flush=True)
 
     def _load(self, number: int) -> ServedVersion:
-        return load(self._store, number, self._workspace)
+        version = load(self._store, number, self._workspace)
+        running.note(self._store.root, number)
+        return version
 
     def _say(self, trouble: str) -> None:
         trouble = f"{trouble}; version {self.version.number} goes on answering"
