@@ -5,7 +5,7 @@ ACTIVATE := $(if $(filter $(CURDIR)/.venv,$(VIRTUAL_ENV)),,--activate ". .venv/b
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
-.PHONY: repro test ui bench lint fuzz
+.PHONY: repro test ui bench lint fuzz faults
 
 repro: .venv/installed
 	@test -e data || whoswho pull
@@ -25,6 +25,11 @@ bench: .venv/installed
 # FUZZ=60 looks a minute at each of some 35 readers for what breaks them.
 fuzz: .venv/installed
 	WHOSWHO_FUZZ_SECONDS=$(or $(FUZZ),60) pytest --capture=no --timeout=0 tests/test_fuzz.py
+
+# Half an hour: every fault in every stage, sound requests among bad ones, cases fuzzed.
+faults: .venv/installed
+	python -m bench.faults
+	pytest --capture=no tests/test_fuzz.py tests/test_serve.py -k "fuzz or bad_input"
 
 lint: .venv/installed
 	ruff check .

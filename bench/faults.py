@@ -1,9 +1,9 @@
 """What is left after a fault: injected, survived, lost. `make faults` tries them all.
 
 Each hits one stage or command, in a copy of a workspace that was built undisturbed. Survived
-means, after it and after `dvc repro` or the same command once more: the same bytes as undisturbed,
-no process left, nothing that Git would take, no half-written file, no run left open, no traceback,
-and one line where a program can say one.
+means, after it and after the same once more: the same bytes as undisturbed, no process left, no
+file that Git would take, none half-written, no run left open, no traceback, and one line where a
+program can say one.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ STAGES = (
     "clean", "preprocess", "backbone", "features", "suspects", "train", "evaluate", "report",
     "register",
 )  # fmt: skip
-# Those that no program can hinder; of the others it says one line and leaves nothing.
-KILLS = ("kill", "kill-group")
+# Of which a program need not say anything; of the others it says one line.
+ENDED = ("kill", "kill-group", "terminate")
 COMMANDS = ("crawl", "promote")
 OF_THE_MOMENT = ("register.html", "manifest.csv")  # with times in them
 SAVED = ("data.dvc", "dvc.lock")  # which a crawl changes
-KINDS = (*KILLS, "interrupt", "interrupt-twice", "terminate", "full", "read-only", "file-size")
+KINDS = (*ENDED, "interrupt", "interrupt-twice", "full", "read-only", "file-size")
 SMALL: dict[str, dict[str, object]] = {
     "clean": {"faces": "any"},
     "picture": {"size": 64, "crop": "whole"},
@@ -85,7 +85,8 @@ class Undisturbed:
             done = run(self.path, command)
             assert done.returncode == 0, done.stderr
         commit(self.path, "built")
-        self._expected: dict[str, tuple[int, dict[str, str]]] = {}
+        self._writes: dict[str, int] = {}
+        self._expected: dict[str, dict[str, str]] = {}
 
     def command(self, target: str) -> list[str]:
         """What a person types to run a stage once more, or the command of that name."""
@@ -95,25 +96,37 @@ class Undisturbed:
             return ["whoswho", "promote", "--force", "--why", "a trial"]
         return ["dvc", "repro", "-f", "-s", target]
 
-    def expected(self, target: str) -> tuple[int, dict[str, str]]:
-        """How many writes the target makes undisturbed, and what lies there afterwards."""
+    def writes(self, target: str) -> int:
+        """How many files the target opens for writing, makes, renames or removes."""
+        if target not in self._writes:
+            told = self.path.with_name("count")
+            self._after(target, hook(self.path, target, "count", FAULT_COUNT=told))
+            self._writes[target] = int(told.read_text())
+        return self._writes[target]
+
+    def expected(self, target: str) -> dict[str, str]:
+        """What lies there after the target undisturbed; a stage gives the same bytes again."""
         if target not in self._expected:
-            with tempfile.TemporaryDirectory() as scratch:
-                copy = shutil.copytree(self.path, Path(scratch) / "copy", symlinks=True)
-                told = Path(scratch) / "count"
-                more = hook(copy, target, "count", FAULT_COUNT=told)
-                done = run(copy, self.command(target), more)
-                assert done.returncode == 0, done.stderr
-                self._expected[target] = int(told.read_text()), content(copy)
+            self._expected[target] = (
+                self._after(target) if target == "crawl" else content(self.path)
+            )
         return self._expected[target]
+
+    def _after(self, target: str, more: dict[str, str] | None = None) -> dict[str, str]:
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = shutil.copytree(self.path, Path(scratch) / "copy", symlinks=True)
+            if more:
+                more = {**more, "FAULT_UNDER": str(copy)}
+            done = run(copy, self.command(target), more)
+            assert done.returncode == 0, done.stderr
+            return content(copy)
 
     def lost(self, fault: Fault, folder: Path) -> list[str]:
         """What is not as it should be after the fault, in a copy at `folder`; empty: survived."""
         copy = shutil.copytree(self.path, folder, symlinks=True)
-        shutil.rmtree(copy / ".dvc/cache")  # where DVC would find the stage's earlier result
-        writes, _ = self.expected(fault.target)
         command, limit = self.command(fault.target), None
-        more = hook(copy, fault.target, fault.kind, max(1, round(fault.when * writes)))
+        at = round(fault.when * self.writes(fault.target)) if fault.when else 0
+        more = hook(copy, fault.target, fault.kind, max(1, at))
         if fault.kind == "worker killed":
             more |= {"FAULT": "kill", "FAULT_IN": "multiprocessing", "FAULT_READS": "1"}
             more |= {
@@ -133,31 +146,38 @@ class Undisturbed:
             found.append("the fault did not happen")
         if "Traceback" in hit.stderr:
             found.append(f"a traceback: {hit.stderr.splitlines()[-1]}")
-        elif hit.returncode and fault.kind not in KILLS and hit.stderr.count("whoswho: ") != 1:
+        elif hit.returncode and fault.kind not in ENDED and hit.stderr.count("whoswho: ") != 1:
             found.append(f"not one line: {hit.stderr}")
         return found + self.left(fault.target, copy)
 
     def left(self, target: str, copy: Path) -> list[str]:
         """What is wrong in a disturbed copy after the same command once more."""
         found = [f"left running: {' '.join(each.cmdline())[:80]}" for each in processes_in(copy)]
-        again = self.command(target) if target in COMMANDS else ["dvc", "repro"]
-        for command in (again, ["whoswho", "models"]):  # which looks into the store
-            cured = run(copy, command)
-            if cured.returncode:
-                return [*found, f"{' '.join(command)} fails: {cured.stderr[-300:]}"]
-        if target == "promote" and "champion" not in cured.stdout:
-            found.append("no champion")
-        now, expected = content(copy), self.expected(target)[1]
+        command = self.command(target)  # forced: DVC has the stage's earlier result
+        cured = run(copy, command)
+        if cured.returncode:
+            return [*found, f"{' '.join(command)} fails: {cured.stderr[-300:]}"]
+        now, expected = content(copy), self.expected(target)
         changed = {name for name in now.keys() | expected if now.get(name) != expected.get(name)}
         found += [f"not the same bytes: {name}" for name in sorted(changed)]
         status = run(copy, ["git", "status", "--porcelain"]).stdout.splitlines()
         found += [f"Git would take: {line}" for line in status if not line.endswith(SAVED)]
         found += [f"left behind: {file}" for file in copy.rglob("*.partial")]
-        with closing(sqlite3.connect(copy / "mlflow.db")) as store:
-            running = store.execute("select count(*) from runs where status = 'RUNNING'")
-            if number := running.fetchone()[0]:
-                found.append(f"{number} runs left RUNNING")
+        running = "select count(*) from runs where status = 'RUNNING'"
+        if asked(copy, running):
+            run(copy, ["whoswho", "models"])  # the next command that looks into the store
+        if number := asked(copy, running):
+            found.append(f"{number} runs left RUNNING")
+        champions = "select count(*) from registered_model_aliases where alias = 'champion'"
+        if target == "promote" and not asked(copy, champions):
+            found.append("no champion")
         return found
+
+
+def asked(workspace: Path, query: str) -> int:
+    """The number that the workspace's store answers."""
+    with closing(sqlite3.connect(workspace / "mlflow.db")) as store:
+        return int(store.execute(query).fetchone()[0])
 
 
 def hook(copy: Path, target: str, kind: str, at: int = 0, **more: object) -> dict[str, str]:

@@ -814,7 +814,7 @@ class Person:
         }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_a_person_is_taken_down_to_the_last_byte(trained: Workspace) -> None:
     root, exported = trained.path, trained.path.parent / "exported"
     trained.run(

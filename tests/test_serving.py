@@ -36,7 +36,7 @@ from whoswho.lifecycle.registry import version_files, versions
 from whoswho.lifecycle.tracking import runs
 from whoswho.lifecycle.tracking.store import open_store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 MLFLOW = [sys.executable, "-m", "mlflow"]
 
 

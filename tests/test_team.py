@@ -52,7 +52,7 @@ def stage(space: Workspace, name: str, processes: int, code: int | None = 0) -> 
     return done.stdout + done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
     folder = space.path / "artifacts" / "features"
@@ -65,7 +65,7 @@ def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
     assert set(found[0]) == {"index.csv", "index.json", "test.npy", "train.npy", "validation.npy"}
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 3)
     stage(space, "features", 2)
@@ -81,7 +81,7 @@ def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
     assert runs == [("FINISHED",), ("FINISHED",)]
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_processes_run_the_code_of_their_own_copy(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
     with (space.path / "src/whoswho/backbone/extraction.py").open("a") as module:
@@ -95,7 +95,7 @@ def test_processes_run_the_code_of_their_own_copy(tmp_path: Path) -> None:
     assert "of this copy" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_bad_input_ends_several_processes_with_the_line_of_one(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 4)
     stage(space, "features", 1)
@@ -106,7 +106,7 @@ def test_bad_input_ends_several_processes_with_the_line_of_one(tmp_path: Path) -
     assert "whoswho: train.batch: 1 pictures cannot be shared by 2 processes" in said
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.parametrize("name", ["features", "train"])
 def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0 if name == "features" else 4)
@@ -117,7 +117,7 @@ def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None
     assert said.count(f"{broken.name}: cannot be read") == said.count("whoswho: ") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
     with (space.path / "src/whoswho/backbone/loading/loader.py").open("a") as module:
