@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import http.server
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -941,6 +943,26 @@ def test_a_file_spoilt_in_an_editor_is_said_and_left_alone(
     assert tab.current == "nobody.jpg dropped"
     assert (site.workspace / paths.REVIEW).read_text(encoding="utf-8") == spoilt
     driver.get_log("browser")
+
+
+def test_a_full_disk_is_said_and_costs_no_decision(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (one.file for one in site.page.gallery.pictures[:2])
+    assert site.decide(first, "drop")[0] == 200
+    before = (site.workspace / paths.REVIEW).read_bytes()
+
+    def full(partial: Path) -> Iterator[Path]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(partial))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(paths, "fresh_file", full)
+        status, answer = site.decide(second, "drop")
+    assert status == 500
+    assert answer["error"].endswith(f"{paths.REVIEW}: No space left on device")
+    assert (site.workspace / paths.REVIEW).read_bytes() == before
+    assert site.decide(second, "drop")[0] == 200
+    assert len(site.said()) == 2
 
 
 def test_a_picture_that_is_gone_or_another_is_not_decided(tmp_path: Path) -> None:
