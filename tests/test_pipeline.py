@@ -317,8 +317,8 @@ def test_a_trace_leads_from_a_version_to_its_making_and_from_a_picture_to_its_ve
 
 
 def content(root: Path) -> dict[str, str]:
-    """The digest of every file that the stages made of the pictures."""
-    stages = ("clean", "dataset", "features", "suspects", "model", "evaluation")
+    """The digest of every file that the stages on the way to a model's answers made."""
+    stages = ("clean", "dataset", "features", "model", "evaluation")
     return {
         file.relative_to(root).as_posix(): paths.sha256(file)
         for stage in stages
@@ -339,7 +339,6 @@ def test_a_version_is_rebuilt_from_what_its_trace_says(built: Workspace, tmp_pat
     ]
     assert len(content(built.path)) > 100
     assert content(folder) == content(built.path)
-    assert (folder / "dvc.lock").read_bytes() == (built.path / "dvc.lock").read_bytes()
     assert "is there already" in built.run(
         "whoswho", "trace", "1", "--rebuild", folder, code=2
     ).stderr  # fmt: skip
@@ -419,7 +418,7 @@ def test_more_epochs_run_only_what_follows_and_can_be_taken_back(sample: Workspa
     assert len(store(sample)["versions"]) == len(kept["versions"])
 
 
-def test_a_new_picture_runs_from_clean_and_moves_no_test_picture(sample: Workspace) -> None:
+def test_a_new_picture_runs_from_clean_and_moves_the_boundary_at_most(sample: Workspace) -> None:
     before = {row["sha256"]: row["split"] for row in sample.rows("artifacts/dataset/split.csv")}
     label = next(row["label"] for row in sample.rows("artifacts/dataset/split.csv"))
     extra = _another_portrait(label)
@@ -427,9 +426,8 @@ def test_a_new_picture_runs_from_clean_and_moves_no_test_picture(sample: Workspa
     assert sorted(sample.ran(sample.repro("features"))) == ["clean", "features", "preprocess"]
     after = {row["sha256"]: row["split"] for row in sample.rows("artifacts/dataset/split.csv")}
     assert len(after) == len(before) + 1
-    assert {sha for sha, split in before.items() if split == "test"} <= {
-        sha for sha, split in after.items() if split == "test"
-    }
+    moved = [after[sha] for sha, split in before.items() if split == "test" != after[sha]]
+    assert moved in ([], ["validation"]), "the picture that ranks last among its label's"
 
 
 def _another_portrait(label: str) -> Path:

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import requests
 from support import processes, tracking_server
 from support.lifecycle_store import environment, fixture_made, fixture_root, free_port, project  # noqa: F401
 from support.repository import skip_or_fail
@@ -136,8 +137,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     )
     server = processes.start(command, cwd=folder, env=surroundings, start_new_session=True)
     try:
-        tracking_server.wait(f"http://127.0.0.1:{port}/health")
-        yield f"http://127.0.0.1:{port}", own
+        address = f"http://127.0.0.1:{port}"
+        tracking_server.wait(f"{address}/health")
+        # The first answer opens two databases: on a busy machine longer than train waits.
+        first = f"{address}/api/2.0/mlflow/experiments/search?max_results=1"
+        requests.get(first, auth=("admin", "a-long-password"), timeout=60).raise_for_status()
+        yield address, own
     finally:
         os.killpg(server.pid, signal.SIGKILL)
         server.wait()
