@@ -123,7 +123,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     own = folder / "srv"
     auth = folder / "auth.ini"
     auth.write_text(
-        "[mlflow]\ndefault_permission = READ\n"
+        "[mlflow]\ndefault_permission = READ\nauth_cache_ttl_seconds = 300\n"
         f"database_uri = sqlite:///{folder}/auth.db\n"
         "admin_username = admin\nadmin_password = a-long-password\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
