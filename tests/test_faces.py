@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from facenet_pytorch import MTCNN
 from PIL import Image
+from support.pictures import portrait
 from support.repository import REPOSITORY
 
 from whoswho import workers
@@ -21,6 +24,7 @@ from whoswho.cleaning.people import counted, find_faces
 from whoswho.params import load_params
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import (
+    WINDOW,
     FaceFinder,
     count,
     finder_version,
@@ -29,6 +33,7 @@ from whoswho.pictures.faces import (
     main_face,
     to_bytes,
 )
+from whoswho.pictures.faces.mtcnn import Detector
 from whoswho.pictures.opening import open_picture
 from whoswho.pictures.prepare import Preparer
 
@@ -192,6 +197,23 @@ def test_boxes_are_pixels_of_the_picture_itself(finder: FaceFinder, people: Path
 def test_tiny_and_empty_pictures_have_no_face(finder: FaceFinder, size: tuple[int, int]) -> None:
     assert finder.find(Image.new("RGB", size, (90, 120, 30))) == []
     assert finder.find(Image.effect_noise(size, 90).convert("RGB")) == []
+
+
+def test_the_detector_finds_what_its_package_finds_number_for_number() -> None:
+    """Its sums are exact and its networks the package's: so a find near a threshold stays one."""
+    theirs, ours = MTCNN(keep_all=True), Detector()
+    crowd = Image.new("RGB", (900, 300), (120, 140, 110))
+    for place in range(4):
+        crowd.paste(portrait(place).resize((150 + 40 * place,) * 2), (220 * place, 10 * place))
+    noise = Image.effect_noise((150, 91), 120).convert("RGB")
+    found = []
+    for image in (portrait(0), portrait(1).resize((97, 300)), crowd, noise):
+        for theirs.min_face_size in (WINDOW, 0.3 * min(image.size)):
+            boxes, probabilities = theirs.detect(image)
+            known = [] if boxes is None else list(zip(boxes.tolist(), probabilities, strict=True))
+            found.append(sorted(ours.detect(np.asarray(image), theirs.min_face_size)))
+            assert found[-1] == sorted(known)
+    assert max(map(len, found)) >= 3
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])

@@ -1,18 +1,19 @@
 """Where the faces in a picture are, and how many of them count.
 
-The detector is MTCNN (Zhang et al. 2016) of facenet-pytorch, whose weights come in its package.
+The detector is MTCNN (`mtcnn`), whose weights come in the package facenet-pytorch.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple
 from importlib.metadata import version as installed
+from math import isfinite
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from whoswho.artifacts.model.settings import Face
@@ -47,10 +48,11 @@ class FaceFinder:
             # Imported here: it brings torch along, 4 seconds that a picture without need of
             # a detector should not cost.
             import torch
-            from facenet_pytorch import MTCNN
+
+            from whoswho.pictures.faces.mtcnn import Detector
 
             self._torch: Any = torch
-            self._detector: Any = MTCNN(keep_all=True, device=torch.device("cpu"))
+            self._detector = Detector()
 
     def find(self, image: Image.Image) -> list[Face]:
         """The faces in an upright RGB picture, the tallest first."""
@@ -93,31 +95,16 @@ class FaceFinder:
         return sorted(faces, key=lambda face: (-face.height, -face.probability, face.left))
 
     def _detect(self, pixels: Image.Image) -> list[tuple[Sequence[float], float]]:
-        self._detector.min_face_size = max(WINDOW, self.smallest * min(pixels.size))
+        smallest = max(WINDOW, self.smallest * min(pixels.size))
         threads = self._torch.get_num_threads()
         # Sums made in another number of parts differ in their last bits, and a find at the
         # border of a threshold would come and go with the number of cores.
         self._torch.set_num_threads(1)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                boxes, probabilities = self._detector.detect(pixels)
-        except (ValueError, RuntimeError) as error:
-            # A picture smaller than the window, and candidates without a single pixel inside the
-            # picture, end in an empty list that torch will not join.
-            if "non-empty" not in str(error) and "empty" not in str(error):
-                raise
-            return []
+            found = self._detector.detect(np.asarray(pixels), smallest)
         finally:
             self._torch.set_num_threads(threads)
-        if boxes is None:
-            return []
-        finite: list[tuple[Sequence[float], float]] = []
-        for box, probability in zip(boxes, probabilities, strict=True):
-            sides = [float(side) for side in box]
-            if all(map(math.isfinite, sides)):
-                finite.append((sides, float(probability)))
-        return finite
+        return [(sides, probability) for sides, probability in found if all(map(isfinite, sides))]
 
 
 def finder_version(smallest: float) -> str:
