@@ -20,6 +20,7 @@ from bench.workspace import REPOSITORY
 
 PARTS = (
     "commands",
+    "imports",
     "cleaning",
     "duplicates",
     "look_alikes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,22 @@ def test_look_alikes_are_held_out_together_and_every_picture_once() -> None:
     for fold in folds:
         assert not {groups[row] for row in fold.train} & {groups[row] for row in fold.held_out}
         assert len(fold.train) + len(fold.held_out) == 60
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_folds_are_scikit_learns(seed: int) -> None:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    dice = np.random.default_rng(seed)
+    targets = np.sort(dice.integers(0, 2 + seed, 90) ** 2 % 7)  # uneven, and not counted through
+    groups = [f"{number}" for number in dice.integers(0, 12 * (seed + 1), 90)]
+    splitter = StratifiedGroupKFold(4, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that labels are smaller than the folds
+        theirs = [held_out.tolist() for _, held_out in splitter.split(targets, targets, groups)]
+    ours = [sorted(fold.held_out.tolist()) for fold in split_folds(targets, groups, 4, seed)]
+    known = [[row for row in rows if targets[row] in np.delete(targets, rows)] for rows in theirs]
+    assert ours == [rows for rows in known if rows]
 
 
 def test_a_label_that_is_one_group_is_held_out_nowhere() -> None:

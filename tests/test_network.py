@@ -7,12 +7,14 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
+from torchvision import models
 
 from whoswho.artifacts.model.description import HeadShape
 from whoswho.backbone import network
 from whoswho.backbone.compute import forward
-from whoswho.backbone.network import Network, Unfreeze
+from whoswho.backbone.network import Network, Unfreeze, resnet
 from whoswho.backbone.network.architectures import architectures, head_names, headless, on_meta
+from whoswho.backbone.network.seeds import seeded
 from whoswho.errors import UserError
 
 ARCH = "resnet18"
@@ -29,6 +31,30 @@ def test_a_network_without_memory_is_the_same_network(arch: str) -> None:
     assert shapes[0] == shapes[1]
     assert width == own
     assert head_names(arch)[0] == "fc."
+
+
+@pytest.mark.parametrize("arch", resnet.SHAPES)
+def test_a_resnet_is_torchvisions_without_its_import(arch: str) -> None:
+    """Its tensors in their order, drawn alike for a seed, and the same answer; its blocks too."""
+    with torch.device("meta"):
+        ours, theirs = resnet.ResNet(resnet.SHAPES[arch], 1000), models.get_model(arch)
+    tensors = [[(k, t.shape, t.dtype) for k, t in n.state_dict().items()] for n in (ours, theirs)]
+    assert tensors[0] == tensors[1]
+    assert [name for name, _ in ours.named_modules()] == [
+        name for name, _ in theirs.named_modules()
+    ]
+    if arch not in ("resnet18", "resnext50_32x4d"):  # blocks of two, of three
+        return
+    with seeded(3):
+        ours = resnet.ResNet(resnet.SHAPES[arch], 1000)
+    with seeded(3):
+        theirs = models.get_model(arch)
+    state = theirs.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in ours.state_dict().items())
+    pictures = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    for mode in (True, False):
+        with torch.inference_mode():
+            assert torch.equal(ours.train(mode)(pictures), theirs.train(mode)(pictures))
 
 
 def small_network(labels: int = 3, shape: HeadShape = BLOG) -> Network:

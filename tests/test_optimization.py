@@ -50,6 +50,31 @@ def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
     assert set(rates(recipe(epochs=4, warmup=0.5), 10)[5:]) == {1.0}
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+def test_an_optimizer_steps_as_torchs_own_does(name: str) -> None:
+    """And takes its state up again; what is left out is the import of torch's compiler."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[name]
+    more = {"momentum": 0.9} if name == "sgd" else {}
+    start = torch.linspace(-1, 1, 7)
+    ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
+    train = recipe(optimizer=name, weight_decay=0.01)
+    mine = build_optimizer(train, [{"params": [ours], "lr": 0.1}])
+    other = kind([{"params": [theirs], "lr": 0.1}], weight_decay=0.01, **more)
+    assert isinstance(mine, kind)
+    for step in range(4):
+        if step == 2:
+            state = mine.state_dict()
+            assert state["param_groups"] == other.state_dict()["param_groups"]
+            mine = build_optimizer(train, [{"params": [ours], "lr": 0.5}])
+            mine.load_state_dict(state)
+        for values, optimizer in ((ours, mine), (theirs, other)):
+            optimizer.zero_grad()
+            (values**3).sum().backward()
+            optimizer.step()
+    assert torch.equal(ours, theirs)
+    assert not torch.equal(ours, start)
+
+
 def test_a_rare_labels_mistakes_weigh_as_much_as_a_common_ones() -> None:
     loss = Loss(recipe(balance="weights"), UNEVEN, 4)
     expected = compute_class_weight("balanced", classes=np.arange(3), y=UNEVEN)

@@ -1,8 +1,11 @@
-"""Folds for cross-validation: look-alikes on one side, labels spread evenly."""
+"""Folds for cross-validation: look-alikes on one side, labels spread evenly.
+
+They are those of scikit-learn's StratifiedGroupKFold, shuffled, to the picture; importing it takes
+longer than a head takes to learn.
+"""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,18 +35,44 @@ def split_folds(targets: Rows, groups: Sequence[str], count: int, seed: int) -> 
     Returns:
         folds that have something to hold out and two labels to learn.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     count = min(count, len(set(groups)), int(np.bincount(targets).max()))
     if count < 2:
         return []
-    splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    fold_of = _fold_of(targets, groups, count, seed)
     folds = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that labels are smaller than the folds
-        for train, held_out in splitter.split(targets, targets, groups):
-            known = np.unique(targets[train])
-            held_out = held_out[np.isin(targets[held_out], known)]
-            if len(known) > 1 and len(held_out):
-                folds.append(Fold(train, held_out))
+    for fold in range(count):
+        train, held_out = np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
+        known = np.unique(targets[train])
+        held_out = held_out[np.isin(targets[held_out], known)]
+        if len(known) > 1 and len(held_out):
+            folds.append(Fold(train, held_out))
     return folds
+
+
+def _fold_of(targets: Rows, groups: Sequence[str], count: int, seed: int) -> Rows:
+    """The fold, from 0, of each picture.
+
+    Groups of unevenly spread labels come first, others as shuffled; each goes where the labels'
+    fractions then differ least between the folds, of equal places into the smallest.
+    """
+    _, label, in_label = np.unique(targets, return_inverse=True, return_counts=True)
+    names, group = np.unique(groups, return_inverse=True)
+    shuffled = np.arange(len(names))
+    np.random.RandomState(seed).shuffle(shuffled)
+    in_group = np.zeros((len(names), len(in_label)))
+    np.add.at(in_group, (group, label), 1)
+    in_fold = np.zeros((count, len(in_label)))
+    fold_of = np.zeros(len(names), np.int64)
+    for place in np.argsort(-np.std(in_group[shuffled], axis=1), kind="stable"):
+        chosen, least, smallest = 0, np.inf, np.inf
+        own = in_group[shuffled[place]]
+        for fold in range(count):
+            in_fold[fold] += own
+            uneven = float(np.mean(np.std(in_fold / in_label, axis=0)))
+            in_fold[fold] -= own
+            size = float(in_fold[fold].sum())
+            if uneven < least or (np.isclose(uneven, least) and size < smallest):
+                chosen, least, smallest = fold, uneven, size
+        in_fold[chosen] += own
+        fold_of[shuffled[place]] = chosen
+    return fold_of[group]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,9 +24,22 @@ MOMENTUM = 0.9  # that of torchvision's own training recipes
 def build_optimizer(train: params.Train, groups: list[dict[str, Any]]) -> Optimizer:
     """The optimizer of parameter groups {"params": [...], "lr": ...}."""
     if train.optimizer == "sgd":
-        return SGD(groups, weight_decay=train.weight_decay, momentum=MOMENTUM)
-    kind = AdamW if train.optimizer == "adamw" else Adam
+        return without_compiler(SGD)(groups, weight_decay=train.weight_decay, momentum=MOMENTUM)
+    kind = without_compiler(AdamW if train.optimizer == "adamw" else Adam)
     return kind(groups, weight_decay=train.weight_decay)
+
+
+@cache
+def without_compiler(kind: type[Optimizer]) -> Callable[..., Optimizer]:
+    """An optimizer of torch that computes the same and never imports torch's compiler.
+
+    torch wraps its methods to tell the compiler that it must leave them alone, and imports it to
+    do so, which takes longer than a head takes to learn.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    methods = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods)
 
 
 def build_scheduler(train: params.Train, optimizer: Optimizer, epoch_steps: int) -> LambdaLR:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from whoswho.backbone.network.resnet import ResNet
+
 NAMES = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
 
 
 def is_available(backbone: nn.Module) -> bool:
     """Whether torch has the operations, and `backbone` is a network they suffice for."""
-    from torchvision.models import ResNet
-
     has_onednn: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     has_operations = has_onednn and all(hasattr(torch.ops.mkldnn, name) for name in NAMES)
     return has_operations and isinstance(backbone, ResNet)

@@ -145,6 +145,8 @@ def _with_norms(parts: Block) -> list[Block]:
 
 def check_size(arch: str, size: int) -> None:
     """Raise UserError where the backbone cannot take pictures of `size` pixels a side."""
+    if arch in architectures.RESNETS:
+        return  # any size fits
     backbone, _ = architectures.on_meta(arch)
     if not learns(backbone):
         return  # it looks for the face, whatever the picture's size

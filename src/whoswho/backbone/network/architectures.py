@@ -1,7 +1,7 @@
 """Which architectures a backbone may have: torchvision's classifiers, and a few others.
 
-torchvision and timm are imported where a network is built: a head that learns from stored features
-needs none, and importing torchvision costs as long as importing torch.
+torchvision and timm are imported where one of their networks is built: importing torchvision takes
+longer than importing torch, and a ResNet is built without it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from whoswho.arches import DLIB, INCEPTION, LITE0
 from whoswho.artifacts.model.settings import IMAGENET, SYMMETRIC, Normalization
-from whoswho.backbone.network import dlib_resnet29, inception, lite0
+from whoswho.backbone.network import dlib_resnet29, inception, lite0, resnet
 from whoswho.errors import UserError
 from whoswho.pictures import embedding
 
 State = dict[str, Tensor]
 Built = TypeVar("Built")
 
+RESNETS = resnet.SHAPES  # torchvision's too, built without it
 _CLASSES = 1000  # what torchvision's classifiers tell apart
 # Heads that two old architectures carry for training alone.
 _SIDE_HEADS = ("AuxLogits", "aux1", "aux2")
@@ -79,7 +80,7 @@ def architectures() -> tuple[str, ...]:
 
 def check_arch(arch: str) -> None:
     """Raise UserError where there is no architecture of this name."""
-    if arch in OTHERS:
+    if arch in OTHERS or arch in RESNETS:
         return
     names = architectures()
     if arch not in names:
@@ -142,6 +143,8 @@ def _light(build: Callable[[str], Built], arch: str) -> Built:
 
 
 def _classifier(arch: str) -> nn.Module:
+    if arch in RESNETS:
+        return resnet.ResNet(RESNETS[arch], _CLASSES)
     from torchvision import models
 
     # Two old networks warn that their drawing is slow; it is the one their papers state.
