@@ -5,7 +5,7 @@ ACTIVATE := $(if $(filter $(CURDIR)/.venv,$(VIRTUAL_ENV)),,--activate ". .venv/b
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export VIRTUAL_ENV := $(CURDIR)/.venv
 
-.PHONY: repro test ui bench lint fuzz faults
+.PHONY: repro test ui bench bench-large lint fuzz faults
 
 repro: .venv/installed
 	@test -e data || whoswho pull
@@ -14,13 +14,17 @@ repro: .venv/installed
 	@whoswho summary $(ACTIVATE)
 
 test: .venv/installed
-	pytest --numprocesses 2 --dist loadscope
+	pytest --numprocesses 2 --dist loadscope --no-loadscope-reorder
 
 ui: .venv/installed
 	whoswho ui
 
 bench: .venv/installed
 	python -m bench
+
+# Half an hour and 3 GB of disk: a hundred thousand pictures.
+bench-large: .venv/installed
+	python -m bench.large --pictures 100000
 
 # FUZZ=60 looks a minute at each of some 35 readers for what breaks them.
 fuzz: .venv/installed

@@ -34,7 +34,7 @@ PARTS = (
     "serving",
     "exporting",
     "sweep",
-    "memory",
+    "large",
     "scale",
 )
 

@@ -169,10 +169,14 @@ def inside(folder: Path, relative: str) -> Path:
     Raises:
         ValueError: it would lie elsewhere.
     """
-    path = PurePosixPath(relative)
-    if not relative or path.is_absolute() or ".." in path.parts or "\0" in relative:
-        raise ValueError(f"{one_line(relative, 80)!r} is no file in {folder.name}/")
-    return folder / path
+    check_inside(folder.name, relative)
+    return folder / PurePosixPath(relative)
+
+
+def check_inside(folder: str, relative: str) -> None:
+    """Raise ValueError where a path that a table gives below a folder leads out of it."""
+    if not relative or relative.startswith("/") or ".." in relative.split("/") or "\0" in relative:
+        raise ValueError(f"{one_line(relative, 80)!r} is no file in {folder}/")
 
 
 def validated(model: type[Model], content: Any, path: Path, cure: str) -> Model:

@@ -213,7 +213,7 @@ def _from_row(row: tables.Row) -> Decision:
     if row["decision"] not in (KEPT, DROPPED):
         raise ValueError(f"decision {row['decision']!r}")
     if row["picture"]:
-        paths.inside(Path("pictures"), row["picture"])
+        paths.check_inside("pictures", row["picture"])
     return Decision(**cells)
 
 

@@ -67,12 +67,12 @@ def _answer_requests(app: Flask, page: Page) -> None:
         return render_template("page.html", token=page.token)
 
     @app.get("/gallery")
-    def pictures() -> dict[str, Any]:
-        return page.shown | {"decisions": page.decisions()}
+    def pictures() -> Response:
+        return Response(page.shown, mimetype="application/json")
 
     @app.get("/decisions")
     def decisions() -> dict[str, Any]:
-        return {"version": page.shown["version"], "decisions": page.decisions()}
+        return {"version": page.version, "decisions": page.decisions()}
 
     @app.get("/thumbnail/<sha256>", defaults={"large": False})
     @app.get("/picture/<sha256>", defaults={"large": True})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +215,9 @@ def _as_json(
         "size": [row.width or 0, row.height or 0],
         "hasPixels": row.width is not None or opening.ANIMATED in row.reasons,
         "faces": [
-            astuple(face)[:4] for face in (row.main_face, *row.other_faces) if face is not None
+            (face.left, face.top, face.right, face.bottom)
+            for face in (row.main_face, *row.other_faces)
+            if face is not None
         ],
         "hasSecond": bool(row.scores.get(SEVERAL_FACES)),
         "isGroup": SEVERAL_FACES in {*row.reasons, *row.overruled},

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import json
 import secrets
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,36 @@ class Refused(Exception):  # noqa: N818 - an answer for the page, not a defect
     """A decision that cannot be taken, and why."""
 
 
+@dataclass(frozen=True)
+class _Read:
+    """What was read of the tables, made ready once: of many pictures it is many megabytes.
+
+    Attributes:
+        letters: those shown that a machine may have no font for.
+    """
+
+    gallery: Gallery
+    shown: bytes
+    version: str
+    letters: str
+
+
+def _read(workspace: Path) -> _Read:
+    gc.disable()  # it would look again and again at rows that all stay
+    try:
+        return _read_all(workspace)
+    finally:
+        gc.enable()
+
+
+def _read_all(workspace: Path) -> _Read:
+    read = gallery.load(workspace)
+    text = json.dumps(gallery.as_json(read), ensure_ascii=False, separators=(",", ":"))
+    # A file's name that is not valid UTF-8 goes as JSON's own escape.
+    shown = text.encode("utf-8", "backslashreplace")
+    return _Read(read, shown, hashlib.sha256(shown).hexdigest(), fonts.uncommon(text))
+
+
 class Page:
     """What one server shows; its gallery is read again when a table has changed."""
 
@@ -34,26 +66,28 @@ class Page:
         self.data = workspace / paths.DATA
         self.review = workspace / paths.REVIEW
         self.token = secrets.token_urlsafe()
-        self._read: tuple[Gallery, dict[str, Any]] | None = None
+        self._read: _Read | None = None
         self._lock = threading.Lock()
 
     @property
     def gallery(self) -> Gallery:
         """The pictures as the last `dvc repro` left them."""
-        return self._current()[0]
+        return self._current().gallery
 
     @property
-    def shown(self) -> dict[str, Any]:
-        """The gallery as the page reads it."""
-        return self._current()[1]
+    def shown(self) -> bytes:
+        """The gallery as the page reads it (JSON)."""
+        return self._current().shown
 
-    def _current(self) -> tuple[Gallery, dict[str, Any]]:
+    @property
+    def version(self) -> str:
+        """Another text whenever something else is shown."""
+        return self._current().version
+
+    def _current(self) -> _Read:
         with self._lock:
-            if self._read is None or self._read[0].version != gallery.version(self.workspace):
-                read = gallery.load(self.workspace)
-                shown = gallery.as_json(read)
-                version = paths.digest(json.dumps(shown))
-                self._read = read, shown | {"version": version}
+            if self._read is None or self._read.gallery.version != gallery.version(self.workspace):
+                self._read = _read(self.workspace)
             return self._read
 
     def decisions(self) -> list[dict[str, Any]]:
@@ -141,9 +175,8 @@ class Page:
 
     def letters(self) -> list[bytes]:
         """Fonts for the letters on the page that the machine may lack."""
-        names = json.dumps(self.shown, ensure_ascii=False)
         reasons = "".join(row.why for row in review.read(self.review))
-        return _fonts_for(fonts.uncommon(names + reasons))
+        return _fonts_for(fonts.uncommon(self._current().letters + reasons))
 
 
 def _check(decision: ReviewDecision, picture: GalleryPicture, labels: list[str]) -> None:

@@ -94,6 +94,8 @@ def drawable(text: str) -> str:
     Line breaks and tabs become spaces: a label is one line. A text of nothing but characters that
     show nothing is written as their codes, so that it does not vanish.
     """
+    if text.isascii() and text.isprintable() and not text.isspace():
+        return text  # as most names of files are, of which a page may have many
     shown = "".join(_shown(letter) for letter in text)
     if not shown.strip():
         shown = "".join(f"U+{ord(letter):04X}" for letter in text)

@@ -1,6 +1,6 @@
-// The cards: built once, drawn anew when a decision changes, walked through.
+// A card: what it shows of a picture, drawn anew when a decision changes.
 
-import { decisionOf, find, keyOf, labelOf, page, shownLabel, stateOf, waits } from "./state.js";
+import { decisionOf, find, labelOf, page, shownLabel, stateOf, waits } from "./state.js";
 
 export const copy = (id) => find(id).content.firstElementChild.cloneNode(true);
 export const text = (parent, selector, value) => (parent.querySelector(selector).textContent = value);
@@ -51,7 +51,14 @@ function showBeside(card, picture) {
   return beside;
 }
 
-export function build(picture, position) {
+// The card of a picture, built when it is first asked for.
+export function cardOf(position) {
+  const picture = page.pictures[position];
+  if (!picture.card) build(picture, position);
+  return picture.card;
+}
+
+function build(picture, position) {
   const card = copy("card");
   card.dataset.position = position;
   picture.card = card;
@@ -72,10 +79,7 @@ export function build(picture, position) {
     for (const button of card.querySelectorAll(".quiet")) button.hidden = true;
   }
   const duplicate = page.pictures[picture.duplicateOf];
-  if (duplicate) {
-    showBeside(card, duplicate);
-    (duplicate.besides ??= []).push(picture);
-  }
+  if (duplicate) showBeside(card, duplicate);
   if (picture.suggested) {
     const { shown } = picture.suggested;
     const box = copy("suspect");
@@ -93,18 +97,31 @@ export function build(picture, position) {
     }
     card.querySelector(".measures").after(box);
   }
-  for (const button of card.querySelectorAll("button")) button.tabIndex = -1;
-  picture.searched = [
+  highlight(position);
+  draw(picture);
+}
+
+// What the filter's words are sought in.
+export const searchedOf = (picture) =>
+  (picture.searched ??= [
     picture.file, picture.folder, picture.name, picture.split, picture.suggested?.shown ?? "",
     ...picture.measures.flat(),
-  ].join("\n").normalize("NFC").toLowerCase();
-  draw(picture);
-  return card;
+  ].join("\n").normalize("NFC").toLowerCase());
+
+// Whether it is the current card, and chosen.
+export function highlight(position) {
+  const card = page.pictures[position]?.card;
+  if (!card) return;
+  const isCurrent = position === page.current;
+  card.classList.toggle("current", isCurrent);
+  card.classList.toggle("chosen", page.chosen.has(position));
+  for (const reached of [card, ...card.querySelectorAll("button")]) reached.tabIndex = isCurrent ? 0 : -1;
 }
 
 // What a decision changes on a card.
 export function draw(picture) {
   const { card } = picture;
+  if (!card) return;
   const decision = decisionOf(picture);
   const state = stateOf(picture);
   card.classList.toggle("goes", state === "drop");
@@ -146,75 +163,4 @@ function verdict(picture) {
   const mark = make("b", state === "keep" ? "kept" : "dropped");
   mark.className = state;
   return mark;
-}
-
-export function redraw(pictures) {
-  for (const same of pictures.flatMap((picture) => page.byKey.get(keyOf(picture)))) {
-    draw(same);
-    (same.besides ?? []).forEach(draw);
-  }
-  count();
-}
-
-// What the next decision is about, besides the current picture.
-export function choose(positions) {
-  if (!positions.length && !page.chosen.size) return;
-  for (const position of page.chosen) page.pictures[position].card.classList.remove("chosen");
-  page.chosen = new Set(positions.length > 1 ? positions : []);
-  for (const position of page.chosen) page.pictures[position].card.classList.add("chosen");
-  count();
-}
-
-export const chooseTo = (position) => {
-  const ends = [page.current, position].map((end) => page.visible.indexOf(end)).sort((a, b) => a - b);
-  choose(page.visible.slice(ends[0], ends[1] + 1));
-};
-
-// All in view that are of the same section, label and first reason.
-export function chooseAlike() {
-  const current = page.pictures[page.current];
-  const same = ({ section, label, reason }) =>
-    section === current.section && label === current.label && reason === current.reason;
-  if (current) choose(page.visible.filter((position) => same(page.pictures[position])));
-}
-
-export function count() {
-  const decided = page.pictures.filter((picture) => !picture.fixed && decisionOf(picture)).length;
-  const waiting = page.pictures.filter(waits).length;
-  const amount = page.visible.length === page.pictures.length
-    ? `${page.pictures.length} pictures` : `${page.visible.length} of ${page.pictures.length} pictures`;
-  find("counts").textContent =
-    `${amount} · ${decided} decided by you · ${waiting || "nothing"} ${waiting === 1 ? "waits" : waiting ? "wait" : "waits"} for dvc repro` +
-    (page.chosen.size ? ` · ${page.chosen.size} chosen` : "");
-}
-
-export function mark(position) {
-  const before = page.pictures[page.current]?.card;
-  const after = page.pictures[position]?.card;
-  if (before) {
-    before.classList.remove("current");
-    before.tabIndex = -1;
-    for (const button of before.querySelectorAll("button")) button.tabIndex = -1;
-  }
-  page.current = position;
-  if (page.chosen.size && !page.chosen.has(position)) choose([]);
-  if (after) {
-    after.classList.add("current");
-    after.tabIndex = 0;
-    for (const button of after.querySelectorAll("button")) button.tabIndex = 0;
-    sessionStorage.setItem("whoswho-current", keyOf(page.pictures[position]));
-  }
-}
-
-export function go(position) {
-  if (position === undefined || position < 0) return;
-  mark(position);
-  const { card } = page.pictures[position];
-  card.focus({ preventScroll: true });
-  card.scrollIntoView({ block: "nearest" });
-}
-
-export function step(by) {
-  const next = page.visible.indexOf(page.current) + by;
-  go(page.visible[Math.min(Math.max(next, 0), page.visible.length - 1)]);
 }

@@ -1,8 +1,8 @@
 // A person's decisions: made, sent, undone.
 
-import { go, redraw } from "./cards.js";
 import { inTurn, request, say } from "./server.js";
 import { decisionOf, labelOf, page, setDecision, stateOf } from "./state.js";
+import { go, redraw } from "./walking.js";
 
 const token = document.querySelector("meta[name=token]").content;
 const AT_ONCE = 50; // decisions a request
@@ -111,7 +111,8 @@ export function undo() {
     }
     if (!(await send(same.map((each) => ({ picture: each.picture, decision: each.before })), true))) return;
     if (same.length > 1) say(`Undone: ${same.length} of ${last.length} pictures.`);
-    if (picture.card.hidden) say(`Undone: ${picture.name} (hidden by the filters).`);
-    else go(page.pictures.indexOf(picture));
+    const position = page.pictures.indexOf(picture);
+    if (page.visible.includes(position)) go(position);
+    else say(`Undone: ${picture.name} (hidden by the filters).`);
   });
 }

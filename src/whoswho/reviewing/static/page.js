@@ -1,52 +1,15 @@
 // The review page: cards in the order the server gives, and a person's decisions about them.
 
-import { build, choose, chooseAlike, chooseTo, copy, count, draw, fillFrame, go, mark, step, text } from "./cards.js";
+import { draw, fillFrame, searchedOf, text } from "./cards.js";
 import { confirm, decide, explain, relabel, turn, undo } from "./deciding.js";
+import { layOut, place, show } from "./layout.js";
 import { inTurn, request, say } from "./server.js";
 import { decisionOf, find, keyOf, labelOf, page, setDecisions } from "./state.js";
+import { choose, chooseAlike, chooseTo, count, go, mark, step } from "./walking.js";
 
 const filters = find("filters");
-const SECTIONS = {
-  dropped: ["Dropped", "What cleaning took out, by reason. Turn what should stay."],
-  suspects: ["Suspects", "Kept, but they look as if they lie under a wrong label; the surest first. Nothing happens to them unless you decide."],
-  kept: ["Kept", "What goes on to training."],
-};
 
-// --- Sections -----------------------------------------------------------------------------------
-
-function group(box, title, says, members) {
-  const part = copy("group");
-  text(part, ".name", title);
-  text(part, ".says", says);
-  part.querySelector("h3").hidden = !title;
-  if (!says) part.querySelector(".says").remove();
-  part.querySelector(".cards").append(...members.map((picture) => picture.card));
-  box.append(part);
-}
-
-function lay(noSuspects) {
-  page.pictures.forEach(build);
-  page.pictures.forEach((picture) => picture.duplicateOf >= 0 && draw(picture));
-  const all = new DocumentFragment();
-  for (const [name, [title, says]] of Object.entries(SECTIONS)) {
-    const members = page.pictures.filter((picture) => picture.section === name);
-    const section = copy("section");
-    section.id = name;
-    text(section, ".name", title);
-    text(section, ".says", name === "suspects" && noSuspects ? noSuspects : says);
-    const groups = section.querySelector(".groups");
-    if (name === "dropped") {
-      for (const reason of page.reasons) {
-        const own = members.filter((picture) => picture.reason === reason.name);
-        group(groups, reason.name, reason.says, own);
-      }
-    } else if (members.length) {
-      group(groups, "", "", members);
-    }
-    all.append(section);
-  }
-  find("sections").replaceChildren(all);
-}
+// --- Filters ------------------------------------------------------------------------------------
 
 function fillFilters() {
   for (const { name, shown } of page.labels) filters.elements.label.append(new Option(shown, name));
@@ -64,20 +27,14 @@ function filter() {
       (!label.value || [picture.label, picture.countsUnder, labelOf(picture)].includes(label.value)) &&
       (!reason.value || picture.measures.some(([name]) => name === reason.value)) &&
       (!open.checked || (!picture.fixed && !decisionOf(picture))) &&
-      sought.every((part) => picture.searched.includes(part));
-    picture.card.hidden = !shows;
+      sought.every((part) => searchedOf(picture).includes(part));
     if (shows) page.visible.push(position);
   });
-  const shown = (box) => box.querySelectorAll(".card:not([hidden])").length;
-  const filtered = page.visible.length < page.pictures.length;
-  for (const box of document.querySelectorAll(".group, main > section")) {
-    const amount = shown(box);
-    text(box, ".n", amount);
-    box.hidden = !amount && (filtered || box.id !== "suspects");
-  }
+  place();
   find("nothing").hidden = page.visible.length > 0;
   count();
-  if (!page.visible.includes(page.current)) mark(page.visible[0] ?? -1);
+  if (page.visible.includes(page.current)) show(page.current);
+  else mark(page.visible[0] ?? -1);
 }
 
 // --- Dialogs ------------------------------------------------------------------------------------
@@ -108,7 +65,7 @@ function onClose(id, take) {
   dialog.addEventListener("close", () => {
     if (dialog.returnValue === "ok") take(dialog);
     dialog.returnValue = "";
-    page.pictures[page.current]?.card.focus({ preventScroll: true });
+    page.pictures[page.current]?.card?.focus({ preventScroll: true });
   });
 }
 
@@ -222,21 +179,23 @@ async function refresh() {
 window.addEventListener("focus", () => page.version && inTurn(refresh));
 
 async function start() {
-  const { body } = await request("gallery");
-  const { pictures, labels, reasons, version, cleaned } = body;
+  const { version, decisions } = (await request("decisions")).body; // first: what comes later is newer
+  const { pictures, labels, reasons, cleaned, noSuspects } = (await request("gallery")).body;
   Object.assign(page, { pictures, labels, reasons, version, cleaned });
   for (const picture of pictures) {
     const key = keyOf(picture);
     if (!page.byKey.has(key)) page.byKey.set(key, []);
     page.byKey.get(key).push(picture);
   }
-  setDecisions(body.decisions);
-  lay(body.noSuspects);
+  for (const picture of pictures) picture.besides = [];
+  for (const picture of pictures) pictures[picture.duplicateOf]?.besides.push(picture);
+  setDecisions(decisions);
+  layOut(noSuspects);
   fillFilters();
   filter();
   const last = page.pictures.findIndex((picture) => keyOf(picture) === sessionStorage.getItem("whoswho-current"));
   if (last >= 0) go(last);
-  else page.pictures[page.current]?.card.focus({ preventScroll: true });
+  else page.pictures[page.current]?.card?.focus({ preventScroll: true });
   const letters = Object.assign(document.createElement("link"), { rel: "stylesheet", href: "letters.css" });
   document.head.append(letters);
 }

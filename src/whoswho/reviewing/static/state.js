@@ -3,7 +3,7 @@
 export const find = (id) => document.getElementById(id);
 
 export const page = {
-  pictures: [], // as the server gives them, with their card and what is searched
+  pictures: [], // as the server gives them, with their card while it is there
   labels: [],
   reasons: [],
   version: "",
@@ -21,7 +21,7 @@ export function setDecisions(list) {
 }
 export const setDecision = (picture, decision) => decisions.set(keyOf(picture), decision);
 
-export const keyOf = (picture) => `${picture.sha256}\n${picture.label}`;
+export const keyOf = (picture) => (picture.key ??= `${picture.sha256}\n${picture.label}`);
 export const decisionOf = (picture) => decisions.get(keyOf(picture)) ?? null;
 export const stateOf = (picture) =>
   picture.fixed ? picture.decided : (decisionOf(picture)?.decision ?? picture.checked);

@@ -1,0 +1,221 @@
+"""Many small pictures through clean, preprocess, features and the review page: time and memory.
+
+`python -m bench.large --pictures 100000` (`make bench-large`) does each step for a quarter of the
+pictures and for all of them: a step whose time is linear takes 4 times as long. The pictures are
+drawn, 96 pixels wide, without faces; features are of a ResNet-18 and a tenth of the pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from bench.processes import Measured, measure, stage
+from bench.workspace import PROGRAMS, commit, copy_of_the_repository, environment
+from whoswho import workers
+
+LABELS = 10
+SIDE = 96
+FRAMES = 100  # of a walk through the review page
+
+
+def draw(folder: Path, count: int) -> None:
+    """`count` different pictures of LABELS labels."""
+    for number in range(LABELS):
+        (folder / f"label {number}").mkdir(parents=True)
+    for _ in workers.each(partial(_draw_one, folder), range(count), "drawing"):
+        pass
+
+
+def _draw_one(folder: Path, number: int) -> None:
+    colours = np.random.default_rng(number).integers(30, 225, (7, 7, 3), dtype=np.uint8)
+    picture = Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    picture.save(folder / f"label {number % LABELS}" / f"{number:06}.jpg", quality=85)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes in the files below `folder`."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+Found = dict[str, Measured]
+
+
+def filled(folder: Path, count: int, **changes: dict[str, object]) -> Path:
+    """A workspace with `count` pictures that nobody looks for faces in."""
+    workspace = copy_of_the_repository(folder, clean={"faces": "any"}, **changes)
+    (workspace / "data.dvc").unlink()
+    draw(workspace / "data", count)
+    commit(workspace)
+    return workspace
+
+
+def pipeline(scratch: Path, count: int) -> tuple[Path, Found]:
+    """A workspace whose pictures went through DVC, clean and preprocess."""
+    whole = {"crop": "whole", "size": 64}
+    workspace = filled(scratch / f"pictures{count}", count, picture=whole)
+    dvc = PROGRAMS / "dvc"
+    found = {
+        "dvc add data": measure(dvc, "add", "-q", "data", cwd=workspace),
+        "dvc status data.dvc": measure(dvc, "status", "data.dvc", cwd=workspace),
+    }
+    cache = workspace / ".dvc" / "cache"
+    print(f"a picture: {size_of(workspace / 'data') / count:.0f} bytes in data/, "
+          f"{size_of(cache) / count:.0f} in DVC's cache", end="")  # fmt: skip
+    shutil.rmtree(cache)
+    found |= {name: stage(name, workspace) for name in ("clean", "preprocess")}
+    print(f", {size_of(workspace / 'artifacts' / 'clean') / count:.0f} cleaned, "
+          f"{size_of(workspace / 'artifacts' / 'dataset') / count:.0f} prepared at 64 pixels "
+          f"({count} pictures)", flush=True)  # fmt: skip
+    return workspace, found
+
+
+def features(scratch: Path, count: int) -> Found:
+    """The features of pictures of 224 pixels."""
+    workspace = filled(
+        scratch / f"features{count}", count,
+        picture={"crop": "whole"}, augment={"views": 1},
+        backbone={"arch": "resnet18", "weights": ["random"]},
+    )  # fmt: skip
+    for name in ("clean", "preprocess", "backbone"):
+        stage(name, workspace)
+    found = stage("features", workspace)
+    shutil.rmtree(workspace)
+    return {"features": found}
+
+
+# --- The review page -----------------------------------------------------------------------------
+
+
+@contextmanager
+def reviewing(workspace: Path) -> Iterator[tuple[str, float, psutil.Process]]:
+    """The page's address, seconds from the command until it answers, and its process."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = int(probe.getsockname()[1])
+    start = time.perf_counter()
+    server = subprocess.Popen(
+        [sys.executable, "-m", "whoswho.cli", "review", "--port", str(port)],
+        cwd=workspace, env=environment(workspace), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        line = server.stdout.readline() if server.stdout else ""
+        if not line:
+            sys.exit("bench: whoswho review failed")
+        yield line.split()[0], time.perf_counter() - start, psutil.Process(server.pid)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def browser(profile: str) -> Any:
+    """Chromium without a window; None where there is none."""
+    binary = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if not binary or not driver:
+        return None
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+                 "--window-size=1200,900", f"--user-data-dir={profile}"):  # fmt: skip
+        options.add_argument(flag)
+    return webdriver.Chrome(options=options, service=Service(driver))
+
+
+SEEN = """
+const done = arguments[0];
+const look = () => {
+  const image = document.querySelector('.card.current img');
+  if (image?.complete && image.naturalWidth) done(performance.now());
+  else setTimeout(look, 10);
+};
+look();
+"""
+WALK = """
+const [frames, done] = arguments, times = [];
+let last = performance.now();
+const step = () => {
+  const now = performance.now();
+  times.push(now - last);
+  last = now;
+  if (times.length > frames) return done(times.slice(1));
+  window.scrollBy(0, innerHeight / 3);
+  requestAnimationFrame(step);
+};
+requestAnimationFrame(step);
+"""
+
+
+def review(workspace: Path) -> str:
+    """What a person waits for on the review page, in a sentence."""
+    with tempfile.TemporaryDirectory() as profile:
+        driver = browser(profile)
+        if driver is None:
+            return "review: not measured; it needs chromium and chromium-driver"
+        try:
+            with reviewing(workspace) as (address, started, process):
+                driver.get(address)
+                opened = driver.execute_async_script(SEEN) / 1000
+                frames = sorted(driver.execute_async_script(WALK, FRAMES))
+                nodes = driver.execute_script("return document.querySelectorAll('*').length")
+                memory = process.memory_info().rss / 1e6
+        finally:
+            driver.quit()
+    return (
+        f"review: {started:.1f} s until the server answers, {memory:.0f} MB; the page shows its "
+        f"first picture after {opened:.2f} s; scrolling, a frame takes {frames[FRAMES // 2]:.0f} "
+        f"ms, one in 20 more than {frames[FRAMES * 95 // 100]:.0f}; {nodes} elements"
+    )
+
+
+# --- All of it -----------------------------------------------------------------------------------
+
+
+def compare(few: int, many: int, less: Found, more: Found) -> None:
+    """Print what both numbers of pictures took."""
+    for name, all_of_them in more.items():
+        seconds = [found[name].seconds for found in (less, more)]
+        processor = [found[name].processor for found in (less, more)]
+        print(
+            f"{name}: {seconds[0]:.1f} s for {few} pictures, {seconds[1]:.1f} s for {many}; of a "
+            f"processor {processor[0]:.1f} and {processor[1]:.1f} s, "
+            f"{processor[1] / processor[0]:.2f} times as much, "
+            f"{1000 * processor[1] / many:.2f} ms a picture; the largest process "
+            f"{less[name].peak_mb:.0f} and {all_of_them.peak_mb:.0f} MB",
+            flush=True,
+        )
+
+
+def large(scratch: Path, pictures: int) -> None:
+    """Measure and print every step."""
+    few, many = pictures // 4, pictures
+    workspace, less = pipeline(scratch, few)
+    shutil.rmtree(workspace)
+    workspace, more = pipeline(scratch, many)
+    compare(few, many, less, more)
+    print(f"{review(workspace)} ({many} pictures)", flush=True)
+    shutil.rmtree(workspace)
+    compare(few // 10, many // 10, features(scratch, few // 10), features(scratch, many // 10))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m bench.large", description=__doc__)
+    parser.add_argument("--pictures", type=int, default=4000)
+    with tempfile.TemporaryDirectory(prefix="whoswho-large-") as folder:
+        large(Path(folder), parser.parse_args().pictures)
