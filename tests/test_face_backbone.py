@@ -13,7 +13,7 @@ from PIL import Image
 from support.lifecycle_models import NAMES, make_model
 from support.pictures import portrait
 
-from whoswho import arches, params, tables, workers
+from whoswho import arches, params, tables
 from whoswho.artifacts import split
 from whoswho.artifacts.features import load_features
 from whoswho.artifacts.model.description import read_description, write_description
@@ -31,6 +31,7 @@ from whoswho.inference.predictor import Predictor
 from whoswho.pictures import embedding, faces, opening, prepared_files, tensors
 from whoswho.pictures.faces import FaceFinder
 from whoswho.pictures.prepare import prepare
+from whoswho.workers import pool
 
 ARCH = arches.DLIB
 SETTINGS = PictureSettings("face", 0.3, 224, 0.95, 0.08)
@@ -148,12 +149,12 @@ def test_processes_give_the_bytes_of_one_and_no_face_gives_zeros(
     state: network.State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = portrait().resize((224, 224))
-    boxes = [(60, 50, 160, 150 + number) for number in range(workers.FEW)]
+    boxes = [(60, 50, 160, 150 + number) for number in range(pool.FEW)]
     images = [tensors.with_face(image, box) for box in (*boxes, None)]
     inputs = tensors.to_tensor(images, dlib_resnet29.PIXELS)
-    monkeypatch.setattr(workers, "cores", lambda: 1)
+    monkeypatch.setattr(pool, "cores", lambda: 1)
     alone = network.backbone_from(ARCH, state)[0](inputs)
-    monkeypatch.setattr(workers, "cores", lambda: 2)
+    monkeypatch.setattr(pool, "cores", lambda: 2)
     together = network.backbone_from(ARCH, state)[0](inputs)
     assert torch.equal(alone, together)
     assert not alone[-1].any()

@@ -18,7 +18,6 @@ from PIL import Image
 from support.pictures import portrait
 from support.repository import REPOSITORY
 
-from whoswho import workers
 from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.cleaning.people import counted, find_faces
 from whoswho.params import load_params
@@ -36,6 +35,7 @@ from whoswho.pictures.faces import (
 from whoswho.pictures.faces.mtcnn import Detector
 from whoswho.pictures.opening import open_picture
 from whoswho.pictures.prepare import Preparer
+from whoswho.workers import pool
 
 CLEAN = load_params(REPOSITORY).clean
 
@@ -317,10 +317,10 @@ def test_workers_keep_the_order_and_stay_a_few_items_ahead() -> None:
             sent.append(number)
             yield number
 
-    results = workers.stream(abs, items(), 2)
+    results = pool.stream(abs, items(), 2)
     for number in range(100):
         assert next(results) == number
-        assert number < len(sent) <= number + workers.AHEAD + 2
+        assert number < len(sent) <= number + pool.AHEAD + 2
     assert list(results) == list(range(100, 300))
 
 
@@ -329,11 +329,11 @@ def test_a_worker_keeps_to_one_core_whatever_its_program_loaded_before(tmp_path:
     program.write_text(
         "import numpy\n"
         "from threadpoolctl import threadpool_info\n"
-        "from whoswho import workers\n"
+        "from whoswho.workers import mapping, pool\n"
         "def threads(number):\n"
         "    return [one['num_threads'] for one in threadpool_info()]\n"
         "if __name__ == '__main__':\n"
-        "    found = list(workers.each(threads, range(workers.FEW), 'numbers', 2))\n"
+        "    found = list(mapping.each(threads, range(pool.FEW), 'numbers', 2))\n"
         "    assert all(found), 'no library with threads was loaded'\n"
         "    print({number for numbers in found for number in numbers})\n"
     )

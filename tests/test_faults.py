@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from bench.faults import COMMANDS, KINDS, STAGES, Fault, Undisturbed, draw, matrix, run
-from whoswho import paths, workers
+from whoswho import paths
 from whoswho.errors import UserError, disk_error
+from whoswho.workers import pool
 
 # Of each kind one, in as many stages as may be; a kill wherever something is written.
 FAULTS = (
@@ -113,7 +114,7 @@ def test_a_process_that_is_killed_costs_a_line_and_no_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     items = [(tmp_path / "mark", number) for number in range(40)]
-    found = list(workers.stream(ends_its_process_once, items, 2))
+    found = list(pool.stream(ends_its_process_once, items, 2))
     assert found == [number * number for number in range(40)]
     assert capsys.readouterr().err.count("ended from outside") == 1
 
@@ -121,15 +122,15 @@ def test_a_process_that_is_killed_costs_a_line_and_no_result(
 def test_a_picture_that_ends_its_process_again_is_named(tmp_path: Path) -> None:
     files = [tmp_path / str(number) for number in range(20)]
     with pytest.raises(UserError, match=rf"^{tmp_path}/7: the process .* twice"):
-        list(workers.stream(ends_its_process, files, 2))
+        list(pool.stream(ends_its_process, files, 2))
 
 
 @pytest.mark.slow
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     code = (
-        "from whoswho import workers\nimport multiprocessing, time\n"
+        "from whoswho.workers import pool\nimport multiprocessing, time\n"
         "if __name__ == '__main__':\n"
-        "    pool = workers.process_pool(2)\n"
+        "    pool = pool.process_pool(2)\n"
         "    [each.result() for each in [pool.submit(pow, 2, 2) for _ in range(8)]]\n"
         "    print(*[p.pid for p in multiprocessing.active_children()], flush=True)\n"
         "    time.sleep(60)\n"

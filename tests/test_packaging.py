@@ -113,19 +113,19 @@ def test_it_carries_what_inference_imports_and_nothing_else(tmp_path: Path) -> N
         paths = {path.relative_to(code.folder).as_posix() for path in code.folder.rglob("*.py")}
         text = "".join(path.read_text("utf-8") for path in code.folder.rglob("*.py"))
     rooms = {path.partition("/")[0] for path in paths if "/" in path}
-    assert rooms == {"artifacts", "backbone", "inference", "pictures"}
+    assert rooms == {"artifacts", "backbone", "inference", "pictures", "workers"}
     assert {
         "inference/registered_model.py",
         "pictures/opening/__init__.py",
         "__init__.py",
     } <= paths
-    assert not {"params.py", "backbone/weights/__init__.py", "backbone/loading/loader.py"} & paths
+    assert not {"params.py", "backbone/loading/loader.py", "workers/cluster.py"} & paths
     assert "import whoswho\n" not in text
     assert "from whoswho." not in text
     names = {pin.partition("==")[0].replace("_", "-") for pin in code.requirements}
     assert names == {
         "dlib-bin", "facenet-pytorch", "mlflow", "numpy", "pandas", "pillow", "pillow-heif",
-        "pydantic", "safetensors", "threadpoolctl", "timm", "torch", "torchvision", "tqdm",
+        "pydantic", "safetensors", "threadpoolctl", "timm", "torch", "torchvision",
     }  # fmt: skip
     assert all("+" not in pin for pin in code.requirements)
 

@@ -16,7 +16,7 @@ from support.lifecycle_models import NAMES, make_model
 from support.pictures import blocks, portrait
 from support.repository import REPOSITORY
 
-from whoswho import cli, params, workers
+from whoswho import cli, params
 from whoswho.artifacts.features import Features
 from whoswho.artifacts.model.description import read_description, write_description
 from whoswho.artifacts.model.settings import Face, PictureSettings
@@ -32,6 +32,7 @@ from whoswho.training.calibration import fit_centres
 from whoswho.training.data import head_task
 from whoswho.training.inputs import Recipe, TrainingData
 from whoswho.training.loop import Trainer
+from whoswho.workers import pool
 
 PARAMS = params.load_params(REPOSITORY)
 
@@ -167,8 +168,8 @@ def test_processes_look_at_pictures_as_this_one_does(tmp_path: Path) -> None:
         assert (one.name, one.faces, one.face) == (other.name, other.faces, other.face)
         assert (one.problem, one.image) == (other.problem, other.image)
         assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
-    assert workers.cores() == 1 or predictor.processes(workers.FEW) >= 2
-    assert predictor.processes(workers.FEW - 1) == 0
+    assert pool.cores() == 1 or predictor.processes(pool.FEW) >= 2
+    assert predictor.processes(pool.FEW - 1) == 0
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])

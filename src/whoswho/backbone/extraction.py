@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 from itertools import islice, tee
 from pathlib import Path
 from typing import Never
@@ -13,7 +15,9 @@ from tqdm import tqdm
 from whoswho.arches import FACES, LITE0
 from whoswho.artifacts import features
 from whoswho.artifacts.features import FeatureIndex, Float32
-from whoswho.artifacts.split import Dataset
+from whoswho.artifacts.model.backbone import load_backbone
+from whoswho.artifacts.split import Dataset, Example
+from whoswho.backbone import network
 from whoswho.backbone.compute import forward
 from whoswho.backbone.loading.loader import Indices, Loader, Pictures
 from whoswho.backbone.loading.process_group import ProcessGroup
@@ -21,6 +25,10 @@ from whoswho.errors import UserError
 from whoswho.params import Augment
 from whoswho.pictures import tensors
 from whoswho.wording import plural
+from whoswho.workers import cluster
+
+Chunk = tuple[Sequence[Example], Indices]  # pictures, and which of them are seen in which view
+Remote = Callable[[Augment | None, Chunk], Float32]
 
 
 def extract(
@@ -32,6 +40,7 @@ def extract(
     out: Path,
     device: torch.device | None = None,
     process_group: ProcessGroup | None = None,
+    weights: Path | None = None,
 ) -> FeatureIndex | None:
     """Run a frozen backbone over all pictures and views into the folder `out`.
 
@@ -41,6 +50,8 @@ def extract(
 
     Args:
         width: how many numbers the backbone gives a picture.
+        weights: the backbone's folder. Where a cluster is named, its workers read it and compute
+            what this process alone would compute on the processor.
 
     Returns:
         The index; None in other processes than the main one.
@@ -48,6 +59,11 @@ def extract(
     process_group = process_group or ProcessGroup()
     device = device or torch.device("cpu")
     forward_pass = forward.prepare(backbone, device)
+    remote: Remote | None = None
+    if weights is not None and _is_for_cluster(device, process_group):
+        remote = partial(
+            _on_worker, weights=weights, sha256=backbone_sha256, precision=forward_pass.precision
+        )
     views = {split: augment.views if split == "train" else 1 for split in dataset.splits}
     total = sum(count * len(dataset.examples[split]) for split, count in views.items())
     with tqdm(total=total, desc="features", unit="view", disable=None, leave=False) as bar:
@@ -61,7 +77,7 @@ def extract(
                 augment if split == "train" else None,
                 forward_pass.normalization,
             )
-            _extract_split(pictures, forward_pass, device, values, process_group, bar)
+            _extract_split(pictures, forward_pass, device, values, process_group, bar, remote)
             process_group.wait()
     if not process_group.is_main_process:
         return None
@@ -100,6 +116,7 @@ def _extract_split(
     values: Float32,
     process_group: ProcessGroup,
     bar: tqdm[Never],
+    remote: Remote | None,
 ) -> None:
     """Fill this process's part of `values`, (views, pictures, width)."""
     views = len(values)
@@ -109,17 +126,25 @@ def _extract_split(
     def indices(rows: range) -> Indices:
         return [divmod(row, views) for row in rows]  # views of a picture side by side
 
-    def store(rows: range, batch: Tensor) -> None:
-        vectors = forward_pass.run(batch).numpy()
+    def keep(rows: range, vectors: Float32) -> None:
         for (picture, view), vector in zip(indices(rows), vectors, strict=True):
             values[view, picture] = vector
         bar.update(len(rows))
+
+    def store(rows: range, batch: Tensor) -> None:
+        keep(rows, forward_pass.run(batch).numpy())
 
     def open_and_store(rows: range) -> None:
         pixels = pictures.pixels(indices(rows))
         store(rows, tensors.standardized(pixels, pictures.normalization))
 
-    if forward_pass.streams > 1:
+    if remote is not None:
+        for_keep, for_workers = tee(own_chunks)
+        function = partial(remote, pictures.augment)
+        found = cluster.stream(function, (_chunk(pictures, indices(r)) for r in for_workers))
+        for rows, vectors in zip(for_keep, found, strict=True):
+            keep(rows, vectors)
+    elif forward_pass.streams > 1:
         forward.each(own_chunks, open_and_store, forward_pass.streams)
     else:
         for_store, for_loader = tee(own_chunks)
@@ -127,3 +152,52 @@ def _extract_split(
         for rows, batch in zip(for_store, batches, strict=True):
             store(rows, batch)
     values.flush()  # type: ignore[attr-defined]
+
+
+def _is_for_cluster(device: torch.device, process_group: ProcessGroup) -> bool:
+    """Whether a cluster is named, whose workers compute on processors and in no group."""
+    if not cluster.address():
+        return False
+    if device.type == "cpu" and process_group.world_size == 1:
+        return True
+    if process_group.is_main_process:
+        here = f"on {device}" if device.type != "cpu" else "by the processes of this group"
+        cluster.stays_here(f"features are computed {here}")
+    return False
+
+
+def _chunk(pictures: Pictures, rows: Indices) -> Chunk:
+    """What a worker needs to know of a chunk: its own pictures, not all."""
+    first, last = rows[0][0], rows[-1][0]
+    return pictures.examples[first : last + 1], [(row - first, view) for row, view in rows]
+
+
+def _on_worker(
+    augment: Augment | None, chunk: Chunk, weights: Path, sha256: str, precision: str
+) -> Float32:
+    """The features of a chunk, (rows, width), as a cluster's worker computes them.
+
+    Raises:
+        UserError: it computes in another precision, or reads other weights.
+    """
+    forward_pass = _forward_pass(weights, sha256)
+    if forward_pass.precision != precision:
+        raise UserError(
+            f"a worker computes in {forward_pass.precision} and this machine in {precision}: "
+            "their features differ; let processors of one kind work together"
+        )
+    examples, indices = chunk
+    pictures = Pictures(examples, augment, forward_pass.normalization)
+    batch = tensors.standardized(pictures.pixels(indices), pictures.normalization)
+    vectors: Float32 = forward_pass.run(batch).numpy()
+    return vectors
+
+
+@lru_cache(maxsize=1)
+def _forward_pass(weights: Path, sha256: str) -> forward.Pass:
+    """The pass of the backbone in a folder, which a worker keeps for the next chunk."""
+    state, source = load_backbone(weights)
+    if source.sha256 != sha256:
+        raise UserError(f"{weights}: a worker finds another backbone there")
+    backbone, _ = network.backbone_from(source.arch, state)
+    return forward.prepare(backbone, torch.device("cpu"))

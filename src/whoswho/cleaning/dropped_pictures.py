@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from whoswho import workers
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.thumbnails import FOLDER, chosen_for_sheet, write_thumbnail
 from whoswho.pictures import opening, thumbnail
+from whoswho.workers import mapping
 
 SIDE = 200  # pixels, the longest
 QUALITY = 75
@@ -32,7 +32,7 @@ def write(
     (out / FOLDER).mkdir()
     jobs = sorted(source.items())
     count = 1 if len(jobs) < FEW else worker_count
-    for _ in workers.each(partial(_draw, clean=out), jobs, "thumbnails", count):
+    for _ in mapping.each(partial(_draw, clean=out), jobs, "thumbnails", count):
         pass
 
 

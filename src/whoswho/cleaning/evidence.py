@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from whoswho import workers
 from whoswho.cleaning import duplicates, quality
 from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
 from whoswho.cleaning.people import FaceEvidence
@@ -19,6 +18,7 @@ from whoswho.cleaning.relations import Relation
 from whoswho.dataset.listing import ListedFile
 from whoswho.params import Clean
 from whoswho.pictures import opening
+from whoswho.workers import mapping
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def examine_all(
     """`examine` of all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
     nothing = bytes(RECORD.itemsize)
-    for picture in workers.each(examine, files, "clean", worker_count):
+    for picture in mapping.each(examine, files, "clean", worker_count):
         if picture.fingerprint is None:
             store.write(nothing)
         else:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from whoswho import workers
 from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import identity
 from whoswho.cleaning.identity import Judgement
@@ -27,6 +26,7 @@ from whoswho.pictures.faces import (
     from_bytes,
     to_bytes,
 )
+from whoswho.workers import mapping
 
 NO_FACE = "no_face"
 SEVERAL_FACES = "several_faces"
@@ -91,7 +91,7 @@ def find_faces(
             jobs[index] = _Job(path, detections, params)
         else:
             results[index] = known
-    found = workers.each(_detect_and_embed, list(jobs.values()), "faces", worker_count)
+    found = mapping.each(_detect_and_embed, list(jobs.values()), "faces", worker_count)
     for index, (measured, vector) in zip(jobs, found, strict=True):
         _, sha256 = pictures[index]
         cache.put(sha256, version, to_bytes(one.face for one in measured))

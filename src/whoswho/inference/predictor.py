@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from whoswho import workers
 from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
@@ -26,6 +25,7 @@ from whoswho.labels import UNKNOWN
 from whoswho.pictures import opening, tensors
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Prepared, Preparer
+from whoswho.workers import pool
 
 BATCH = 32
 FRAME = "#2ca02c"
@@ -148,11 +148,11 @@ class Predictor:
         looked_at: Iterator[LookedAt]
         if processes:
             look = partial(_look, self.model.description.picture, keep_images)
-            looked_at = workers.stream(look, numbered, processes)
+            looked_at = pool.stream(look, numbered, processes)
         else:
             look = partial(_looked_at, self._preparer, keep_images, one_large=self.large_pictures)
             looked_at = map(look, numbered)
-        left = max(1, workers.cores() - processes)
+        left = max(1, pool.cores() - processes)
         while batch := list(islice(looked_at, BATCH)):
             with devices.threads(left) if processes else nullcontext():
                 predictions = self._answered(batch)
@@ -165,10 +165,10 @@ class Predictor:
         To find a face takes about as long as the network; where none is looked for, opening is
         little beside it.
         """
-        if self.model.description.picture.crop != "face" or pictures < workers.FEW:
+        if self.model.description.picture.crop != "face" or pictures < pool.FEW:
             return 0
-        own = workers.cores()
-        return 0 if own < 2 else min(max(2, own // 2), workers.MOST_WORKERS)
+        own = pool.cores()
+        return 0 if own < 2 else min(max(2, own // 2), pool.MOST_WORKERS)
 
     def _answered(self, batch: Sequence[LookedAt]) -> list[Prediction]:
         if self.model.looks_at_faces:
@@ -200,6 +200,23 @@ class Predictor:
             unknown=bool(answers.unknown[row]),
             features=answers.features[row],
         )
+
+
+def on_worker(
+    files: Sequence[Path], folder: Path, digest: str, *, keep_images: bool, keep_features: bool
+) -> list[Prediction]:
+    """`Predictor.stream` of a batch, on a worker of a cluster; the worker keeps the model.
+
+    Args:
+        digest: of the model that lies in `folder`; another one is loaded anew.
+    """
+    predictor = _predictor(folder, digest)
+    return list(predictor.stream(files, keep_images=keep_images, keep_features=keep_features))
+
+
+@lru_cache(maxsize=1)
+def _predictor(folder: Path, _digest: str) -> Predictor:
+    return Predictor(folder)
 
 
 def _look(

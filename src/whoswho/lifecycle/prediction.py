@@ -7,20 +7,23 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from whoswho.artifacts.model.description import model_digest
 from whoswho.errors import UserError
-from whoswho.inference.predictor import Prediction, Predictor
+from whoswho.inference.predictor import BATCH, Prediction, Predictor, on_worker
 from whoswho.labels import UNKNOWN, is_litter
 from whoswho.lifecycle.neighbours import Neighbour, Neighbours
 from whoswho.wording import cells, laid_out
-from whoswho.workers import progress
+from whoswho.workers import cluster
+from whoswho.workers.mapping import progress
 
 Write = Callable[[Prediction, Sequence[Neighbour]], None]  # an answer and what explains it
 
@@ -62,12 +65,7 @@ def answer(folder: Path, request: Request, out: TextIO) -> None:
     """
     predictor = Predictor(folder)
     why = Neighbours.of(request.workspace, predictor.model) if request.workspace else None
-    stream = predictor.stream(
-        request.files,
-        keep_images=request.figure is not None,
-        keep_features=why is not None,
-        processes=predictor.processes(len(request.files)),
-    )
+    stream = _predictions(predictor, folder, request)
     write = writer(request, predictor.model.labels, out)
     drawn: list[Prediction] = []
     problems = 0
@@ -88,6 +86,32 @@ def answer(folder: Path, request: Request, out: TextIO) -> None:
         print(f"whoswho: warning: {note}", file=sys.stderr)
     if problems:
         raise SystemExit(1)
+
+
+def _predictions(predictor: Predictor, folder: Path, request: Request) -> Iterator[Prediction]:
+    """The predictions for all files, by processes of this machine or a cluster's workers."""
+    files = request.files
+    keep_images, keep_features = request.figure is not None, request.workspace is not None
+    if not cluster.address():
+        yield from predictor.stream(
+            files,
+            keep_images=keep_images,
+            keep_features=keep_features,
+            processes=predictor.processes(len(files)),
+        )
+        return
+    function = partial(
+        on_worker,
+        folder=folder.absolute(),
+        digest=model_digest(folder),
+        keep_images=keep_images,
+        keep_features=keep_features,
+    )
+    paths = map(Path.absolute, files)
+    batches = iter(lambda: list(islice(paths, BATCH)), [])
+    answered = chain.from_iterable(cluster.stream(function, batches, at_once=1))
+    for file, prediction in zip(files, answered, strict=True):
+        yield replace(prediction, name=str(file))
 
 
 def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from whoswho import workers
 from whoswho.artifacts.model.settings import Box, Crop, Face, PictureSettings
 from whoswho.pictures import opening
 from whoswho.pictures.prepare import prepare
+from whoswho.workers import mapping
 
 # Of the file's own name so many letters stay: enough to recognise it, and four bytes each fit.
 STEM_LENGTH = 40
@@ -48,7 +48,7 @@ def write_pictures(
         folder.mkdir(parents=True, exist_ok=True)
     write = partial(_write, settings=settings, out=out)
     pairs = list(zip(jobs, paths, strict=True))
-    return list(workers.each(write, pairs, "preprocess", worker_count))
+    return list(mapping.each(write, pairs, "preprocess", worker_count))
 
 
 def _write(job_and_path: tuple[Job, str], settings: PictureSettings, out: Path) -> Written:

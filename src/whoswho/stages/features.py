@@ -39,7 +39,15 @@ def main() -> None:
         processor = device.pick(params.train.device)
         with device.using(processor), group.fresh_folder(workspace / paths.FEATURES) as out:
             index = extraction.extract(
-                dataset, backbone, width, source.sha256, params.augment, out, processor, group
+                dataset,
+                backbone,
+                width,
+                source.sha256,
+                params.augment,
+                out,
+                processor,
+                group,
+                workspace / paths.BACKBONE,
             )
         if index:
             splits = ", ".join(f"{s} {i.pictures} x {i.views}" for s, i in index.splits.items())

@@ -22,12 +22,15 @@ from whoswho.training.checkpoint import Checkpoint
 from whoswho.training.fit import fit
 from whoswho.training.held_out import calibrate
 from whoswho.training.inputs import Recipe, TrainingData, input_digests, training_key
+from whoswho.workers import cluster
 
 
 def main() -> None:
     """Run the stage in the workspace, fine-tuning in as many processes as are asked for."""
     params = load_params()
     if params.backbone.unfreeze != 0:
+        if process_group.is_main_process():
+            cluster.stays_here("fine-tuning runs here, or on several machines with torchrun")
         process_group.run(train, params.train.device)
     elif process_group.is_main_process():  # a head learns in seconds: nothing is to be shared
         train(ProcessGroup())

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, get_worker_info
 from torch.utils.data import Dataset as TorchDataset
 
-from whoswho import workers
 from whoswho.artifacts.model.settings import IMAGENET, Normalization
 from whoswho.artifacts.split import Dataset, Example, open_prepared
 from whoswho.backbone.compute import forward
@@ -23,6 +22,7 @@ from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
 from whoswho.params import Augment
 from whoswho.pictures import tensors
+from whoswho.workers import pool
 
 Indices = Sequence[tuple[int, int]]  # a batch: (picture in its split, view) of each row
 MIN_PICTURES = 16  # a worker process is not worth its start for fewer
@@ -128,7 +128,7 @@ def num_workers(device: torch.device) -> int:
     local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # set by torchrun
     # Where processes do not begin as copies of this one, each has its imports to do first.
     most = 16 if multiprocessing.get_start_method() == "fork" else 4
-    return min(most, max(1, workers.cores() // local_processes - 1))
+    return min(most, max(1, pool.cores() // local_processes - 1))
 
 
 def backbone_features(

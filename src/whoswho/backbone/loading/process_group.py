@@ -22,10 +22,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
-from whoswho import paths, workers
+from whoswho import paths
 from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.wording import plural
+from whoswho.workers import pool
 
 PROCESSES = "WHOSWHO_PROCESSES"
 # What gloo and NCCL say where a process waits for one that is gone.
@@ -159,7 +160,7 @@ def _launch(processes: int) -> None:
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, workers.cores() // processes)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, pool.cores() // processes)))
     # A process says itself why it fails.
     for name in ("torch.distributed.elastic", "torch.distributed.run"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

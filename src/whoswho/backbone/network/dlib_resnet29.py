@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from whoswho import workers
 from whoswho.arches import DLIB
 from whoswho.artifacts.model.settings import Normalization
 from whoswho.errors import UserError
 from whoswho.pictures import embedding
 from whoswho.pictures.embedding import Embedder, Pixels, Vector
+from whoswho.workers import pool
 
 WIDTH = embedding.SIZE
 PIXELS = Normalization((0.0,) * 4, (1 / 255,) * 4, "RGBA")  # 0 to 255 as they are
@@ -56,7 +56,7 @@ class FaceEmbedding(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         """The vectors of pictures normalised as PIXELS; the processor computes them."""
         pixels = pictures.detach().cpu().permute(0, 2, 3, 1).round().to(torch.uint8).numpy()
-        vectors = self._in_processes(pixels) if len(pixels) >= workers.FEW else None
+        vectors = self._in_processes(pixels) if len(pixels) >= pool.FEW else None
         if vectors is None:
             if self._embedder is None:
                 self._embedder = Embedder(self._files())
@@ -66,12 +66,12 @@ class FaceEmbedding(nn.Module):
     def _in_processes(self, pixels: Pixels) -> list[Vector] | None:
         """The vectors of a batch, from processes; None on a single processor."""
         # Of several processes that run a stage together (torchrun) each has its part.
-        count = workers.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        count = pool.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         if count < 2:
             return None
         if self._pool is None:
-            count = min(count, workers.MOST_WORKERS)
-            self._pool = workers.process_pool(count, partial(embedding.load, self._files()))
+            count = min(count, pool.MOST_WORKERS)
+            self._pool = pool.process_pool(count, partial(embedding.load, self._files()))
             # Left to themselves, its processes and the end of this one disturb each other.
             weakref.finalize(self, self._pool.shutdown)
         try:

@@ -24,7 +24,7 @@ from whoswho.lifecycle.serving import bodies
 from whoswho.lifecycle.serving.champion import Champion
 from whoswho.lifecycle.serving.version import ServedVersion
 from whoswho.reporting.pages import fonts
-from whoswho.workers import cores
+from whoswho.workers.pool import cores
 
 T = TypeVar("T")
 

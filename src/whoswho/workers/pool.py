@@ -1,4 +1,4 @@
-"""One function over many pictures, on all cores, the results in the order of the items."""
+"""Processes of this machine that one function is mapped over many pictures in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
 from whoswho.errors import UserError
 
@@ -31,31 +30,16 @@ MOST_WORKERS = 8
 AHEAD = 64
 _PART = 2
 
+_has_one_core = False  # this process is one of many, see `keep_to_one_core`
+
 
 def cores() -> int:
     """How many processors this process may use."""
+    if _has_one_core:
+        return 1
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def each(
-    function: Callable[[Item], Result],
-    items: Sequence[Item],
-    title: str,
-    workers: int | None = None,
-) -> Iterator[Result]:
-    """`function` of every item, in order; a progress bar with rate and ETA on a terminal.
-
-    Args:
-        function: a module's own function (or a partial of one): it is sent to other processes.
-        workers: processes; None takes one per core. Few pictures stay in this process.
-    """
-    count = min(workers or cores(), MOST_WORKERS)
-    if count <= 1 or len(items) < FEW:
-        yield from progress(map(function, items), len(items), title)
-        return
-    yield from progress(stream(function, items, count), len(items), title)
 
 
 def stream(
@@ -114,19 +98,27 @@ def _alone(function: Callable[[Item], Result], item: Item) -> Result:
         try:
             return pool.submit(function, item).result()
         except BrokenProcessPool:
-            raise UserError(
-                f"{_name(item)}: the process that worked on it was ended from outside, twice (not "
-                "enough memory?); make room for it, or take the file out, then run the same "
-                "command again"
-            ) from None
+            raise ends_its_process(item) from None
 
 
-def _name(item: object) -> str:
-    """The file that an item is about."""
-    inside = item if isinstance(item, tuple) else vars(item).values() if is_dataclass(item) else ()
-    files = [part for part in (item, *inside) if isinstance(part, Path)]
-    deeper = [_name(part) for part in inside if isinstance(part, tuple) or is_dataclass(part)]
-    return str(files[0]) if files else next(filter(None, deeper), "")
+def ends_its_process(item: object) -> UserError:
+    """What is said of an item that no process could work on to the end."""
+    return UserError(
+        f"{next(files_of(item), '')}: the process that worked on it was ended from outside, twice "
+        "(not enough memory?); make room for it, or take the file out, then run the same command "
+        "again"
+    )
+
+
+def files_of(item: object) -> Iterator[Path]:
+    """The files that an item names, in it or in its parts."""
+    if isinstance(item, Path):
+        yield item
+    elif isinstance(item, list | tuple):
+        for part in item:
+            yield from files_of(part)
+    elif is_dataclass(item):
+        yield from files_of(list(vars(item).values()))
 
 
 def _of_part(function: Callable[[Item], Result], part: Sequence[Item]) -> list[Result]:
@@ -142,7 +134,7 @@ def process_pool(count: int, prepare: Callable[[], None] | None = None) -> Proce
 
 def _begin(prepare: Callable[[], None] | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _one_thread()
+    keep_to_one_core()
     if prepare is not None:
         prepare()
 
@@ -155,13 +147,10 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def progress(results: Iterable[Result], total: int, title: str = "") -> Iterator[Result]:
-    """The results, with a progress bar where stderr is a terminal."""
-    yield from tqdm(results, desc=title, total=total, unit="picture", disable=None, leave=False)
-
-
-def _one_thread() -> None:
-    """Let each process keep to its own core: threads that wait for each other's cores spin."""
+def keep_to_one_core() -> None:
+    """Let this process keep to one core: threads that wait for other processes' cores spin."""
+    global _has_one_core
+    _has_one_core = True
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"  # for libraries that are loaded yet
     threadpool_limits(1)  # for those that the program's main module brought along

@@ -1,0 +1,34 @@
+"""Functions that a test maps on workers, which find them in their own copy of this module."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from whoswho.errors import UserError
+from whoswho.workers import pool
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def name(file: Path) -> str:
+    return file.name
+
+
+def cores(_number: int) -> tuple[int, str | None]:
+    return pool.cores(), os.environ.get("OMP_NUM_THREADS")
+
+
+def ends_its_process(file: Path) -> str:
+    if file.name == "7":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return file.name
+
+
+def finds_it_bad(number: int) -> int:
+    if number >= 5:
+        raise UserError(f"{number}: bad; mend it")
+    return number
