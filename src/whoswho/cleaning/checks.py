@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from whoswho import paths
@@ -25,6 +25,7 @@ from whoswho.artifacts.split import Overlap, write_face_vectors, write_overlaps
 from whoswho.cleaning import people, rules
 from whoswho.cleaning.evidence import Evidence, gather
 from whoswho.cleaning.rules import Decided
+from whoswho.cleaning.seconds import Seconds
 from whoswho.dataset import review
 from whoswho.dataset.listing import FEW_PICTURES, Listing, scan
 from whoswho.dataset.review import Review
@@ -38,12 +39,17 @@ from whoswho.wording import ONE_GROUP
 
 @dataclass(frozen=True)
 class Outcome:
-    """Every file's decision, look-alikes over the borders of a set already split, and notes."""
+    """Every file's decision, look-alikes over the borders of a set already split, and notes.
+
+    Attributes:
+        spent: seconds of processor, by kind of work.
+    """
 
     decisions: list[Decision]
     overlaps: list[Overlap]
     listing: Listing
     notes: Sequence[str] = ()
+    spent: Seconds = field(default_factory=Seconds)
 
 
 def run(
@@ -67,16 +73,16 @@ def run(
     Raises:
         UserError: about the set or the review, never about a single picture.
     """
-    listing = scan(data)
+    listing, spent = scan(data), Seconds()
     evidence = replace(
-        gather(listing.files, params, worker_count), can_embed=embedding.available()
+        gather(listing.files, params, spent, worker_count), can_embed=embedding.available()
     )
     pictures = evidence.pictures
     held = review.match(reviews, ((p.sha256, p.file.label) for p in pictures), review_path)
     with FaceCache(faces) as cache:
         while indices := rules.needs_faces(evidence, params, held):
             files = [(pictures[index].file.path, pictures[index].sha256) for index in indices]
-            looked = people.find_faces(files, params, cache, worker_count)
+            looked = people.find_faces(files, params, cache, worker_count, spent)
             found = dict(zip(indices, looked, strict=True))
             evidence = replace(evidence, faces={**evidence.faces, **found})
     decided = rules.decide(evidence, params, held)
@@ -85,7 +91,7 @@ def run(
     write_face_vectors(out, _vectors(decided.decisions, evidence))
     notes = [*decided.notes, *decided.identity.notes, *filter(None, [cache.problem])]
     notes += _one_group(decided.decisions)
-    return Outcome(decided.decisions, decided.overlaps, listing, notes)
+    return Outcome(decided.decisions, decided.overlaps, listing, notes, spent)
 
 
 def survey(data: Path) -> str:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
-from whoswho.cleaning import duplicates, quality
+from whoswho.cleaning import duplicates, quality, seconds
 from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.quality import Quality
 from whoswho.cleaning.reasons import BLANK, failed
 from whoswho.cleaning.relations import Relation
+from whoswho.cleaning.seconds import Seconds
 from whoswho.dataset.listing import ListedFile
 from whoswho.params import Clean
 from whoswho.pictures import opening
@@ -63,27 +64,33 @@ class Evidence:
 
 
 def gather(
-    files: Sequence[ListedFile], params: Clean, worker_count: int | None = None
+    files: Sequence[ListedFile], params: Clean, spent: Seconds, worker_count: int | None = None
 ) -> Evidence:
-    """What all files say for themselves, and how their pictures are related; no faces yet."""
+    """What all files say for themselves, and how their pictures are related; no faces yet.
+
+    Args:
+        spent: the seconds of processor are added to it.
+    """
     with tempfile.TemporaryFile() as store:
-        pictures = examine_all(files, store, worker_count)
-        relations = duplicates.relations(
-            [each.fingerprint if each.is_compared(params) else None for each in pictures],
-            store,
-            params.near_duplicate_max_bits,
-            params.near_duplicate_min_correlation,
-        )
+        pictures = examine_all(files, store, spent, worker_count)
+        with seconds.on(seconds.RELATING, spent):
+            relations = duplicates.relations(
+                [each.fingerprint if each.is_compared(params) else None for each in pictures],
+                store,
+                params.near_duplicate_max_bits,
+                params.near_duplicate_min_correlation,
+            )
     return Evidence(pictures, relations)
 
 
 def examine_all(
-    files: Sequence[ListedFile], store: IO[bytes], worker_count: int | None
+    files: Sequence[ListedFile], store: IO[bytes], spent: Seconds, worker_count: int | None
 ) -> list[PictureEvidence]:
     """`examine` of all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
     nothing = bytes(RECORD.itemsize)
-    for picture in mapping.each(examine, files, "clean", worker_count):
+    for picture, own in mapping.each(examine, files, "clean", worker_count):
+        spent.update(own)
         if picture.fingerprint is None:
             store.write(nothing)
         else:
@@ -93,26 +100,33 @@ def examine_all(
     return pictures
 
 
-def examine(file: ListedFile) -> PictureEvidence:
+def examine(file: ListedFile) -> tuple[PictureEvidence, Seconds]:
     """Open one file completely and measure it; runs in any process."""
+    spent = Seconds()
+    return _examined(file, spent), spent
+
+
+def _examined(file: ListedFile, spent: Seconds) -> PictureEvidence:
     if file.problem:
         return PictureEvidence(file, reason=opening.UNREADABLE, detail=file.problem)
-    try:
-        data = opening.read_bytes(file.path)
-    except opening.ImageOpenError as error:
-        return PictureEvidence(file, _hash_of(file.path), error.reason, error.detail)
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        opened = opening.open_with_format(data)
-    except opening.ImageOpenError as error:
-        return PictureEvidence(file, sha256, error.reason, error.detail)
-    return PictureEvidence(
-        file,
-        sha256,
-        format=opened.format,
-        quality=quality.measure(opened.image, opened.opacity),
-        fingerprint=fingerprint(opened.image),
-    )
+    with seconds.on(seconds.OPENING, spent):
+        try:
+            data = opening.read_bytes(file.path)
+        except opening.ImageOpenError as error:
+            return PictureEvidence(file, _hash_of(file.path), error.reason, error.detail)
+        sha256 = hashlib.sha256(data).hexdigest()
+        try:
+            opened = opening.open_with_format(data)
+        except opening.ImageOpenError as error:
+            return PictureEvidence(file, sha256, error.reason, error.detail)
+    with seconds.on(seconds.FINGERPRINTS, spent):
+        return PictureEvidence(
+            file,
+            sha256,
+            format=opened.format,
+            quality=quality.measure(opened.image, opened.opacity),
+            fingerprint=fingerprint(opened.image),
+        )
 
 
 def _hash_of(path: Path) -> str:

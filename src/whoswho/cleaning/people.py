@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from whoswho.artifacts.model.settings import Face
-from whoswho.cleaning import identity
+from whoswho.cleaning import identity, seconds
 from whoswho.cleaning.identity import Judgement
 from whoswho.cleaning.quality import face_brightness, face_sharpness
+from whoswho.cleaning.seconds import Seconds
 from whoswho.params import Clean
 from whoswho.pictures import embedding, opening
 from whoswho.pictures.embedding import Vector
@@ -80,8 +81,13 @@ def find_faces(
     params: Clean,
     cache: FaceCache,
     worker_count: int | None = None,
+    spent: Seconds | None = None,
 ) -> list[FaceEvidence]:
-    """The faces in each picture (path, sha256); only what `cache` lacks is looked for."""
+    """The faces in each picture (path, sha256); only what `cache` lacks is looked for.
+
+    Args:
+        spent: the seconds of processor are added to it.
+    """
     version = finder_version(params.min_face_size)
     results: dict[int, FaceEvidence] = {}
     jobs: dict[int, _Job] = {}
@@ -92,7 +98,9 @@ def find_faces(
         else:
             results[index] = known
     found = mapping.each(_detect_and_embed, list(jobs.values()), "faces", worker_count)
-    for index, (measured, vector) in zip(jobs, found, strict=True):
+    for index, (measured, vector, own) in zip(jobs, found, strict=True):
+        if spent is not None:
+            spent.update(own)
         _, sha256 = pictures[index]
         cache.put(sha256, version, to_bytes(one.face for one in measured))
         cache.put(sha256, _pixels_version(version), _pack(measured))
@@ -225,23 +233,28 @@ def _unpack(detections: Sequence[Face], packed: bytes) -> list[_Measured]:
     return [_Measured(face, *pair) for face, pair in zip(detections, pairs, strict=True)]
 
 
-def _detect_and_embed(job: _Job) -> tuple[list[_Measured], Vector | None]:
+def _detect_and_embed(job: _Job) -> tuple[list[_Measured], Vector | None, Seconds]:
     """All the detector finds, and the embedding of the only face that counts.
 
     It runs in any process.
     """
-    image = opening.open_picture(job.path)
-    detections = job.detections
-    if detections is None:
-        detections = _finder(job.params.min_face_size).find_all(image)
-    measured = [
-        _Measured(face, face_brightness(image, face), face_sharpness(image, face))
-        for face in detections
-    ]
+    spent = Seconds()
+    with seconds.on(seconds.OPENING, spent):
+        image = opening.open_picture(job.path)
+    with seconds.on(seconds.DETECTION, spent):
+        detections = job.detections
+        if detections is None:
+            detections = _finder(job.params.min_face_size).find_all(image)
+        measured = [
+            _Measured(face, face_brightness(image, face), face_sharpness(image, face))
+            for face in detections
+        ]
     evidence = _evidence(measured, job.params)
     if not _is_embedded(evidence, job.params):
-        return measured, None
-    return measured, embedding.embed(image, evidence.faces[0])
+        return measured, None, spent
+    with seconds.on(seconds.IDENTITY, spent):
+        vector = embedding.embed(image, evidence.faces[0])
+    return measured, vector, spent
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from whoswho import paths
 from whoswho.artifacts.decisions import sentence
 from whoswho.artifacts.split import across_splits
-from whoswho.cleaning import checks, dropped_pictures
+from whoswho.cleaning import checks, dropped_pictures, seconds
 from whoswho.dataset import pulled, review
 from whoswho.errors import one_line_errors
 from whoswho.params import load_params
@@ -43,6 +43,7 @@ def main() -> None:
     hashes = {row.file: row.sha256 for row in outcome.decisions}
     if across := across_splits(outcome.overlaps, hashes):
         notes.append(f"{across} (overlaps.csv)")
+    notes.append(f"seconds of processor: {seconds.phrase(outcome.spent)}")
     print(f"clean: {'; '.join(notes)}")
 
 
