@@ -41,7 +41,7 @@ lint: .venv/installed
 	mypy
 
 .venv/installed: pyproject.toml constraints.txt
-	@echo "Installing into .venv (about 6 GB, several minutes the first time)"
+	@echo "Installing into .venv (about 7 GB, under 3 without GPU packages: docs/dependencies.md)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make repro PYTHON=python3.11")'
 	@$(PYTHON) -m venv .venv
 	@python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'

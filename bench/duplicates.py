@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import io
-import resource
 import sys
 import tempfile
 import time
@@ -245,6 +244,8 @@ def hashes() -> None:
     start = time.perf_counter()
     found = duplicates.relations(prints, OneRecord(one.copies), 10, 0.95)
     seconds = time.perf_counter() - start
+    import resource  # Windows has none; tests of this module's recipes run there
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{HASHES} hashes: {seconds:.1f} s, {peak:.0f} MB at most, {len(found)} pairs")
 

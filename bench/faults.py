@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import hashlib
 import os
-import resource
 import shutil
 import signal
 import sqlite3
@@ -206,6 +205,7 @@ def run(
     Args:
         file_size: bytes at which every file that it writes ends.
     """
+    import resource  # Windows has none
 
     def begin() -> None:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):

@@ -488,9 +488,9 @@ with as_exceptions():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
 def test_nothing_of_the_browser_outlives_the_crawl(
-    chrome: browser.Browser, server: Site, number: signal.Signals
+    chrome: browser.Browser, server: Site, name: str
 ) -> None:
     server.play = Play(results=None)
     crawler = processes.start(
@@ -501,7 +501,7 @@ def test_nothing_of_the_browser_outlives_the_crawl(
     assert Path(profile).is_dir()
     family = psutil.Process(crawler.pid).children(recursive=True)
     assert any("chrom" in each.name() for each in family)
-    crawler.send_signal(number)
+    crawler.send_signal(signal.Signals[name])
     crawler.wait(30)
     crawler.stdout.close()
     deadline = time.monotonic() + 20

@@ -9,7 +9,6 @@ import http.server
 import io
 import json
 import os
-import pty
 import re
 import shutil
 import subprocess
@@ -528,6 +527,7 @@ def test_dry_run_changes_nothing(made_set: Set) -> None:
 
 
 def test_it_asks_first(made_set: Set) -> None:
+    pty = pytest.importorskip("pty", reason="Windows has none", exc_type=ImportError)
     before = made_set.there()
     said = made_set.run("--url", IMAGE, code=2)
     assert said.splitlines()[-1].startswith("whoswho: nothing was changed: nobody can be asked")

@@ -220,24 +220,24 @@ def test_pages_open_to_others_are_warned_of(
 
 
 @pytest.mark.parametrize(
-    ("then", "signal_", "code", "status", "reason"),
+    ("then", "name", "code", "status", "reason"),
     [
-        ("time.sleep(30)", signal.SIGTERM, 143, "KILLED", "SIGTERM"),
-        ("time.sleep(30)", signal.SIGHUP, 129, "KILLED", "SIGHUP"),
-        ("time.sleep(30)", signal.SIGINT, 130, "KILLED", "SIGINT (Ctrl-C)"),
+        ("time.sleep(30)", "SIGTERM", 143, "KILLED", "SIGTERM"),
+        ("time.sleep(30)", "SIGHUP", 129, "KILLED", "SIGHUP"),
+        ("time.sleep(30)", "SIGINT", 130, "KILLED", "SIGINT (Ctrl-C)"),
         ("sys.exit(0)", None, 0, "FAILED", "sys.exit(0)"),
         ("raise ValueError('no\\n way')", None, 1, "FAILED", "ValueError: no way"),
         ("pass", None, 0, "FINISHED", None),
     ],
 )
 def test_a_run_ends_as_its_training_did(
-    root: Path, then: str, signal_: int | None, code: int, status: str, reason: str | None
+    root: Path, then: str, name: str | None, code: int, status: str, reason: str | None
 ) -> None:
     process = start(TRAINING % then, root)
     assert process.stdout is not None
     assert process.stdout.readline() == "second\n"
-    if signal_:
-        process.send_signal(signal_)
+    if name:
+        process.send_signal(signal.Signals[name])
     _, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     store, run = only_run(root)

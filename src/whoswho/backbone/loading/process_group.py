@@ -173,7 +173,8 @@ def _launch(processes: int) -> None:
         torchrun.run(options)  # type: ignore[no-untyped-call]
     except ChildFailedError as error:
         # What the system ends cannot say why, and what waits for it has nothing to say.
-        if any(failure.exitcode == -signal.SIGKILL for failure in error.failures.values()):
+        killed = -getattr(signal, "SIGKILL", 0)  # Windows has none
+        if any(failure.exitcode == killed < 0 for failure in error.failures.values()):
             raise UserError(
                 f"{PROCESSES}: one of {processes} processes was ended from outside, likely for "
                 "want of memory; set fewer"
