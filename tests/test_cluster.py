@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from support import on_workers
 from support.dask_cluster import DIES_ONCE, SOURCE, DaskCluster
 from support.lifecycle_models import NAMES, make_model, picture_of
 from support.pipeline import FAST, Workspace, drawn_sample
 
 from whoswho import paths
+from whoswho.backbone import extraction
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
 from whoswho.lifecycle import prediction
 from whoswho.workers import cluster, mapping, member
@@ -271,3 +274,26 @@ def test_a_worker_that_does_not_see_the_repository_says_so(tmp_path: Path) -> No
 def test_a_function_that_no_module_has_is_not_sent() -> None:
     with pytest.raises((AttributeError, pickle.PicklingError)):
         cluster.part_of(lambda number: number, [1])
+
+
+@pytest.mark.parametrize(
+    ("device", "group", "here"),
+    [
+        ("cuda:0", ProcessGroup(), "features are computed on cuda:0"),
+        ("cpu", ProcessGroup(0, 2), "features are computed by the processes of this group"),
+        ("cpu", ProcessGroup(1, 2), ""),
+        ("cpu", ProcessGroup(), None),
+    ],
+)
+def test_what_is_not_for_a_cluster_is_said_once(
+    device: str,
+    group: ProcessGroup,
+    here: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert not extraction.is_for_cluster(torch.device(device), group)
+    monkeypatch.setenv(cluster.VARIABLE, "tcp://127.0.0.1:8786")
+    assert extraction.is_for_cluster(torch.device(device), group) == (here is None)
+    line = f"whoswho: WHOSWHO_CLUSTER: {here} (docs/scale.md)\n" if here else ""
+    assert capsys.readouterr().err == line

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from support.drawn_sets import draw_set
 from support.pipeline import FAST, Workspace
+from support.processes import start
 
+from bench.workspace import environment
 from whoswho import tables
 from whoswho.backbone.compute import device
 from whoswho.backbone.loading import process_group
+from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.backbone.network.parts import FrozenBatchNorm
 from whoswho.errors import UserError
 
@@ -52,6 +59,38 @@ def stage(space: Workspace, name: str, processes: int, code: int | None = 0) -> 
     return done.stdout + done.stderr
 
 
+def two_machines(space: Workspace, name: str, output: str) -> dict[str, bytes]:
+    """Run a stage as on two machines: an agent of torchrun in each of two clones.
+
+    Returns:
+        what came of it, in the clone of the main process alone.
+    """
+    clones = space, space.copy(space.path.with_name("other"))
+    for clone in clones:
+        shutil.rmtree(clone.path / output)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    agents = [
+        start(
+            [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--rdzv-id", "7",
+             "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", address,
+             "src/stage.py", name],
+            cwd=clone.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment(clone.path, OMP_NUM_THREADS="1"),
+        )
+        for clone in clones
+    ]  # fmt: skip
+    said = [agent.communicate()[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], said
+    assert sum(text.count(f"{name}: ") for text in said) == 1, said
+    (folder,) = [clone.path / output for clone in clones if (clone.path / output).exists()]
+    return content(folder)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 @pytest.mark.slow(minutes=2)
 def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
@@ -60,8 +99,9 @@ def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
     for processes in (1, 2):
         said = stage(space, "features", processes)
         assert said.count("features: 512 numbers a view") == 1
-        found.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
+        found.append(content(folder))
     assert found[0] == found[1]
+    assert two_machines(space, "features", "artifacts/features") == found[0]
     assert set(found[0]) == {"index.csv", "index.json", "test.npy", "train.npy", "validation.npy"}
 
 
@@ -79,6 +119,18 @@ def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
     with sqlite3.connect(space.path / "mlflow.db") as store:
         runs = store.execute("select status from runs").fetchall()
     assert runs == [("FINISHED",), ("FINISHED",)]
+    expected = content(space.path / "artifacts" / "model")
+    assert two_machines(space, "train", "artifacts/model") == expected
+
+
+def test_machines_that_differ_say_so_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [("a", "one.example"), ("a", "two.example"), ("b", "three.example")]
+    group = ProcessGroup(0, 3)
+    monkeypatch.setattr(ProcessGroup, "all_gather", lambda self, value: found)
+    with pytest.raises(UserError, match=r"^what train reads on three\.example is .* one\.example"):
+        group.check_same("what train reads", "a")
+    del found[2]
+    group.check_same("what train reads", "a")
 
 
 @pytest.mark.slow(minutes=2)

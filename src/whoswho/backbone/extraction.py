@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import islice, tee
 from pathlib import Path
 from typing import Never
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -60,7 +62,7 @@ def extract(
     device = device or torch.device("cpu")
     forward_pass = forward.prepare(backbone, device)
     remote: Remote | None = None
-    if weights is not None and _is_for_cluster(device, process_group):
+    if weights is not None and is_for_cluster(device, process_group):
         remote = partial(
             _on_worker, weights=weights, sha256=backbone_sha256, precision=forward_pass.precision
         )
@@ -68,16 +70,15 @@ def extract(
     total = sum(count * len(dataset.examples[split]) for split, count in views.items())
     with tqdm(total=total, desc="features", unit="view", disable=None, leave=False) as bar:
         for split, count in views.items():
-            if process_group.is_main_process:
-                features.create_values(out, split, (count, len(dataset.examples[split]), width))
-            process_group.wait()
-            values = features.writable_values(out, split)
+            shape = (count, len(dataset.examples[split]), width)
+            values = _values(out, split, shape, process_group)
             pictures = Pictures(
                 dataset.examples[split],
                 augment if split == "train" else None,
                 forward_pass.normalization,
             )
             _extract_split(pictures, forward_pass, device, values, process_group, bar, remote)
+            _bring_together(values, forward_pass.batch, process_group)
             process_group.wait()
     if not process_group.is_main_process:
         return None
@@ -107,6 +108,22 @@ def check_faces(dataset: Dataset, arch: str) -> int:
             f"backbone.arch: {LITE0}"
         )
     return faceless
+
+
+def _values(
+    out: Path, split: str, shape: tuple[int, int, int], process_group: ProcessGroup
+) -> Float32:
+    """Where this process writes a split's features: the main one's file, which it makes.
+
+    On another machine, whose disks that file need not lie on, one of its own, soon forgotten.
+    """
+    if process_group.is_main_process:
+        features.create_values(out, split, shape)
+    process_group.wait()
+    if process_group.machine == 0:
+        return features.writable_values(out, split)
+    with tempfile.TemporaryFile() as file:
+        return np.memmap(file, np.float32, "w+", shape=shape)
 
 
 def _extract_split(
@@ -154,7 +171,28 @@ def _extract_split(
     values.flush()  # type: ignore[attr-defined]
 
 
-def _is_for_cluster(device: torch.device, process_group: ProcessGroup) -> bool:
+def _bring_together(values: Float32, batch: int, process_group: ProcessGroup) -> None:
+    """Let the main process store what the processes of other machines have computed."""
+    machines = process_group.all_gather(process_group.machine)
+    if not any(machines):
+        return
+    views, pictures, width = values.shape
+    for number, rows in enumerate(forward.chunks(views * pictures, batch)):
+        rank = number % process_group.world_size
+        places = [divmod(row, views) for row in rows]
+        if machines[rank] == 0:
+            continue
+        if process_group.rank == rank:
+            vectors = np.stack([values[view, picture] for picture, view in places])
+            process_group.send_to_main(vectors)
+        elif process_group.is_main_process:
+            vectors = process_group.receive(rank, (len(rows), width))
+            for (picture, view), vector in zip(places, vectors, strict=True):
+                values[view, picture] = vector
+    values.flush()  # type: ignore[attr-defined]
+
+
+def is_for_cluster(device: torch.device, process_group: ProcessGroup) -> bool:
     """Whether a cluster is named, whose workers compute on processors and in no group."""
     if not cluster.address():
         return False

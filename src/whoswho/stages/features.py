@@ -9,7 +9,7 @@ Command: python src/stage.py features
 from whoswho import paths
 from whoswho.artifacts.features import write_empty_index
 from whoswho.artifacts.model.backbone import load_backbone
-from whoswho.artifacts.split import load_dataset
+from whoswho.artifacts.split import dataset_digest, load_dataset
 from whoswho.backbone import extraction, network
 from whoswho.backbone.compute import device
 from whoswho.backbone.loading import process_group
@@ -34,6 +34,8 @@ def main() -> None:
         dataset = load_dataset(workspace / paths.DATASET)
         state, source = load_backbone(workspace / paths.BACKBONE)
         network.check_size(source.arch, dataset.picture.size)
+        read = dataset_digest(dataset.folder), source.sha256, params.augment.model_dump_json()
+        group.check_same("what features reads", paths.digest(*read))
         faceless = extraction.check_faces(dataset, source.arch)
         backbone, width = network.backbone_from(source.arch, state)
         processor = device.pick(params.train.device)

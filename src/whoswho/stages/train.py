@@ -47,7 +47,9 @@ def train(group: ProcessGroup) -> None:
         features = load_features(workspace / paths.FEATURES, dataset, source.sha256)
     data = TrainingData(dataset, source.arch, backbone, features)
     digests = input_digests(workspace)
-    checkpoint = Checkpoint.of(root, training_key(digests, recipe))
+    key = training_key(digests, recipe)
+    group.check_same("what train reads", key)
+    checkpoint = Checkpoint.of(root, key)
 
     flat = lineage.training_params(flatten(params))
     tags = lineage.tags(workspace, flat, digests)

@@ -186,7 +186,11 @@ class Trainer:
         return snapshot if self.best is state else {**snapshot, "best": self.best}
 
     def _resume(self, checkpoint: Checkpoint | None) -> list[HistoryRow]:
-        snapshot = checkpoint.read(self.say) if checkpoint is not None else None
+        snapshot = None
+        if checkpoint is not None and self.process_group.is_main_process:
+            snapshot = checkpoint.read(self.say)
+        # Another machine may have no checkpoint, or an older one.
+        snapshot = self.process_group.from_main(snapshot)
         if snapshot is None:
             return []
         self.task.module.load_state_dict(snapshot["module"], strict=False)

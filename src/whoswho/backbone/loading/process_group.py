@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
@@ -27,6 +28,7 @@ from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.wording import plural
 from whoswho.workers import pool
+from whoswho.workers.identity import identity
 
 PROCESSES = "WHOSWHO_PROCESSES"
 # What gloo and NCCL say where a process waits for one that is gone.
@@ -42,6 +44,7 @@ class ProcessGroup:
 
     rank: int = 0
     world_size: int = 1
+    machine: int = 0  # which of several this process runs on; the main process runs on 0
 
     @property
     def is_main_process(self) -> bool:
@@ -64,6 +67,38 @@ class ProcessGroup:
     def sum(self, value: float) -> float:
         """The sum of all processes' values, the same in all of them."""
         return sum(self.all_gather(value))
+
+    def from_main(self, value: Item) -> Item:
+        """The main process's value, in all of them."""
+        if self.world_size == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values)
+        return values[0]
+
+    def send_to_main(self, values: NDArray[np.float32]) -> None:
+        """Send what the main process takes with `receive`."""
+        distributed.send(torch.from_numpy(values), 0)
+
+    def receive(self, rank: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """The array of that shape that the process `rank` sends next."""
+        values = torch.empty(shape)
+        distributed.recv(values, rank)
+        return values.numpy()
+
+    def check_same(self, what: str, value: str) -> None:
+        """See that all processes have the same value, on several machines too.
+
+        Raises:
+            UserError: they do not.
+        """
+        values = self.all_gather((value, socket.gethostname()))
+        differing = [host for other, host in values if other != values[0][0]]
+        if differing:
+            raise UserError(
+                f"{what} on {differing[0]} is another than on {values[0][1]}; bring all machines "
+                "to the same commit and data (git pull, dvc pull), then start all again"
+            )
 
     def wait(self) -> None:
         """Return once all processes have called this."""
@@ -139,12 +174,16 @@ def _joined(device: str) -> Iterator[ProcessGroup]:
     if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
-    group = ProcessGroup(distributed.get_rank(), distributed.get_world_size())
+    group = ProcessGroup(
+        distributed.get_rank(), distributed.get_world_size(), int(os.environ["GROUP_RANK"])
+    )
     try:
         with (
             Path(os.devnull).open("w") as nowhere,
             nullcontext() if group.is_main_process else redirect_stdout(nowhere),
         ):
+            if int(os.environ["LOCAL_WORLD_SIZE"]) < group.world_size:
+                group.check_same("the code, or a library's version,", str(identity()))
             yield group
     except RuntimeError as error:
         if not re.search(_LOST, str(error)):
