@@ -205,17 +205,35 @@ def test_a_worker_that_does_not_fit_is_refused_in_a_line(
 
 
 @pytest.mark.slow(minutes=1)
-def test_a_scheduler_without_workers_is_told_in_a_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_workers_or_scheduler_a_line_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "dvc.yaml").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cluster, "CONNECT", 1.0)
+    monkeypatch.setattr(cluster, "ALL_LOST", 1.0)
+    files = [tmp_path / str(number) for number in range(40)]
+    for file in files:
+        file.touch()
     dask = DaskCluster(tmp_path / "dask")
     try:
         monkeypatch.setenv(cluster.VARIABLE, dask.address)
-        with pytest.raises(UserError, match="has no worker; start some with `dask worker tcp:"):
-            list(cluster.stream(on_workers.square, [1]))
+        with pytest.raises(UserError, match=r"has no worker; start some with `dask worker tcp:"):
+            list(cluster.stream(on_workers.name, files))
+
+        for lost, said in (
+            ("worker", rf"no worker is left, the last were lost at {tmp_path}/"),
+            ("scheduler", r"the scheduler at tcp://\S+ was lost; start it and its workers"),
+        ):
+            worker = dask.worker("--no-nanny")
+            monkeypatch.setattr(cluster, "CONNECT", 5.0)
+            results = cluster.stream(on_workers.takes_its_time, files)
+            assert next(results) == "0"
+            dask.stop(worker if lost == "worker" else dask.scheduler)
+            with pytest.raises(UserError, match=said):
+                list(results)
+        said = capfd.readouterr().err
+        assert said.count("\n") == said.count("was lost; what it was at is done again\n") == 1
     finally:
         dask.stop_all()
 

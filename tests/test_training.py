@@ -326,6 +326,21 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
     kept.remove()
 
 
+def test_a_process_of_another_machine_goes_on_from_the_main_ones_checkpoint(
+    stored: dict[str, Features], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Checkpoint(tmp_path / "kept.pt", "key")
+    whole = fit_head(stored, checkpoint=kept)
+    snapshot = kept.read(print)
+    monkeypatch.setattr(ProcessGroup, "from_main", lambda self, value: snapshot)
+    monkeypatch.setattr(ProcessGroup, "data_parallel", lambda self, module: module)
+    older = Checkpoint(tmp_path / "older.pt", "key")
+    older.write({"history": []})
+    other = fit_head(stored, checkpoint=older, process_group=ProcessGroup(1, 2))
+    assert other.history == whole.history
+    assert same_state(other, whole)
+
+
 def test_processes_that_open_pictures_change_nothing(
     dataset: Dataset, backbone: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,7 +26,7 @@ class DaskCluster:
         folder.mkdir(parents=True)
         self._started: list[subprocess.Popen[str]] = []
         file = folder / "scheduler.json"
-        self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
         until(lambda: file.exists() and file.read_text().endswith("}"))
         self.address = str(json.loads(file.read_text())["address"])
 

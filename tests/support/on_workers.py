@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 from whoswho.errors import UserError
@@ -32,3 +33,8 @@ def finds_it_bad(number: int) -> int:
     if number >= 5:
         raise UserError(f"{number}: bad; mend it")
     return number
+
+
+def takes_its_time(file: Path) -> str:
+    time.sleep(0.1)
+    return file.name

@@ -100,7 +100,9 @@ def _connected() -> Iterator[_Cluster]:
         ) from None
     from whoswho.workers.member import Expected
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL + 1)  # it is said here, in a line
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in ("distributed", "tornado"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # it is said here, in a line
     mark = paths.workspace() / ".whoswho" / f"seen-by-workers-{socket.gethostname()}-{os.getpid()}"
     expected = Expected(identity(), mark, secrets.token_hex())
     paths.write_text(mark, expected.content)
@@ -119,8 +121,12 @@ def _connected() -> Iterator[_Cluster]:
 
 
 def _client(distributed: ModuleType, scheduler: str) -> Any:
+    class Client(distributed.Client):  # type: ignore[misc, name-defined]
+        def __del__(self) -> None:  # one that never connected would wait, and say so at length
+            pass
+
     def connect() -> Any:
-        return distributed.Client(scheduler, timeout=CONNECT, set_as_default=False, name="whoswho")
+        return Client(scheduler, timeout=CONNECT, set_as_default=False, name="whoswho")
 
     try:
         with warnings.catch_warnings():
