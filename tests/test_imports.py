@@ -38,16 +38,20 @@ for stage in json.loads(sys.argv[1]):
     brought[stage] = sorted(heavy & set(sys.modules) - before)
 print(json.dumps(brought))
 """
-# The work itself: a ResNet built and asked, a head taught and held out, all on a processor.
+# The work itself, all on a processor: faces sought, a ResNet built and asked, a head taught and
+# held out.
 WORK = """
 import json, sys
 import numpy as np, torch
+from PIL import Image
 from whoswho import params
 from whoswho.backbone import network
 from whoswho.backbone.compute import forward
 from whoswho.evaluation.folds import split_folds
+from whoswho.pictures.faces import FaceFinder
 from whoswho.training.optimization import build_optimizer
 
+assert FaceFinder(0.9, 0.2).find(Image.new("RGB", (80, 80))) == []
 network.check_size("resnet18", 64)
 backbone, width = network.backbone_from("resnet18", network.random_backbone("resnet18", 0))
 values = forward.prepare(backbone, torch.device("cpu")).run(torch.rand(8, 3, 64, 64)).clone()
@@ -78,7 +82,7 @@ def test_a_stage_brings_no_heavy_package_that_it_does_not_need() -> None:
     assert {stage: set(names) for stage, names in brought.items()} == BROUGHT
 
 
-def test_a_resnet_and_a_head_need_no_torchvision_and_no_compiler() -> None:
+def test_faces_a_resnet_and_a_head_need_no_torchvision_and_no_compiler() -> None:
     assert said(WORK) == ["torch"]
 
 

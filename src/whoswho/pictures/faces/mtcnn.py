@@ -1,7 +1,7 @@
 """MTCNN (Zhang et al. 2016) with the networks and weights of facenet-pytorch, for one picture.
 
 It finds what that package's own `detect_face` finds, number for number, in some 0.6 of the time:
-what the networks see and what they pool is made by `windows`.
+what the networks see and what they pool is made by `windows`. Nothing of the package is imported.
 """
 
 from __future__ import annotations
@@ -10,14 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from facenet_pytorch.models.mtcnn import ONet, PNet, RNet
-from facenet_pytorch.models.utils import detect_face as boxes_of
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torchvision.ops import nms
+from torch import Tensor
 
-from whoswho.pictures.faces import WINDOW
-from whoswho.pictures.faces.windows import MaxPool, Pixels, Sums
+from whoswho.pictures.faces import WINDOW, boxes, networks
+from whoswho.pictures.faces.windows import Pixels, Sums
 
 # As in facenet-pytorch: how much smaller each picture of the pyramid is, from which probability on
 # each network's finds go on to the next, and from which overlap on two finds are one: at one size,
@@ -33,12 +30,8 @@ class Detector:
     """The three networks, ready to look at pictures on the processor."""
 
     def __init__(self) -> None:
-        self._propose, self._refine, self._output = PNet(), RNet(), ONet()
-        for net in (self._propose, self._refine, self._output):
-            net.eval().requires_grad_(False)
-            for name, pool in list(net.named_children()):
-                if isinstance(pool, nn.MaxPool2d):
-                    setattr(net, name, MaxPool(int(pool.kernel_size)))  # type: ignore[arg-type]
+        self._propose = networks.proposing()
+        self._refine, self._decide = networks.refining(), networks.deciding()
 
     def detect(self, pixels: Pixels, min_size: float) -> list[Find]:
         """Every face in RGB pixels from `min_size` pixels on, however unsure.
@@ -57,21 +50,19 @@ class Detector:
         for scale in _scales(min(sums.height, sums.width), min_size):
             shape = int(sums.height * scale + 1), int(sums.width * scale + 1)
             shifts, probabilities = self._propose(_to_input(sums.shrunk(*shape)))
-            found, _ = boxes_of.generateBoundingBox(
-                shifts, probabilities[:, 1], scale, THRESHOLDS[0]
-            )
-            each.append(found[nms(found[:, :4], found[:, 4], ONE_SIZE)])
+            found = boxes.proposed(shifts, probabilities[:, 1], scale, THRESHOLDS[0])
+            each.append(found[boxes.apart(found, ONE_SIZE)])
         if not each:
             return torch.empty(0, 5)
         found = torch.cat(each)
-        found = found[nms(found[:, :4], found[:, 4], ALL_SIZES)]
+        found = found[boxes.apart(found, ALL_SIZES)]
         left, top, right, bottom, probability, *shift = found.unbind(1)
         width, height = right - left, bottom - top
         sides = (
             left + shift[0] * width, top + shift[1] * height,
             right + shift[2] * width, bottom + shift[3] * height,
         )  # fmt: skip
-        return _squared(torch.stack([*sides, probability], 1))
+        return boxes.squared(torch.stack([*sides, probability], 1))
 
     def _refined(self, sums: Sums, found: Tensor) -> Tensor:
         """Those of (faces, 5) that the second network takes for faces too, moved."""
@@ -81,21 +72,19 @@ class Detector:
         shifts, probabilities = self._refine(_to_input(crops).contiguous())
         sure = probabilities[:, 1] > THRESHOLDS[1]
         found = torch.cat([found[sure, :4], probabilities[sure, 1:]], 1)
-        kept = nms(found[:, :4], found[:, 4], ALL_SIZES)
-        return _squared(boxes_of.bbreg(found[kept], shifts[sure][kept]))
+        kept = boxes.apart(found, ALL_SIZES)
+        return boxes.squared(boxes.moved(found[kept], shifts[sure][kept]))
 
     def _final(self, sums: Sums, found: Tensor) -> list[Find]:
         """What the third network takes for faces, each once."""
         found, crops = sums.crops(found, 48)
         if not len(found):
             return []
-        shifts, _, probabilities = self._output(_to_input(crops).contiguous())
+        shifts, probabilities = self._decide(_to_input(crops).contiguous())
         sure = probabilities[:, 1] > THRESHOLDS[2]
         found = torch.cat([found[sure, :4], probabilities[sure, 1:]], 1)
-        found = boxes_of.bbreg(found, shifts[sure])
-        box, probability = found[:, :4].numpy(), found[:, 4].numpy()
-        kept = boxes_of.nms_numpy(box, probability, END, "Min") if len(found) else []
-        return [(box[row].tolist(), float(probability[row])) for row in kept]
+        found = boxes.moved(found, shifts[sure])
+        return [(row[:4], row[4]) for row in found[boxes.apart_inside(found, END)].tolist()]
 
 
 def _scales(short_side: int, min_size: float) -> Iterator[float]:
@@ -111,8 +100,3 @@ def _to_input(pixels: NDArray[np.float32]) -> Tensor:
     """Means (pictures, height, width, 3) as the networks take them."""
     maps = torch.from_numpy(pixels).permute(0, 3, 1, 2)
     return maps.sub_(127.5).mul_(0.0078125)
-
-
-def _squared(found: Tensor) -> Tensor:
-    squared: Tensor = boxes_of.rerec(found)
-    return squared

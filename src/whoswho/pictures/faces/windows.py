@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from facenet_pytorch.models.utils.detect_face import pad
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -38,7 +37,9 @@ class Sums:
 
     def crops(self, found: Tensor, side: int) -> tuple[Tensor, NDArray[np.float32]]:
         """The boxes that have a pixel of the picture, and that as (boxes, side, side, 3)."""
-        top, bottom, left, right = pad(found, self.width, self.height)
+        left, top, right, bottom = found[:, :4].trunc().int().numpy().T
+        left, top = np.maximum(left, 1), np.maximum(top, 1)
+        right, bottom = np.minimum(right, self.width), np.minimum(bottom, self.height)
         inside = (bottom >= top) & (right >= left)
         top, left, bottom, right = (sides[inside] for sides in (top - 1, left - 1, bottom, right))
         from_row, to_row = (part + top[:, None] for part in _windows(bottom - top, side))
