@@ -26,7 +26,7 @@ from PIL import Image
 
 from bench.processes import Measured, measure, stage
 from bench.workspace import PROGRAMS, commit, copy_of_the_repository, environment
-from whoswho import workers
+from whoswho.workers import mapping
 
 LABELS = 10
 SIDE = 96
@@ -37,7 +37,7 @@ def draw(folder: Path, count: int) -> None:
     """`count` different pictures of LABELS labels."""
     for number in range(LABELS):
         (folder / f"label {number}").mkdir(parents=True)
-    for _ in workers.each(partial(_draw_one, folder), range(count), "drawing"):
+    for _ in mapping.each(partial(_draw_one, folder), range(count), "drawing"):
         pass
 
 

@@ -390,7 +390,7 @@ def test_the_same_pixels_give_the_same_numbers(portraits: dict[str, list[Path]])
 @pytest.mark.slow
 def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, cache: Path) -> None:
     """dlib never saw a drawing; a label's own spread is what saves its portraits."""
-    outcome = checks.run(drawn_sample(0, 8), CLEAN, [], tmp_path / "out", faces=cache)
+    outcome = checks.run(drawn_sample(), CLEAN, [], tmp_path / "out", faces=cache)
     portraits = {file.path for file in sample.plan(0, 8) if file.kind == "portrait"}
     odd = [
         one.file

@@ -78,7 +78,7 @@ def test_the_printed_command_gets_a_trained_backbone_with_no_network(
 @pytest.mark.slow
 def test_the_command_works_on_drawn_people_too(tmp_path: Path) -> None:
     space = clone(tmp_path)
-    space.draw_sample(portraits=8)
+    space.draw_sample()
     space.track_data()
     follow_the_command(space, tmp_path)
 

@@ -12,7 +12,16 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
-from support.pipeline import ALL, Workspace, built_sample, commit, drawn_sample, set_params, store
+from support.pipeline import (
+    ALL,
+    PORTRAITS,
+    Workspace,
+    built_sample,
+    commit,
+    drawn_sample,
+    set_params,
+    store,
+)
 from support.repository import REPOSITORY
 
 from whoswho import paths, trained_with
@@ -73,7 +82,9 @@ def test_every_file_has_its_row_and_every_kept_row_its_picture(built: Workspace)
 
 def test_clean_finds_what_the_sample_hides(built: Workspace) -> None:
     """Every file that is not an ordinary portrait goes, for its own reason."""
-    truth = {str(file.path): file.kind for file in drawing.plan(0, 16) if file.kind != "litter"}
+    truth = {
+        str(file.path): file.kind for file in drawing.plan(0, PORTRAITS) if file.kind != "litter"
+    }
     decisions = {row["file"]: row for row in built.rows("artifacts/clean/decisions.csv")}
     assert decisions.keys() == truth.keys()
     for file, kind in truth.items():
@@ -104,7 +115,7 @@ def test_precision_and_recall_of_every_reason_on_the_drawn_dirt(built: Workspace
 
     What is about two pictures counts as their pair: either may be the one that stays.
     """
-    plan = [file for file in drawing.plan(0, 16) if file.kind != "litter"]
+    plan = [file for file in drawing.plan(0, PORTRAITS) if file.kind != "litter"]
     true, found = defaultdict(set), defaultdict(set)
     for file in plan:
         true[file.kind].add(frozenset({str(file.path), str(file.of)} - {""}))

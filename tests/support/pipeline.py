@@ -31,7 +31,10 @@ FAST: dict[str, dict[str, object]] = {
 }
 
 
-def drawn_sample(seed: int, portraits: int) -> Path:
+PORTRAITS = 8  # of each person, where a test needs no more
+
+
+def drawn_sample(seed: int = 0, portraits: int = PORTRAITS) -> Path:
     """The sample with fewer portraits, and all of its dirt; to be read or copied."""
     return shared.made_once(
         f"drawn-{seed}-{portraits}", lambda folder: sample.draw(folder, seed, portraits)
@@ -62,9 +65,9 @@ class Workspace:
         """The workspace as it stands, with outputs, cache and store, in another folder."""
         return self.at(Path(shutil.copytree(self.path, folder, symlinks=True)))
 
-    def draw_sample(self, folder: str = "data", *, seed: int = 0, portraits: int = 16) -> None:
-        """The sample with fewer portraits, and all of its dirt."""
-        shutil.copytree(drawn_sample(seed, portraits), self.path / folder)
+    def draw_sample(self) -> None:
+        """Fill data/ with the sample, with fewer portraits and all of its dirt."""
+        shutil.copytree(drawn_sample(), self.path / "data")
 
     def track_data(self) -> None:
         """`dvc add data` and commit, as README tells a user to."""
