@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import lzma
+import re
 import shutil
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from support.reported import workspace
 from support.repository import REPOSITORY
 
-from whoswho import cli, params, paths, tables
+from whoswho import __version__, cli, params, paths, tables
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.model.description import DESCRIPTION, FORMAT, WEIGHTS, ModelDescription
 from whoswho.artifacts.split import SplitRow
@@ -97,3 +98,22 @@ def test_an_old_model_answers_as_it_did(folder: Path, tmp_path: Path) -> None:
     assert answer.probabilities == pytest.approx(recorded["probabilities"], abs=1e-4)
     assert answer.similarity == pytest.approx(recorded["similarity"], abs=1e-4)
     assert paths.read_json(folder / DESCRIPTION)["format"] == int(folder.name.rpartition("-")[2])
+
+
+def test_the_changelog_has_a_section_for_this_version_below_what_is_not_released() -> None:
+    text = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    heads = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert heads[0] == "Unreleased"
+    assert re.fullmatch(rf"{re.escape(__version__)}, \d{{4}}-\d\d-\d\d", heads[1])
+
+
+def test_a_new_version_alone_runs_no_stage_again() -> None:
+    """No stage lists the module that holds it, and none of its outputs can name it."""
+    pipeline = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
+    assert "src/whoswho/__init__.py" not in pipeline
+    named = {
+        path.relative_to(REPOSITORY / "src" / "whoswho").as_posix()
+        for path in (REPOSITORY / "src").rglob("*.py")
+        if "import __version__" in path.read_text(encoding="utf-8")
+    }
+    assert named == {"cli/__init__.py", "crawl/transport.py"}
