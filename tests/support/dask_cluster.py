@@ -53,6 +53,8 @@ class DaskCluster:
         shared = ["--no-dashboard", "--scheduler-file", str(self.folder / "scheduler.json")]
         if program == "worker":
             shared += ["--local-directory", str(self.folder)]
+        # Where the tests themselves are killed, nobody stops them.
+        shared += ["--death-timeout", "60"] if program == "worker" else ["--idle-timeout", "300"]
         with (self.folder / f"{len(self._started)}.log").open("w") as log:
             process = processes.start(
                 [str(PROGRAMS / "dask"), program, *shared, *options],
