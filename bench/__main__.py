@@ -25,6 +25,8 @@ PARTS = (
     "duplicates",
     "look_alikes",
     "backbone",
+    "features",
+    "int8",
     "learning",
     "predict",
     "quality",

@@ -1,28 +1,37 @@
-"""The backbone's forward pass beside its peers and beside what the processor could do at most.
+"""`python -m bench.backbone [--rounds 5]`: the backbone's forward pass beside its peers and beside
+what the processor could do at most.
 
-Each way runs in a process of its own, on the same weights and pictures, its preparation timed
-apart: `python -m bench.backbone` runs and compares them all.
+Each way runs in a process of its own, on the same weights and pictures, in the precision that the
+pipeline takes on this machine; its preparation is timed apart, then all do a round in turn.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
-import json
-import subprocess
-import sys
+import math
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-GMAC = 4.09  # multiply-accumulates of a ResNet-50 a picture of 224 x 224, in 10^9
-PICTURES = 256
-BATCH = 8  # what the pipeline uses; the peers get the same
-ROUNDS = 3  # the fastest counts: what else the machine does only ever takes time away
+from bench.rounds import Way, answer, ratios, seconds
 
-Run = Callable[[Tensor], Any]
+PICTURES = 32  # a round
+BATCH = 8  # what the pipeline uses; the peers get the same
+ROUNDS = 5  # the fastest counts: what else the machine does only ever takes time away
+OURS, BOUND = "this pipeline", "matrix products alone"
+# Into so many parts the rows of a product are cut where that goes faster: a picture each, or less.
+PARTS = (1, 8, 56)
+
+Run = Callable[[], object]
+Product = tuple[int, int, int]  # rows, columns and depth
 
 
 def pictures(count: int) -> Tensor:
@@ -37,6 +46,13 @@ def resnet50() -> nn.Module:
 
     backbone, _ = network.backbone_from("resnet50", network.random_backbone("resnet50", 0))
     return backbone.eval().requires_grad_(False)
+
+
+def precision() -> torch.dtype:
+    """The one that the pipeline takes here."""
+    from whoswho.backbone.compute import device
+
+    return torch.bfloat16 if device.has_bf16(torch.device("cpu")) else torch.float32
 
 
 def ours(given: Tensor) -> Callable[[], list[Tensor]]:
@@ -59,27 +75,15 @@ def ours(given: Tensor) -> Callable[[], list[Tensor]]:
     return run
 
 
-def eager(given: Tensor, dtype: torch.dtype) -> Callable[[], list[Tensor]]:
-    """What a plain script does: the network as it is, all cores on one batch."""
-    backbone = resnet50().to(dtype)
-    if dtype == torch.bfloat16:
-        backbone = backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def eager(given: Tensor) -> Callable[[], list[Tensor]]:
+    """What a plain script does: the network as it is in 32 bits, all cores on one batch."""
+    return _in_batches(resnet50(), given)
 
-    def run() -> list[Tensor]:
-        with torch.inference_mode():
-            return [
-                row
-                for batch in given.split(32)
-                for row in backbone(
-                    batch.to(dtype).contiguous(
-                        memory_format=torch.channels_last
-                        if dtype == torch.bfloat16
-                        else torch.contiguous_format
-                    )
-                ).float()
-            ]
 
-    return run
+def channels_last(given: Tensor) -> Callable[[], list[Tensor]]:
+    """What a careful script does: the precision and the order of channels that suit it."""
+    backbone = resnet50().to(precision()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _in_batches(backbone, _suited(given))
 
 
 def compiled(given: Tensor) -> Callable[[], list[Tensor]]:
@@ -87,33 +91,31 @@ def compiled(given: Tensor) -> Callable[[], list[Tensor]]:
     import torch._inductor.config as inductor
 
     inductor.freezing = True
-    backbone = resnet50().to(torch.bfloat16).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimized = torch.compile(backbone)
+    backbone = resnet50().to(precision()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return _in_batches(torch.compile(backbone), _suited(given))
 
+
+def _suited(given: Tensor) -> Tensor:
+    return given.to(precision(), memory_format=torch.channels_last)
+
+
+def _in_batches(backbone: Callable[[Tensor], Tensor], given: Tensor) -> Callable[[], list[Tensor]]:
     def run() -> list[Tensor]:
         with torch.inference_mode():
-            return [
-                row
-                for batch in given.split(32)
-                for row in optimized(
-                    batch.to(torch.bfloat16).contiguous(memory_format=torch.channels_last)
-                ).float()
-            ]
+            return [row for batch in given.split(32) for row in backbone(batch).float()]
 
     return run
 
 
 def openvino(given: Tensor) -> Callable[[], list[Tensor]]:
-    """OpenVINO in bf16, asynchronous, on the same batches."""
+    """OpenVINO, asynchronous, on the same batches."""
     import openvino as ov
 
     converted = ov.convert_model(resnet50(), example_input=given[:BATCH])
     converted.reshape([BATCH, 3, 224, 224])
-    engine = ov.compile_model(
-        converted,
-        "CPU",
-        {"INFERENCE_PRECISION_HINT": "bf16", "PERFORMANCE_HINT": "THROUGHPUT"},
-    )
+    bits = "bf16" if precision() == torch.bfloat16 else "f32"
+    settings = {"INFERENCE_PRECISION_HINT": bits, "PERFORMANCE_HINT": "THROUGHPUT"}
+    engine = ov.compile_model(converted, "CPU", settings)
 
     def run() -> list[Tensor]:
         found: list[Tensor] = [torch.empty(0)] * len(given)
@@ -133,79 +135,172 @@ def openvino(given: Tensor) -> Callable[[], list[Tensor]]:
 
 
 WAYS: dict[str, Callable[[Tensor], Callable[[], list[Tensor]]]] = {
-    "eager fp32": lambda given: eager(given, torch.float32),
-    "eager bf16, channels last": lambda given: eager(given, torch.bfloat16),
-    "torch.compile, frozen, bf16": compiled,
-    "OpenVINO bf16": openvino,
-    "this pipeline": ours,
+    OURS: ours,
+    "plain torch, 32 bits": eager,
+    "torch, channels last": channels_last,
+    "torch.compile, frozen": compiled,
+    "OpenVINO": openvino,
 }
 
 
-def bound() -> float:
-    """Pictures a second if a ResNet-50 were bf16 matrix products of the size that goes best."""
-
-    def rate(size: int) -> float:
-        a, b = (torch.randn(size, size).to(torch.bfloat16) for _ in range(2))
-        return size**3 / min(_seconds(lambda: a @ b) for _ in range(6))
-
-    return max(map(rate, (1024, 2048, 4096))) / (GMAC * 1e9)
+# --- The bound -----------------------------------------------------------------------------------
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
+def products(backbone: nn.Module) -> Counter[Product]:
+    """Every convolution for a batch of pictures as a matrix product, and how many there are."""
+    found: Counter[Product] = Counter()
+
+    def note(layer: nn.Module, _: object, maps: Tensor) -> None:
+        assert isinstance(layer, nn.Conv2d)
+        count, channels, height, width = maps.shape
+        depth = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
+        found[count * height * width, channels, depth] += 1
+
+    for layer in backbone.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(note)
+    with torch.inference_mode():
+        backbone(pictures(BATCH))
+    return found
 
 
-def one(way: str, count: int) -> dict[str, float]:
-    """Preparation in seconds, pictures a second, and the cosine to fp32 features."""
-    given = pictures(count)
-    start = time.perf_counter()
-    run = WAYS[way](given)
-    first = run()  # compiles and allocates
-    prepared = time.perf_counter() - start
-    fastest = min(_seconds(run) for _ in range(ROUNDS))
+def bound() -> tuple[Run, int]:
+    """The arithmetic of the network and nothing else, and how many pictures' a run of it does.
+
+    As many streams as the pipeline has, each on one core, multiply matrices of the sizes that the
+    convolutions have, as often as the network does. Each product goes the way that is fastest:
+    torch's or oneDNN's with its weights packed, its rows at once or in parts that stay in the
+    core's cache, where the pipeline has other numbers to fetch each time.
+    """
+    from whoswho.backbone.compute import device as devices
+    from whoswho.backbone.compute import forward
+
+    devices.keep_memory()
+    streams = torch.get_num_threads()
+    torch.set_num_threads(1)
+    shapes = list(products(resnet50()).elements())
+    fastest = {shape: min(_ways(shape), key=_shortest) for shape in set(shapes)}
+    # Each stream has numbers of its own.
+    steps = [{shape: way.again() for shape, way in fastest.items()} for _ in range(streams)]
+    batches = max(1, PICTURES // BATCH // streams)
+
+    def network(stream: int) -> None:
+        with torch.inference_mode():
+            for shape in shapes * batches:
+                steps[stream][shape].run()
+
+    return partial(forward.each, range(streams), network, streams), streams * batches * BATCH
+
+
+@dataclass
+class _Multiplied:
+    """A product in so many parts of its rows, by oneDNN where its weights are packed."""
+
+    given: Tensor
+    weights: Tensor
+    made: Tensor
+    parts: int
+    packed: bool
+
+    def again(self) -> _Multiplied:
+        return replace(self, given=self.given.clone(), made=self.made.clone())
+
+    def run(self) -> None:
+        for _ in range(self.parts):
+            if self.packed:
+                torch.ops.mkldnn._linear_pointwise(self.given, self.weights, None, "none", [], "")
+            else:
+                torch.mm(self.given, self.weights.t(), out=self.made)
+
+
+def _ways(shape: Product) -> Iterator[_Multiplied]:
+    rows, columns, depth = shape
+    dtype = precision()
+    weights = torch.randn(columns, depth).to(dtype)
+    for parts in PARTS:
+        given = torch.randn(rows // parts, depth).to(dtype)
+        made = torch.empty(rows // parts, columns, dtype=dtype)
+        packed = torch.ops.mkldnn._reorder_linear_weight(weights, rows // parts)
+        yield _Multiplied(given, weights, made, parts, packed=False)
+        yield _Multiplied(given, packed, made, parts, packed=True)
+
+
+def _shortest(way: _Multiplied) -> float:
+    """In seconds of processor, of which what else runs takes none away."""
+    took = []
+    with torch.inference_mode():
+        for _ in range(3):
+            start = time.thread_time()
+            way.run()
+            took.append(time.thread_time() - start)
+    return min(took)
+
+
+# --- All of them ---------------------------------------------------------------------------------
+
+
+def one(way: str) -> None:
+    """A way's own process: its preparation in seconds, its cosine to 32 bits, then rounds."""
+    if way == BOUND:
+        run, count = bound()
+        run()
+        answer({}, run, count)
+        return
+    given = pictures(PICTURES)
+    found: list[Tensor] = []
+
+    def prepare() -> Callable[[], list[Tensor]]:
+        made = WAYS[way](given)
+        found.extend(made())  # compiles and allocates
+        return made
+
+    ready: list[Callable[[], list[Tensor]]] = []
+    prepared = seconds(lambda: ready.append(prepare()))
+    again = seconds(ready[0])
     with torch.inference_mode():
         exact = resnet50()(given[:16])
-    cosine = nn.functional.cosine_similarity(exact, torch.stack(first[:16]).float())
-    return {
-        "prepared": prepared - fastest,
-        "rate": count / fastest,
-        "cosine": cosine.min().item(),
-    }
+    cosine = nn.functional.cosine_similarity(exact, torch.stack(found[:16]).float())
+    answer({"prepared": prepared - again, "cosine": cosine.min().item()}, ready[0], PICTURES)
 
 
-def measure(count: int) -> None:
-    """Print every way's rate, and this pipeline's beside the fastest peer and the bound."""
-    found: dict[str, dict[str, float]] = {}
-    for way in WAYS:
-        if way.startswith("OpenVINO") and importlib.util.find_spec("openvino") is None:
-            print(f"backbone, {way}: not measured; pip install -c constraints.txt -e '.[bench]'")
-            continue
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.backbone", way, str(count)],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no word"])[-1]
-            print(f"backbone, {way}: not measured here ({last[:120]})")
-            continue
-        found[way] = json.loads(done.stdout.splitlines()[-1])
-        print(
-            f"backbone, {way}: {found[way]['rate']:.1f} pictures a second after "
-            f"{found[way]['prepared']:.1f} s, cosine to fp32 {found[way]['cosine']:.5f}"
-        )
-    most = bound()
-    mine = found["this pipeline"]["rate"]
-    print(
-        f"backbone, this pipeline: {mine / most:.2f} of the arithmetic bound ({most:.0f} a second)"
-    )
-    for way in [way for way in found if way != "this pipeline"]:
-        print(f"backbone, this pipeline: {mine / found[way]['rate']:.2f} times the rate of {way}")
+def measure(rounds: int) -> None:
+    """Print every way's rate, and this pipeline's beside each peer's and the bound."""
+    bits = "bf16" if precision() == torch.bfloat16 else "32 bits"
+    print(f"backbone: ResNet-50 in {bits}, {rounds} rounds in turn, the best of each", flush=True)
+    with ExitStack() as stack:
+        ways: dict[str, Way] = {}
+        for name in [*WAYS, BOUND]:
+            if name == "OpenVINO" and importlib.util.find_spec("openvino") is None:
+                print(
+                    f"backbone, {name}: not measured; pip install -c constraints.txt -e '.[bench]'"
+                )
+                continue
+            try:
+                ways[name] = stack.enter_context(Way("bench.backbone", "--way", name))
+            except RuntimeError as error:
+                print(f"{name}: not measured here ({str(error)[:120]})")
+        for _ in range(rounds):
+            for way in ways.values():
+                way.round()
+        for name, way in ways.items():
+            said = "".join(f", {key} {value:.5g}" for key, value in way.said.items())
+            print(f"{name}: {way.best:.1f} pictures/s{said}")
+        for name, way in ways.items():
+            if name != OURS:
+                print(f"{OURS}: {ratios(ways[OURS], way)} the rate of {name}")
+
+
+def main() -> None:
+    """Measure all, or be one of them."""
+    parser = argparse.ArgumentParser(prog="python -m bench.backbone", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        one(options.way)
+    else:
+        measure(options.rounds)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        print(json.dumps(one(sys.argv[1], int(sys.argv[2]))))
-    else:
-        measure(PICTURES)
+    main()

@@ -13,7 +13,11 @@ from bench.workspace import REPOSITORY
 
 
 def draw_pictures(folder: Path, count: int, drawn: Path) -> None:
-    """`count` different pictures of five labels: the portraits in `drawn`, turned and relit."""
+    """`count` different pictures of five labels: the portraits in `drawn`, turned and relit.
+
+    Where `folder` is the data/ of a workspace, its data.dvc goes: it names another set.
+    """
+    folder.with_suffix(".dvc").unlink(missing_ok=True)
     if not drawn.exists():
         measure(sys.executable, "-m", "whoswho.cli", "sample", "--out", drawn, cwd=REPOSITORY)
     dice = random.Random(0)

@@ -38,6 +38,7 @@ def fill(workspace: Path, name: str) -> None:
     The pictures of a set that came split are taken from its training folder.
     """
     data = workspace / paths.DATA
+    data.with_suffix(".dvc").unlink(missing_ok=True)  # it names another set
     if name == DRAWN:
         drawing.draw(data)
     elif name == "sports_celebrities":
