@@ -13,7 +13,6 @@ from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.cleaning import reasons
 from whoswho.dataset import forgotten, manifest, review
 from whoswho.errors import UserError
-from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle.registry import version_files, versions
 from whoswho.lifecycle.registry.versions import Version
 from whoswho.lifecycle.tracking.store import Store
@@ -117,6 +116,9 @@ def _version(store: Store, version: Version, found: Picture) -> tuple[str, str, 
             return str(version), role, f"{name} {max(judged.probabilities):.3f}", True
     if found.file is None:
         return str(version), role, "nobody can tell without the file", bool(row)
+    # Imported here: it brings torch, which what is known of a version or a run does without.
+    from whoswho.inference.predictor import Predictor
+
     try:
         folder = version_files.model_folder(store, str(version.number))
         (answer,) = Predictor(folder).predict([found.file])
