@@ -27,7 +27,7 @@ from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
 from whoswho.lifecycle import prediction
 from whoswho.workers import cluster, mapping, member
-from whoswho.workers.identity import Identity, identity
+from whoswho.workers.installation import Installation, installation
 from whoswho.workers.member import Expected
 
 STAGES = ("clean", "preprocess", "features")
@@ -274,20 +274,20 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_libraries_of_other_versions_are_named() -> None:
-    here = identity()
+    here = installation()
     versions = tuple((name, "0" if name == "pillow" else v) for name, v in here.versions)
     assert here.difference(here) == ""
-    assert "has pillow 0, but here it is" in here.difference(Identity(here.code, versions))
+    assert "has pillow 0, but here it is" in here.difference(Installation(here.code, versions))
 
 
 def test_a_worker_that_does_not_see_the_repository_says_so(tmp_path: Path) -> None:
     mark = tmp_path / ".whoswho" / "mark"
     said = f"does not see the files of {tmp_path}; share that folder with it"
-    assert member.refusal(Expected(identity(), mark, "a")) == said
+    assert member.refusal(Expected(installation(), mark, "a")) == said
     mark.parent.mkdir()
     mark.write_text("b")  # of another repository under the same path
-    assert member.refusal(Expected(identity(), mark, "c")) == said
-    assert member.refusal(Expected(identity(), mark, "b")) == ""
+    assert member.refusal(Expected(installation(), mark, "c")) == said
+    assert member.refusal(Expected(installation(), mark, "b")) == ""
 
 
 def test_a_function_that_no_module_has_is_not_sent() -> None:

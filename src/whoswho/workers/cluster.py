@@ -27,7 +27,7 @@ from whoswho import paths
 from whoswho.errors import UserError, one_line
 from whoswho.timeouts import call_within
 from whoswho.workers import pool
-from whoswho.workers.identity import identity
+from whoswho.workers.installation import installation
 
 if TYPE_CHECKING:
     from whoswho.workers.member import Done, Expected
@@ -104,7 +104,7 @@ def _connected() -> Iterator[_Cluster]:
         if name.partition(".")[0] in ("distributed", "tornado"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # it is said here, in a line
     mark = paths.workspace() / ".whoswho" / f"seen-by-workers-{socket.gethostname()}-{os.getpid()}"
-    expected = Expected(identity(), mark, secrets.token_hex())
+    expected = Expected(installation(), mark, secrets.token_hex())
     paths.write_text(mark, expected.content)
     try:
         client = _client(distributed, scheduler)

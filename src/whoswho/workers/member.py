@@ -15,7 +15,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 
 from whoswho.errors import UserError
 from whoswho.workers import pool
-from whoswho.workers.identity import Identity, identity
+from whoswho.workers.installation import Installation, installation
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Expected:
     """What a command expects of a worker.
 
     Attributes:
-        identity: its code and libraries.
+        installation: its code and libraries.
         mark: a file of the repository that the command wrote, under the path it has there.
         content: what is in it.
     """
 
-    identity: Identity
+    installation: Installation
     mark: Path
     content: str
 
@@ -88,7 +88,7 @@ def run(expected: bytes, part: bytes) -> Done:
 @cache
 def refusal(expected: Expected) -> str:
     """Why this process does not fit; empty where it does."""
-    if why := expected.identity.difference(identity()):
+    if why := expected.installation.difference(installation()):
         return why
     try:
         seen = expected.mark.read_text(encoding="utf-8")

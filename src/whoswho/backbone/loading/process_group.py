@@ -28,7 +28,7 @@ from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.wording import plural
 from whoswho.workers import pool
-from whoswho.workers.identity import identity
+from whoswho.workers.installation import installation
 
 PROCESSES = "WHOSWHO_PROCESSES"
 # What gloo and NCCL say where a process waits for one that is gone.
@@ -183,7 +183,7 @@ def _joined(device: str) -> Iterator[ProcessGroup]:
             nullcontext() if group.is_main_process else redirect_stdout(nowhere),
         ):
             if int(os.environ["LOCAL_WORLD_SIZE"]) < group.world_size:
-                group.check_same("the code, or a library's version,", str(identity()))
+                group.check_same("the code, or a library's version,", str(installation()))
             yield group
     except RuntimeError as error:
         if not re.search(_LOST, str(error)):

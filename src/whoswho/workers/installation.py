@@ -19,7 +19,7 @@ LIBRARIES = (
 
 
 @dataclass(frozen=True)
-class Identity:
+class Installation:
     """The code and the versions that a process computes with.
 
     Attributes:
@@ -30,7 +30,7 @@ class Identity:
     code: str
     versions: tuple[tuple[str, str], ...]
 
-    def difference(self, other: Identity) -> str:
+    def difference(self, other: Installation) -> str:
         """What `other` has that this has not, with the cure; empty where both are the same."""
         for (name, here), (_, there) in zip(self.versions, other.versions, strict=False):
             if here != there:
@@ -47,10 +47,12 @@ class Identity:
 
 
 @cache
-def identity() -> Identity:
+def installation() -> Installation:
     """This process's own; its source is read once, as its modules are."""
     python = ".".join(map(str, sys.version_info[:3]))
-    return Identity(_code(), (("Python", python), *((name, _version(name)) for name in LIBRARIES)))
+    return Installation(
+        _code(), (("Python", python), *((name, _version(name)) for name in LIBRARIES))
+    )
 
 
 def _code() -> str:
