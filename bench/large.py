@@ -26,11 +26,15 @@ from PIL import Image
 
 from bench.processes import Measured, measure, stage
 from bench.workspace import PROGRAMS, commit, copy_of_the_repository, environment
+from whoswho import paths
+from whoswho.artifacts.decisions import KEPT, Decision, write_decisions
+from whoswho.artifacts.model.settings import Face
 from whoswho.workers import mapping
 
 LABELS = 10
 SIDE = 96
 FRAMES = 100  # of a walk through the review page
+REAL = 1000  # of the pictures there
 
 
 def draw(folder: Path, count: int) -> None:
@@ -42,9 +46,15 @@ def draw(folder: Path, count: int) -> None:
 
 
 def _draw_one(folder: Path, number: int) -> None:
-    colours = np.random.default_rng(number).integers(30, 225, (7, 7, 3), dtype=np.uint8)
-    picture = Image.fromarray(colours).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-    picture.save(folder / f"label {number % LABELS}" / f"{number:06}.jpg", quality=85)
+    """Shapes of every size, as photographs have them: the finer the fainter."""
+    dice, total = np.random.default_rng(number), np.zeros((SIDE, SIDE), np.float32)
+    for cells in (3, 6, 12, 24, 48, 96):
+        noise = Image.fromarray(dice.normal(size=(cells, cells)).astype(np.float32))
+        total += np.asarray(noise.resize((SIDE, SIDE), Image.Resampling.BICUBIC)) / cells**0.5
+    grey = np.clip(128 + 50 * (total - total.mean()) / total.std(), 0, 255).astype(np.uint8)
+    colour = Image.merge("RGB", [Image.fromarray(grey).point(lambda v, c=c: v * c // 100)
+                                 for c in dice.integers(70, 100, 3)])  # fmt: skip
+    colour.save(folder / f"label {number % LABELS}" / f"{number:06}.jpg", quality=85)
 
 
 def size_of(folder: Path) -> int:
@@ -162,8 +172,29 @@ requestAnimationFrame(step);
 """
 
 
-def review(workspace: Path) -> str:
+def decided(workspace: Path, count: int) -> None:
+    """The table that clean leaves of so many pictures, of which the first REAL are there."""
+    draw(workspace / "data", REAL)
+    rows = []
+    for number in range(count):
+        label, name = f"label {number % LABELS}", f"{number:06}.jpg"
+        file = workspace / "data" / label / name
+        digest = paths.sha256(file) if number < REAL else f"{number:064x}"
+        rows.append(
+            Decision(
+                f"{label}/{name}", label, decision=KEPT, sha256=digest, group=digest,
+                width=SIDE, height=SIDE, format="JPEG", faces=1, main_face=Face(9, 9, 80, 80, 1.0),
+                scores={"too_dark": 100.5, "blurry": 300.25, "no_face": 1.0, "several_faces": 0.0},
+                picture=f"{label}/{name}",
+            )
+        )  # fmt: skip
+    write_decisions(workspace / paths.CLEAN, sorted(rows, key=lambda row: row.file))
+
+
+def review(scratch: Path, count: int) -> str:
     """What a person waits for on the review page, in a sentence."""
+    workspace = copy_of_the_repository(scratch / "review")
+    decided(workspace, count)
     with tempfile.TemporaryDirectory() as profile:
         driver = browser(profile)
         if driver is None:
@@ -180,7 +211,8 @@ def review(workspace: Path) -> str:
     return (
         f"review: {started:.1f} s until the server answers, {memory:.0f} MB; the page shows its "
         f"first picture after {opened:.2f} s; scrolling, a frame takes {frames[FRAMES // 2]:.0f} "
-        f"ms, one in 20 more than {frames[FRAMES * 95 // 100]:.0f}; {nodes} elements"
+        f"ms, one in 20 more than {frames[FRAMES * 95 // 100]:.0f}; {nodes} elements ({count} "
+        "pictures)"
     )
 
 
@@ -205,11 +237,11 @@ def compare(few: int, many: int, less: Found, more: Found) -> None:
 def large(scratch: Path, pictures: int) -> None:
     """Measure and print every step."""
     few, many = pictures // 4, pictures
+    print(review(scratch, pictures), flush=True)
     workspace, less = pipeline(scratch, few)
     shutil.rmtree(workspace)
     workspace, more = pipeline(scratch, many)
     compare(few, many, less, more)
-    print(f"{review(workspace)} ({many} pictures)", flush=True)
     shutil.rmtree(workspace)
     compare(few // 10, many // 10, features(scratch, few // 10), features(scratch, many // 10))
 

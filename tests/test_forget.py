@@ -20,13 +20,14 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support import lifecycle_outputs as small
 from support.lifecycle_store import fixture_made, fixture_root  # noqa: F401
 from support.pipeline import Workspace, built_sample, commit
 from support.repository import REPOSITORY
-from support.traces_left import CLOSE, Everything, features, look
+from support.traces_left import CLOSE, Everything, Vectors, faces, features, look
 
 from bench.workspace import environment
 from whoswho import cli, paths, tables
@@ -41,6 +42,7 @@ from whoswho.lifecycle import holders
 from whoswho.lifecycle.registry import completion
 from whoswho.lifecycle.serving import running
 from whoswho.lifecycle.tracking.store import open_store
+from whoswho.pictures import opening
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.takedown import removal, traces
 from whoswho.takedown.request import TakedownRequest
@@ -772,6 +774,9 @@ class Person:
     rows: list[tables.Row]
     contents: dict[str, Path]
     looks: dict[str, int]
+    faces: Vectors
+    other_faces: Vectors
+    elsewhere: set[str]  # hashes of groups under other labels, and of the documentation's pictures
     vectors: list[bytes]
 
     @classmethod
@@ -787,18 +792,32 @@ class Person:
         files += [*(root / "artifacts/features").glob("*.npy"),
                   root / "artifacts/model/weights.safetensors"]  # fmt: skip
         # What looks like nobody else: the others' pictures stay.
-        others = [look(root / "data" / row["file"]) for row in rows
+        unlike = [look(root / "data" / row["file"]) for row in rows
                   if row["label"] != PERSON and row["decision"] == "kept"]  # fmt: skip
         looks = {row["file"]: look(root / "data" / row["file"]) for row in own
                  if row["decision"] == "kept"}  # fmt: skip
         looks = {
             file: bits for file, bits in looks.items()
-            if min((bits ^ each).bit_count() for each in others) > 2 * CLOSE
+            if min((bits ^ each).bit_count() for each in unlike) > 2 * CLOSE
         }  # fmt: skip
+        own_faces, other_faces = (
+            np.array(
+                [
+                    vector
+                    for row in rows
+                    if row["decision"] == "kept" and (row["label"] == PERSON) == is_own
+                    for vector in faces(opening.open_picture(root / "data" / row["file"]))
+                ]
+            )
+            for is_own in (True, False)
+        )
         index = workspace.rows("artifacts/features/index.csv")
         theirs = [row for row in index if row["label"] == PERSON]
         vectors = features(root / "artifacts/features", theirs)
-        return cls(own, {paths.sha256(file): file for file in files}, looks, vectors)
+        contents = {paths.sha256(file): file for file in files}
+        elsewhere = {row["sha256"] for row in rows if row["label"] != PERSON}
+        elsewhere |= {paths.sha256(file) for file in (root / "docs").glob("*.png")}
+        return cls(own, contents, looks, own_faces, other_faces, elsewhere, vectors)
 
     def left(self, everything: Everything) -> dict[str, list[str]]:
         """By each kind of search, where there is something of the person."""
@@ -809,6 +828,7 @@ class Person:
             "hash": [where for _, sha256 in rows for where in everything.having(sha256)
                      if where not in bars],
             "look": [where for bits in self.looks.values() for where in everything.like(bits)],
+            "face": everything.showing(self.faces, self.other_faces, self.elsewhere),
             "vector": [where for each in self.vectors for where in everything.having(each)],
             "name": [where for file, _ in rows for where in everything.having(file)],
         }  # fmt: skip
@@ -827,6 +847,7 @@ def test_a_person_is_taken_down_to_the_last_byte(trained: Workspace) -> None:
     half.mkdir(parents=True)
     shutil.copy(root / "data" / picked, half)
     shown = base64.b64encode((root / "data" / picked).read_bytes()).decode()
+    trained.run("dvc", "plots", "show")
     (root / "reports/compare.html").write_text(f'<img src="data:image/jpeg;base64,{shown}">')
 
     before = person.left(Everything(trained.path.parent))
@@ -836,6 +857,7 @@ def test_a_person_is_taken_down_to_the_last_byte(trained: Workspace) -> None:
         "clone/artifacts/dataset/",
         ".dataset.partial",
         "compare.html, inside",
+        "dvc_plots/",
         "clean.html",
         ".dvc/cache",
         "team/files",

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from support.pipeline import FAST, Workspace, commit, store
+from support.pipeline import FAST, Workspace, built_sample, commit, store
 
 # No connection and no look-up leaves a process; SQLite and pipes need none.
 BLOCKED = """
@@ -43,7 +43,10 @@ def clone(folder: Path) -> Workspace:
     """A workspace whose every process finds the network blocked."""
     backbone = {"arch": "resnet18", "weights": ["IMAGENET1K_V1", "random"]}
     train = {**FAST["train"], "epochs": 30}
-    space = Workspace(folder / "clone", **{**FAST, "backbone": backbone, "train": train})
+    return blocked(Workspace(folder / "clone", **{**FAST, "backbone": backbone, "train": train}))
+
+
+def blocked(space: Workspace) -> Workspace:
     (space.path / "src" / "sitecustomize.py").write_text(BLOCKED)
     return space
 
@@ -77,9 +80,8 @@ def test_the_printed_command_gets_a_trained_backbone_with_no_network(
 
 @pytest.mark.slow
 def test_the_command_works_on_drawn_people_too(tmp_path: Path) -> None:
-    space = clone(tmp_path)
-    space.draw_sample()
-    space.track_data()
+    space = blocked(built_sample().copy(tmp_path / "clone"))
+    commit(space.path, "untrained")
     follow_the_command(space, tmp_path)
 
 

@@ -47,6 +47,8 @@ CHECKPOINTS = Path(".whoswho/checkpoints")
 FACES = Path(".whoswho/faces")
 # Versions fetched from a tracking server.
 FETCHED = Path(".whoswho/models")
+# What `dvc plots show` and `diff` draw of the reports' figures.
+DVC_PLOTS = Path("dvc_plots")
 
 SPLITS = ("train", "validation", "test")
 

@@ -7,16 +7,23 @@ import io
 import re
 import subprocess
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from whoswho.cleaning.fingerprints import fingerprint
 from whoswho.data_urls import decode_data_url
 from whoswho.pictures import opening
+from whoswho.pictures.embedding import Vector, embed
+from whoswho.pictures.faces import FaceFinder
 
 _DATA_URL = re.compile(rb"data:image/[a-z+]+;base64,[A-Za-z0-9+/=]+")
+Vectors = NDArray[np.float32]  # (faces, 128)
+
+SAME_FACE = 0.3  # distance of vectors; of the drawn people two are further apart
 CLOSE = 10  # bits of 64: cleaning takes no more for one picture
 
 
@@ -61,18 +68,58 @@ class Everything:
             if any((bits ^ each).bit_count() <= CLOSE for each in both)
         ]
 
+    def showing(self, own: Vectors, others: Vectors, passed_over: set[str]) -> list[str]:
+        """Where a picture is with a face that is one of `own`, and none of `others`.
+
+        Args:
+            passed_over: hashes of contents that are not looked at.
+        """
+        return [
+            where
+            for sha256, faces in self._faces.items()
+            if sha256 not in passed_over
+            and any(distance(each, own) < min(SAME_FACE, distance(each, others)) for each in faces)
+            for where in self.contents[sha256][0]
+        ]
+
     @cached_property
     def _looks(self) -> list[tuple[str, int, int]]:
         """Where each picture is, its look-alike hash and its mirror image's."""
         looks = []
-        for where, content in self.contents.values():
+        for sha256, image in self._pictures():
+            found = fingerprint(image)
+            looks += [(each, found.bits, found.mirrored) for each in self.contents[sha256][0]]
+        return looks
+
+    @cached_property
+    def _faces(self) -> dict[str, list[Vector]]:
+        """sha256 of a picture -> the vectors of the faces in it."""
+        return {sha256: faces(image) for sha256, image in self._pictures()}
+
+    def _pictures(self) -> Iterator[tuple[str, Image.Image]]:
+        """sha256 of each content that can be opened as a picture, and that."""
+        for sha256, (_, content) in self.contents.items():
             if content[:4] in (b"\x89PNG", b"RIFF", b"GIF8") or content[:2] == b"\xff\xd8":
                 try:
-                    found = fingerprint(opening.open_picture(content, first_frame=True))
+                    image = opening.open_picture(content, first_frame=True)
                 except opening.ImageOpenError:
                     continue
-                looks += [(each, found.bits, found.mirrored) for each in where]
-        return looks
+                yield sha256, image
+
+
+def faces(image: Image.Image) -> list[Vector]:
+    """The vectors of all faces in a picture."""
+    return [embed(image, face) for face in _finder().find(image)]
+
+
+@cache
+def _finder() -> FaceFinder:
+    return FaceFinder(0.95, 0.08)  # as params.yaml has them
+
+
+def distance(vector: Vector, others: Vectors) -> float:
+    """To the nearest of the others."""
+    return float(np.linalg.norm(others - vector, axis=1).min())
 
 
 def look(path: Path) -> int:

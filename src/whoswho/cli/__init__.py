@@ -6,6 +6,7 @@ Each command imports what it needs when it runs, so that `whoswho --help` answer
 from __future__ import annotations
 
 import argparse
+import gc
 from collections.abc import Sequence
 
 from whoswho import __version__
@@ -15,6 +16,7 @@ from whoswho.errors import one_line_errors
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; bad input ends with one line on stderr and exit code 2."""
+    gc.set_threshold(20_000, 100, 100)  # as in src/stage.py
     with one_line_errors():
         options = parser().parse_args(arguments)
         for line in options.run(options) or ():

@@ -209,13 +209,14 @@ def _add_outputs(traces: Traces, workspace: Path) -> None:
 
 
 def _left_behind(workspace: Path) -> list[Path]:
-    """What a killed stage was writing, and versions fetched from a server: nobody can tell of
-    whom, and nobody needs them.
+    """What a killed stage was writing, versions fetched from a server, and what `dvc plots` drew:
+    nobody can tell of whom, and nobody needs them.
     """
     folders = (paths.CLEAN.parent, paths.REPORTS, paths.FETCHED)
     partial = [file for folder in folders for file in (workspace / folder).glob(".*.partial")]
     fetched = (workspace / paths.FETCHED).glob("[!.]*")
-    return sorted({*partial, *fetched})
+    drawn = filter(Path.is_dir, [workspace / paths.DVC_PLOTS])
+    return sorted({*partial, *fetched, *drawn})
 
 
 def _look_alikes(traces: Traces, contents: Contents, past: History) -> dict[str, str]:
