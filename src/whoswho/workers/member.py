@@ -74,7 +74,9 @@ class Preparation(WorkerPlugin):
 def run(expected: bytes, part: bytes) -> Done:
     """Call a function for each item of a part; both come pickled, so that no scheduler reads them.
 
-    A worker that came late was not asked yet whether it fits.
+    Pickles may run code, and so may whoever reaches a scheduler, with or without these: they are
+    read from nobody else (docs/scale.md, "Who may reach it"). A worker that came late was not
+    asked yet whether it fits.
     """
     worker = get_worker().address
     if why := refusal(pickle.loads(expected)):
