@@ -30,6 +30,7 @@ import psutil
 from PIL import Image
 
 from bench.workspace import commit, copy_of_the_repository, environment
+from whoswho.workers import pool
 
 HOOK = Path(__file__).parent / "fault_hook"
 STAGES = (
@@ -42,6 +43,7 @@ COMMANDS = ("crawl", "promote")
 OF_THE_MOMENT = ("reports/register.html", "data/manifest/")  # with times in them
 SAVED = ("data.dvc", "dvc.lock")  # which a crawl changes
 KINDS = (*ENDED, "interrupt", "interrupt-twice", "full", "read-only", "file-size")
+PICTURES = pool.FEW + 2  # so many that processes of their own open them
 SMALL: dict[str, dict[str, object]] = {
     "clean": {"faces": "any"},
     "picture": {"size": 64, "crop": "whole"},
@@ -73,9 +75,9 @@ class Undisturbed:
         for name in ("data.dvc", "dvc.lock"):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.path / "sample", ignore_errors=True)
-        for number in range(24):
+        for number in range(PICTURES):
             draw(self.path / "data" / ("down", "up")[number % 2] / f"{number}.png", number)
-        for number in range(24, 28):
+        for number in range(PICTURES, PICTURES + 4):
             draw(
                 self.path.with_name("more") / ("down", "up")[number % 2] / f"{number}.png", number
             )

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support import lifecycle_outputs as small
+from support import tracking_server
 from support.lifecycle_models import NAMES
 from support.lifecycle_store import (  # noqa: F401
     HANGUL,
@@ -144,7 +145,7 @@ def test_the_same_code_works_against_a_server(
     command += ["--artifacts-destination", str(home / "files"), "--host", "127.0.0.1"]
     command += ["--port", str(port), "--workers", "1"]
     record = small.write(root, labels=NAMES)
-    server = serving(command, port, home, MLFLOW_DISABLE_TELEMETRY="true")
+    server = serving(command, port, home, **tracking_server.SETTINGS)
     with ExitStack() as stack:
         address = stack.enter_context(server)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

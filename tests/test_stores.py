@@ -15,7 +15,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import requests
 from support import processes, tracking_server
 from support.lifecycle_store import environment, fixture_made, fixture_root, free_port, project  # noqa: F401
 from support.repository import skip_or_fail
@@ -131,7 +130,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     command += ["--app-name", "basic-auth", "--default-artifact-root", own.as_uri()]
     surroundings = environment(
-        MLFLOW_DISABLE_TELEMETRY="true",
+        **tracking_server.SETTINGS,
         MLFLOW_AUTH_CONFIG_PATH=str(auth),
         MLFLOW_FLASK_SERVER_SECRET_KEY="a key of this test",
     )
@@ -139,9 +138,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
     try:
         address = f"http://127.0.0.1:{port}"
         tracking_server.wait(f"{address}/health")
-        # The first answer opens two databases: on a busy machine longer than train waits.
-        first = f"{address}/api/2.0/mlflow/experiments/search?max_results=1"
-        requests.get(first, auth=("admin", "a-long-password"), timeout=60).raise_for_status()
+        tracking_server.answer(address, "admin", "a-long-password")
         yield address, own
     finally:
         os.killpg(server.pid, signal.SIGKILL)

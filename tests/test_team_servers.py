@@ -167,6 +167,9 @@ def ann(servers: Servers) -> Person:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    tracking_server.answer(
+        servers.address, ADMIN["MLFLOW_TRACKING_USERNAME"], ADMIN["MLFLOW_TRACKING_PASSWORD"]
+    )
     (lines,) = blocks("Ann sets out")
     person.type(lines)
     return person

@@ -11,9 +11,13 @@ import urllib.request
 from collections.abc import Iterator
 
 import pytest
+import requests
 
 from support import processes
 from support.lifecycle_store import environment, free_port
+
+# Without the second a server starts eight more processes, for language models.
+SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 
 
 @pytest.fixture(scope="module", name="tracking_server")
@@ -24,7 +28,7 @@ def fixture_tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterato
     server = processes.start(
         [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)],
         cwd=folder,
-        env=environment(MLFLOW_DISABLE_TELEMETRY="true"),
+        env=environment(**SETTINGS),
         start_new_session=True,
     )
     try:
@@ -32,8 +36,17 @@ def fixture_tracking_server(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         wait(f"{address}/health")
         yield address
     finally:
-        os.killpg(server.pid, signal.SIGKILL)  # its workers and its job runner too
+        os.killpg(server.pid, signal.SIGKILL)  # its workers too
         server.wait()
+
+
+def answer(address: str, name: str, password: str) -> None:
+    """Have a server with accounts answer once: that opens its databases.
+
+    On a busy machine it takes longer than our commands wait.
+    """
+    first = f"{address}/api/2.0/mlflow/experiments/search?max_results=1"
+    requests.get(first, auth=(name, password), timeout=60).raise_for_status()
 
 
 def wait(address: str, seconds: float = 90) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import multiprocessing.util
 import os
 import sys
 import threading
@@ -22,8 +24,9 @@ from whoswho.errors import UserError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Below it the processes cost more to start than they save: one that looks for faces imports torch.
-FEW = 16
+# Below it the processes cost more to start than they save, on two cores: one that looks for faces
+# imports torch, which takes as long as looking for faces in some thirty pictures.
+FEW = 64
 # Each process that looks for faces holds about 400 MB.
 MOST_WORKERS = 8
 # Of `stream`: items under way or waiting to be taken, and how many are sent at once.
@@ -134,6 +137,8 @@ def process_pool(count: int, prepare: Callable[[], None] | None = None) -> Proce
 
 def _begin(prepare: Callable[[], None] | None) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    gc.set_threshold(20_000, 100, 100)  # this and the next line as in src/stage.py
+    multiprocessing.util.Finalize(None, gc.freeze, exitpriority=0)
     keep_to_one_core()
     if prepare is not None:
         prepare()
