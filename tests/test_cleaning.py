@@ -767,42 +767,6 @@ def test_the_pairs_of_a_real_set_and_no_others(sports: Clean, cases: Path) -> No
     assert len(set(group.values())) == 196 - 24
 
 
-@pytest.mark.slow
-def test_both_stages_on_real_pictures_from_a_crawler(
-    tmp_path: Path,
-    cases: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    shutil.copytree(cases / "people" / "raw_crawl", tmp_path / "data")
-    (tmp_path / "dvc.yaml").touch()
-    shutil.copy(REPOSITORY / "params.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    clean_stage.main()
-    preprocess_stage.main()
-    said = capsys.readouterr()
-    assert [line.split(":")[0] for line in said.out.splitlines()] == ["clean", "preprocess"]
-    assert said.err == ""
-    rows = decisions.read_decisions(tmp_path / "artifacts" / "clean")
-    assert len(rows) == 113
-    assert sum("several_faces" in row.reasons for row in rows) >= 25
-    kept = [row for row in rows if row.kept]
-    assert all(row.faces == 1 and row.main_face is not None for row in kept)
-    dataset = tmp_path / "artifacts" / "dataset"
-    with (dataset / "split.csv").open(encoding="utf-8", newline="") as file:
-        split = list(csv.DictReader(file))
-    assert [row["file"] for row in split] == [row.file for row in kept]
-    assert {row["crop"] for row in split} == {"face"}
-    for row in split:
-        assert row["path"].startswith(f"{row['split']}/{row['label']}/")
-        with Image.open(dataset / row["path"]) as image:
-            assert (image.size, image.mode) == ((224, 224), "RGB")
-    described = paths.read_json(dataset / "dataset.json")
-    assert described["splits"] == ["train", "validation", "test"]
-    assert len(described["labels"]) == 4
-    assert not described["ready_split"]
-
-
 def stage_set(clean: Clean, root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (root / "dvc.yaml").touch()
     text = (REPOSITORY / "params.yaml").read_text(encoding="utf-8")

@@ -19,7 +19,7 @@ from support.pictures import portrait
 from support.repository import REPOSITORY
 
 from whoswho.artifacts.model.settings import Face, PictureSettings
-from whoswho.cleaning.people import counted, find_faces
+from whoswho.cleaning.people import find_faces
 from whoswho.params import load_params
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.pictures.faces import (
@@ -289,24 +289,6 @@ def test_no_warning_of_a_library_shows() -> None:
     assert [
         line for line in done.stderr.splitlines() if "facenet" in line or "torch" in line
     ] == []
-
-
-@pytest.mark.slow
-def test_how_well_the_defaults_tell_portraits_from_groups(people: Path) -> None:
-    """Against 196 press pictures judged by eye; the numbers beside the settings in params.yaml."""
-    with (people.parent / "sports_celebrities_truth.csv").open(encoding="utf-8") as file:
-        truth = list(csv.DictReader(file))
-    pictures = [(people / row["file"], "") for row in truth]
-    found = [counted(one, CLEAN) for one in find_faces(pictures, CLEAN, FaceCache(None))]
-    groups = [int(row["faces"]) > 1 and row["main_ok"] == "0" for row in truth]
-    several = [number > 1 for number in found]
-    right = sum(a and b for a, b in zip(several, groups, strict=True))
-    assert right / sum(several) >= 0.95  # precision
-    assert right / sum(groups) >= 0.95  # recall
-    # Every one of these pictures shows a face.
-    assert sum(number == 0 for number in found) <= 1
-    clear = [n for n, row in zip(found, truth, strict=True) if row["main_ok"] == "1"]
-    assert sum(number == 1 for number in clear) / len(clear) >= 0.97
 
 
 def test_workers_keep_the_order_and_stay_a_few_items_ahead() -> None:

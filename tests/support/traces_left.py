@@ -76,9 +76,12 @@ class Everything:
         """
         return [
             where
-            for sha256, faces in self._faces.items()
+            for sha256, image in self._pictures()
             if sha256 not in passed_over
-            and any(distance(each, own) < min(SAME_FACE, distance(each, others)) for each in faces)
+            and any(
+                distance(each, own) < min(SAME_FACE, distance(each, others))
+                for each in _faces(sha256, image)
+            )
             for where in self.contents[sha256][0]
         ]
 
@@ -91,11 +94,6 @@ class Everything:
             looks += [(each, found.bits, found.mirrored) for each in self.contents[sha256][0]]
         return looks
 
-    @cached_property
-    def _faces(self) -> dict[str, list[Vector]]:
-        """sha256 of a picture -> the vectors of the faces in it."""
-        return {sha256: faces(image) for sha256, image in self._pictures()}
-
     def _pictures(self) -> Iterator[tuple[str, Image.Image]]:
         """sha256 of each content that can be opened as a picture, and that."""
         for sha256, (_, content) in self.contents.items():
@@ -105,6 +103,16 @@ class Everything:
                 except opening.ImageOpenError:
                     continue
                 yield sha256, image
+
+
+_known: dict[str, list[Vector]] = {}  # the second search sees most contents again
+
+
+def _faces(sha256: str, image: Image.Image) -> list[Vector]:
+    """The vectors of all faces in the picture of this content."""
+    if sha256 not in _known:
+        _known[sha256] = faces(image)
+    return _known[sha256]
 
 
 def faces(image: Image.Image) -> list[Vector]:
