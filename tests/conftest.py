@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from support import shared
 from support.repository import REPOSITORY
 
-# Tests run side by side; see src/stage.py.
+# As src/stage.py does, which says why.
+gc.set_threshold(20_000, 100, 100)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 

@@ -148,6 +148,7 @@ def test_a_view_takes_the_box_along(tmp_path: Path) -> None:
 def test_processes_give_the_bytes_of_one_and_no_face_gives_zeros(
     state: network.State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pool, "FEW", 8)
     image = portrait().resize((224, 224))
     boxes = [(60, 50, 160, 150 + number) for number in range(pool.FEW)]
     images = [tensors.with_face(image, box) for box in (*boxes, None)]

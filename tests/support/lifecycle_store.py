@@ -62,7 +62,7 @@ def start(
 ) -> subprocess.Popen[str]:
     """A Python process in `cwd`; `before` is a command that runs it."""
     return processes.start(
-        [*before, sys.executable, "-c", textwrap.dedent(code)],
+        [*before, sys.executable, "-c", processes.QUICK + textwrap.dedent(code)],
         cwd=cwd,
         stdin=subprocess.PIPE if before else None,
         stdout=subprocess.PIPE,

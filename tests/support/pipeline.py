@@ -13,6 +13,7 @@ import pytest
 from bench.workspace import commit, copy_of_the_repository, environment, set_params
 from support import shared
 from support.lifecycle_store import empty_store
+from support.processes import QUICK
 from whoswho import sample, tables
 from whoswho.lifecycle.tracking import embedded_store
 from whoswho.lifecycle.tracking.store import open_store
@@ -112,7 +113,7 @@ class Workspace:
 
     def python(self, code: str, **more: str) -> str:
         """Run Python code in the workspace's own code and store; what it printed."""
-        return self.run("python", "-c", code, **more).stdout
+        return self.run("python", "-c", QUICK + code, **more).stdout
 
 
 def built_sample() -> Workspace:

@@ -8,6 +8,12 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+# Before code that imports torch or MLflow: what src/stage.py says of the collector.
+QUICK = """import atexit, gc
+gc.set_threshold(20_000, 100, 100)
+atexit.register(gc.freeze)
+"""
+
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:
     """Start a process that signals end as at a terminal.
