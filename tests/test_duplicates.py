@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import combinations
+from itertools import combinations, groupby
 from pathlib import Path
 
 import numpy as np
@@ -303,9 +303,7 @@ def test_thousands_of_copies_cost_what_thousands_of_pictures_cost(
     """A site's sign for a missing picture, encoded afresh each time, in many sizes."""
     sign, other = prints[:2]
     family = [
-        Fingerprint(
-            f"{number:05}", number, sign.bits ^ number % 3, sign.mirrored, b"", sign.copies
-        )
+        Fingerprint(f"{number:05}", number, sign.bits ^ number % 3, sign.mirrored, sign.copies)
         for number in range(1500)
     ]
     found = related([*family, other])
@@ -428,6 +426,75 @@ def test_of_many_close_hashes_the_first_are_kept(monkeypatch: pytest.MonkeyPatch
     for query in range(len(hashes)):
         expected = [place for row, place, _ in every if row == query][:5]
         assert places[rows == query].tolist() == expected
+
+
+def test_no_close_hash_is_missed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few are sought, searched and compared at a time."""
+    for name, value in (
+        ("_QUERIES_AT_ONCE", 170), ("_FIRST_PART", 16), ("_GROWTH", 3), ("_LARGEST_PART", 100),
+        ("_AT_ONCE", 64), ("_BUCKET", 1.0),
+    ):  # fmt: skip
+        monkeypatch.setattr(hamming, name, value)
+    hashes = families(3, 600)
+    expected = sorted(close_pairs(hashes, hashes, 9))
+    for best in (4, len(hashes)):
+        rows, places, distance = hamming.close(hashes, hashes, 9, best)
+        found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+        assert found == [
+            pair for _, own in groupby(expected, lambda pair: pair[0]) for pair in list(own)[:best]
+        ]
+
+
+def compared(monkeypatch: pytest.MonkeyPatch, hashes: np.ndarray, best: int) -> int:
+    """How many pairs of hashes a search compares."""
+    counts = []
+    scan = hamming._scan
+
+    def counting(queries: np.ndarray, targets: np.ndarray, most: int) -> Iterator[hamming.Places]:
+        counts.append(len(queries) * len(targets))
+        return scan(queries, targets, most)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hamming, "_scan", counting)
+        hamming.close(hashes, hashes, 10, best)
+    return sum(counts)
+
+
+def test_what_has_enough_close_hashes_is_sought_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Copies of a few pictures: four times as many are compared with four times as many."""
+    few, many = (
+        np.array([number % 8 * 0x0123456789ABCD ^ number << 3 for number in range(count)],
+                 dtype=np.uint64) for count in (4000, 16000)
+    )  # fmt: skip
+    assert compared(monkeypatch, many, 9) < 4.5 * compared(monkeypatch, few, 9)
+
+
+def test_of_hashes_anywhere_one_pair_in_ten_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = np.random.default_rng(0).integers(0, 2**63, 50_000, dtype=np.uint64)
+    assert compared(monkeypatch, hashes, 9) < 50_000**2 / 10
+
+
+def test_pairs_in_either_order_come_once_and_sorted() -> None:
+    dice = np.random.default_rng(0)
+    rows, columns = dice.integers(0, 90, (2, 4000)).astype(np.int32)
+    distance = ((rows + columns) % 11).astype(np.uint8)
+    pairs = hamming.Unordered(90)
+    for start in range(0, 4000, 700):
+        part = slice(start, start + 700)
+        pairs.add((rows[part], columns[part], distance[part]))
+    group = np.arange(90) // 7
+    parts = list(pairs.sorted(100, group))
+    assert len(parts) > 5
+    found = [tuple(map(int, row)) for part in parts for row in zip(*part, strict=True)]
+    expected = {
+        (int(min(a, b)), int(max(a, b)), int(d))
+        for a, b, d in zip(rows, columns, distance, strict=True)
+    }
+    assert found == sorted(expected)
+    seen = [set(group[smaller]) for smaller, *_ in parts]
+    assert all(not one & other for one, other in combinations(seen, 2))
 
 
 def test_few_pairs_of_many_hashes_are_compared() -> None:

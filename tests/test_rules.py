@@ -37,7 +37,7 @@ def picture(file: str, *, pixels: str = "", quality: Quality = GOOD) -> PictureE
         sha256=f"hash of {file}",
         format="PNG",
         quality=quality,
-        fingerprint=Fingerprint(pixels or file, area, 0, 0, b"", b""),
+        fingerprint=Fingerprint(pixels or file, area, 0, 0, b""),
     )
 
 

@@ -22,8 +22,8 @@ from scipy import ndimage
 
 from whoswho.cleaning import hamming
 from whoswho.cleaning.cells import cells, sums
+from whoswho.cleaning.hamming import Indices
 
-Indices = NDArray[np.int64]
 Numbers = NDArray[np.float64]
 Small = Callable[[Indices], NDArray[np.uint8]]
 

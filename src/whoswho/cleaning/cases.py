@@ -14,7 +14,7 @@ from whoswho.dataset import review
 from whoswho.dataset.review import Review
 
 
-@dataclass
+@dataclass(slots=True)
 class Case:
     """A picture and what speaks against it so far."""
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 def sums(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
     """What lies above and to the left of each corner of a pixel, added up; the last two axes."""
     table = np.zeros((*grey.shape[:-2], grey.shape[-2] + 1, grey.shape[-1] + 1), dtype=np.int32)
-    table[..., 1:, 1:] = grey.cumsum(axis=-2, dtype=np.int32).cumsum(axis=-1, dtype=np.int32)
+    table[..., 1:, 1:] = grey
+    np.cumsum(table, axis=-1, out=table)
+    np.cumsum(table, axis=-2, out=table)
     return table
 
 
@@ -23,13 +25,15 @@ def cells(
     height: NDArray[np.int64],
     width: NDArray[np.int64],
     count: int,
+    which: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """Mean greys of the cells of a rectangle in each of n pictures, n x count x count.
+    """Mean greys of the cells of n rectangles in pictures, n x count x count.
 
     Args:
-        table: the sums of the pictures' pixels, n x rows x columns.
+        table: the sums of the pictures' pixels, pictures x rows x columns.
         corners: left, top, right, bottom, n x 4, in pixels; what is outside is cut off.
         height, width: of the pictures, n numbers or one.
+        which: picture each rectangle is in; None: one in each.
     """
     fraction = np.arange(count + 1) / count
     left, top, right, bottom = (corners[:, [side]] for side in range(4))
@@ -40,7 +44,8 @@ def cells(
     across, down = (x - column)[:, None, :], (y - row)[:, :, None]
     # One number a corner: the table is read in a run.
     height_of_table, width_of_table = table.shape[1:]
-    corner = (row + height_of_table * np.arange(len(corners))[:, None])[:, :, None]
+    places = np.arange(len(corners)) if which is None else which
+    corner = (row + height_of_table * places[:, None])[:, :, None]
     corner = corner * width_of_table + column[:, None, :]
     flat = table.reshape(-1)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from whoswho.cleaning import hamming, landmarks, overlap
 from whoswho.cleaning.agreement import Common, Limits, Numbers, measures
-from whoswho.cleaning.fingerprints import AT_ONCE, Indices, StoredPictures
+from whoswho.cleaning.fingerprints import AT_ONCE, StoredPictures
+from whoswho.cleaning.hamming import Indices
 from whoswho.cleaning.overlap import Placements
 from whoswho.cleaning.relations import ALIKE, NEAR_DUPLICATE, Relation
 
@@ -25,6 +26,7 @@ _ROUGHLY = 0.5, 0.2  # the same before fitting, when the stretch is not known
 _TRIED = 4  # placements of a pair, from its closest landmarks
 _STRETCHES = (0.82, 1.0, 1.22)  # width to height, of the one to the other, from which it is fitted
 _WORTH_FITTING = 0.5  # resemblance before fitting; of crops it is from 0.67 up
+_MARKS_AT_ONCE = 2**14  # pairs of close landmarks, and those with the same picture: some 10 MB
 
 
 class CropSearch:
@@ -42,32 +44,56 @@ class CropSearch:
         self.pictures = pictures
         self.common, self.limits = common, limits
         self.is_mirrored = is_mirrored
-        self.heights, self.widths = pictures.sizes
+        self.heights, self.widths = pictures.heights, pictures.widths
 
-    def relations(self, settled: Set[tuple[int, int]]) -> Iterator[Relation]:
+    def relations(self, settled: Sequence[tuple[int, int]]) -> Iterator[Relation]:
         """All but those between pairs of indices that are `settled`."""
-        a, b, placed = self._candidates(settled)
-        best = self._best(a, b, placed)
-        for start in range(0, len(best), AT_ONCE):
-            part = best[start : start + AT_ONCE]
+        known = self._settled(settled)
+        best = [self._best(*self._tries(*close, known)) for close in self._candidates()]
+        if not best:
+            return
+        a, b = (np.concatenate([part[side] for part in best]) for side in (0, 1))
+        placed = Placements.joined([placed for *_, placed in best])
+        for start in range(0, len(a), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
             yield from self._fitting(a[part], b[part], placed[part])
 
-    def _candidates(self, settled: Set[tuple[int, int]]) -> tuple[Indices, Indices, Placements]:
-        """Pairs with close landmarks, and how the second may lie under the first.
+    def _settled(self, pairs: Sequence[tuple[int, int]]) -> Indices:
+        """Pairs of indices as `_pair` has them, sorted; at least one, of no pictures."""
+        indices = np.array(self.pictures.indices)
+        order = np.argsort(indices)
+        first, second = np.array([(0, 0), *pairs]).T
+        places = (order[np.searchsorted(indices, side, sorter=order)] for side in (first, second))
+        return np.sort(np.append(self._pair(*places)[1:], -1))
+
+    def _candidates(self) -> Iterator[tuple[Indices, Indices, NDArray[np.uint8]]]:
+        """Landmarks that are close and of different pictures, and the bits they differ in.
+
+        What belongs to one pair of pictures is together.
+        """
+        marks, owner = self.pictures.landmarks, self.pictures.owner
+        bits = marks["bits"]
+        targets = marks["mirrored"] if self.is_mirrored else bits
+        pairs = hamming.Unordered(len(marks))
+        for rows, others, distance in hamming.close_in_parts(
+            bits, targets, _LANDMARK_BITS, _LANDMARK_COPIES + 1
+        ):
+            apart = owner[rows] != owner[others]
+            pairs.add((rows[apart], others[apart], distance[apart]))
+        return pairs.sorted(_MARKS_AT_ONCE, owner)
+
+    def _tries(
+        self, rows: Indices, others: Indices, distance: NDArray[np.uint8], known: Indices
+    ) -> tuple[Indices, Indices, Placements]:
+        """Pairs of pictures, and how the second may lie under the first.
 
         The first is the one that lies more within the other, as a crop does: it is fitted best.
-        """
-        marks, owner, indices = (
-            self.pictures.landmarks,
-            self.pictures.owner,
-            self.pictures.indices,
-        )
-        targets = marks["mirrored" if self.is_mirrored else "bits"]
-        close = hamming.close(marks["bits"], targets, _LANDMARK_BITS, _LANDMARK_COPIES + 1)
-        rows, others, distance = hamming.unordered(*close)
-        apart = owner[rows] != owner[others]
-        rows, others, distance = rows[apart], others[apart], distance[apart]
 
+        Args:
+            rows, others: landmarks that may lie over each other.
+            known: pairs of pictures that are passed over (`_pair`), sorted.
+        """
+        owner = self.pictures.owner
         fractions = self._fractions(owner[rows], owner[others], self._placed(rows, others))
         first, second = fractions
         lies_over = _lie_over(*fractions, _ROUGHLY)
@@ -75,16 +101,11 @@ class CropSearch:
             np.where(first < second, others, rows),
             np.where(first < second, rows, others),
         )
-        a, b = owner[rows], owner[others]
-        order = np.lexsort((others, rows, distance, np.maximum(a, b), np.minimum(a, b)))
+        pair = self._pair(owner[rows], owner[others])
+        lies_over &= ~np.isin(pair, known)
+        order = np.lexsort((others, rows, distance, pair))
         order = order[lies_over[order]]
-        rank = hamming.rank_in_run(self._pair(a, b)[order])
-        order = order[rank < _TRIED]
-        new = [
-            tuple(sorted((indices[i], indices[j]))) not in settled
-            for i, j in zip(a[order].tolist(), b[order].tolist(), strict=True)
-        ]
-        order = order[np.array(new, dtype=bool)]
+        order = order[hamming.rank_in_run(pair[order]) < _TRIED]
         tries = len(_STRETCHES)
         # Those of one pair lie together, so that its copies are read once.
         stretch = np.tile(_STRETCHES, len(order))
@@ -95,7 +116,7 @@ class CropSearch:
 
     def _pair(self, a: Indices, b: Indices) -> Indices:
         """One number for each unordered pair."""
-        return np.minimum(a, b) * len(self.pictures.indices) + np.maximum(a, b)
+        return np.minimum(a, b).astype(np.int64) * len(self.pictures.indices) + np.maximum(a, b)
 
     def _fractions(self, a: Indices, b: Indices, placed: Placements) -> tuple[Numbers, Numbers]:
         """How much of each picture lies in the overlaps."""
@@ -110,26 +131,34 @@ class CropSearch:
         Args:
             stretch: of the second picture's width to its height, beside the first's.
         """
-        marks = self.pictures.landmarks
-        x, y, side = (marks[name] / landmarks.UNIT for name in ("x", "y", "side"))
-        scale = side[others] / side[rows]
-        beside = x[others]
+        base, other = self.pictures.landmarks[rows], self.pictures.landmarks[others]
+        scale = other["side"] / base["side"]
+        beside = other["x"] / landmarks.UNIT
         if self.is_mirrored:
             beside = self.widths[self.pictures.owner[others]] - beside
         wide, high = scale * np.sqrt(stretch), scale / np.sqrt(stretch)
-        return Placements(wide, high, beside - wide * x[rows], y[others] - high * y[rows])
+        return Placements(
+            wide,
+            high,
+            beside - wide * (base["x"] / landmarks.UNIT),
+            other["y"] / landmarks.UNIT - high * (base["y"] / landmarks.UNIT),
+        )
 
-    def _best(self, a: Indices, b: Indices, placed: Placements) -> Indices:
-        """Which placements are worth fitting: of each pair the best, if it is any good."""
+    def _best(
+        self, a: Indices, b: Indices, placed: Placements
+    ) -> tuple[Indices, Indices, Placements]:
+        """The placements worth fitting: of each pair the best, if it is any good."""
         quick = np.zeros(len(a))
         for start in range(0, len(a), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             first = self.pictures.copies(a[part])
             second = self.pictures.copies(b[part], self.is_mirrored)
             quick[part] = overlap.resemblances(first, second, placed[part])
-        order = np.lexsort((-quick, np.maximum(a, b), np.minimum(a, b)))
-        best: Indices = order[np.diff(self._pair(a, b)[order], prepend=-1) != 0]
-        return best[quick[best] >= _WORTH_FITTING]
+        pair = self._pair(a, b)
+        order = np.lexsort((-quick, pair))
+        best = order[np.diff(pair[order], prepend=-1) != 0]
+        best = best[quick[best] >= _WORTH_FITTING]
+        return a[best], b[best], placed[best]
 
     def _fitting(self, a: Indices, b: Indices, placed: Placements) -> Iterator[Relation]:
         """Relations of the pairs that fit when laid over each other."""

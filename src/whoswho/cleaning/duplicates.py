@@ -27,10 +27,10 @@ from whoswho.cleaning.crops import CropSearch
 from whoswho.cleaning.fingerprints import (
     AT_ONCE,
     Fingerprint,
-    Indices,
     StoredPictures,
     on_one_thread,
 )
+from whoswho.cleaning.hamming import Indices
 from whoswho.cleaning.relations import ALIKE, DUPLICATE, NEAR_DUPLICATE, Relation
 
 # How much further than those of near duplicates the hashes of look-alikes may be, and how far
@@ -94,7 +94,7 @@ def relations(
             a, b, _, is_mirrored = candidates
             common = Common(len(chosen), a[~is_mirrored], b[~is_mirrored], pictures.small)
             whole = list(_alike_as_a_whole(pictures, candidates, common, max_bits, limits))
-            settled = {(near.a, near.b) for near in whole if near.kind == NEAR_DUPLICATE}
+            settled = [(near.a, near.b) for near in whole if near.kind == NEAR_DUPLICATE]
             found += whole
             for mirrored in (False, True):
                 search = CropSearch(pictures, common, limits, is_mirrored=mirrored)
@@ -117,22 +117,26 @@ def _close_as_a_whole(
     pictures: StoredPictures, max_bits: int, min_correlation: float
 ) -> Candidates:
     """Pairs whose perceptual hashes are close and whose small grey copies correlate."""
-    found: list[Candidates] = []
+    count = len(pictures.bits)
+    nothing = np.zeros(0, np.int64)
+    found: list[Candidates] = [(nothing, nothing, nothing, nothing.astype(bool))]
     for targets, is_mirrored in ((pictures.bits, False), (pictures.mirrored, True)):
-        close = hamming.close(pictures.bits, targets, max_bits, MOST_COPIES + 1)
-        a, b, distance = hamming.unordered(*close)
-        # A mirrored pair may be found at two distances: the smaller comes first.
-        new = (a != b) & (hamming.rank_in_run(a * len(pictures.bits) + b) == 0)
-        a, b, distance = a[new], b[new], distance[new]
-        correlation = np.zeros(len(a))
-        for start in range(0, len(a), 8 * AT_ONCE):
-            part = slice(start, start + 8 * AT_ONCE)
-            first, second = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
-            correlation[part] = correlations(first, second)
-        fit = correlation >= min_correlation
-        found.append((a[fit], b[fit], distance[fit], np.full(fit.sum(), is_mirrored)))
-    a, b, distance, mirrored = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    return a, b, distance, mirrored
+        close = hamming.Unordered(count)
+        for pairs in hamming.close_in_parts(pictures.bits, targets, max_bits, MOST_COPIES + 1):
+            close.add(pairs)
+        for a, b, distance in close.sorted(8 * AT_ONCE, np.arange(count)):
+            # A mirrored pair may be found at two distances: the smaller comes first.
+            new = (a != b) & (hamming.rank_in_run(a.astype(np.int64) * count + b) == 0)
+            a, b, distance = a[new], b[new], distance[new]
+            fit = np.zeros(len(a), dtype=bool)
+            for start in range(0, len(a), 8 * AT_ONCE):
+                part = slice(start, start + 8 * AT_ONCE)
+                greys = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
+                fit[part] = correlations(*greys) >= min_correlation
+            apart = distance[fit].astype(np.int64)
+            found.append((a[fit], b[fit], apart, np.full(fit.sum(), is_mirrored)))
+    first, second, bits, mirrored = (np.concatenate(column) for column in zip(*found, strict=True))
+    return first, second, bits, mirrored
 
 
 def _alike_as_a_whole(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from whoswho.pictures import opening
 from whoswho.workers import mapping
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PictureEvidence:
     """What one file says for itself.
 
@@ -89,14 +90,20 @@ def examine_all(
     """`examine` of all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
     nothing = bytes(RECORD.itemsize)
-    for picture, own in mapping.each(examine, files, "clean", worker_count):
+    examined = mapping.each(examine, files, "clean", worker_count)
+    for file, (picture, own) in zip(files, examined, strict=True):
         spent.update(own)
-        if picture.fingerprint is None:
-            store.write(nothing)
-        else:
-            store.write(picture.fingerprint.copies)
-            picture = replace(picture, fingerprint=picture.fingerprint.without_copies())
-        pictures.append(picture)
+        kept = picture.fingerprint
+        store.write(nothing if kept is None else kept.copies)
+        # What another process sent is equal to what is here already, and takes room beside it.
+        pictures.append(
+            replace(
+                picture,
+                file=file,
+                format=sys.intern(picture.format),
+                fingerprint=kept and kept.without_copies(),
+            )
+        )
     return pictures
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import IO, Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from threadpoolctl import ThreadpoolController
 
 from whoswho.cleaning import landmarks
 from whoswho.cleaning.cells import sums
-from whoswho.cleaning.landmarks import LANDMARK, LONG
+from whoswho.cleaning.hamming import Indices
+from whoswho.cleaning.landmarks import LANDMARK, LONG, MOST
 from whoswho.cleaning.overlap import Copies
 from whoswho.cleaning.perceptual import hashes
 from whoswho.cleaning.relations import Relation
@@ -31,13 +32,13 @@ RECORD = np.dtype(
         ("grey", "u1", (LONG, LONG)),
         ("height", "<i8"),
         ("width", "<i8"),
+        ("marks", LANDMARK, MOST),
+        ("count", "<i8"),  # of the marks
     ]
 )
 
-Indices = NDArray[np.int64]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What is kept of a picture to compare it by.
 
@@ -45,15 +46,13 @@ class Fingerprint:
         pixels: hex digest of size and pixels.
         area: how many pixels there are.
         bits, mirrored: perceptual hashes of the picture and of its mirror image.
-        landmarks: bytes of the landmarks found.
-        copies: bytes of the grey copies, one RECORD.
+        copies: bytes of its grey copies and landmarks, one RECORD.
     """
 
     pixels: str
     area: int
     bits: int
     mirrored: int
-    landmarks: bytes
     copies: bytes
 
     def without_copies(self) -> Fingerprint:
@@ -75,10 +74,9 @@ def fingerprint(image: Image.Image) -> Fingerprint:
     with on_one_thread():
         bits, mirrored = hashes(np.stack([small, small[:, ::-1]]))
         marks = landmarks.find(shrunk)
+    record["marks"][: len(marks)], record["count"] = marks, len(marks)
     area = image.width * image.height
-    return Fingerprint(
-        digest.hexdigest(), area, int(bits), int(mirrored), marks.tobytes(), record.tobytes()
-    )
+    return Fingerprint(digest.hexdigest(), area, int(bits), int(mirrored), record.tobytes())
 
 
 def on_one_thread() -> AbstractContextManager[object]:
@@ -97,6 +95,11 @@ class StoredPictures:
 
     Args:
         indices: which picture of the set each is; its record lies at that position of `store`.
+
+    Attributes:
+        heights, widths: of the shrunk copies.
+        landmarks: of all, one picture's after the other's.
+        owner: the picture each landmark is of.
     """
 
     def __init__(
@@ -105,11 +108,19 @@ class StoredPictures:
         self.indices = indices
         self.bits = np.array([each.bits for each in fingerprints], dtype=np.uint64)
         self.mirrored = np.array([each.mirrored for each in fingerprints], dtype=np.uint64)
-        marks = [each.landmarks for each in fingerprints]
-        self.landmarks = np.frombuffer(b"".join(marks), dtype=LANDMARK)
-        counts = [len(found) // LANDMARK.itemsize for found in marks]
-        self.owner = np.repeat(np.arange(len(fingerprints)), counts)
         self._store = store
+        self.heights, self.widths, counts = np.empty((3, len(indices)), dtype=np.int64)
+        marks, count = np.empty(MOST * len(indices), dtype=LANDMARK), 0
+        for start in range(0, len(indices), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            records = self.records(np.arange(len(indices))[part])
+            self.heights[part], self.widths[part] = records["height"], records["width"]
+            counts[part] = records["count"]
+            own = records["marks"][np.arange(MOST) < records["count"][:, None]]
+            marks[count : count + len(own)] = own
+            count += len(own)
+        self.landmarks = marks[:count]
+        self.owner = np.repeat(np.arange(len(indices), dtype=np.int32), counts)
 
     def records(self, pictures: Indices) -> NDArray[Any]:
         """The pictures' records, read from disk."""
@@ -137,17 +148,7 @@ class StoredPictures:
             columns = (width[:, None] - 1 - np.arange(LONG)) % LONG
             grey = np.take_along_axis(grey, columns[:, None, :], axis=2)
         back = back.ravel()
-        return Copies(sums(grey)[back], height[back], width[back])
-
-    @cached_property
-    def sizes(self) -> tuple[Indices, Indices]:
-        """Heights and widths of the shrunk copies of all pictures."""
-        sizes = np.empty((2, len(self.indices)), dtype=np.int64)
-        for start in range(0, len(self.indices), AT_ONCE):
-            part = np.arange(start, min(start + AT_ONCE, len(self.indices)))
-            records = self.records(part)
-            sizes[:, part] = records["height"], records["width"]
-        return sizes[0], sizes[1]
+        return Copies(sums(grey), back, height[back], width[back])
 
     def relation(self, a: int, b: int, kind: str, correlation: float, **more: Any) -> Relation:
         """The relation of two of the pictures, by their index in the set."""

@@ -3,9 +3,9 @@
 Multi-index hashing (Norouzi, Punjani and Fleet, "Fast search in Hamming space with multi-index
 hashing", CVPR 2012): the bits are dealt into m chunks. Two hashes that differ in at most r bits
 differ, by the pigeonhole principle, in at most r_c bits of some chunk c, if the r_c add up to
-r - m + 1. So for each chunk the hashes are sorted by it, every way to change up to r_c of its bits
-leads to a run of candidates, and only those are compared. How many chunks are worth it depends on
-how many hashes there are; for few hashes, or a wide radius, comparing all is the fastest.
+r - m + 1. So for each chunk the hashes are sorted by it, and those that have one value of it are
+compared, all at once, with those that have a value up to r_c bits from that. How many chunks are
+worth it depends on how many hashes there are; for few, or a wide radius, comparing all is fastest.
 """
 
 from __future__ import annotations
@@ -14,21 +14,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
-# Places of a hash and of one close to it, and the bits they differ in.
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]
+Indices = NDArray[np.signedinteger[Any]]  # of 32 bits where there may be many
+Places = tuple[Indices, Indices]  # of a hash and of one close to it
+Pairs = tuple[Indices, Indices, NDArray[np.uint8]]  # the same and the bits they differ in
+_NOWHERE: Places = (np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 BITS = 64
-_AT_ONCE = 2**20  # comparisons at a time: some 30 MB
-_HELD = 2**22  # pairs held before the worse ones are let go: some 100 MB
-# What a step costs, beside comparing one pair where all are compared (0.8 ns on one core).
-_LOOK_UP, _COMPARE_CANDIDATE = 30.0, 10.0
+# A perceptual hash's bits from the lowest frequency, down and across, to the highest; its 64th is
+# never set, and stands where it spoils the least.
+_DEALT = sorted(range(BITS), key=lambda bit: (bit == BITS - 1, sum(divmod(bit + 1, 8)), bit))
+_AT_ONCE = 2**16  # comparisons at a time: they fit into a processor's cache
+_HELD = 2**21  # pairs held before the worse ones are let go: some 100 MB
+# What the queries of one value of a chunk cost beside one comparison (1.4 ns on one core).
+_BUCKET = 12_000.0
 _CHUNKS = (2, 3, 4, 5, 6, 7, 8)
 _WIDEST = 22  # bits of a chunk: its table of runs has 2 ** bits entries
+# Targets searched first, how many times as many each time after that, and the most.
+_FIRST_PART, _GROWTH, _LARGEST_PART = 2**10, 32, 2**20
+_QUERIES_AT_ONCE = 2**20
 
 
 def close(queries: Hashes, targets: Hashes, most: int, best: int) -> Pairs:
@@ -40,33 +49,68 @@ def close(queries: Hashes, targets: Hashes, most: int, best: int) -> Pairs:
     Returns:
         Sorted by query, then target. A query that is a target too is its own neighbour.
     """
-    query_values, query_of = np.unique(queries, return_inverse=True)
-    target_values, first, target_of = np.unique(targets, return_index=True, return_inverse=True)
-    # Values by their most preferred target, and of each value its own targets in order.
-    order = np.argsort(first, kind="stable")
-    position = np.empty_like(order)
-    position[order] = np.arange(len(order))
-    members = _Groups(position[target_of], len(order), best)
-    rows, values = _search(query_values, target_values[order], most, best)
-    rows, columns = members.expand(rows, values)
-    rows, columns = _first(rows, columns, best)
-    queries_of = _Groups(rows, len(query_values), best)
-    rows, at = queries_of.expand(np.arange(len(queries)), query_of.ravel())
-    columns = columns[at]
-    distance = np.bitwise_count(queries[rows] ^ targets[columns])
-    return rows, columns, distance
+    parts = list(close_in_parts(queries, targets, most, best))
+    rows, columns, distance = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((columns, rows))
+    return rows[order], columns[order], distance[order]
 
 
-def unordered(
-    queries: NDArray[np.int64], targets: NDArray[np.int64], distance: NDArray[np.uint8]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs of one set with itself, each once, the smaller index first, sorted."""
-    pairs = [np.minimum(queries, targets), np.maximum(queries, targets), distance]
-    smaller, larger, bits = np.unique(np.stack(pairs, axis=1), axis=0).T
-    return smaller, larger, bits
+def close_in_parts(queries: Hashes, targets: Hashes, most: int, best: int) -> Iterator[Pairs]:
+    """What `close` answers, some queries after the other, each part in any order."""
+    own = _Values(queries)
+    others = own if targets is queries else _Values(targets)
+    preferred = np.argsort(others.first()).astype(np.int32)
+    values = others.values[preferred]
+    for start in range(0, max(1, len(own.values)), _QUERIES_AT_ONCE):
+        part = own.values[start : start + _QUERIES_AT_ONCE]
+        rows, columns = _search(part, values, most, best)
+        rows, columns = others.expand(rows, preferred[columns], best)
+        rows, columns = _first(rows, columns, best)
+        columns, rows = own.expand(columns, rows + np.int32(start))
+        yield rows, columns, np.bitwise_count(queries[rows] ^ targets[columns])
 
 
-def rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
+class Unordered:
+    """Pairs of `count` things with each other, each once for each distance it was found at."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._keys: list[NDArray[np.int64]] = []
+
+    def add(self, pairs: Pairs) -> None:
+        """Take pairs in any order, also twice."""
+        rows, columns, distance = pairs
+        keys = np.minimum(rows, columns).astype(np.int64)
+        keys *= self._count
+        keys += np.maximum(rows, columns)
+        keys *= BITS + 1
+        keys += distance
+        keys.sort()
+        self._keys.append(keys[np.diff(keys, prepend=-1) != 0])
+
+    def sorted(self, at_once: int, group: Indices) -> Iterator[Pairs]:
+        """The pairs, the smaller of each first, sorted, also by distance; some at a time.
+
+        Args:
+            at_once: how many, and more where the smaller ones are of one group.
+            group: of each thing, growing.
+        """
+        keys = np.concatenate([np.zeros(0, np.int64), *self._keys])
+        self._keys = []
+        keys.sort()
+        begin = 0
+        while begin < len(keys):
+            last = keys[min(begin + at_once, len(keys)) - 1] // (BITS + 1) // self._count
+            after = int(np.searchsorted(group, group[last], side="right"))
+            end = int(np.searchsorted(keys, after * self._count * (BITS + 1)))
+            part = keys[begin:end]
+            rest, distance = np.divmod(part[np.diff(part, prepend=-1) != 0], BITS + 1)
+            smaller, larger = np.divmod(rest, self._count)
+            yield smaller.astype(np.int32), larger.astype(np.int32), distance.astype(np.uint8)
+            begin = end
+
+
+def rank_in_run(values: Indices) -> NDArray[np.int64]:
     """Of sorted values from 0 up, how many equal ones stand before each."""
     starts = np.flatnonzero(np.diff(values, prepend=-1))
     ranks: NDArray[np.int64] = np.arange(len(values)) - np.repeat(
@@ -75,35 +119,40 @@ def rank_in_run(values: NDArray[np.int64]) -> NDArray[np.int64]:
     return ranks
 
 
-class _Groups:
-    """Places by the group they are in, the first few of each."""
+class _Values:
+    """The different values among hashes, and the places of each."""
 
-    def __init__(self, group_of: NDArray[np.int64], groups: int, most: int) -> None:
-        self._order = np.argsort(group_of, kind="stable")
-        sizes = np.bincount(group_of, minlength=groups)
-        self._start = np.cumsum(sizes) - sizes
-        self._size = np.minimum(sizes, most)
+    def __init__(self, hashes: Hashes) -> None:
+        self._order = np.argsort(hashes, kind="stable").astype(np.int32)
+        ordered = hashes[self._order]
+        new = np.ones(len(ordered), dtype=bool)
+        new[1:] = ordered[1:] != ordered[:-1]
+        self.values = ordered[new]
+        self._start = np.append(np.flatnonzero(new), len(ordered)).astype(np.int32)
 
-    def expand(
-        self, keys: NDArray[np.int64], groups: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Each key as often as its group has members, beside those members."""
-        return np.repeat(keys, self._size[groups]), self._order[
-            _runs(self._start[groups], self._size[groups])
-        ]
+    def first(self) -> Indices:
+        """The first place of each value."""
+        return self._order[self._start[:-1]]
+
+    def expand(self, keys: Indices, values: Indices, most: int | None = None) -> Places:
+        """Each key as often as its value has places, beside the first `most` of those."""
+        start = self._start[values]
+        size = self._start[values + 1] - start
+        if most is not None:
+            size = np.minimum(size, most)
+        return np.repeat(keys, size), self._order[_runs(start, size)]
 
 
-def _runs(start: NDArray[np.int64], size: NDArray[np.int64]) -> NDArray[np.int64]:
+def _runs(start: Indices, size: Indices) -> NDArray[np.int32]:
     """start, start + 1, ... `size` numbers of each, one run after the other."""
-    ends = np.cumsum(size)
+    ends = np.cumsum(size, dtype=np.int32)
     total = int(ends[-1]) if len(ends) else 0
-    runs: NDArray[np.int64] = np.arange(total) + np.repeat(start - (ends - size), size)
+    runs: NDArray[np.int32] = np.arange(total, dtype=np.int32)
+    runs += np.repeat((start - (ends - size)).astype(np.int32), size)
     return runs
 
 
-def _first(
-    rows: NDArray[np.int64], columns: NDArray[np.int64], best: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _first(rows: Indices, columns: Indices, best: int) -> Places:
     """The `best` smallest columns of each row, sorted."""
     order = np.lexsort((columns, rows))
     rows, columns = rows[order], columns[order]
@@ -111,54 +160,85 @@ def _first(
     return rows[kept], columns[kept]
 
 
-def _search(
-    queries: Hashes, targets: Hashes, most: int, best: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """What `close` answers, for different values each."""
-    plan = _plan(len(queries), len(targets), most)
-    batches = _scan(queries, targets, most) if plan is None else plan.pairs(queries, targets)
-    held = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    count, limit = 0, _HELD
-    for batch in batches:
-        held.append(batch)
-        count += len(batch[0])
-        if count > limit:
-            held = [_first(*_joined(held), best)]
-            count = len(held[0][0])
-            limit = max(_HELD, 2 * count)
-    return _first(*_joined(held), best)
+def _search(queries: Hashes, targets: Hashes, most: int, best: int) -> Places:
+    """What `close` answers, for different values each.
+
+    The targets are searched part after part: what has its `best` is not sought any further, so
+    that where many are close, a query costs the same however many there are.
+    """
+    found = _Found(len(queries), best)
+    begin, size = 0, _FIRST_PART
+    while begin < len(targets) and len(sought := found.wanting()):
+        part, own = targets[begin : begin + size], queries[sought]
+        plan = _plan(len(own), len(part), most)
+        for rows, columns in _scan(own, part, most) if plan is None else plan.pairs(own, part):
+            found.add(sought[rows], columns + np.int32(begin))
+        begin += size
+        size = min(_GROWTH * size, _LARGEST_PART)
+    return found.pairs()
 
 
-def _joined(
-    batches: list[tuple[NDArray[np.int64], NDArray[np.int64]]],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+class _Found:
+    """The first `best` targets found of each query, and of others only what memory allows."""
+
+    def __init__(self, queries: int, best: int) -> None:
+        self._queries, self._best = queries, best
+        self._held, self._count, self._limit = [_NOWHERE], 0, _HELD
+
+    def add(self, rows: Indices, columns: Indices) -> None:
+        """Take pairs that were not there."""
+        self._held.append((rows, columns))
+        self._count += len(rows)
+        if self._count > self._limit:
+            self.pairs()
+            self._limit = max(_HELD, 2 * self._count)
+
+    def pairs(self) -> Places:
+        """The first of each query, sorted."""
+        rows, columns = _first(*_joined(self._held), self._best)
+        self._held, self._count = [(rows, columns)], len(rows)
+        return rows, columns
+
+    def wanting(self) -> NDArray[np.int32]:
+        """The queries with fewer than `best`."""
+        rows, _ = self.pairs()
+        few = np.bincount(rows, minlength=self._queries) < self._best
+        return np.flatnonzero(few).astype(np.int32)
+
+
+def _joined(batches: list[Places]) -> Places:
     return np.concatenate([rows for rows, _ in batches]), np.concatenate([c for _, c in batches])
 
 
-def _scan(
-    queries: Hashes, targets: Hashes, most: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """All pairs compared, block after block."""
-    block = max(1, _AT_ONCE // max(1, len(targets)))
-    for start in range(0, len(queries), block):
-        distance = np.bitwise_count(queries[start : start + block, None] ^ targets)
-        rows, columns = np.divmod(np.flatnonzero(distance <= most), max(1, len(targets)))
-        yield start + rows, columns
+def _scan(queries: Hashes, targets: Hashes, most: int) -> Iterator[Places]:
+    """All pairs compared, block after block; a batch for each block that holds a close pair."""
+    for begin in range(0, len(targets), _AT_ONCE):
+        part = targets[begin : begin + _AT_ONCE]
+        block = _AT_ONCE // len(part)
+        for start in range(0, len(queries), block):
+            distance = np.bitwise_count(queries[start : start + block, None] ^ part)
+            near = np.flatnonzero(distance <= most)
+            if len(near):
+                rows, columns = np.divmod(near, len(part))
+                yield (rows + start).astype(np.int32), (columns + begin).astype(np.int32)
 
 
 @dataclass(frozen=True)
 class _Chunks:
-    """Bits dealt into chunks: bit b of a hash belongs to chunk b % `count`.
+    """Bits dealt into chunks, in the order of _DEALT.
 
-    Neighbouring bits of a perceptual hash tell of neighbouring frequencies; dealt out, each chunk
-    has some of all, and its values are spread more evenly.
+    Bits of a perceptual hash tell of frequencies; each chunk has some of all, and its values are
+    spread more evenly than those of bits side by side.
     """
 
     count: int
     most: int
 
+    def bits(self, chunk: int) -> list[int]:
+        return _DEALT[chunk :: self.count]
+
     def width(self, chunk: int) -> int:
-        return len(range(chunk, BITS, self.count))
+        return len(self.bits(chunk))
 
     def radius(self, chunk: int) -> int:
         """How many bits of the chunk are changed; negative where none need be looked up."""
@@ -170,48 +250,64 @@ class _Chunks:
         return sum(comb(self.width(chunk), bits) for bits in range(self.radius(chunk) + 1))
 
     def cost(self, queries: int, targets: int) -> float:
-        """Beside one comparison where all are compared, for evenly spread hashes."""
-        ways = 0.0
+        """Beside one comparison, for evenly spread hashes."""
+        cost = 0.0
         for chunk in range(self.count):
-            run = targets / (1 << self.width(chunk))
-            ways += self.changes(chunk) * (_LOOK_UP + _COMPARE_CANDIDATE * run)
-        return queries * ways
+            if self.radius(chunk) >= 0:
+                values = 1 << self.width(chunk)
+                cost += _BUCKET * min(queries, values)
+                cost += self.changes(chunk) * queries * targets / values
+        return cost
 
-    def pairs(
-        self, queries: Hashes, targets: Hashes
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    def pairs(self, queries: Hashes, targets: Hashes) -> Iterator[Places]:
         """Each close pair once: in the first chunk that leads to it."""
         for chunk in range(self.count):
             if self.radius(chunk) < 0:
                 continue
-            query_keys, target_keys = self._keys(queries, chunk), self._keys(targets, chunk)
-            query_order, target_order = np.argsort(query_keys), np.argsort(target_keys)
-            sorted_queries, sorted_targets = queries[query_order], targets[target_order]
-            query_keys = query_keys[query_order]
-            sizes = np.bincount(target_keys, minlength=2 ** self.width(chunk))
-            starts = np.cumsum(sizes) - sizes
-            for change in _changes(self.width(chunk), self.radius(chunk)):
-                keys = query_keys ^ change
-                for rows, columns in _candidates(
-                    sorted_queries, sorted_targets, starts[keys], sizes[keys], self.most
-                ):
-                    known = self._is_found_before(
-                        sorted_queries[rows] ^ sorted_targets[columns], chunk
-                    )
-                    yield query_order[rows[~known]], target_order[columns[~known]]
+            held, count = [_NOWHERE], 0
+            for batch in self._pairs_by(chunk, queries, targets):
+                held.append(batch)
+                count += len(batch[0])
+                if count > _HELD:
+                    yield self._new(chunk, queries, targets, held)
+                    held, count = [_NOWHERE], 0
+            yield self._new(chunk, queries, targets, held)
 
-    def _keys(self, hashes: Hashes, chunk: int) -> NDArray[np.int64]:
-        keys = np.zeros(len(hashes), dtype=np.uint64)
-        for position, bit in enumerate(range(chunk, BITS, self.count)):
-            keys |= ((hashes >> np.uint64(bit)) & np.uint64(1)) << np.uint64(position)
-        return keys.astype(np.int64)
+    def _pairs_by(self, chunk: int, queries: Hashes, targets: Hashes) -> Iterator[Places]:
+        """The close pairs that a chunk leads to, a few in each batch."""
+        query_keys, target_keys = self._keys(queries, chunk), self._keys(targets, chunk)
+        query_order = np.argsort(query_keys).astype(np.int32)
+        target_order = np.argsort(target_keys).astype(np.int32)
+        sorted_queries, sorted_targets = queries[query_order], targets[target_order]
+        sizes = np.bincount(target_keys, minlength=1 << self.width(chunk))
+        starts = (np.cumsum(sizes) - sizes).astype(np.int32)
+        changes = np.array(list(_changes(self.width(chunk), self.radius(chunk))))
+        keys, begins = np.unique(query_keys[query_order], return_index=True)
+        ends = np.append(begins[1:], len(queries))
+        for key, begin, end in zip(keys, begins, ends, strict=True):
+            near = changes ^ key
+            columns = _runs(starts[near], sizes[near])
+            for rows, own in _scan(sorted_queries[begin:end], sorted_targets[columns], self.most):
+                yield query_order[begin + rows], target_order[columns[own]]
 
-    def _is_found_before(self, differences: Hashes, chunk: int) -> NDArray[np.bool_]:
-        known = np.zeros(len(differences), dtype=bool)
+    def _new(self, chunk: int, queries: Hashes, targets: Hashes, found: list[Places]) -> Places:
+        """Those that no earlier chunk led to."""
+        rows, columns = _joined(found)
+        differences = queries[rows] ^ targets[columns]
+        new = np.ones(len(rows), dtype=bool)
         for earlier in range(chunk):
-            mask = np.uint64(sum(1 << bit for bit in range(earlier, BITS, self.count)))
-            known |= np.bitwise_count(differences & mask).astype(int) <= self.radius(earlier)
-        return known
+            mask = np.uint64(sum(1 << bit for bit in self.bits(earlier)))
+            new &= np.bitwise_count(differences & mask).astype(int) > self.radius(earlier)
+        return rows[new], columns[new]
+
+    def _keys(self, hashes: Hashes, chunk: int) -> NDArray[np.int32]:
+        keys = np.zeros(len(hashes), dtype=np.int32)
+        for start in range(0, len(hashes), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            for position, bit in enumerate(self.bits(chunk)):
+                own = (hashes[part] >> np.uint64(bit)) & np.uint64(1)
+                keys[part] |= own.astype(np.int32) << position
+        return keys
 
 
 def _plan(queries: int, targets: int, most: int) -> _Chunks | None:
@@ -227,26 +323,3 @@ def _changes(width: int, most: int) -> Iterator[int]:
     for count in range(most + 1):
         for bits in combinations(range(width), count):
             yield sum(1 << bit for bit in bits)
-
-
-def _candidates(
-    queries: Hashes,
-    targets: Hashes,
-    starts: NDArray[np.int64],
-    sizes: NDArray[np.int64],
-    most: int,
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Of each query's run of targets those that are close to it."""
-    ends = np.cumsum(sizes)
-    begin = 0
-    while begin < len(queries):
-        done = int(ends[begin - 1]) if begin else 0
-        # At least one query at a time, however long its run.
-        end = max(begin + 1, int(np.searchsorted(ends, done + _AT_ONCE, side="right")))
-        part = slice(begin, end)
-        columns = _runs(starts[part], sizes[part])
-        distance = np.bitwise_count(np.repeat(queries[part], sizes[part]) ^ targets[columns])
-        near = np.flatnonzero(distance <= most)
-        rows = np.searchsorted(ends[part] - done, near, side="right")
-        yield begin + rows, columns[near]
-        begin = end

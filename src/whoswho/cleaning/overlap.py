@@ -7,6 +7,7 @@ maximization" (PAMI 2008). All is done for many pairs at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +28,16 @@ _UNIT = 64  # placements are rounded to fractions of a pixel, so that every mach
 
 @dataclass(frozen=True)
 class Copies:
-    """Grey copies of n pictures as tables of sums (`cells`, n x rows x columns), and the sizes."""
+    """Grey copies of n pictures.
+
+    Attributes:
+        table: sums of some pictures (`cells`), each once.
+        which: the table of each of the n.
+        height, width: of each of the n.
+    """
 
     table: NDArray[np.int32]
+    which: NDArray[np.int64]
     height: NDArray[np.int64]
     width: NDArray[np.int64]
 
@@ -50,6 +58,12 @@ class Placements:
     def __getitem__(self, which: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Placements:
         """Some of them."""
         return Placements(self.wide[which], self.high[which], self.x[which], self.y[which])
+
+    @staticmethod
+    def joined(parts: Sequence[Placements]) -> Placements:
+        """One after the other."""
+        columns = [(part.wide, part.high, part.x, part.y) for part in parts]
+        return Placements(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -139,8 +153,8 @@ def _parts(
     """The overlaps, each n x count x count cells."""
     base, other = _corners((first.height, first.width), (second.height, second.width), placed)
     return (
-        cells(first.table, base, first.height, first.width, count),
-        cells(second.table, other, second.height, second.width, count),
+        cells(first.table, base, first.height, first.width, count, first.which),
+        cells(second.table, other, second.height, second.width, count, second.which),
     )
 
 

@@ -18,7 +18,7 @@ _OPAQUE = 128
 _FACE_SIDE = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Quality:
     """The numbers of one picture.
 

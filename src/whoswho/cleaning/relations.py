@@ -13,7 +13,7 @@ ALIKE = "alike"
 CROPPED = 0.97
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Relation:
     """Two pictures by their index, and how they are related.
 

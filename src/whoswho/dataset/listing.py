@@ -31,7 +31,7 @@ _DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 FEW_PICTURES = 20  # of a label: some 14 of them train, 3 judge
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedFile:
     """A file of data/: whose picture it should be, and why it cannot be read.
 

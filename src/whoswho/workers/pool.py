@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -121,7 +121,7 @@ def files_of(item: object) -> Iterator[Path]:
         for part in item:
             yield from files_of(part)
     elif is_dataclass(item):
-        yield from files_of(list(vars(item).values()))
+        yield from files_of([getattr(item, each.name) for each in fields(item)])
 
 
 def _of_part(function: Callable[[Item], Result], part: Sequence[Item]) -> list[Result]:
