@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from support.cleaning import DEFAULTS
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import reasons, rules
+from whoswho.cleaning.cases import Related
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.fingerprints import Fingerprint
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.quality import Quality
-from whoswho.cleaning.relations import NEAR_DUPLICATE, Relation
+from whoswho.cleaning.relations import DUPLICATE, NEAR_DUPLICATE, Relation
 from whoswho.dataset.listing import ListedFile
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
@@ -106,6 +108,44 @@ def test_one_photograph_under_two_labels_goes_and_under_three_is_a_placeholder()
     table = decide(Evidence([*two, picture("c/1.png", pixels="x")]))
     assert set(reasons_of(table).values()) == {("placeholder",)}
     assert table["a/1.png"].scores["placeholder"] == 3
+
+
+@pytest.mark.parametrize("labels", [1, 2, 4])
+def test_thousands_of_equal_pictures_are_looked_at_a_few_times_each(
+    labels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A site's picture for a missing one: four times as many take four times as long."""
+    looked = []
+    same_photograph = Related.same_photograph
+
+    def counting(related: Related, *asked: Any, **among: Any) -> Iterator[tuple[int, Relation]]:
+        for found in same_photograph(related, *asked, **among):
+            looked.append(found)
+            yield found
+
+    monkeypatch.setattr(Related, "same_photograph", counting)
+    counts = []
+    params = ANY.model_copy(update={"cross_label_max_fraction": 1.0})
+    for count in (100, 400):
+        looked.clear()
+        equal = [
+            picture(f"{number % labels}/{number:03}.png", pixels="x") for number in range(count)
+        ]
+        relations = [Relation(0, other, DUPLICATE) for other in range(1, count)]
+        table = decide(Evidence(equal, relations), params)
+        assert sum(decision.kept for decision in table.values()) == (labels == 1)
+        counts.append(len(looked))
+    assert counts[1] < 5 * counts[0]
+
+
+def test_what_is_related_through_a_picture_that_a_person_dropped_alone_is_no_placeholder() -> None:
+    chain = [picture(f"{label}/1.png") for label in "dabc"]
+    relations = [Relation(0, other, NEAR_DUPLICATE) for other in (1, 2, 3)]
+    drop = Review("drop", sha256="hash of d/1.png", label="d", line=2)
+    table = decide(Evidence(chain, relations), reviews={drop.picture: drop})
+    assert reasons_of(table) == {
+        "d/1.png": ("review",), "a/1.png": (), "b/1.png": (), "c/1.png": (),
+    }  # fmt: skip
 
 
 def test_too_much_of_a_label_under_another_stops() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from whoswho.cleaning.evidence import PictureEvidence
@@ -136,13 +136,18 @@ class Related:
             key=lambda i: (*cases[i].rank[:3], order[self.first[i]], cases[i].rank[3]),
         )
 
-    def same_photograph(self, index: int) -> Iterator[tuple[int, Relation]]:
-        """Every other picture of the same photograph, and how it is related."""
+    def same_photograph(
+        self, index: int, among: Container[int] | None = None
+    ) -> Iterator[tuple[int, Relation]]:
+        """Every other picture of the same photograph, and how the first of its pixels is related.
+
+        Args:
+            among: the pictures asked for; None: all. There may be thousands of equal ones.
+        """
         if index not in self.first:
             return
-        for other in self._members[self.first[index]]:
-            if other != index:
-                yield other, Relation(index, other, DUPLICATE)
-        for near, relation in self._near[self.first[index]]:
+        first = self.first[index]
+        for near, relation in ((first, Relation(first, first, DUPLICATE)), *self._near[first]):
             for other in self._members[near]:
-                yield other, relation
+                if other != index and (among is None or other in among):
+                    yield other, relation

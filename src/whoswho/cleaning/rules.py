@@ -181,9 +181,8 @@ def _drop_copies(
         may_stay = not case.reasons and index not in placeholders
         better = [
             (relation.kind != DUPLICATE, cases[other].file, other, relation)
-            for other, relation in related.same_photograph(index)
-            if other in stays
-            and (cases[other].label, cases[other].split) == (case.label, case.split)
+            for other, relation in related.same_photograph(index, among=stays)
+            if (cases[other].label, cases[other].split) == (case.label, case.split)
             and not (may_stay and relation.overlap < CROPPED and goes_for_faces(other))
         ]
         if better and not case.is_kept_by_review:
@@ -259,16 +258,12 @@ def _groups(
 
 
 def _overlaps(cases: Sequence[Case], related: Related) -> list[Overlap]:
-    pairs = [
-        (case, cases[other])
-        for index, case in enumerate(cases)
-        for other, _ in related.same_photograph(index)
-        if index < other
-    ]
+    kept = {index for index, case in enumerate(cases) if case.is_kept}
     rows = [
-        Overlap(a.file, a.split, b.file, b.split)
-        for a, b in pairs
-        if a.is_kept and b.is_kept and a.split != b.split
+        Overlap(cases[index].file, cases[index].split, cases[other].file, cases[other].split)
+        for index in kept
+        for other, _ in related.same_photograph(index, among=kept)
+        if index < other and cases[index].split != cases[other].split
     ]
     return sorted(rows, key=lambda row: (row.file_a, row.file_b))
 

@@ -43,14 +43,14 @@ class SharedPhotograph:
     Attributes:
         reason: CROSS_LABEL or PLACEHOLDER.
         other, relation: the first picture of it under another label, by index.
-        rivals: all of them.
+        rivals: all of them; none of a placeholder, which may have thousands.
     """
 
     reason: str
     score: float
     other: int
     relation: Relation
-    rivals: Sequence[int]
+    rivals: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -75,24 +75,23 @@ def find(
     """
     placeholders = _placeholders(cases, related, relations)
     shared: dict[int, SharedPhotograph] = {}
-    for index in related.first:
+    known: dict[tuple[int, str], SharedPhotograph | None] = {}
+    for index, first in related.first.items():
         if _counts(cases[index]) and not cases[index].is_kept_by_review:
-            photograph = _photograph(index, cases, related, placeholders)
+            key = first, cases[index].label
+            photograph = known.get(key)
+            if key not in known:
+                photograph = _photograph(index, cases, related, placeholders)
+                # What is under another label is the same for all equal pictures under this one.
+                if photograph is None or cases[photograph.other].label != cases[index].label:
+                    known[key] = photograph
             if photograph is not None:
                 shared[index] = photograph
     family = Families(len(cases))
     for relation in relations:
         if relation.kind != ALIKE:
             family.join(relation.a, relation.b)
-    between: _Between = defaultdict(dict)
-    for index, photograph in shared.items():
-        if not any(cases[rival].is_kept_by_review for rival in photograph.rivals):
-            for rival in photograph.rivals:
-                if not {index, rival} & placeholders.keys():
-                    case, other = cases[index], cases[rival]
-                    between[case.label, other.label].setdefault(
-                        family.of(index), (case.file, other.file)
-                    )
+    between = _between(cases, related, shared, placeholders.keys(), family)
     photographs: dict[str, set[int]] = defaultdict(set)
     for index in related.first:
         if cases[index].is_compared and index not in placeholders:
@@ -107,6 +106,29 @@ def find(
     return Shared(shared, notes)
 
 
+def _between(
+    cases: Sequence[Case],
+    related: Related,
+    shared: Mapping[int, SharedPhotograph],
+    placeholders: Collection[int],
+    family: Families,
+) -> _Between:
+    """The photographs under each two labels, of those that a person said nothing of."""
+    between: _Between = defaultdict(dict)
+    known = set()
+    for index, photograph in shared.items():
+        key = related.first[index], cases[index].label
+        if key in known or any(cases[rival].is_kept_by_review for rival in photograph.rivals):
+            continue
+        known.add(key)  # equal pictures under one label have the same rivals
+        for rival in photograph.rivals:
+            if rival not in placeholders:
+                between[cases[index].label, cases[rival].label].setdefault(
+                    family.of(index), (cases[index].file, cases[rival].file)
+                )
+    return between
+
+
 def _photograph(
     index: int, cases: Sequence[Case], related: Related, placeholders: Mapping[int, int]
 ) -> SharedPhotograph | None:
@@ -117,13 +139,15 @@ def _photograph(
     ]
     others = [copy for copy in copies if copy[0] != cases[index].label]
     kept = [other for other in others if cases[other[2]].is_kept_by_review]
-    rivals = [rival for *_, rival, _ in others]
+    if not copies:  # what it is a copy of went by a person's word
+        return None
     if index in placeholders:
         *_, other, relation = min(kept or others or copies, key=lambda copy: copy[:2])
-        return SharedPhotograph(PLACEHOLDER, placeholders[index], other, relation, rivals)
+        return SharedPhotograph(PLACEHOLDER, placeholders[index], other, relation)
     if not others:
         return None
     *_, other, relation = min(kept or others, key=lambda copy: copy[:2])
+    rivals = [rival for *_, rival, _ in others]
     return SharedPhotograph(CROSS_LABEL, relation.correlation, other, relation, rivals)
 
 
