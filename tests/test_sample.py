@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import shutil
 import unicodedata
@@ -15,8 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
-from support.pipeline import drawn_sample
-from support.repository import REPOSITORY
+from support.pipeline import PORTRAITS, committed_sample, drawn_sample
 
 from whoswho import sample
 from whoswho.errors import UserError
@@ -33,24 +31,21 @@ DIRT = {
 @pytest.fixture(scope="module")
 def small() -> Path:
     """A sample with few portraits and all the dirt."""
-    return drawn_sample(3, FEW)
+    return drawn_sample()
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample as `whoswho sample` drew it for the remote in the repository."""
-    objects = REPOSITORY / "sample" / "files" / "md5"
-    (tree,) = objects.rglob("*.dir")
     out = tmp_path_factory.mktemp("sample") / "data"
-    for file in json.loads(tree.read_text(encoding="utf-8")):
-        target = out / file["relpath"]
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(objects / file["md5"][:2] / file["md5"][2:], target)
+    for file, stored in committed_sample().items():
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(stored, out / file)
     return out
 
 
-def of_kind(kind: str, seed: int = 3, portraits: int = FEW) -> list[SampleFile]:
-    return [file for file in plan(seed, portraits) if file.kind == kind]
+def of_kind(kind: str) -> list[SampleFile]:
+    return [file for file in plan(0, PORTRAITS) if file.kind == kind]
 
 
 def the(kind: str, how: str = "") -> str:
@@ -159,20 +154,23 @@ def test_impossible_wishes_are_told_in_one_line(seed: int, portraits: int, tmp_p
 
 
 def test_the_folder_holds_exactly_what_is_planned(small: Path) -> None:
-    assert set(digests(small)) == {file.path for file in plan(3, FEW)}
+    assert set(digests(small)) == {file.path for file in plan(0, PORTRAITS)}
 
 
 def test_the_same_seed_draws_the_same_bytes_with_any_number_of_threads(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
+    person = [f for f in plan(0, PORTRAITS) if f.label == LABELS[0] and f.kind != "cross_label"]
+    monkeypatch.setattr(drawing, "plan", lambda seed, portraits: person)
     (tmp_path / "again").mkdir()  # an empty folder is as good as none
-    summary = draw(tmp_path / "again", seed=3, portraits=FEW)
-    assert digests(tmp_path / "again") == digests(small)
+    summary = draw(tmp_path / "again", seed=0, portraits=PORTRAITS)
+    again, whole = digests(tmp_path / "again"), digests(small)
+    assert again == {file.path: whole[file.path] for file in person}
     assert [path.name for path in tmp_path.iterdir()] == ["again"]
-    assert summary.files == len(plan(3, FEW))
-    assert summary.size == sum(p.stat().st_size for p in small.rglob("*") if p.is_file())
-    assert summary.kinds["portrait"] == 5 * (FEW + 1)
+    assert summary.files == len(person)
+    assert summary.size == sum((small / file.path).stat().st_size for file in person)
+    assert summary.kinds["portrait"] >= PORTRAITS
 
 
 def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:

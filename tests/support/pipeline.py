@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pytest
 
-from bench.workspace import commit, copy_of_the_repository, environment, set_params
+from bench.workspace import REPOSITORY, commit, copy_of_the_repository, environment, set_params
 from support import shared
 from support.lifecycle_store import empty_store
 from support.processes import QUICK
@@ -35,11 +35,17 @@ FAST: dict[str, dict[str, object]] = {
 PORTRAITS = 8  # of each person, where a test needs no more
 
 
-def drawn_sample(seed: int = 0, portraits: int = PORTRAITS) -> Path:
+def drawn_sample() -> Path:
     """The sample with fewer portraits, and all of its dirt; to be read or copied."""
-    return shared.made_once(
-        f"drawn-{seed}-{portraits}", lambda folder: sample.draw(folder, seed, portraits)
-    )
+    return shared.made_once("drawn", lambda folder: sample.draw(folder, 0, PORTRAITS))
+
+
+def committed_sample() -> dict[str, Path]:
+    """The files of the whole sample, each where the remote in the repository has it."""
+    objects = REPOSITORY / "sample" / "files" / "md5"
+    (tree,) = objects.rglob("*.dir")
+    listed = json.loads(tree.read_text(encoding="utf-8"))
+    return {each["relpath"]: objects / each["md5"][:2] / each["md5"][2:] for each in listed}
 
 
 class Workspace:
