@@ -454,9 +454,7 @@ def _another_portrait(label: str) -> Path:
 def test_two_queued_experiments_land_in_the_one_store(sample: Workspace) -> None:
     before = {run["id"] for run in store(sample)["runs"]}
     for rate in ("0.02", "0.03"):
-        sample.run(
-            "dvc", "exp", "run", "--queue", "-S", f"train.lr={rate}", "-S", "register.when=never"
-        )
+        sample.run("dvc", "exp", "run", "--queue", "-S", f"train.lr={rate}", "train")
     sample.run("dvc", "queue", "start", "-j", "2")
     _wait_for_the_queue(sample)
     new = [run for run in store(sample)["runs"] if run["id"] not in before]

@@ -24,7 +24,7 @@ from whoswho.lifecycle.registry import alias_log, lost, promotion, version_files
 from whoswho.lifecycle.tracking import embedded_store, runs
 from whoswho.lifecycle.tracking.store import answering, open_store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)  # most of them waiting
 
 
 @pytest.fixture(scope="module")

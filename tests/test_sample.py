@@ -340,7 +340,7 @@ def probe(seen: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
-    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
     return float(cross_val_score(model, seen, labels, cv=folds).mean())
 
 

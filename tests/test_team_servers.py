@@ -23,7 +23,7 @@ from support.pipeline import ALL, NOT_PEOPLE, Workspace
 from support.postgres import Postgres
 from support.repository import REPOSITORY
 
-pytestmark = pytest.mark.slow(minutes=4)
+pytestmark = pytest.mark.slow(minutes=5)
 
 GUIDE = (REPOSITORY / "docs/team.md").read_text(encoding="utf-8")
 ADMIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "password of the admin"}

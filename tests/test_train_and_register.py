@@ -36,7 +36,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(REPOSITORY / name, workspace)
     set_params(
         workspace, backbone={"arch": "resnet18", "weights": ["random"]}, augment={"views": 1},
-        evaluate={"bootstrap": 200},
+        evaluate={"bootstrap": 200, "altered": 4},
     )  # fmt: skip
     dataset = draw_set(workspace / "artifacts" / "dataset", COUNTS)
     write_decisions(workspace / "artifacts" / "clean", decisions(dataset))

@@ -28,7 +28,7 @@ FAST: dict[str, dict[str, object]] = {
     "backbone": {"arch": "resnet18", "weights": ["random"]},
     "augment": {"views": 1},
     "train": {"epochs": 2, "cv_repeats": 1},
-    "evaluate": {"bootstrap": 200},
+    "evaluate": {"bootstrap": 200, "altered": 4},
 }
 
 
