@@ -102,6 +102,7 @@ def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
         assert said.count("features: 512 numbers a view") == 1
         found.append(content(folder))
     assert found[0] == found[1]
+    assert two_machines(space, "features", "artifacts/features") == found[0]
     assert set(found[0]) == {"index.csv", "index.json", "test.npy", "train.npy", "validation.npy"}
 
 
