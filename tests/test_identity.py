@@ -398,3 +398,15 @@ def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, ca
         if one.file in portraits and {NOT_THIS_PERSON, SWAPPED} & set(one.reasons)
     ]
     assert len(odd) <= 0.03 * len(portraits)
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_a_persons_faces_are_near_and_nearest_to_theirs(count: int) -> None:
+    own, others = faces(1, count), [faces(2, 20), faces(3, 1)]
+    asked = np.concatenate([faces(1, 10, more=1), faces(2, 10, more=1), faces(4, 10)])
+    shown = identity.shows(own, others, asked)
+    assert shown[:10].mean() >= 0.9
+    assert not shown[10:].any()
+    assert identity.shows(own, [], np.empty((0, 128))).shape == (0,)
+    alike = 0.8 * person(1) + 0.2 * person(2) + (faces(2, 20) - person(2))
+    assert not identity.shows(own, [alike], alike.mean(axis=0, keepdims=True)).any()

@@ -167,6 +167,29 @@ def judge(
     return judgement
 
 
+def shows(own: Vectors, others: Sequence[Vectors], faces: Vectors) -> NDArray[np.bool_]:
+    """Which of the faces are a person's: no further out than theirs, and nearest to them.
+
+    Args:
+        own: at least one face of the person, some strangers' among them.
+        others: of every other label, at least one face.
+        faces: those asked about; all are faces x 128.
+    """
+    centre, limit = _centre_and_limit(own)
+    away = _lengths(faces - centre)
+    rivals = [_lengths(faces - _centre_and_limit(other)[0]) for other in others]
+    nearest: NDArray[np.bool_] = away <= np.min([away, *rivals], axis=0)
+    return nearest & (away <= limit)
+
+
+def _centre_and_limit(own: Vectors) -> tuple[Vectors, float]:
+    """The centre of a label's faces and how far out the person's lie: of few, dlib's own bound."""
+    if len(own) < FEWEST:
+        return own.mean(axis=0), FURTHEST
+    (crowd,) = _crowds(own, np.zeros(len(own), bool), {"": np.arange(len(own))}).values()
+    return crowd.centre, crowd.beyond(CROWD)
+
+
 def _verdicts(
     vectors: Vectors,
     label: str,

@@ -83,7 +83,7 @@ def review(options: argparse.Namespace) -> None:
 def forget(options: argparse.Namespace) -> None:
     """Take pictures down with every trace, bar them from later crawls, name what holds them."""
     from whoswho.dataset import listing, versions
-    from whoswho.takedown import committed, messages, removal, traces
+    from whoswho.takedown import committed, messages, removal, same_face, traces
     from whoswho.takedown.request import TakedownRequest
 
     workspace = paths.workspace()
@@ -97,7 +97,8 @@ def forget(options: argparse.Namespace) -> None:
     commits = committed.blobs(workspace, removal.words(found), objects.keys())
     others = [line for model in models for line in model.lines]
     others += [*served, *exports.values(), *committed.lines(commits)]
-    print("\n".join(messages.before(found, workspace)))
+    theirs = same_face.find(workspace, repo, found)
+    print("\n".join(messages.before(found, theirs, workspace)))
     print("\n".join(messages.held(objects, stores, others, workspace)))
     if options.dry_run:
         print("dry run: nothing was changed, nothing is barred")

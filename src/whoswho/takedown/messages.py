@@ -9,6 +9,7 @@ from pathlib import Path
 
 from whoswho import paths
 from whoswho.dataset import forgotten
+from whoswho.takedown.same_face import SameFace
 from whoswho.takedown.traces import Traces
 from whoswho.takedown.versioned import ObjectStore
 from whoswho.wording import plural
@@ -16,9 +17,14 @@ from whoswho.wording import plural
 GUIDE = "docs/takedown.md"
 
 
-def before(traces: Traces, workspace: Path) -> list[str]:
+def before(traces: Traces, same_face: SameFace, workspace: Path) -> list[str]:
     """What goes, and what stays by itself."""
-    return [*_going(traces, workspace), *_staying(traces), *_searched(traces, workspace)]
+    return [
+        *_going(traces, workspace),
+        *_staying(traces),
+        *_same_face(same_face),
+        *_searched(traces, workspace),
+    ]
 
 
 def held(
@@ -132,6 +138,21 @@ def _staying(traces: Traces) -> list[str]:
             *_indented(f"data/{file}  {sha256}" for file, sha256 in traces.look_alikes.items()),
         ]
     return lines
+
+
+def _same_face(found: SameFace) -> list[str]:
+    if found.problem:
+        return [f"their face was not looked for under other labels: {found.problem}"]
+    if not found.files:
+        return []
+    return [
+        "under other labels, perhaps with the person's face: these stay; look at them, then take "
+        "what shows the person (--sha256 may be repeated):",
+        *_indented(
+            f"whoswho forget --sha256 {sha256}   # data/{file}"
+            for file, sha256 in found.files.items()
+        ),
+    ]
 
 
 def _searched(traces: Traces, workspace: Path) -> list[str]:

@@ -70,7 +70,7 @@ def words(traces: Traces) -> set[str]:
     names = history.file_names(traces.past, traces.pictures) | traces.files.keys()
     names |= {row.file for row in traces.former}
     # A name may have been given again, to a file that stays.
-    return (names - traces.staying | traces.pictures | traces.request.labels) - {""}
+    return (names - traces.staying.keys() | traces.pictures | traces.request.labels) - {""}
 
 
 def exports(workspace: Path, held: Set[str], clear: Set[str]) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Traces:
         unreadable: files that cannot be opened, and stay: nobody can tell whether they go.
         unknown: of the labels asked for, those nobody here has heard of, each with its nearest.
         past: what DVC's lists and locks tell of every version.
-        staying: the files below data/ that stay.
+        staying: sha256 of the files below data/ that stay, by their path.
     """
 
     request: TakedownRequest
@@ -62,7 +62,7 @@ class Traces:
     unreadable: list[str] = field(default_factory=list)
     unknown: dict[str, str] = field(default_factory=dict)
     past: History = field(default_factory=History)
-    staying: set[str] = field(default_factory=set)
+    staying: dict[str, str] = field(default_factory=dict)
 
     @property
     def any(self) -> bool:
@@ -154,7 +154,7 @@ def _find(contents: Contents, request: TakedownRequest, past: History) -> Traces
         _add_outputs(traces, contents.workspace)
     traces.caches += _left_behind(contents.workspace)
     traces.unreadable = sorted(contents.unreadable - traces.files.keys())
-    traces.staying = hashes.keys() - traces.files.keys()
+    traces.staying = {file: hashes[file] for file in hashes.keys() - traces.files.keys()}
     traces.look_alikes = _look_alikes(traces, contents, past)
     known = contents.labels | history.labels(past)
     barred = forgotten.load(contents.workspace / paths.DATA)
