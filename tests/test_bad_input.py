@@ -214,7 +214,7 @@ def silent_server() -> Iterator[str]:
         connection.close()
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_a_tracking_server_that_is_not_there_keeps_the_training(
     tmp_path: Path, silent_server: str
 ) -> None:

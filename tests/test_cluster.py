@@ -75,7 +75,7 @@ def content(space: Workspace) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_stages_give_the_same_bytes_though_a_worker_is_killed(
     two_workers: DaskCluster, tmp_path: Path
 ) -> None:
@@ -101,7 +101,7 @@ def test_stages_give_the_same_bytes_though_a_worker_is_killed(
     assert [path.name for path in (space.path / ".whoswho").iterdir()] == ["faces"]
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_predictions_are_those_of_this_machine(
     named: DaskCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,13 +126,13 @@ def test_predictions_are_those_of_this_machine(
     assert rows == expected
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_results_come_in_order_from_workers_of_one_core(named: DaskCluster) -> None:
     assert list(mapping.each(on_workers.square, range(50), "")) == [n * n for n in range(50)]
     assert set(mapping.each(on_workers.cores, range(8), "")) == {(1, "1")}
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_no_more_is_sent_than_the_workers_are_at(named: DaskCluster) -> None:
     sent = []
 
@@ -148,13 +148,13 @@ def test_no_more_is_sent_than_the_workers_are_at(named: DaskCluster) -> None:
     results.close()
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_an_error_in_a_worker_is_the_error_here(named: DaskCluster) -> None:
     with pytest.raises(UserError, match=r"^5: bad; mend it$"):
         list(cluster.stream(on_workers.finds_it_bad, range(40)))
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_a_picture_that_ends_its_workers_is_named(
     named: DaskCluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,7 +166,7 @@ def test_a_picture_that_ends_its_workers_is_named(
     assert "Traceback" not in capfd.readouterr().err
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_a_worker_that_does_not_see_a_file_is_told(named: DaskCluster) -> None:
     only_here = Path("/dev/fd/250")  # of this process
     with Path("open").open("w") as file:
@@ -178,7 +178,7 @@ def test_a_worker_that_does_not_see_a_file_is_told(named: DaskCluster) -> None:
         os.close(250)
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_a_worker_that_does_not_fit_is_refused_in_a_line(
     named: DaskCluster, tmp_path: Path
 ) -> None:
@@ -205,7 +205,7 @@ def test_a_worker_that_does_not_fit_is_refused_in_a_line(
             named.stop(worker)
 
 
-@pytest.mark.slow(minutes=1)
+@pytest.mark.slow(minutes=2)
 def test_without_workers_or_scheduler_a_line_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

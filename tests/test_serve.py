@@ -309,7 +309,7 @@ def test_serving_without_a_champion_ends_with_one_line(
 # --- What it answers -----------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_it_answers_as_predict_does_and_says_why(site: Site, photograph: bytes) -> None:
     site.until_version(1)
     model = Predictor(version_files.model_folder(site.store, "1"))
@@ -351,7 +351,7 @@ def huge() -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_bad_input_gets_a_clear_answer_in_flat_memory(site: Site, photograph: bytes) -> None:
     process = psutil.Process(site.process.pid)
     site.predict(photograph, page="1")
@@ -403,7 +403,7 @@ def test_bad_input_gets_a_clear_answer_in_flat_memory(site: Site, photograph: by
     print(f"\n{len(others.result())} sound requests answered among {BAD_REQUESTS} bad ones")
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of another process is Linux's")
 def test_large_pictures_at_once_take_a_gigabyte(site: Site, photograph: bytes) -> None:
     """A megabyte of file each; one is open at a time, the others wait."""
@@ -422,7 +422,7 @@ def test_large_pictures_at_once_take_a_gigabyte(site: Site, photograph: bytes) -
     assert peak - before < 2**30
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_it_answers_nobody_elses_page(site: Site) -> None:
     listening = {c.laddr.ip for c in psutil.Process(site.process.pid).net_connections("tcp")
                  if c.status == psutil.CONN_LISTEN}  # fmt: skip
@@ -451,7 +451,7 @@ def broken(site: Site) -> int:
     return int(site.store.client.create_model_version(site.store.project, source).version)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_no_request_is_lost_while_the_champion_changes(site: Site, photograph: bytes) -> None:
     """Eight clients across a promotion, a version that is broken, and the way back."""
     site.until_version(1)
@@ -544,7 +544,7 @@ document.body.dispatchEvent(event);
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=2)
 def test_the_page_shows_what_the_model_says(site: Site, photograph: bytes, tmp_path: Path) -> None:
     site.until_version(1)
     path = tmp_path / "<img src=x onerror=alert(1)>.jpg"

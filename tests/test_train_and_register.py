@@ -22,7 +22,7 @@ from whoswho.inference.predictor import Predictor
 from whoswho.lifecycle.registry import version_files, versions
 from whoswho.lifecycle.tracking.store import open_store
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(minutes=2)
 LABELS = ("C++", "None", "장원영")
 SIZES = {"train": 8, "validation": 3, "test": 3}
 COUNTS = {split: dict.fromkeys(LABELS, size) for split, size in SIZES.items()}
