@@ -14,7 +14,7 @@ repro: .venv/installed
 	@whoswho summary $(ACTIVATE)
 
 test: .venv/installed
-	pytest --numprocesses 4 --dist loadscope --no-loadscope-reorder
+	pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 ui: .venv/installed
 	whoswho ui

@@ -10,6 +10,8 @@ import pytest
 from support import shared
 from support.repository import REPOSITORY
 
+import whoswho.lifecycle  # noqa: F401 - sets how MLflow logs, before a module imports that
+
 # As src/stage.py does, which says why.
 gc.set_threshold(20_000, 100, 100)
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

@@ -133,8 +133,11 @@ class Proxy(BaseHTTPRequestHandler):
     limit = 0
     cuts = False  # the connection, without a word
     loses = ""  # the first answer to a request to an address that ends so
+    asked: list[str] | None = None  # gets the addresses
 
     def forward(self) -> None:
+        if self.asked is not None:
+            self.asked.append(self.path)
         length = int(self.headers.get("Content-Length", 0))
         if length > self.limit:
             self.close_connection = True
@@ -223,3 +226,25 @@ def test_an_answer_that_is_lost_leaves_no_second_run(
             run.finished("d" * 64)
     (found,) = store.runs()
     assert (found.info.status, found.data.metrics) == ("FINISHED", {"train/loss": 1.0})
+
+
+@pytest.mark.parametrize("lost_answer", ["/logged-models", "/model-versions/create"])
+def test_an_answer_that_is_lost_leaves_no_second_version(
+    lost_answer: str, tracking_server: str, weights: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    root = project(tmp_path / "root", f"ghosts_{len(lost_answer)}")
+    asked: list[str] = []
+    with proxied(tracking_server, limit=1e9, loses=lost_answer, asked=asked) as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        registered = register(root, outputs_of(root, weights))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
+    store = open_store(root)
+    assert sum(path.endswith(lost_answer) for path in asked) == 2, "it was asked for again"
+    assert (
+        [version.number for version in versions.all_versions(store)] == [registered.number] == [1]
+    )
+    (logged,) = store.client.search_logged_models([store.experiment_id])
+    assert logged.model_id == versions.model_id(store, 1)
+    assert logged.status == LoggedModelStatus.READY
+    assert versions.aliases(store) == {"challenger": 1}

@@ -6,12 +6,14 @@ import base64
 import contextlib
 import io
 import tempfile
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import mlflow
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, DataType, Schema, TensorSpec
@@ -23,7 +25,7 @@ from whoswho.lifecycle.registry.packaging import carried_code
 from whoswho.lifecycle.registry.record import MODEL, Record
 from whoswho.lifecycle.registry.versions import CHALLENGER
 from whoswho.lifecycle.tracking import embedded_store
-from whoswho.lifecycle.tracking.runs import DIGEST
+from whoswho.lifecycle.tracking.runs import DIGEST, REQUEST
 from whoswho.lifecycle.tracking.store import Store
 
 When = Literal["always", "improves", "never"]
@@ -111,7 +113,10 @@ def _log_version(store: Store, run_id: str, record: Record) -> int:
     tags = {DIGEST: record.digest}
     # Left to itself, MLflow puts a model whose run is not active into the experiment Default.
     params = store.run(run_id).data.params
-    logged = store.client.create_logged_model(store.experiment_id, "whoswho", run_id, tags, params)
+    request = {REQUEST: uuid.uuid4().hex}
+    logged = store.client.create_logged_model(
+        store.experiment_id, "whoswho", run_id, tags | request, params
+    )
     try:
         _upload(store, logged.model_id, run_id, record)
         version = store.client.create_model_version(
@@ -121,7 +126,32 @@ def _log_version(store: Store, run_id: str, record: Record) -> int:
         with contextlib.suppress(MlflowException):
             store.client.delete_logged_model(logged.model_id)  # none is left half-made
         raise
-    return int(version.version)
+    finally:
+        _delete_ghost_models(store, request[REQUEST], logged.model_id)
+    return _only_version(store, version)
+
+
+def _delete_ghost_models(store: Store, request: str, model_id: str) -> None:
+    """Delete what else a server made of the request for this logged model, as `runs` does."""
+    with contextlib.suppress(MlflowException):  # who may write need not have the right to delete
+        for other in store.client.search_logged_models(
+            [store.experiment_id], f"tags.{REQUEST} = '{request}'"
+        ):
+            if other.model_id != model_id:
+                store.client.delete_logged_model(other.model_id)
+
+
+def _only_version(store: Store, version: ModelVersion) -> int:
+    """The first version of its logged model; what else was made of the request is deleted."""
+    first, *others = sorted(
+        int(other.version)
+        for other in store.versions(f"name = '{version.name}' AND run_id = '{version.run_id}'")
+        if other.source == version.source
+    )
+    for other in others:
+        with contextlib.suppress(MlflowException):  # as above
+            store.client.delete_model_version(version.name, str(other))
+    return first
 
 
 def _upload(store: Store, model_id: str, run_id: str, record: Record) -> None:
