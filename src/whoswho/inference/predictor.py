@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from whoswho.artifacts.model.settings import Face, PictureSettings
-from whoswho.backbone.compute import device as devices
 from whoswho.errors import UserError
 from whoswho.inference.model import Answers, load_model
 from whoswho.labels import UNKNOWN
@@ -141,8 +140,8 @@ class Predictor:
         """`predict`, a few batches in memory at a time.
 
         Args:
-            processes: that open pictures and find faces, while this one runs the network on the
-                cores they leave; 0: this one does both, as a server should.
+            processes: that open pictures and find faces, while this one runs the network; 0: this
+                one does both, as a server should.
         """
         numbered = enumerate(sources, start=1)
         looked_at: Iterator[LookedAt]
@@ -152,23 +151,19 @@ class Predictor:
         else:
             look = partial(_looked_at, self._preparer, keep_images, one_large=self.large_pictures)
             looked_at = map(look, numbered)
-        left = max(1, pool.cores() - processes)
         while batch := list(islice(looked_at, BATCH)):
-            with devices.threads(left) if processes else nullcontext():
-                predictions = self._answered(batch)
-            for prediction in predictions:
+            for prediction in self._answered(batch):
                 yield prediction if keep_features else replace(prediction, features=None)
 
     def processes(self, pictures: int) -> int:
         """How many processes are worth their start beside this one, for so many pictures.
 
-        To find a face takes about as long as the network; where none is looked for, opening is
-        little beside it.
+        To find a face takes about half as long as the network; where none is looked for, opening
+        is little beside it.
         """
         if self.model.description.picture.crop != "face" or pictures < pool.FEW:
             return 0
-        own = pool.cores()
-        return 0 if own < 2 else min(max(2, own // 2), pool.MOST_WORKERS)
+        return min(pool.cores() // 2, pool.MOST_WORKERS)
 
     def _answered(self, batch: Sequence[LookedAt]) -> list[Prediction]:
         if self.model.looks_at_faces:

@@ -7,7 +7,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 import torch
 
@@ -109,19 +109,14 @@ def using(device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Compute a block on so many cores of the processor."""
+def one_thread() -> Iterator[None]:
+    """Compute a block on one core of the processor: small products wait longer than they take."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def one_thread() -> AbstractContextManager[None]:
-    """Compute a block on one core of the processor: small products wait longer than they take."""
-    return threads(1)
 
 
 def _repeat_exactly() -> None:
