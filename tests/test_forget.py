@@ -479,6 +479,9 @@ def test_a_face_under_another_label_is_named(made_set: Set, cases: Path) -> None
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(embedding, "available", lambda: False)
         assert "under other labels: dlib or" in made_set.run(*asked, "--dry-run")
+        patched.undo()
+        patched.setenv("WHOSWHO_CLUSTER", "nowhere")
+        assert "under other labels: WHOSWHO_CLUSTER" in made_set.run(*asked, "--dry-run")
     made_set.clean(*[(f"{label}/{name}",) for label, own in portraits.items() for name in own])
     made_set.cache()
     assert named(made_set.run(*asked, "--yes")) == [line]

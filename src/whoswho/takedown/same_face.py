@@ -55,15 +55,24 @@ class _Job:
 def find(workspace: Path, repo: Repo, traces: Traces) -> SameFace:
     """The pictures under other labels that show a face like those of a label asked for.
 
-    Nothing is written, not even into the face cache.
+    Nothing is written, not even into the face cache; what goes wrong stops no takedown.
     """
     pictures = _pictures(workspace, repo, traces)
     if not pictures:
         return SameFace()
     try:
-        settings = params.load_params(workspace).clean
+        return _found(workspace, pictures, traces.staying)
     except UserError as error:
         return SameFace(problem=str(error))
+
+
+def _found(
+    workspace: Path,
+    pictures: Sequence[Sequence[tuple[Path, str]]],
+    staying: Mapping[str, str],
+) -> SameFace:
+    """What shows one of the people whose `pictures` are given, of the files that stay."""
+    settings = params.load_params(workspace).clean
     if settings.faces != "one":
         return SameFace()
     if not embedding.available():
@@ -74,7 +83,7 @@ def find(workspace: Path, repo: Repo, traces: Traces) -> SameFace:
         people = [faces for faces in people if len(faces)]
         if not people:
             return SameFace()
-        others = {file: sha256 for file, sha256 in sorted(traces.staying.items()) if sha256}
+        others = {file: sha256 for file, sha256 in sorted(staying.items()) if sha256}
         there = [(workspace / paths.DATA / file, sha256) for file, sha256 in others.items()]
         shown = dict(zip(others, _vectors(there, settings, cache), strict=True))
     labels: dict[Path, list[Vectors]] = defaultdict(list)
