@@ -6,7 +6,10 @@ Produces: artifacts/model/: weights.safetensors, model.json, history.csv; an MLf
 Command: python src/stage.py train
 """
 
-from contextlib import nullcontext
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 from whoswho import paths
 from whoswho.artifacts.features import load_features
@@ -16,13 +19,16 @@ from whoswho.artifacts.split import load_dataset
 from whoswho.backbone.loading import process_group
 from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import one_line_errors
-from whoswho.lifecycle.tracking import lineage, runs
+from whoswho.lifecycle.tracking import lineage
 from whoswho.params import flatten, load_params
 from whoswho.training.checkpoint import Checkpoint
 from whoswho.training.fit import fit
 from whoswho.training.held_out import calibrate
 from whoswho.training.inputs import Recipe, TrainingData, input_digests, training_key
 from whoswho.workers import cluster
+
+if TYPE_CHECKING:
+    from whoswho.lifecycle.tracking.runs import TrainingRun
 
 
 def main() -> None:
@@ -55,15 +61,15 @@ def train(group: ProcessGroup) -> None:
     tags = lineage.tags(workspace, flat, digests)
     tags |= lineage.backbone_tags(source, dataset.picture.crop)
     files = lineage.files(workspace, flat, tags)
-    # One run, however many processes train.
-    opened = (
-        runs.training_run(root, flat, tags, files)
-        if group.is_main_process
-        else nullcontext(runs.TrainingRun(None))
-    )
+    opened: AbstractContextManager[TrainingRun | None] = nullcontext()
+    if group.is_main_process:  # one run, however many processes train
+        from whoswho.lifecycle.tracking import runs  # and MLflow, two seconds, for it alone
+
+        opened = runs.training_run(root, flat, tags, files)
     with opened as run:
-        fitted = fit(data, recipe, checkpoint=checkpoint, on_epoch=run.epoch, process_group=group)
-        if not group.is_main_process:
+        on_epoch = run.epoch if run else lambda row: None
+        fitted = fit(data, recipe, checkpoint=checkpoint, on_epoch=on_epoch, process_group=group)
+        if run is None:
             return
         calibration = calibrate(data, recipe, fitted)
         description = ModelDescription(
