@@ -9,7 +9,6 @@ import secrets
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -173,10 +172,10 @@ class Page:
                 continue
         return None
 
-    def letters(self) -> list[bytes]:
+    def letters(self) -> tuple[bytes, ...]:
         """Fonts for the letters on the page that the machine may lack."""
         reasons = "".join(row.why for row in review.read(self.review))
-        return _fonts_for(fonts.uncommon(self._current().letters + reasons))
+        return fonts.subsets(fonts.uncommon(self._current().letters + reasons))
 
 
 def _check(decision: ReviewDecision, picture: GalleryPicture, labels: list[str]) -> None:
@@ -190,8 +189,3 @@ def _check(decision: ReviewDecision, picture: GalleryPicture, labels: list[str])
         raise Refused("no folder in data/ has that label; make it first, then `dvc repro`")
     if len(decision.why) > MOST_LETTERS:
         raise Refused(f"a reason has at most {MOST_LETTERS} letters")
-
-
-@lru_cache(2)
-def _fonts_for(letters: str) -> list[bytes]:
-    return fonts.subsets(letters)

@@ -7,6 +7,7 @@ would answer for both.
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections import defaultdict
@@ -51,7 +52,7 @@ def carried_code(scratch: Path, model_digest: str, source: Path = SOURCE) -> Ite
     name = f"{source.name}_{digest[:16]}"
     for path, text in texts.items():
         carried = _IMPORT.sub(rf"\g<1>{name}", text)
-        assert not any(f"{i}.".startswith(f"{source.name}.") for i in _imports(ast.parse(carried)))
+        assert not any(f"{i}.".startswith(f"{source.name}.") for i in _imports(carried))
         paths.write_text(scratch / name / path, carried)
     sys.path.insert(0, str(scratch))
     try:
@@ -73,7 +74,7 @@ def _closure(source: Path, entry: Path) -> tuple[set[Path], set[str]]:
         if path in modules:
             continue
         modules.add(path)
-        for name in _imports(ast.parse(path.read_bytes())):
+        for name in _imports(path.read_text("utf-8")):
             top, *below = name.split(".")
             if top == source.name:
                 remaining += _files(source, below)
@@ -84,6 +85,7 @@ def _closure(source: Path, entry: Path) -> tuple[set[Path], set[str]]:
     return modules, requirements
 
 
+@functools.cache
 def _distributions() -> dict[str, set[str]]:
     """The installed distributions that bring each top-level module.
 
@@ -98,8 +100,13 @@ def _distributions() -> dict[str, set[str]]:
     return owners
 
 
-def _imports(node: ast.AST) -> Iterator[str]:
+@functools.cache
+def _imports(code: str) -> tuple[str, ...]:
     """The dotted names that are imported when the code runs, in functions too."""
+    return tuple(_imported(ast.parse(code)))
+
+
+def _imported(node: ast.AST) -> Iterator[str]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
             continue
@@ -108,7 +115,7 @@ def _imports(node: ast.AST) -> Iterator[str]:
         elif isinstance(child, ast.ImportFrom) and child.module:
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
         else:
-            yield from _imports(child)
+            yield from _imported(child)
 
 
 def _files(source: Path, names: list[str]) -> list[Path]:

@@ -146,7 +146,8 @@ def _is_flag_half(letter: str) -> bool:
     return "\U0001f1e6" <= letter <= "\U0001f1ff"
 
 
-def subsets(text: str) -> list[bytes]:
+@functools.lru_cache(maxsize=32)
+def subsets(text: str) -> tuple[bytes, ...]:
     """Small WOFF fonts, in the order asked, that together draw every character of `text`.
 
     A page carries them inside itself, so that it too is readable where no font is installed.
@@ -175,4 +176,4 @@ def subsets(text: str) -> list[bytes]:
             font.flavor = "woff"
             font.save(target)
         cut.append(target.getvalue())
-    return cut
+    return tuple(cut)
