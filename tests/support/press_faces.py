@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support import shared
 from whoswho.artifacts.model.settings import Face
 from whoswho.pictures import embedding, opening
 
 SET = "sports_celebrities"
 LONGEST_SIDE = 480  # pixels; a clear face is large enough there, and found in a hundredth second
 MOST = 16  # pictures of a label
+FILE = "vectors.npz"
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,16 @@ class PressFaces:
 
 @pytest.fixture(scope="session", name="press_faces")
 def fixture_press_faces(cases: Path) -> PressFaces:
-    """The first MOST of each label that show its person with one clear face.
+    """The first MOST of each label that show its person with one clear face."""
+    folder = shared.made_once("press_faces", lambda folder: _write(folder, cases / "people"))
+    with np.load(folder / FILE) as kept:
+        return PressFaces(kept["vectors"], kept["targets"], tuple(map(str, kept["labels"])))
 
-    dlib's own detector finds them: it takes a tenth of the time of ours.
-    """
+
+def _write(folder: Path, people: Path) -> None:
+    """dlib's own detector finds the faces: it takes a tenth of the time of ours."""
     dlib = pytest.importorskip("dlib")
     detector = dlib.get_frontal_face_detector()
-    people = cases / "people"
     with (people / f"{SET}_truth.csv").open(encoding="utf-8") as file:
         rows = [r for r in csv.DictReader(file) if (r["main_ok"], r["same"]) == ("1", "1")]
     vectors: list[NDArray[np.float32]] = []
@@ -52,4 +57,5 @@ def fixture_press_faces(cases: Path) -> PressFaces:
             names.append(label)
     labels, targets = np.unique(names, return_inverse=True)
     assert np.bincount(targets).min() > MOST / 2, "the detector misses faces that are there"
-    return PressFaces(np.array(vectors), targets, tuple(map(str, labels)))
+    folder.mkdir()
+    np.savez(folder / FILE, vectors=np.array(vectors), targets=targets, labels=labels)
