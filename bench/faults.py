@@ -47,7 +47,7 @@ PICTURES = pool.FEW + 2  # so many that processes of their own open them
 SMALL: dict[str, dict[str, object]] = {
     "clean": {"faces": "any"},
     "picture": {"size": 64, "crop": "whole"},
-    "backbone": {"arch": "shufflenet_v2_x0_5", "weights": ["random"]},
+    "backbone": {"arch": "resnet18", "weights": ["random"]},  # built without importing torchvision
     "augment": {"views": 1},
     "train": {"epochs": 2, "cv_repeats": 1},
     "evaluate": {"bootstrap": 200, "altered": 0},

@@ -18,11 +18,13 @@ from support.processes import start
 
 from bench.workspace import environment
 from whoswho import tables
+from whoswho.artifacts.features import write_empty_index
 from whoswho.backbone.compute import device
 from whoswho.backbone.loading import process_group
 from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.backbone.network.parts import FrozenBatchNorm
 from whoswho.errors import UserError
+from whoswho.params import load_params
 
 COUNTS = {"train": {"A": 14, "B": 13}, "validation": {"A": 5, "B": 4}, "test": {"A": 1, "B": 1}}
 # Adam divides by the size of a gradient, and would make much of rounding where that is near 0.
@@ -41,7 +43,9 @@ LEARNING = {
 
 
 def prepared(folder: Path, unfreeze: int) -> Workspace:
-    """A workspace with a drawn set and a random backbone, ready for features and train."""
+    """A workspace with a drawn set and a random backbone, ready for features or, where the
+    backbone learns, for train.
+    """
 
     def build(folder: Path) -> None:
         space = Workspace(folder, backbone=FAST["backbone"], train=LEARNING, augment={"views": 2})
@@ -51,6 +55,10 @@ def prepared(folder: Path, unfreeze: int) -> Workspace:
 
     space = Workspace.at(shared.made_once("team", build)).copy(folder)
     set_params(space.path, backbone={"unfreeze": unfreeze})
+    if unfreeze:  # as the stage features leaves them
+        (space.path / "artifacts" / "features").mkdir()
+        augment = load_params(space.path).augment.model_dump()
+        write_empty_index(space.path / "artifacts" / "features", augment)
     return space
 
 
@@ -109,7 +117,6 @@ def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.slow(minutes=2)
 def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 3)
-    stage(space, "features", 1)
     histories = []
     for processes in (1, 2):
         assert stage(space, "train", processes).count("train: 2 epochs") == 1
@@ -151,7 +158,6 @@ def test_processes_run_the_code_of_their_own_copy(tmp_path: Path) -> None:
 @pytest.mark.slow(minutes=2)
 def test_bad_input_ends_several_processes_with_the_line_of_one(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 4)
-    stage(space, "features", 1)
     params = space.path / "params.yaml"
     text = params.read_text(encoding="utf-8")
     params.write_text(text.replace("batch: 8", "batch: 1"), encoding="utf-8")
@@ -163,8 +169,6 @@ def test_bad_input_ends_several_processes_with_the_line_of_one(tmp_path: Path) -
 @pytest.mark.parametrize("name", ["features", "train"])
 def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0 if name == "features" else 4)
-    if name == "train":
-        stage(space, "features", 1)
     for broken in sorted((space.path / "artifacts" / "dataset" / "train").rglob("*.*"))[-1:]:
         broken.write_bytes(broken.read_bytes()[:100])
     said = stage(space, name, 2, code=2)

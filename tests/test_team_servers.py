@@ -208,16 +208,17 @@ def test_a_colleagues_first_command_computes_nothing(ann: Person, bob: Person) -
 
 
 def test_both_see_both_runs_and_models(ann: Person, bob: Person) -> None:
-    tables = [person.whoswho("models") for person in (ann, bob)]
-    assert tables[0] == tables[1]
-    assert [line.split()[0] for line in tables[0].splitlines()[1:3]] == ["2", "1"]
     code = (
-        "from whoswho.lifecycle.tracking.store import open_store\n"
+        "from whoswho import cli\nfrom whoswho.lifecycle.tracking.store import open_store\n"
+        "cli.main(['models'])\nprint('---')\n"
         "for run in open_store().runs():\n"
         "    print(run.info.status, run.info.run_name, run.data.tags['mlflow.user'])"
     )
-    runs = [person.python(code, **person.surroundings) for person in (ann, bob)]
-    assert runs == ["FINISHED epochs=3 (longer) faces\nFINISHED first ann\n"] * 2
+    said = [person.python(code, **person.surroundings).split("---\n") for person in (ann, bob)]
+    tables, runs = zip(*said, strict=True)
+    assert tables[0] == tables[1]
+    assert [line.split()[0] for line in tables[0].splitlines()[1:3]] == ["2", "1"]
+    assert list(runs) == ["FINISHED epochs=3 (longer) faces\nFINISHED first ann\n"] * 2
 
 
 def test_one_promotes_and_the_other_predicts_and_serves(ann: Person, bob: Person) -> None:
