@@ -36,7 +36,7 @@ def noisy(seed: int, size: tuple[int, int] = (120, 100)) -> Image.Image:
 
 def write(path: Path, image: Image.Image, **options: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Of a PNG: level 6 takes four times as long for grain that no level makes small.
+    # Of a PNG: level 6 takes twice as long for grain that no level makes small.
     image.save(path, **{"compress_level": 1, **options})
 
 
