@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.processes import start
 
 from bench.faults import COMMANDS, KINDS, STAGES, Fault, Undisturbed, draw, matrix, run
 from whoswho import paths
@@ -149,6 +150,30 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
     while left := [pid for pid in children if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < until, left
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_processes_that_wait_without_a_word(tmp_path: Path) -> None:
+    code = (
+        "from whoswho.workers import pool\nimport time\n"
+        "if __name__ == '__main__':\n"
+        "    try:\n"
+        "        for _ in pool.stream(abs, iter(range(10_000)), 2):\n"
+        "            print('taken', flush=True)\n"
+        "            time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('interrupted', flush=True)\n"
+    )
+    (tmp_path / "parent.py").write_text(code)
+    parent = start(
+        [sys.executable, "parent.py"], cwd=tmp_path, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(Path(paths.__file__).parents[1])},
+    )  # fmt: skip
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "taken\n"
+    os.killpg(parent.pid, signal.SIGINT)
+    assert parent.communicate(timeout=60) == ("interrupted\n", "")
 
 
 # ---- disks

@@ -30,7 +30,7 @@ from support.repository import REPOSITORY
 from support.traces_left import CLOSE, Everything, Vectors, faces, features, look
 
 from bench.workspace import environment
-from whoswho import cli, paths, sample, tables
+from whoswho import cli, git, paths, sample, tables
 from whoswho.artifacts.decisions import Decision, write_decisions
 from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import SplitRow, write_dataset
@@ -44,7 +44,7 @@ from whoswho.lifecycle.serving import running
 from whoswho.lifecycle.tracking.store import open_store
 from whoswho.pictures import embedding, opening
 from whoswho.pictures.face_cache import FaceCache
-from whoswho.takedown import removal, traces
+from whoswho.takedown import committed, removal, traces
 from whoswho.takedown.request import TakedownRequest
 
 IMAGE = "https://pictures.example/mina/1.jpg"
@@ -714,6 +714,61 @@ def test_what_check_will_say_is_said(made_set: Set) -> None:
     assert "keywords.txt, line 2, still names a label" in said
     assert "`whoswho check` will say" in said
     assert "one label only, 'Jun'" in said
+
+
+def test_a_hash_in_capitals_in_review_csv_is_the_pictures(made_set: Set) -> None:
+    file = next(made_set.root / name for name in sorted(made_set.there("data/Jun")))
+    made_set.review((paths.sha256(file).upper(), "Jun", "keep", "Mina"))
+    made_set.run("--label", "Mina", "--yes")
+    assert not file.exists()
+    assert forgotten.load(made_set.root / "data").bars_label("Mina")  # it can be read
+    made_set.review(("no hash", "Jun", "keep", "Sora"))
+    made_set.run("--label", "Sora", "--yes")
+    assert forgotten.load(made_set.root / "data").bars_label("Sora")
+
+
+def in_git(folder: Path, **files: str) -> None:
+    """Commit files, each called by its path with _ for the slash."""
+    for name, text in files.items():
+        file = folder / name.replace("__", ".").replace("_", "/")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    commit(folder)
+
+
+OWN = (Path("keywords.txt"), paths.REVIEW)
+
+
+def test_of_commits_only_what_speaks_of_the_label_is_to_go(tmp_path: Path) -> None:
+    in_git(tmp_path, reports_a__md="by Kim, once", review__csv="why\nnot Kim", keywords__txt="Kim")
+    in_git(tmp_path, reports_a__md="of Kim Minji", reports_b__csv="Kim Minji/1.jpg,Kim Minji")
+    found = committed.find(tmp_path, {"Kim"}, {"Kim Minji", "Jun"}, set(), OWN)
+    assert list(found.paths.values()) == ["reports/a.md"]
+    assert committed.lines(found) == ["Git's history: reports/a.md, 1 state of it"]
+    in_git(tmp_path, review__csv="why\nnobody")
+    found = committed.find(tmp_path, {"Kim"}, {"Kim Minji"}, set(), OWN)
+    assert sorted(found.paths.values()) == ["reports/a.md", "review.csv"], "an earlier state of it"
+    subprocess.run(["git", "remote", "add", "origin", "/a folder"], cwd=tmp_path, check=True)
+    assert "git remote add origin '/a folder'" in committed.stripping(tmp_path, found)
+
+
+def test_a_git_that_does_not_say_all_is_not_taken_for_one_that_holds_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    perhaps = "Git's history: perhaps; "
+    asked = {"Kim"}, set[str](), set[str](), ()
+    (tmp_path / "plain").mkdir()
+    assert committed.find(tmp_path / "plain", *asked) == committed.Committed()
+    in_git(tmp_path / "a", reports_a__md="by Kim", reports_b__md="of Jun")
+    folder = tmp_path / "a"
+    name = git.answer(folder, "rev-parse", "HEAD:reports/b.md") or ""
+    (folder / ".git/objects" / name[:2] / name[2:]).unlink()
+    found = committed.find(folder, *asked)
+    assert list(found.paths.values()) == ["reports/a.md"]
+    assert committed.lines(found)[-1].startswith(perhaps)
+    monkeypatch.setenv("PATH", str(tmp_path / "plain"))
+    (line,) = committed.lines(committed.find(folder, *asked))
+    assert line.startswith(perhaps)
 
 
 def test_an_absent_store_stops_no_takedown(made_set: Set, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,16 @@ def test_a_pattern_the_shell_left_alone_is_followed(
         assert sorted(path.name for path in found) == ["1.png", "2.png"]
 
 
+def test_what_is_no_pattern_is_said(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"no pattern; `\*\*` stands alone"):
+        prediction.pictures([f"{folder}/**.png"], io.StringIO())
+
+
+def test_names_on_stdin_may_end_in_a_zero_byte() -> None:
+    listed = io.StringIO("one.png\0two\nlines.png\0")
+    assert prediction.pictures(["-"], listed) == [Path("one.png"), Path("two\nlines.png")]
+
+
 def test_a_file_may_be_called_like_a_pattern(folder: Path) -> None:
     (folder / "a[1].png").write_bytes(b"")
     assert prediction.pictures([str(folder / "a[1].png")], io.StringIO()) == [folder / "a[1].png"]

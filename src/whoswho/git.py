@@ -30,38 +30,40 @@ def refusal(folder: Path) -> str:
     return f"{folder}: Git reads no repository of another user; if you trust this one: {command}"
 
 
-def blobs(folder: Path, path: re.Pattern[str]) -> dict[str, str]:
+def blobs(folder: Path, path: re.Pattern[str]) -> dict[str, str] | None:
     """Git's names of every file's content below `folder`, in any commit that a reference or its
-    log leads to, each with its path, where `path` matches all of that.
+    log leads to, each with its path, where `path` matches all of that. One that the repository
+    lacks has an empty path. None where Git fails, and there is something to ask it about.
     """
+    if not any((above / ".git").exists() for above in (folder, *folder.parents)):
+        return {}
     # Git names them from the top, which may lie above.
-    above = answer(folder, "rev-parse", "--show-prefix") or ""
-    listed = answer(
-        folder, "-c", "core.quotepath=off", "rev-list", "--objects", "--all", "--reflog"
-    )
+    above = answer(folder, "rev-parse", "--show-prefix")
+    every = ("--objects", "--all", "--reflog", "--missing=print")
+    listed = answer(folder, "-c", "core.quotepath=off", "rev-list", *every)
+    if above is None or listed is None:
+        return None
     found = {}
-    for line in (listed or "").splitlines():
+    for line in listed.splitlines():
         name, _, file = line.partition(" ")
-        if file.startswith(above) and path.fullmatch(file.removeprefix(above)):
+        if name.startswith("?"):
+            found[name[1:]] = ""
+        elif file.startswith(above) and path.fullmatch(file.removeprefix(above)):
             found[name] = file.removeprefix(above)
     return found
 
 
-def contents(folder: Path, names: Iterable[str]) -> list[bytes]:
-    """What blobs of these names hold, in order; nothing where Git does not answer."""
-    names = list(names)
+def contents(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """What blobs of these names hold, by name; without those that Git does not give."""
     asked = "".join(f"{name}\n" for name in names).encode()
-    done = _run(folder, "cat-file", "--batch", asked=asked) if names else None
-    if done is None or done.returncode:
-        return []
-    rest, found = done.stdout, []
+    done = _run(folder, "cat-file", "--batch", asked=asked) if asked else None
+    rest, found = done.stdout if done else b"", {}
     while rest:  # a line that ends in the size, then that many bytes and a line end
         header, _, rest = rest.partition(b"\n")
-        if header.endswith(b" missing"):  # of a clone that has not all
-            continue
-        size = int(header.split()[-1])
-        found.append(rest[:size])
-        rest = rest[size + 1 :]
+        name, *_, size = header.decode().split()
+        if size.isdigit():  # else "missing", of a clone that has not all
+            found[name] = rest[: int(size)]
+            rest = rest[int(size) + 1 :]
     return found
 
 

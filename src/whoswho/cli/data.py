@@ -94,7 +94,10 @@ def forget(options: argparse.Namespace) -> None:
     models, clear, served = _holders(workspace, found.pictures, request.labels)
     traces.check_known(found, elsewhere=bool(models))
     exports = removal.exports(workspace, {model.digest for model in models}, clear)
-    commits = committed.blobs(workspace, removal.words(found), objects.keys())
+    commits = committed.find(
+        workspace, removal.words(found), removal.labels_that_stay(found), objects.keys(),
+        removal.left_to_people(found),
+    )  # fmt: skip
     others = [line for model in models for line in model.lines]
     others += [*served, *exports.values(), *committed.lines(commits)]
     theirs = same_face.find(workspace, repo, found)

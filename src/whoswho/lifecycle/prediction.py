@@ -119,25 +119,37 @@ def pictures(arguments: Sequence[str], stdin: TextIO) -> list[Path]:
 
     Args:
         arguments: files; folders, taken with everything below them; patterns that the shell left
-            alone (`**` for any depth); `-` for a list on `stdin`, a file a line.
+            alone (`**` for any depth); `-` for a list on `stdin`, a file a line, or with a zero
+            byte after each.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or a pattern is none.
     """
     files: list[Path] = []
     for argument in arguments:
         if argument == STDIN:
-            files += [Path(line) for line in stdin.read().splitlines() if line.strip()]
+            text = stdin.read()
+            names = text.split("\0") if "\0" in text else text.splitlines()
+            files += [Path(name) for name in names if name.strip()]
         elif Path(argument).is_dir():
             files += _below(Path(argument))
         elif not os.path.lexists(argument) and glob.has_magic(argument):
-            root = Path(argument).anchor
-            files += sorted(Path(root).glob(argument.removeprefix(root)))
+            files += _matching(argument)
         else:
             files.append(Path(argument))
     if not files:
         raise UserError(f"{', '.join(arguments)}: no file there; name pictures or folders of them")
     return files
+
+
+def _matching(pattern: str) -> list[Path]:
+    root = Path(pattern).anchor
+    try:
+        return sorted(Path(root).glob(pattern.removeprefix(root)))
+    except ValueError:
+        raise UserError(
+            f"{pattern}: no pattern; `**` stands alone between slashes, as in data/**/*.png"
+        ) from None
 
 
 def writer(request: Request, labels: Sequence[str], out: TextIO) -> Write:

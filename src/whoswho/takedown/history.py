@@ -231,8 +231,9 @@ def _locks(repo: Repo, workspace: Path) -> Iterator[str]:
     for file in files:
         if file.is_file():
             yield file.read_text(encoding="utf-8", errors="replace")
-    blobs = git.blobs(workspace, re.compile(r"dvc\.lock"))
-    yield from (content.decode(errors="replace") for content in git.contents(workspace, blobs))
+    blobs = git.blobs(workspace, re.compile(r"dvc\.lock")) or {}
+    for content in git.contents(workspace, blobs).values():
+        yield content.decode(errors="replace")
 
 
 def _files(content: bytes) -> dict[str, str]:

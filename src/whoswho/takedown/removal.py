@@ -21,8 +21,9 @@ from whoswho.crawl import collection, finished
 from whoswho.dataset import forgotten, manifest, review
 from whoswho.errors import UserError
 from whoswho.exporting import places
+from whoswho.labels import from_folder
 from whoswho.pictures.face_cache import FaceCache
-from whoswho.takedown import history, versioned
+from whoswho.takedown import committed, history, versioned
 from whoswho.takedown.traces import Traces, find
 
 
@@ -71,6 +72,17 @@ def words(traces: Traces) -> set[str]:
     names |= {row.file for row in traces.former}
     # A name may have been given again, to a file that stays.
     return (names - traces.staying.keys() | traces.pictures | traces.request.labels) - {""}
+
+
+def labels_that_stay(traces: Traces) -> set[str]:
+    """The labels of files that stay, one of which may have a label that goes in it."""
+    folders = {part for file in traces.staying for part in Path(file).parts[:-1]}
+    return {from_folder(folder) for folder in folders} - traces.request.labels
+
+
+def left_to_people(traces: Traces) -> list[Path]:
+    """Files that people write and the removal leaves as they are."""
+    return [committed.KEYWORDS, *([] if traces.reviews else [paths.REVIEW])]
 
 
 def exports(workspace: Path, held: Set[str], clear: Set[str]) -> dict[str, str]:

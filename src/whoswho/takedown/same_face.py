@@ -86,13 +86,11 @@ def _found(
         others = {file: sha256 for file, sha256 in sorted(staying.items()) if sha256}
         there = [(workspace / paths.DATA / file, sha256) for file, sha256 in others.items()]
         shown = dict(zip(others, _vectors(there, settings, cache), strict=True))
-    labels: dict[Path, list[Vectors]] = defaultdict(list)
-    for file, faces in shown.items():
-        labels[Path(file).parent].append(faces)
-    rivals = [faces for of_label in labels.values() if len(faces := _alone(of_label))]
     files = [file for file, faces in shown.items() for _ in faces]
+    labels = [from_folder(Path(file).parent.name) for file in files]
+    alone = [len(shown[file]) == 1 for file in files]
     faces = np.concatenate([_NONE, *shown.values()])
-    theirs = [identity.shows(own, rivals, faces) for own in people]
+    theirs = [identity.shows(own, faces, labels, alone) for own in people]
     found = {
         file for file, is_theirs in zip(files, np.any(theirs, axis=0), strict=True) if is_theirs
     }

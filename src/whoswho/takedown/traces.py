@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -135,7 +136,10 @@ def _find(contents: Contents, request: TakedownRequest, past: History) -> Traces
     traces = Traces(request, set(request.pictures), folders=sorted(folders), past=past)
     # Pictures that count under a label though they lie elsewhere, or nowhere any more.
     traces.pictures |= {
-        row["sha256"] for row in contents.reviews if request.names_label(row["other_label"])
+        sha256
+        for row in contents.reviews
+        if request.names_label(row["other_label"])
+        and re.fullmatch("[0-9a-f]{64}", sha256 := row["sha256"].strip().lower())
     }
     present = set(hashes.values())
     traces.pictures |= {

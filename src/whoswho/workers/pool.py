@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import multiprocessing.util
 import os
+import signal
 import sys
 import threading
 from collections import deque
@@ -14,6 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields, is_dataclass
 from itertools import islice
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import TypeVar
 
@@ -130,12 +132,36 @@ def _of_part(function: Callable[[Item], Result], part: Sequence[Item]) -> list[R
 
 def process_pool(count: int, prepare: Callable[[], None] | None = None) -> ProcessPoolExecutor:
     """Processes of one thread each; `prepare`, a module's own, is called first in each."""
-    # Started afresh rather than forked: a copy of a process whose libraries run threads may hang.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(prepare,))
+    return ProcessPoolExecutor(
+        count, mp_context=_Context(), initializer=_begin, initargs=(prepare,)
+    )
+
+
+class _Process(SpawnProcess):
+    """One that Ctrl-C does not reach, from its first moment on: the one that started it ends it.
+
+    The signal goes to all processes of a terminal, and each would print where it was.
+    """
+
+    def start(self) -> None:
+        if not hasattr(signal, "pthread_sigmask"):  # Windows
+            super().start()
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # is inherited
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Context(SpawnContext):
+    """Started afresh, not forked: a copy of a process whose libraries run threads may hang."""
+
+    Process = _Process
 
 
 def _begin(prepare: Callable[[], None] | None) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # for where it could not be blocked, see _Process
     threading.Thread(target=_end_with_parent, daemon=True).start()
     gc.set_threshold(20_000, 100, 100)  # this and the next line as in src/stage.py
     multiprocessing.util.Finalize(None, gc.freeze, exitpriority=0)
