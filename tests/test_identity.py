@@ -29,6 +29,7 @@ from whoswho.pictures import embedding
 from whoswho.pictures.faces import FaceFinder
 from whoswho.pictures.opening import open_picture
 from whoswho.stages import clean as clean_stage
+from whoswho.takedown import same_person
 
 CLEAN = params.load_params(REPOSITORY).clean
 RATE = 0.01
@@ -404,7 +405,7 @@ def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, ca
 def shown(own: Vectors, *labels: Vectors) -> list[NDArray[np.bool_]]:
     """Of the faces of each other label, which are the person's."""
     names = [str(number) for number, label in enumerate(labels) for _ in label]
-    found = identity.shows(own, np.concatenate(labels), names, [True] * len(names))
+    found = same_person.shows(own, np.concatenate(labels), names, [True] * len(names))
     return np.split(found, np.cumsum([len(label) for label in labels])[:-1])
 
 
@@ -419,12 +420,12 @@ def test_a_persons_faces_are_near_and_nearest_to_theirs(count: int) -> None:
             assert not np.concatenate([first, second]).any()
         among = np.concatenate([others[0], asked[:2]])
         assert shown(own, among)[0].tolist() == [False] * len(others[0]) + [True] * 2
-    assert identity.shows(own, np.empty((0, 128)), [], []).shape == (0,)
+    assert same_person.shows(own, np.empty((0, 128)), [], []).shape == (0,)
     alike = (person(1) + person(2)) / 2 + (faces(2, 20) - person(2))
     nearest = alike.mean(axis=0, keepdims=True)
     # Beside another in its picture: it is no part of its label's centre.
     names, alone = ["alike"] * 21, [True] * 20 + [False]
-    assert not identity.shows(own, np.concatenate([alike, nearest]), names, alone)[-1]
+    assert not same_person.shows(own, np.concatenate([alike, nearest]), names, alone)[-1]
 
 
 def test_pictures_saved_again_hide_no_face_of_the_person() -> None:

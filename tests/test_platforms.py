@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from functools import partial
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from whoswho import labels
 from whoswho.cleaning import checks
 from whoswho.crawl import keywords
 from whoswho.errors import UserError
-from whoswho.workers.pool import process_pool
+from whoswho.workers import pool
 
 # What Windows' Python lacks.
 MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
@@ -109,9 +110,9 @@ def squared(number: int) -> int:
 def test_processes_are_started_afresh_and_what_is_sent_to_them_can_be() -> None:
     """fork, which macOS and Windows do without, is nowhere asked for."""
     source = "".join(path.read_text("utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
-    assert set(re.findall(r"get_context\((.*?)\)", source)) == {'"spawn"'}
-    assert "set_start_method" not in source
-    with process_pool(1) as processes:
+    assert not re.findall(r"get_context|set_start_method|os\.fork|Fork\w*Context", source)
+    assert issubclass(pool._Context, SpawnContext)
+    with pool.process_pool(1) as processes:
         assert list(processes.map(partial(squared), [2, 3])) == [4, 9]
 
 

@@ -50,9 +50,6 @@ DOUBTFUL = 0.05
 PRIOR = 10
 # Of the other labels' faces this share may lie nearer than "where other people are".
 NEAREST = 0.05
-# Of one person under two labels the centres lie at most this part of the limit apart: it is no
-# other person's label. Nearer than COPY lie faces of one picture that was saved again.
-SAME, COPY = 1 / 2, 0.2
 # Deviation of a normal distribution over its median absolute deviation.
 MAD = 1.4826
 _STARTS = 100
@@ -170,49 +167,7 @@ def judge(
     return judgement
 
 
-def shows(
-    own: Vectors, faces: Vectors, labels: Sequence[str], alone: Sequence[bool]
-) -> NDArray[np.bool_]:
-    """Which of the faces are a person's: no further out than theirs, and nearest to them.
-
-    Args:
-        own: at least one face of the person, some strangers' among them, faces x 128.
-        faces: those asked about, faces x 128.
-        labels: of each of them, another than the person's.
-        alone: of each, whether its picture shows no other: such faces are what a label is like.
-    """
-    centre, limit = _centre_and_limit(_without_copies(own))
-    away = _lengths(faces - centre)
-    nearest = np.full(len(faces), np.inf)
-    names, sole = np.array(labels, dtype=object), np.asarray(alone, bool)
-    for label in sorted(set(labels)):
-        members = np.flatnonzero((names == label) & sole)
-        if not len(members):
-            continue
-        rival = _centre_and_limit(faces[members])[0]
-        if _lengths((rival - centre)[None])[0] < SAME * limit:
-            continue
-        distances = _lengths(faces - rival)
-        for face in members if len(members) < 2 * FEWEST else ():
-            # Of a few a face would be near for its own part in their centre.
-            rest = faces[members[members != face]]
-            middle = _centre_and_limit(rest)[0] if len(rest) else np.full(faces.shape[1], np.inf)
-            distances[face] = _lengths((faces[face] - middle)[None])[0]
-        nearest = np.minimum(nearest, distances)
-    theirs: NDArray[np.bool_] = (away <= nearest) & (away <= limit)
-    return theirs
-
-
-def _without_copies(faces: Vectors) -> Vectors:
-    """One of each picture that was saved again: copies say nothing of how far out faces lie."""
-    kept: list[int] = []
-    for index, face in enumerate(faces):
-        if not kept or _lengths(faces[kept] - face).min() > COPY:
-            kept.append(index)
-    return faces[kept]
-
-
-def _centre_and_limit(own: Vectors) -> tuple[Vectors, float]:
+def centre_and_limit(own: Vectors) -> tuple[Vectors, float]:
     """The centre of a label's faces and how far out the person's lie: of few, dlib's own bound."""
     if len(own) < FEWEST:
         return own.mean(axis=0), FURTHEST

@@ -18,7 +18,6 @@ from dvc.repo import Repo
 
 from whoswho import params, paths
 from whoswho.artifacts.model.settings import Face
-from whoswho.cleaning import identity
 from whoswho.cleaning.identity import Vectors
 from whoswho.dataset import versions
 from whoswho.errors import UserError
@@ -28,7 +27,7 @@ from whoswho.pictures import embedding, opening
 from whoswho.pictures.embedding import Vector
 from whoswho.pictures.face_cache import FILE, FaceCache
 from whoswho.pictures.faces import FaceFinder, finder_version, from_bytes, from_probability
-from whoswho.takedown import history
+from whoswho.takedown import history, same_person
 from whoswho.takedown.traces import Traces
 from whoswho.workers import mapping
 
@@ -90,7 +89,7 @@ def _found(
     labels = [from_folder(Path(file).parent.name) for file in files]
     alone = [len(shown[file]) == 1 for file in files]
     faces = np.concatenate([_NONE, *shown.values()])
-    theirs = [identity.shows(own, faces, labels, alone) for own in people]
+    theirs = [same_person.shows(own, faces, labels, alone) for own in people]
     found = {
         file for file, is_theirs in zip(files, np.any(theirs, axis=0), strict=True) if is_theirs
     }
