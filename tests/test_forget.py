@@ -728,7 +728,7 @@ def test_a_hash_in_capitals_in_review_csv_is_the_pictures(made_set: Set) -> None
 
 
 def in_git(folder: Path, **files: str) -> None:
-    """Commit files, each called by its path with _ for the slash."""
+    """Commit files, each called by its path with _ for the slash and __ for the dot."""
     for name, text in files.items():
         file = folder / name.replace("__", ".").replace("_", "/")
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -48,12 +48,14 @@ def find(
     stored = git.blobs(workspace, _OBJECTS)
     if texts is None or stored is None:
         return Committed(unread=True)
+    lacking = "" in texts.values()
+    texts = {name: path for name, path in texts.items() if path}
     for file in own:
         texts.pop(git.answer(workspace, "hash-object", file.as_posix()) or "", None)
     forms = _forms(words)
     longest_first = sorted(forms | _forms(longer), key=len, reverse=True)
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
-    contents = git.contents(workspace, texts) if forms else {}
+    contents = git.contents(workspace, texts)
     found = {
         name: texts[name]
         for name, content in contents.items()
@@ -63,7 +65,7 @@ def find(
         match = _OBJECTS.fullmatch(path)
         if match and "".join(match.groups()) in objects:
             found[name] = path
-    return Committed(found, unread=bool(forms) and contents.keys() != texts.keys())
+    return Committed(found, unread=lacking or contents.keys() != texts.keys())
 
 
 def _forms(words: Iterable[str]) -> set[str]:

@@ -231,8 +231,10 @@ def _locks(repo: Repo, workspace: Path) -> Iterator[str]:
     for file in files:
         if file.is_file():
             yield file.read_text(encoding="utf-8", errors="replace")
+    # Where Git does not give all of them, `committed` says so.
     blobs = git.blobs(workspace, re.compile(r"dvc\.lock")) or {}
-    for content in git.contents(workspace, blobs).values():
+    there = [name for name, path in blobs.items() if path]
+    for content in git.contents(workspace, there).values():
         yield content.decode(errors="replace")
 
 
