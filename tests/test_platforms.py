@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import multiprocessing
 import pickle
 import re
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from functools import partial
-from multiprocessing.context import SpawnContext
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from whoswho import labels
 from whoswho.cleaning import checks
 from whoswho.crawl import keywords
 from whoswho.errors import UserError
-from whoswho.workers import pool
+from whoswho.workers.pool import process_pool
 
 # What Windows' Python lacks.
 MODULES = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
@@ -107,12 +108,16 @@ def squared(number: int) -> int:
     return number * number
 
 
+def own_kind() -> type:
+    return type(multiprocessing.current_process())
+
+
 def test_processes_are_started_afresh_and_what_is_sent_to_them_can_be() -> None:
     """fork, which macOS and Windows do without, is nowhere asked for."""
     source = "".join(path.read_text("utf-8") for path in (REPOSITORY / "src").rglob("*.py"))
     assert not re.findall(r"get_context|set_start_method|os\.fork|Fork\w*Context", source)
-    assert issubclass(pool._Context, SpawnContext)
-    with pool.process_pool(1) as processes:
+    with process_pool(1) as processes:
+        assert issubclass(processes.submit(own_kind).result(), SpawnProcess)
         assert list(processes.map(partial(squared), [2, 3])) == [4, 9]
 
 
