@@ -163,6 +163,8 @@ def test_a_picture_that_ends_its_workers_is_named(
         file.touch()
     with pytest.raises(UserError, match=rf"^{tmp_path}/7: the process .* twice"):
         list(cluster.stream(on_workers.ends_its_process, files))
+    with pytest.raises(UserError, match=rf"^{tmp_path}/7: the process .* twice"):
+        list(cluster.batches(on_workers.end_their_process, files, at_once=12))
     assert "Traceback" not in capfd.readouterr().err
 
 

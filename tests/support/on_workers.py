@@ -29,6 +29,10 @@ def ends_its_process(file: Path) -> str:
     return file.name
 
 
+def end_their_process(files: list[Path]) -> list[str]:
+    return [ends_its_process(file) for file in files]
+
+
 def finds_it_bad(number: int) -> int:
     if number >= 5:
         raise UserError(f"{number}: bad; mend it")

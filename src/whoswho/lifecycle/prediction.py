@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -107,9 +106,7 @@ def _predictions(predictor: Predictor, folder: Path, request: Request) -> Iterat
         keep_images=keep_images,
         keep_features=keep_features,
     )
-    paths = map(Path.absolute, files)
-    batches = iter(lambda: list(islice(paths, BATCH)), [])
-    answered = chain.from_iterable(cluster.stream(function, batches, at_once=1))
+    answered = cluster.batches(function, map(Path.absolute, files), at_once=BATCH)
     for file, prediction in zip(files, answered, strict=True):
         yield replace(prediction, name=str(file))
 

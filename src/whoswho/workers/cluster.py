@@ -19,6 +19,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,11 +79,18 @@ def stream(
         UserError: there is no scheduler or no worker, a worker does not fit or does not see a
             file, or an item ended its worker's process again and again.
     """
+    yield from batches(partial(pool.of_part, function), items, at_once)
+
+
+def batches(
+    function: Callable[[list[Item]], list[Result]], items: Iterable[Item], at_once: int
+) -> Iterator[Result]:
+    """As `stream`, with a function that takes so many items together and has a result for each."""
     with _connected() as cluster:
         yield from cluster.stream(function, items, at_once)
 
 
-def part_of(function: Callable[[Item], Result], items: Sequence[Item]) -> bytes:
+def part_of(function: Callable[[list[Item]], list[Result]], items: Sequence[Item]) -> bytes:
     """What is sent: pickled here, a function that its module does not have is not sent as code."""
     return pickle.dumps((function, items))
 
@@ -172,9 +180,9 @@ class _Cluster:
         client.subscribe_topic("all", self._heard)
 
     def stream(
-        self, function: Callable[[Any], Any], items: Iterable[Any], at_once: int
+        self, function: Callable[[list[Any]], list[Any]], items: Iterable[Any], at_once: int
     ) -> Iterator[Any]:
-        """See `stream`."""
+        """See `batches`."""
         pending = deque[tuple[list[Any], Any]]()
         parts = iter(items)
         try:
@@ -189,7 +197,7 @@ class _Cluster:
             with suppress(Exception):  # the scheduler may be gone
                 self._client.cancel([future for _, future in pending])
 
-    def _submit(self, function: Callable[[Any], Any], part: list[Any]) -> Any:
+    def _submit(self, function: Callable[[list[Any]], list[Any]], part: list[Any]) -> Any:
         from whoswho.workers import member
 
         self._submitted += 1
@@ -202,7 +210,7 @@ class _Cluster:
 
     def _results(
         self,
-        function: Callable[[Any], Any],
+        function: Callable[[list[Any]], list[Any]],
         part: list[Any],
         future: Any,
         *,

@@ -72,7 +72,7 @@ class Preparation(WorkerPlugin):
 
 
 def run(expected: bytes, part: bytes) -> Done:
-    """Call a function for each item of a part; both come pickled, so that no scheduler reads them.
+    """Call a function of a part; both come pickled, so that no scheduler reads them.
 
     Pickles may run code, and so may whoever reaches a scheduler, with or without these: they are
     read from nobody else (docs/scale.md, "Who may reach it"). A worker that came late was not
@@ -84,7 +84,7 @@ def run(expected: bytes, part: bytes) -> Done:
     _one_thread()
     function, items = pickle.loads(part)
     absent = tuple(path for path in pool.files_of(items) if not path.exists())
-    return Done(worker, [function(item) for item in items], absent=absent)
+    return Done(worker, function(items), absent=absent)
 
 
 @cache

@@ -90,7 +90,7 @@ def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Item], Result], part: list[Item]
 ) -> Future[list[Result]]:
     try:
-        return pool.submit(_of_part, function, part)
+        return pool.submit(of_part, function, part)
     except BrokenProcessPool as error:  # since the last result was taken
         failed: Future[list[Result]] = Future()
         failed.set_exception(error)
@@ -126,7 +126,8 @@ def files_of(item: object) -> Iterator[Path]:
         yield from files_of([getattr(item, each.name) for each in fields(item)])
 
 
-def _of_part(function: Callable[[Item], Result], part: Sequence[Item]) -> list[Result]:
+def of_part(function: Callable[[Item], Result], part: Sequence[Item]) -> list[Result]:
+    """`function` of every item of a part: what is sent to another process."""
     return [function(item) for item in part]
 
 
