@@ -32,6 +32,7 @@ PARTS = (
     "quality",
     "recipe",
     "suspects",
+    "misfiled",
     "unknown",
     "serving",
     "exporting",
