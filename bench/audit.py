@@ -32,8 +32,8 @@ def report(command: Sequence[str] = COMMAND, within: float = WITHIN_S) -> list[s
     except subprocess.TimeoutExpired:
         return [f"not audited: no answer within {within:g} s"]
     except ValueError:
-        said = done.stderr.strip().splitlines() or [f"pip-audit ended in code {done.returncode}"]
-        return [f"not audited: {said[-1]}"]
+        errors = done.stderr.strip().splitlines() or [f"pip-audit ended in code {done.returncode}"]
+        return [f"not audited: {errors[-1]}"]
     known = [each for each in versions if "skip_reason" not in each]
     if not known:
         return [f"not audited: the service knows none of {len(versions)} packages"]

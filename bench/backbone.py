@@ -62,15 +62,15 @@ def ours(given: Tensor) -> Callable[[], list[Tensor]]:
     ready = forward.prepare(resnet50(), torch.device("cpu"))
 
     def run() -> list[Tensor]:
-        found: list[Tensor] = [torch.empty(0)] * len(given)
+        vectors: list[Tensor] = [torch.empty(0)] * len(given)
 
         def work(rows: range) -> None:
             features = ready.run(given[rows.start : rows.stop])
             for row, value in zip(rows, features, strict=True):
-                found[row] = value
+                vectors[row] = value
 
         forward.each(forward.chunks(len(given), ready.batch), work, ready.streams)
-        return found
+        return vectors
 
     return run
 
@@ -118,18 +118,18 @@ def openvino(given: Tensor) -> Callable[[], list[Tensor]]:
     engine = ov.compile_model(converted, "CPU", settings)
 
     def run() -> list[Tensor]:
-        found: list[Tensor] = [torch.empty(0)] * len(given)
+        vectors: list[Tensor] = [torch.empty(0)] * len(given)
         queue = ov.AsyncInferQueue(engine)
 
         def keep(request: Any, start: int) -> None:
             for row, value in enumerate(torch.from_numpy(request.get_output_tensor().data.copy())):
-                found[start + row] = value
+                vectors[start + row] = value
 
         queue.set_callback(keep)
         for start in range(0, len(given), BATCH):
             queue.start_async([given[start : start + BATCH].numpy()], start)
         queue.wait_all()
-        return found
+        return vectors
 
     return run
 
@@ -148,20 +148,20 @@ WAYS: dict[str, Callable[[Tensor], Callable[[], list[Tensor]]]] = {
 
 def products(backbone: nn.Module) -> Counter[Product]:
     """Every convolution for a batch of pictures as a matrix product, and how many there are."""
-    found: Counter[Product] = Counter()
+    counts: Counter[Product] = Counter()
 
     def note(layer: nn.Module, _: object, maps: Tensor) -> None:
         assert isinstance(layer, nn.Conv2d)
         count, channels, height, width = maps.shape
         depth = layer.in_channels // layer.groups * math.prod(layer.kernel_size)
-        found[count * height * width, channels, depth] += 1
+        counts[count * height * width, channels, depth] += 1
 
     for layer in backbone.modules():
         if isinstance(layer, nn.Conv2d):
             layer.register_forward_hook(note)
     with torch.inference_mode():
         backbone(pictures(BATCH))
-    return found
+    return counts
 
 
 def bound() -> tuple[Run, int]:
@@ -239,7 +239,7 @@ def _shortest(way: _Multiplied) -> float:
 # --- All of them ---------------------------------------------------------------------------------
 
 
-def one(way: str) -> None:
+def run_way(way: str) -> None:
     """A way's own process: its preparation in seconds, its cosine to 32 bits, then rounds."""
     if way == BOUND:
         run, count = bound()
@@ -247,11 +247,11 @@ def one(way: str) -> None:
         answer({}, run, count)
         return
     given = pictures(PICTURES)
-    found: list[Tensor] = []
+    vectors: list[Tensor] = []
 
     def prepare() -> Callable[[], list[Tensor]]:
         made = WAYS[way](given)
-        found.extend(made())  # compiles and allocates
+        vectors.extend(made())  # compiles and allocates
         return made
 
     ready: list[Callable[[], list[Tensor]]] = []
@@ -259,7 +259,7 @@ def one(way: str) -> None:
     again = seconds(ready[0])
     with torch.inference_mode():
         exact = resnet50()(given[:16])
-    cosine = nn.functional.cosine_similarity(exact, torch.stack(found[:16]).float())
+    cosine = nn.functional.cosine_similarity(exact, torch.stack(vectors[:16]).float())
     answer({"prepared": prepared - again, "cosine": cosine.min().item()}, ready[0], PICTURES)
 
 
@@ -283,8 +283,8 @@ def measure(rounds: int) -> None:
             for way in ways.values():
                 way.round()
         for name, way in ways.items():
-            said = "".join(f", {key} {value:.5g}" for key, value in way.said.items())
-            print(f"{name}: {way.best:.1f} pictures/s{said}")
+            figures = "".join(f", {key} {value:.5g}" for key, value in way.figures.items())
+            print(f"{name}: {way.best:.1f} pictures/s{figures}")
         for name, way in ways.items():
             if name != OURS:
                 print(f"{OURS}: {ratios(ways[OURS], way)} the rate of {name}")
@@ -297,7 +297,7 @@ def main() -> None:
     parser.add_argument("--way", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
-        one(options.way)
+        run_way(options.way)
     else:
         measure(options.rounds)
 

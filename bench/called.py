@@ -39,8 +39,8 @@ class Calls:
         """Write module -> called or not."""
         sys.setprofile(None)
         files = {name: getattr(module, "__file__", None) for name, module in sys.modules.items()}
-        found = {name: file in self.files for name, file in files.items() if file}
-        path.write_text(json.dumps(found), encoding="utf-8")
+        is_called = {name: file in self.files for name, file in files.items() if file}
+        path.write_text(json.dumps(is_called), encoding="utf-8")
 
 
 def main() -> None:

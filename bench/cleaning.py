@@ -70,15 +70,15 @@ def copies(decisions: Sequence[Decision], folder: Path) -> None:
     """The same photograph twice, against the pairs found by eye."""
     with (folder / "sports_celebrities_pairs.csv").open(encoding="utf-8") as file:
         pairs = {frozenset((row["file_a"], row["file_b"])) for row in csv.DictReader(file)}
-    found = {
-        frozenset((one.file, one.duplicate_of))
-        for one in decisions
-        if {"duplicate", "near_duplicate"} & {*one.reasons}
+    marked = {
+        frozenset((decision.file, decision.duplicate_of))
+        for decision in decisions
+        if {"duplicate", "near_duplicate"} & {*decision.reasons}
     }
-    every = sorted(pairs | found, key=sorted)
+    every = sorted(pairs | marked, key=sorted)
     print(
         f"the same photograph twice, {len(pairs)} pairs: "
-        f"{Rates.of([pair in found for pair in every], [pair in pairs for pair in every])}"
+        f"{Rates.of([pair in marked for pair in every], [pair in pairs for pair in every])}"
     )
 
 
@@ -106,10 +106,10 @@ def outcome(name: str, decisions: Sequence[Decision], usable: Mapping[str, bool]
 
 def mixtures(name: str, portraits: Sequence[Portrait], limits: Clean) -> None:
     """Other people's faces planted under every label: of people with a label, and without."""
-    labels = sorted({one.label for one in portraits})
+    labels = sorted({portrait.label for portrait in portraits})
     for share in SHARES:
         for known in (True, False):
-            found: list[bool] = []
+            flagged: list[bool] = []
             true: list[bool] = []
             named = 0
             for seed in range(SEEDS):
@@ -117,13 +117,13 @@ def mixtures(name: str, portraits: Sequence[Portrait], limits: Clean) -> None:
                 strangers = dice.sample(labels, 2) if not known else []
                 rows = planted(portraits, strangers, share, dice)
                 judged = identity.judge(
-                    np.array([one.vector for one, _ in rows]),
+                    np.array([portrait.vector for portrait, _ in rows]),
                     [label for _, label in rows],
                     [False] * len(rows),
                     limits.identity_false_alarm_rate,
                 )
-                found += [place in judged.verdicts for place in range(len(rows))]
-                true += [one.label != label for one, label in rows]
+                flagged += [place in judged.verdicts for place in range(len(rows))]
+                true += [portrait.label != label for portrait, label in rows]
                 named += sum(
                     verdict.reason == identity.SWAPPED and rows[place][0].label
                     == verdict.other_label for place, verdict in judged.verdicts.items()
@@ -131,7 +131,7 @@ def mixtures(name: str, portraits: Sequence[Portrait], limits: Clean) -> None:
             whose = f"of the other labels, {named} named" if known else "of people without a label"
             print(
                 f"not_this_person or swapped, {name}, {share:.0%} faces {whose}: "
-                f"{Rates.of(found, true)}"
+                f"{Rates.of(flagged, true)}"
             )
 
 
@@ -143,26 +143,30 @@ def planted(
     Args:
         strangers: the people planted, without a label of their own; none: those of other labels.
     """
-    rows = [(one, one.label) for one in portraits if one.label not in strangers]
+    rows = [
+        (portrait, portrait.label) for portrait in portraits if portrait.label not in strangers
+    ]
     for label, own in sorted(Counter(label for _, label in rows).items()):
         others = [
-            one
-            for one in portraits
-            if one.label != label and (not strangers or one.label in strangers)
+            portrait
+            for portrait in portraits
+            if portrait.label != label and (not strangers or portrait.label in strangers)
         ]
-        rows += [(one, label) for one in dice.sample(others, round(share * own / (1 - share)))]
+        rows += [
+            (portrait, label) for portrait in dice.sample(others, round(share * own / (1 - share)))
+        ]
     return rows
 
 
 def portraits_of(
-    found: dict[str, people.FaceEvidence], clear: Iterable[str] | None = None
+    by_file: dict[str, people.FaceEvidence], clear: Iterable[str] | None = None
 ) -> list[Portrait]:
     """The single faces, of the files in `clear` where that is given."""
-    wanted = set(found if clear is None else clear)
+    wanted = set(by_file if clear is None else clear)
     return [
-        Portrait(file.split("/")[0], one.vector.astype(np.float64))
-        for file, one in found.items()
-        if one.vector is not None and file in wanted
+        Portrait(file.split("/")[0], evidence.vector.astype(np.float64))
+        for file, evidence in by_file.items()
+        if evidence.vector is not None and file in wanted
     ]
 
 
@@ -244,12 +248,12 @@ def main(scratch: Path) -> None:
     if not embedding.available():
         print("not_this_person: not measured; dlib is not installed")
     faces.measure(limits, scratch / "faces")
-    found = looked_at(data, limits, scratch / "faces")
+    evidence = looked_at(data, limits, scratch / "faces")
     cleaned = checks.run(data, limits, [], scratch / "handed", faces=scratch / "faces")
     copies(cleaned.decisions, CASES)
     if embedding.available():
         single = [f for f, row in truth.items() if row["main_ok"] == "1" and row["same"] == "1"]
-        mixtures("press pictures", portraits_of(found, single), limits)
+        mixtures("press pictures", portraits_of(evidence, single), limits)
         crawled = looked_at(CASES / "raw_crawl", limits, scratch / "faces")
         mixtures("raw crawl", portraits_of(crawled, set(crawled) - CRAWLED_STRANGERS), limits)
     crawl = checks.run(CASES / "raw_crawl", limits, [], scratch / "crawl", faces=scratch / "faces")
@@ -258,9 +262,9 @@ def main(scratch: Path) -> None:
         done = checks.run(CASES / name, limits, [], scratch / name, faces=scratch / "faces")
         outcome(name, done.decisions, usable)
     for name, decisions in (("press", cleaned.decisions), ("raw crawl", crawl.decisions)):
-        counts = Counter(reason for one in decisions for reason in one.reasons)
-        judged = sum(bool(JUDGEMENTS & set(one.reasons)) for one in decisions)
-        kept = sum(one.kept for one in decisions)
+        counts = Counter(reason for decision in decisions for reason in decision.reasons)
+        judged = sum(bool(JUDGEMENTS & set(decision.reasons)) for decision in decisions)
+        kept = sum(decision.kept for decision in decisions)
         print(
             f"left to a person, {name}: {judged} of {len(decisions)} dropped by a judgement "
             f"({', '.join(f'{n} {reason}' for reason, n in counts.most_common())}), and at most "

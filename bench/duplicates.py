@@ -118,8 +118,8 @@ def related(prints: Sequence[Fingerprint]) -> list[Relation]:
     """The relations by the project's own params."""
     limits = params.load_params(REPOSITORY).clean
     return duplicates.relations(
-        [one.without_copies() for one in prints],
-        io.BytesIO(b"".join(one.copies for one in prints)),
+        [each.without_copies() for each in prints],
+        io.BytesIO(b"".join(each.copies for each in prints)),
         limits.near_duplicate_max_bits,
         limits.near_duplicate_min_correlation,
     )
@@ -135,15 +135,15 @@ def families(count: int, pairs: Sequence[tuple[int, int]]) -> Families:
 
 def unlike(prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]], name: str) -> None:
     """Print what is found in a set as it is."""
-    found = related(prints)
-    same = [(one.a, one.b) for one in found if one.kind != ALIKE]
+    relations = related(prints)
+    same = [(relation.a, relation.b) for relation in relations if relation.kind != ALIKE]
     known = families(len(prints), pairs)
     wrong = sum(known.of(a) != known.of(b) for a, b in same)
     got = families(len(prints), same)
     kept = sum(got.of(a) == got.of(b) for a, b in pairs)
     print(
         f"{name}: {kept} of {len(pairs)} known pairs found, {wrong} other pairs called the same "
-        f"photograph, {len(found) - len(same)} look-alikes, among {len(prints)} pictures"
+        f"photograph, {len(relations) - len(same)} look-alikes, among {len(prints)} pictures"
     )
 
 
@@ -151,19 +151,19 @@ def altered(
     images: Sequence[Image.Image], prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]]
 ) -> None:
     """Print recall and false pairs of each alteration; equal pictures are altered once."""
-    firsts = {one.pixels: place for place, one in reversed(list(enumerate(prints)))}
+    firsts = {each.pixels: place for place, each in reversed(list(enumerate(prints)))}
     chosen = sorted(firsts.values())
     count = len(prints)
     for name, change in ALTERATIONS.items():
         copies = [fingerprint(change(images[place])) for place in chosen]
-        found = related([*prints, *copies])
+        relations = related([*prints, *copies])
         made = [(place, count + number) for number, place in enumerate(chosen)]
-        kinds = {(one.a, one.b): one.kind for one in found}
+        kinds = {(relation.a, relation.b): relation.kind for relation in relations}
         same = sum(kinds.get(pair) == NEAR_DUPLICATE for pair in made)
-        alike = families(count + len(made), [(one.a, one.b) for one in found])
+        alike = families(count + len(made), [(relation.a, relation.b) for relation in relations])
         together = sum(alike.of(a) == alike.of(b) for a, b in made)
         known = families(count + len(made), [*pairs, *made])
-        called = [(one.a, one.b) for one in found if one.kind != ALIKE]
+        called = [(relation.a, relation.b) for relation in relations if relation.kind != ALIKE]
         wrong = sum(known.of(a) != known.of(b) for a, b in called)
         print(
             f"  {name:30} recall {same / len(made):.3f}, "
@@ -243,12 +243,12 @@ def hashes() -> None:
         for place, (bits, mirrored) in enumerate(made.T)
     ]
     start = time.perf_counter()
-    found = duplicates.relations(prints, OneRecord(record.tobytes()), 10, 0.95)
+    relations = duplicates.relations(prints, OneRecord(record.tobytes()), 10, 0.95)
     seconds = time.perf_counter() - start
     import resource  # Windows has none; tests of this module's recipes run there
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{HASHES} hashes: {seconds:.1f} s, {peak:.0f} MB at most, {len(found)} pairs")
+    print(f"{HASHES} hashes: {seconds:.1f} s, {peak:.0f} MB at most, {len(relations)} pairs")
 
 
 def main(scratch: Path) -> None:

@@ -60,16 +60,16 @@ class Rates:
     missed: int
 
     @classmethod
-    def of(cls, found: Iterable[bool], true: Iterable[bool]) -> Rates:
+    def of(cls, predicted: Iterable[bool], true: Iterable[bool]) -> Rates:
         """From a pair of answers for each picture."""
-        table = Counter(zip(found, true, strict=True))
+        table = Counter(zip(predicted, true, strict=True))
         return cls(table[True, True], table[True, False], table[False, True])
 
     @property
     def precision(self) -> float:
         """Not a number where nothing was found."""
-        found = self.right + self.extra
-        return self.right / found if found else float("nan")
+        predicted = self.right + self.extra
+        return self.right / predicted if predicted else float("nan")
 
     @property
     def recall(self) -> float:
@@ -104,14 +104,14 @@ def looked_at(data: Path, limits: Clean, cache: Path) -> dict[str, people.FaceEv
     """The faces in every file below `data`, by file."""
     files = sorted(path for path in data.rglob("*") if path.is_file())
     with FaceCache(cache) as kept:
-        found = people.find_faces([(path, paths.sha256(path)) for path in files], limits, kept)
+        evidence = people.find_faces([(path, paths.sha256(path)) for path in files], limits, kept)
     names = [path.relative_to(data).as_posix() for path in files]
-    return dict(zip(names, found, strict=True))
+    return dict(zip(names, evidence, strict=True))
 
 
-def groups(found: Evidence, truth: Truth, limits: Clean) -> Rates:
+def groups(evidence: Evidence, truth: Truth, limits: Clean) -> Rates:
     """several_faces against what a person saw."""
-    several = [people.counted(found[file], limits) > 1 for file in truth]
+    several = [people.counted(evidence[file], limits) > 1 for file in truth]
     return Rates.of(several, [judged.is_group for judged in truth.values()])
 
 
@@ -123,14 +123,14 @@ def curve(limits: Clean, cache: Path) -> None:
     measured: dict[tuple[float, float], dict[str, Rates]] = {}
     for sharpness in SHARPNESSES:
         changed = limits.model_copy(update={"second_face_min_sharpness": sharpness})
-        found = {name: looked_at(CASES / name, changed, cache) for name in CRAWLS}
+        by_set = {name: looked_at(CASES / name, changed, cache) for name in CRAWLS}
         for ratio in RATIOS:
             at = changed.model_copy(update={"second_face_min_ratio": ratio})
             measured[ratio, sharpness] = {
-                name: groups(found[name], truths[name], at) for name in CRAWLS
+                name: groups(by_set[name], truths[name], at) for name in CRAWLS
             }
     for (ratio, sharpness), rates in measured.items():
-        cells = [f"{one.precision:.3f} / {one.recall:.3f}" for one in rates.values()]
+        cells = [f"{rate.precision:.3f} / {rate.recall:.3f}" for rate in rates.values()]
         print(f"| {ratio:.2f} | {sharpness:.2f} | {' | '.join(cells)} |")
     for left in CRAWLS:
         others = [name for name in CRAWLS if name != left]
@@ -150,17 +150,17 @@ def _preference(rates: Mapping[str, Rates], names: Iterable[str]) -> tuple[bool,
     )
 
 
-def faceless(found: Mapping[str, Evidence], limits: Clean) -> None:
+def faceless(by_set: Mapping[str, Evidence], limits: Clean) -> None:
     """no_face on every set, and how many places without a face are given one."""
     finder = FaceFinder(limits.face_probability, limits.min_face_size)
-    for name, evidence in found.items():
+    for name, evidence in by_set.items():
         truth = truth_of(name)
         absent = [judged.faces == 0 for judged in truth.values()]
         print(
             f"no_face, {name}, {len(truth)} pictures: "
             f"{Rates.of([not evidence[file].faces for file in truth], absent)}"
         )
-    places = [*_cuts(found, limits), *_drawn()]
+    places = [*_cuts(by_set, limits), *_drawn()]
     first = sum(bool(_first_look(finder, place)) for place in places)
     both = sum(bool(finder.find(place)) for place in places)
     print(
@@ -169,10 +169,10 @@ def faceless(found: Mapping[str, Evidence], limits: Clean) -> None:
     )
 
 
-def _cuts(found: Mapping[str, Evidence], limits: Clean) -> Iterator[Image.Image]:
+def _cuts(by_set: Mapping[str, Evidence], limits: Clean) -> Iterator[Image.Image]:
     for name in CRAWLS:
         for file, judged in truth_of(name).items():
-            faces = found[name][file].faces
+            faces = by_set[name][file].faces
             if judged.faces == len(faces) == 1:
                 cut = beside(open_picture(CASES / name / file), faces[0], limits)
                 if cut is not None:
@@ -200,14 +200,14 @@ def beside(image: Image.Image, face: Face, limits: Clean) -> Image.Image | None:
     return image.crop(box)
 
 
-def filling(found: Mapping[str, Evidence], limits: Clean) -> None:
+def filling(by_set: Mapping[str, Evidence], limits: Clean) -> None:
     """Clear single faces of the crawls, cut until they more than fill the picture."""
     finder = FaceFinder(limits.face_probability, limits.min_face_size)
     for cut in CUTS:
         counts: Counter[str] = Counter()
         for name in CRAWLS:
             for file, judged in truth_of(name).items():
-                faces = found[name][file].faces
+                faces = by_set[name][file].faces
                 if not (judged.faces == len(faces) == 1 and judged.usable):
                     continue
                 face, less = faces[0], round(cut * faces[0].height)
@@ -229,14 +229,14 @@ def _first_look(finder: FaceFinder, image: Image.Image) -> list[Face]:
 def measure(limits: Clean, cache: Path) -> None:
     """Print a line for each measure; `cache` keeps what was found."""
     limits = limits.model_copy(update={"identity_false_alarm_rate": 0.0})
-    found = {name: looked_at(CASES / name, limits, cache) for name in (*CRAWLS, CROPS)}
+    by_set = {name: looked_at(CASES / name, limits, cache) for name in (*CRAWLS, CROPS)}
     for name in CRAWLS:
         truth = truth_of(name)
         print(
-            f"several_faces, {name}, {len(truth)} pictures: {groups(found[name], truth, limits)}"
+            f"several_faces, {name}, {len(truth)} pictures: {groups(by_set[name], truth, limits)}"
         )
-    several = sum(people.counted(one, limits) > 1 for one in found[CROPS].values())
-    print(f"several_faces, {CROPS}, all of one face: {several} false of {len(found[CROPS])}")
-    faceless(found, limits)
-    filling(found, limits)
+    several = sum(people.counted(evidence, limits) > 1 for evidence in by_set[CROPS].values())
+    print(f"several_faces, {CROPS}, all of one face: {several} false of {len(by_set[CROPS])}")
+    faceless(by_set, limits)
+    filling(by_set, limits)
     curve(limits, cache)

@@ -142,42 +142,44 @@ class Undisturbed:
         elif fault.kind == "clock":
             more = {"PYTHONPATH": more["PYTHONPATH"], "FAULT_CLOCK": "86400"}
         hit = run(copy, command, more, limit)
-        found = []
+        problems = []
         if "FAULT_ONCE" in more and hit.returncode == 0 and not Path(more["FAULT_ONCE"]).exists():
-            found.append("the fault did not happen")
+            problems.append("the fault did not happen")
         if "Traceback" in hit.stderr:
-            found.append(f"a traceback: {hit.stderr.splitlines()[-1]}")
+            problems.append(f"a traceback: {hit.stderr.splitlines()[-1]}")
         lines = [line for line in hit.stderr.splitlines() if line.startswith("whoswho: ")]
         lines = [line for line in lines if "goes on untracked" not in line]  # of another trouble
         if hit.returncode and fault.kind not in ENDED and len(lines) != 1:
-            found.append(f"not one line: {hit.stderr}")
-        return found + self.left(fault.target, copy)
+            problems.append(f"not one line: {hit.stderr}")
+        return problems + self.left(fault.target, copy)
 
     def left(self, target: str, copy: Path) -> list[str]:
         """What is wrong in a disturbed copy after the same command once more."""
-        found = [f"left running: {' '.join(each.cmdline())[:80]}" for each in processes_in(copy)]
+        problems = [
+            f"left running: {' '.join(each.cmdline())[:80]}" for each in processes_in(copy)
+        ]
         command = self.command(target)  # forced: DVC has the stage's earlier result
         cured = run(copy, command)
         if cured.returncode:
-            return [*found, f"{' '.join(command)} fails: {cured.stderr[-300:]}"]
+            return [*problems, f"{' '.join(command)} fails: {cured.stderr[-300:]}"]
         now, expected = content(copy), self.expected(target)
         changed = {name for name in now.keys() | expected if now.get(name) != expected.get(name)}
-        found += [f"not the same bytes: {name}" for name in sorted(changed)]
+        problems += [f"not the same bytes: {name}" for name in sorted(changed)]
         status = run(copy, ["git", "status", "--porcelain"]).stdout.splitlines()
-        found += [f"Git would take: {line}" for line in status if not line.endswith(SAVED)]
-        found += [f"left behind: {file}" for file in copy.rglob("*.partial")]
+        problems += [f"Git would take: {line}" for line in status if not line.endswith(SAVED)]
+        problems += [f"left behind: {file}" for file in copy.rglob("*.partial")]
         running = "select count(*) from runs where status = 'RUNNING'"
-        if asked(copy, running):
+        if query_store(copy, running):
             run(copy, ["whoswho", "models"])  # the next command that looks into the store
-        if number := asked(copy, running):
-            found.append(f"{number} runs left RUNNING")
+        if number := query_store(copy, running):
+            problems.append(f"{number} runs left RUNNING")
         champions = "select count(*) from registered_model_aliases where alias = 'champion'"
-        if target == "promote" and not asked(copy, champions):
-            found.append("no champion")
-        return found
+        if target == "promote" and not query_store(copy, champions):
+            problems.append("no champion")
+        return problems
 
 
-def asked(workspace: Path, query: str) -> int:
+def query_store(workspace: Path, query: str) -> int:
     """The number that the workspace's store answers."""
     with closing(sqlite3.connect(workspace / "mlflow.db")) as store:
         return int(store.execute(query).fetchone()[0])
@@ -238,13 +240,13 @@ def processes_in(workspace: Path, seconds: float = 5) -> list[psutil.Process]:
     """The processes that still work in a workspace after so many seconds."""
     until = time.monotonic() + seconds
     while True:
-        found = []
+        processes = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 if Path(process.cwd()).is_relative_to(workspace):
-                    found.append(process)
-        if not found or time.monotonic() > until:
-            return found
+                    processes.append(process)
+        if not processes or time.monotonic() > until:
+            return processes
         time.sleep(0.1)
 
 
@@ -276,10 +278,10 @@ def main() -> None:
         undisturbed = Undisturbed(Path(scratch) / "undisturbed", draw)
         for number, fault in enumerate(chosen):
             folder = Path(scratch) / str(number)
-            found = undisturbed.lost(fault, folder)
+            problems = undisturbed.lost(fault, folder)
             shutil.rmtree(folder)
-            lost[fault.kind] += bool(found)
-            print(f"{fault}: {'; '.join(found) or 'survived'}", flush=True)
+            lost[fault.kind] += bool(problems)
+            print(f"{fault}: {'; '.join(problems) or 'survived'}", flush=True)
     print("| fault | injected | survived | lost |\n| --- | --- | --- | --- |")
     injected = Counter(fault.kind for fault in chosen)
     for kind, number in injected.items():

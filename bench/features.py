@@ -138,7 +138,7 @@ def measure(scratch: Path, count: int, views: int, arch: str, rounds: int) -> No
         f"in seconds of processor: {number * own / cost:.2f} of them are the pass's, without what "
         f"a stage costs at any size {more * own / cost_of_rest:.2f}"
     )
-    parts = ", ".join(f"{name} {took:.2f}" for name, took in alone.said.items())
+    parts = ", ".join(f"{name} {took:.2f}" for name, took in alone.figures.items())
     print(f"a view on one core, ms: {parts}")
 
 

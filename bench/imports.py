@@ -73,15 +73,15 @@ class Import:
 
 def read(report: str) -> list[Import]:
     """The imports in what `-X importtime` wrote; it names a module after those within it."""
-    found: list[Import] = []
+    modules: list[Import] = []
     open_at: dict[int, Import] = {}
     for own, whole, indent, name in reversed(_LINE.findall(report)):
         depth = len(indent) // 2
         module = Import(name, int(own) / 1e6, int(whole) / 1e6, open_at.get(depth - 1))
         open_at = {level: each for level, each in open_at.items() if level < depth}
         open_at[depth] = module
-        found.append(module)
-    return found[::-1]
+        modules.append(module)
+    return modules[::-1]
 
 
 def by_package(imports: Sequence[Import], depth: int = 1) -> dict[str, float]:
@@ -156,13 +156,13 @@ def measure(workspace: Path, name: str, *, calls: bool) -> None:
 
     imports = read(run("-X", "importtime", "-c", _RUN))
     print(f"{name}: {sum(module.own for module in imports):.2f} s")
-    found = {"packages": by_package(imports), "drawn in by": drawn_in(imports)}
+    by_title = {"packages": by_package(imports), "drawn in by": drawn_in(imports)}
     if calls:
         noted = workspace / "called.json"
         run(str(REPOSITORY / "bench" / "called.py"), str(noted))
         called = json.loads(noted.read_text(encoding="utf-8"))
-        found["no function called"] = never_called(imports, called)
-    for title, seconds in found.items():
+        by_title["no function called"] = never_called(imports, called)
+    for title, seconds in by_title.items():
         print("".join(f"  {title}: {line}\n" for line in lines(seconds)), end="", flush=True)
 
 

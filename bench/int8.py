@@ -92,7 +92,7 @@ def quantised(source: Path, given: Tensor) -> Iterator[tuple[str, Run]]:
     depthwise = [
         node.name
         for node in convolutions
-        if any(one.name == "group" and one.i > 1 for one in node.attribute)
+        if any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
     ]
     left_out = {
         "all of it": [],

@@ -63,7 +63,7 @@ def size_of(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
-Found = dict[str, Measured]
+Measurements = dict[str, Measured]
 
 
 def filled(folder: Path, count: int, **changes: dict[str, object]) -> Path:
@@ -75,12 +75,12 @@ def filled(folder: Path, count: int, **changes: dict[str, object]) -> Path:
     return workspace
 
 
-def pipeline(scratch: Path, count: int) -> tuple[Path, Found]:
+def pipeline(scratch: Path, count: int) -> tuple[Path, Measurements]:
     """A workspace whose pictures went through DVC, clean and preprocess."""
     whole = {"crop": "whole", "size": 64}
     workspace = filled(scratch / f"pictures{count}", count, picture=whole)
     dvc = PROGRAMS / "dvc"
-    found = {
+    measured = {
         "dvc add data": measure(dvc, "add", "-q", "data", cwd=workspace),
         "dvc status data.dvc": measure(dvc, "status", "data.dvc", cwd=workspace),
     }
@@ -88,14 +88,14 @@ def pipeline(scratch: Path, count: int) -> tuple[Path, Found]:
     print(f"a picture: {size_of(workspace / 'data') / count:.0f} bytes in data/, "
           f"{size_of(cache) / count:.0f} in DVC's cache", end="")  # fmt: skip
     shutil.rmtree(cache)
-    found |= {name: stage(name, workspace) for name in ("clean", "preprocess")}
+    measured |= {name: stage(name, workspace) for name in ("clean", "preprocess")}
     print(f", {size_of(workspace / 'artifacts' / 'clean') / count:.0f} cleaned, "
           f"{size_of(workspace / 'artifacts' / 'dataset') / count:.0f} prepared at 64 pixels "
           f"({count} pictures)", flush=True)  # fmt: skip
-    return workspace, found
+    return workspace, measured
 
 
-def features(scratch: Path, count: int) -> Found:
+def features(scratch: Path, count: int) -> Measurements:
     """The features of pictures of 224 pixels."""
     workspace = filled(
         scratch / f"features{count}", count,
@@ -104,9 +104,9 @@ def features(scratch: Path, count: int) -> Found:
     )  # fmt: skip
     for name in ("clean", "preprocess", "backbone"):
         stage(name, workspace)
-    found = stage("features", workspace)
+    measured = stage("features", workspace)
     shutil.rmtree(workspace)
-    return {"features": found}
+    return {"features": measured}
 
 
 # --- The review page -----------------------------------------------------------------------------
@@ -220,11 +220,11 @@ def review(scratch: Path, count: int) -> str:
 # --- All of it -----------------------------------------------------------------------------------
 
 
-def compare(few: int, many: int, less: Found, more: Found) -> None:
+def compare(few: int, many: int, less: Measurements, more: Measurements) -> None:
     """Print what both numbers of pictures took."""
     for name, all_of_them in more.items():
-        seconds = [found[name].seconds for found in (less, more)]
-        processor = [found[name].processor for found in (less, more)]
+        seconds = [measured[name].seconds for measured in (less, more)]
+        processor = [measured[name].processor for measured in (less, more)]
         print(
             f"{name}: {seconds[0]:.1f} s for {few} pictures, {seconds[1]:.1f} s for {many}; of a "
             f"processor {processor[0]:.1f} and {processor[1]:.1f} s, "
@@ -235,12 +235,12 @@ def compare(few: int, many: int, less: Found, more: Found) -> None:
         )
 
 
-def clean(scratch: Path, count: int) -> Found:
+def clean(scratch: Path, count: int) -> Measurements:
     """What cleaning alone takes, without DVC."""
     workspace = filled(scratch / f"clean{count}", count)
-    found = {"clean": stage("clean", workspace)}
+    measured = {"clean": stage("clean", workspace)}
     shutil.rmtree(workspace)
-    return found
+    return measured
 
 
 def large(scratch: Path, pictures: int) -> None:
@@ -259,10 +259,10 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.large", description=__doc__)
     parser.add_argument("--pictures", type=int, default=4000)
     parser.add_argument("--only-clean", action="store_true", help="leave out the other steps")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="whoswho-large-") as folder:
-        if asked.only_clean:
-            numbers = asked.pictures // 4, asked.pictures
+        if arguments.only_clean:
+            numbers = arguments.pictures // 4, arguments.pictures
             compare(*numbers, *(clean(Path(folder), number) for number in numbers))
         else:
-            large(Path(folder), asked.pictures)
+            large(Path(folder), arguments.pictures)

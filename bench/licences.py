@@ -52,7 +52,7 @@ def offered(distribution: metadata.Distribution) -> list[set[str]]:
             return [choice for choice in choices if choice]
     texts = [file for file in distribution.files or () if "LICEN" in file.name.upper()]
     inside = [file for file in texts if ".dist-info" in file.parts[0]]
-    return [found for file in inside if (found := written(_beginning(file)))][:1]
+    return [names for file in inside if (names := written(_beginning(file)))][:1]
 
 
 def _beginning(file: metadata.PackagePath) -> str:
@@ -87,14 +87,14 @@ def _shown(choices: Iterable[set[str]]) -> str:
 def main() -> None:
     """Print licence: packages; end in code 1 where one is refused."""
     by_licence: dict[str, list[str]] = defaultdict(list)
-    found = sorted(metadata.distributions(), key=lambda each: each.name.lower())
-    for distribution in found:
+    distributions = sorted(metadata.distributions(), key=lambda each: each.name.lower())
+    for distribution in distributions:
         by_licence[_shown(offered(distribution))].append(distribution.name)
     for licence, names in sorted(by_licence.items(), key=lambda item: -len(item[1])):
         print(f"{licence} ({len(names)}): {', '.join(names)}")
     lines = [
         f"bench.licences: {name}: {licence}: not on the lists of docs/dependencies.md"
-        for name, licence in refused(found, DOCUMENT.read_text(encoding="utf-8"))
+        for name, licence in refused(distributions, DOCUMENT.read_text(encoding="utf-8"))
     ]
     if lines:
         sys.exit("\n".join(lines))

@@ -113,10 +113,10 @@ def counted(
     """The fraction of copies in one group with their original, and how many pairs are wrong."""
     count = len(originals)
     every = [*originals, *copies]
-    found = related(every)
-    group = look_alike_groups(found, [each.pixels for each in every])
+    relations = related(every)
+    group = look_alike_groups(relations, [each.pixels for each in every])
     right = sum(group[place] == group[place + count] for place in range(count))
-    wrong = sum(known(pair.a % count) != known(pair.b % count) for pair in found)
+    wrong = sum(known(pair.a % count) != known(pair.b % count) for pair in relations)
     return right / count, wrong
 
 
@@ -167,11 +167,13 @@ def cards(name: str, images: Sequence[Image.Image], prints: Sequence[Fingerprint
         (halves, (0.3,)),
     ):
         for fraction in fractions:
-            found = related([fingerprint(way(images[place], fraction)) for place in different])
-            largest = max(Counter(look_alike_groups(found, list(map(str, different)))).values())
+            relations = related([fingerprint(way(images[place], fraction)) for place in different])
+            largest = max(
+                Counter(look_alike_groups(relations, list(map(str, different)))).values()
+            )
             pairs = len(list(combinations(different, 2)))
             print(
-                f"{name}, {len(different)} on {way.__name__} {fraction:.0%}: {len(found)} of "
+                f"{name}, {len(different)} on {way.__name__} {fraction:.0%}: {len(relations)} of "
                 f"{pairs} pairs related, largest group {largest}",
                 flush=True,
             )

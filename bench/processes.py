@@ -32,10 +32,10 @@ def measure(*command: str | Path, cwd: Path) -> Measured:
         [str(part) for part in command],
         cwd=cwd, env=environment(cwd), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
-    said = process.stdout.read() if process.stdout else ""
+    output = process.stdout.read() if process.stdout else ""
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        sys.exit(f"bench: {' '.join(map(str, command))} failed:\n{said}")
+        sys.exit(f"bench: {' '.join(map(str, command))} failed:\n{output}")
     seconds = time.perf_counter() - start
     return Measured(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Self
 
-Said = dict[str, float]
+Figures = dict[str, float]
 
 
 class Way:
@@ -38,15 +38,15 @@ class Way:
                 self._process.communicate()
                 errors.seek(0)
                 raise RuntimeError((errors.read().strip().splitlines() or ["no word"])[-1])
-        self.said: Said = json.loads(line)  # see `answer`
+        self.figures: Figures = json.loads(line)  # see `answer`
         self.rates: list[float] = []  # things a second, of each round
         self.costs: list[float] = []  # seconds of processor a thing, of each round
 
     def round(self) -> None:
         """Let it do a round, and note how fast it was."""
-        asked = _stream(self._process.stdin)
-        asked.write("\n")
-        asked.flush()
+        stdin = _stream(self._process.stdin)
+        stdin.write("\n")
+        stdin.flush()
         rate, cost = map(float, _stream(self._process.stdout).readline().split())
         self.rates.append(rate)
         self.costs.append(cost)
@@ -63,13 +63,13 @@ class Way:
         self._process.communicate()  # closes its input, at which it ends
 
 
-def answer(said: Mapping[str, float], run: Callable[[], object], count: int) -> None:
+def answer(figures: Mapping[str, float], run: Callable[[], object], count: int) -> None:
     """What the process of a `Way` does: say what it found, then run once for each line asked.
 
     Args:
         count: things that a run does.
     """
-    print(json.dumps(said), flush=True)
+    print(json.dumps(figures), flush=True)
     for _ in sys.stdin:
         before = time.process_time()
         rate = count / seconds(run)

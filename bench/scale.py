@@ -70,7 +70,7 @@ def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
     if not Path("/proc/self/status").exists():
         print("memory of features, suspects and train: not measured; it needs Linux's /proc")
         return
-    found = {}
+    peaks = {}
     for count in counts:
         workspace = copy_of_the_repository(
             scratch / f"scale{count}",
@@ -83,16 +83,16 @@ def measure(scratch: Path, counts: tuple[int, int] = (10_000, 100_000)) -> None:
             [sys.executable, "src/stage.py", "backbone"],
             cwd=workspace, env=environment(workspace), check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
-        found[count] = {
+        peaks[count] = {
             stage: peak(workspace, stage) for stage in ("features", "suspects", "train")
         }
     few, many = counts
     for stage in ("features", "suspects", "train"):
         print(
-            f"memory of {stage}: {found[few][stage][1]:.0f} MB for {few} pictures, "
-            f"{found[many][stage][1]:.0f} MB for {many} "
-            f"({found[many][stage][0]:.0f} s): "
-            f"{found[many][stage][1] / found[few][stage][1]:.2f} times as much"
+            f"memory of {stage}: {peaks[few][stage][1]:.0f} MB for {few} pictures, "
+            f"{peaks[many][stage][1]:.0f} MB for {many} "
+            f"({peaks[many][stage][0]:.0f} s): "
+            f"{peaks[many][stage][1] / peaks[few][stage][1]:.2f} times as much"
         )
 
 

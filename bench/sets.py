@@ -53,10 +53,10 @@ def fill(workspace: Path, name: str) -> None:
 
 def there(names: Sequence[str]) -> list[str]:
     """Those of the sets that this machine has."""
-    found = [name for name in names if name == DRAWN or (CASES / name).exists()]
-    if len(found) < len(names):
+    present = [name for name in names if name == DRAWN or (CASES / name).exists()]
+    if len(present) < len(names):
         print("without the sets of people in ../shared/cases/people, which are not here")
-    return found
+    return present
 
 
 def chosen_backbone(arch: str) -> dict[str, object]:

@@ -37,7 +37,7 @@ FACES = "face vectors"
 
 
 @dataclass(frozen=True)
-class Found:
+class Figures:
     """Means over the draws.
 
     Attributes:
@@ -67,7 +67,7 @@ class Found:
 def find(
     values: NDArray[np.float32], targets: NDArray[np.int64], groups: Sequence[str], labels: int,
     settings: Suspects,
-) -> Found:  # fmt: skip
+) -> Figures:  # fmt: skip
     """What is found of swapped labels, whatever the bar says."""
     draws = []
     for seed in range(DRAWS):
@@ -79,8 +79,8 @@ def find(
         judged = np.flatnonzero(~np.isnan(answers[:, 0]))
         answers, given = answers[judged], given[judged]
         margin = answers.max(axis=1) - answers[np.arange(len(judged)), given]
-        found = sorted((row for row, _ in suspicious(answers, given)), key=lambda r: -margin[r])
-        listed = found[: most_listed(settings.max_fraction, len(judged))]
+        ranked = sorted((row for row, _ in suspicious(answers, given)), key=lambda r: -margin[r])
+        listed = ranked[: most_listed(settings.max_fraction, len(judged))]
         hits = np.isin(judged[listed], wrong).sum()
         accuracy = (answers.argmax(axis=1) == given).mean()
         chance = np.bincount(given).max() / len(given)
@@ -88,10 +88,10 @@ def find(
         precision = hits / len(listed) if listed else math.nan
         draws.append((precision, hits / len(wrong), accuracy, chance, speaks))
     *means, _ = np.nanmean(draws, axis=0).tolist()
-    return Found(*means, speaks=sum(draw[-1] for draw in draws))
+    return Figures(*means, speaks=sum(draw[-1] for draw in draws))
 
 
-def measure_set(name: str, scratch: Path) -> dict[str, Found]:
+def measure_set(name: str, scratch: Path) -> dict[str, Figures]:
     """What is found on a set, by each that its labels can be judged by."""
     workspace = prepare(name, scratch)
     settings = load_params(workspace).suspects
@@ -111,10 +111,10 @@ def measure_set(name: str, scratch: Path) -> dict[str, Found]:
     return results
 
 
-def bar(found: Sequence[Found]) -> float:
+def bar(figures: Sequence[Figures]) -> float:
     """The share of the way between those whose list is not worth a look and those above them."""
-    below = max((one.way for one in found if one.precision < WORTH_A_LOOK), default=0.0)
-    return round((below + min(one.way for one in found if one.way > below)) / 2, 2)
+    below = max((each.way for each in figures if each.precision < WORTH_A_LOOK), default=0.0)
+    return round((below + min(each.way for each in figures if each.way > below)) / 2, 2)
 
 
 def _rows(dataset: Dataset) -> tuple[NDArray[np.int64], list[str]]:
@@ -128,18 +128,19 @@ def measure(scratch: Path, names: Sequence[str]) -> None:
     results = {}
     for name in there(names):
         results[name] = measure_set(name, scratch)
-        for judge, found in results[name].items():
-            print(f"{name}, {judge}: {found}", flush=True)
+        for judge, figures in results[name].items():
+            print(f"{name}, {judge}: {figures}", flush=True)
     for left_out in [name for name in results if name != DRAWN and len(results) > 2]:
         rest = [
             f for name, by in results.items() if name not in (left_out, DRAWN) for f in by.values()
         ]
         chosen = bar(rest)
-        said = [
-            f"{judge} {'speaks' if found.way >= chosen else 'is silent'} ({found.precision:.3f})"
-            for judge, found in results[left_out].items()
+        verdicts = [
+            f"{judge} {'speaks' if figures.way >= chosen else 'is silent'} "
+            f"({figures.precision:.3f})"
+            for judge, figures in results[left_out].items()
         ]
-        print(f"bar chosen without {left_out}: {chosen:.2f}; never seen: {', '.join(said)}")
+        print(f"bar chosen without {left_out}: {chosen:.2f}; never seen: {', '.join(verdicts)}")
     print(f"bar chosen on all: {bar([f for by in results.values() for f in by.values()]):.2f}")
 
 

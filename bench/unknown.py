@@ -111,8 +111,10 @@ def measure(scratch: Path, arch: str) -> None:
         for score, (caught, worst) in results[name].items():
             print(f"{name}, {score}: caught {caught:.3f}, worst label {worst:.3f}", flush=True)
     for left_out in results if len(results) > 1 else ():
-        rest = [found for name, found in results.items() if name != left_out]
-        best = max(rest[0], key=lambda score: statistics.mean(found[score][0] for found in rest))
+        rest = [by_score for name, by_score in results.items() if name != left_out]
+        best = max(
+            rest[0], key=lambda score: statistics.mean(by_score[score][0] for by_score in rest)
+        )
         caught, worst = results[left_out][best]
         print(
             f"chosen without {left_out}: {best}; never seen: {caught:.3f}, worst label {worst:.3f}"
