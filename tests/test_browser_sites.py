@@ -103,12 +103,12 @@ def why(hits: Iterator[Hit]) -> str:
 def test_thumbnails_come_while_scrolling_until_the_page_ends(
     ask: Ask, server: Site, name: str, data: bool
 ) -> None:
-    found = list(ask(name, Play(results=37, batch=10, data=data)))
-    assert [hit.rank for hit in found] == list(range(1, 38))
-    assert [hit.image for hit in found] == [server.thumbnail(number) for number in range(37)]
-    assert {hit.thumbnail for hit in found} == {""}
+    hits = list(ask(name, Play(results=37, batch=10, data=data)))
+    assert [hit.rank for hit in hits] == list(range(1, 38))
+    assert [hit.image for hit in hits] == [server.thumbnail(number) for number in range(37)]
+    assert {hit.thumbnail for hit in hits} == {""}
     if name == "google":
-        assert [hit.page for hit in found] == [server.page(number) for number in range(37)]
+        assert [hit.page for hit in hits] == [server.page(number) for number in range(37)]
 
 
 @BOTH
@@ -116,13 +116,13 @@ def test_thumbnails_come_while_scrolling_until_the_page_ends(
 def test_the_site_is_asked_for_these_words(ask: Ask, server: Site, name: str, face: bool) -> None:
     assert len(list(ask(name, Play(), limit=1, face=face))) == 1
     # A picture of the page before may still come in.
-    search = next(path for path in server.play.asked if path.startswith("/search"))
-    asked = parse_qs(urlsplit(search).query, keep_blank_values=True)
+    search = next(path for path in server.play.addresses if path.startswith("/search"))
+    query = parse_qs(urlsplit(search).query, keep_blank_values=True)
     if name == "google":
         wanted = {"q": [SEARCH.text], "tbm": ["isch"]} | ({"tbs": ["itp:face"]} if face else {})
     else:
         wanted = {"query": [SEARCH.text], "where": ["image"]} | ({"face": ["1"]} if face else {})
-    assert asked == wanted
+    assert query == wanted
 
 
 def test_a_limit_ends_the_scrolling(ask: Ask, server: Site) -> None:
@@ -145,11 +145,11 @@ def test_the_large_picture_after_a_click_one_hit_a_result(
     def large(number: int) -> str:
         return "refused" if number % 5 == 2 else "served"
 
-    found = list(ask(name, Play(results=23, large=large), limit=20, full=True))
-    assert [hit.rank for hit in found] == list(range(1, 21))
-    assert [hit.image for hit in found] == [server.large(number) for number in range(20)]
-    assert [hit.thumbnail for hit in found] == [data_url(number) for number in range(20)]
-    assert [hit.page for hit in found] == [server.page(number) for number in range(20)]
+    hits = list(ask(name, Play(results=23, large=large), limit=20, full=True))
+    assert [hit.rank for hit in hits] == list(range(1, 21))
+    assert [hit.image for hit in hits] == [server.large(number) for number in range(20)]
+    assert [hit.thumbnail for hit in hits] == [data_url(number) for number in range(20)]
+    assert [hit.page for hit in hits] == [server.page(number) for number in range(20)]
 
 
 def test_where_the_large_picture_never_comes_the_thumbnail_is_named(
@@ -159,18 +159,18 @@ def test_where_the_large_picture_never_comes_the_thumbnail_is_named(
         return "never" if number == 1 else "served"
 
     play = Play(results=4, batch=4, data=False, large=large)
-    found = list(ask("google", play, limit=4, full=True, timeouts=Timeouts(picture=1.5)))
+    hits = list(ask("google", play, limit=4, full=True, timeouts=Timeouts(picture=1.5)))
     expected = [server.large(0), "", server.large(2), server.large(3)]
-    assert [hit.image for hit in found] == expected
-    assert [hit.thumbnail for hit in found] == [server.thumbnail(number) for number in range(4)]
+    assert [hit.image for hit in hits] == expected
+    assert [hit.thumbnail for hit in hits] == [server.thumbnail(number) for number in range(4)]
 
 
 def test_a_result_without_a_thumbnail_costs_no_other(ask: Ask, server: Site) -> None:
     play = Play(results=4, kind="first_blank")
-    found = list(ask("naver", play, timeouts=FOR_CAUSES))
-    assert [(hit.rank, hit.image) for hit in found] == [(n + 1, data_url(n)) for n in (1, 2, 3)]
-    found = list(ask("naver", play, limit=2, full=True, timeouts=Timeouts(thumbnail=0.3)))
-    assert [(hit.image, hit.thumbnail) for hit in found] == [
+    hits = list(ask("naver", play, timeouts=FOR_CAUSES))
+    assert [(hit.rank, hit.image) for hit in hits] == [(n + 1, data_url(n)) for n in (1, 2, 3)]
+    hits = list(ask("naver", play, limit=2, full=True, timeouts=Timeouts(thumbnail=0.3)))
+    assert [(hit.image, hit.thumbnail) for hit in hits] == [
         (server.large(0), ""),
         (server.large(1), data_url(1)),
     ]
@@ -194,8 +194,8 @@ def test_an_endless_page_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_page_that_goes_round_in_circles_ends(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results_page, "REPEATS", 20)
-    found = list(ask("google", Play(results=None, repeats=15)))
-    assert len({hit.image for hit in found}) == len(found) == 15
+    hits = list(ask("google", Play(results=None, repeats=15)))
+    assert len({hit.image for hit in hits}) == len(hits) == 15
 
 
 def test_a_click_follows_no_link_off_the_site(
@@ -211,18 +211,18 @@ def test_a_click_follows_no_link_off_the_site(
 
 @pytest.mark.parametrize("kind", ["covered", "talking"])
 def test_what_pops_up_is_put_away(ask: Ask, server: Site, kind: str) -> None:
-    found = list(ask("naver", Play(kind=kind), limit=4, full=True))
-    assert [hit.image for hit in found] == [server.large(number) for number in range(4)]
+    hits = list(ask("naver", Play(kind=kind), limit=4, full=True))
+    assert [hit.image for hit in hits] == [server.large(number) for number in range(4)]
 
 
 def test_a_consent_form_is_refused_and_the_search_goes_on(ask: Ask, server: Site) -> None:
     assert len(list(ask("google", Play(kind="consent"), limit=5))) == 5
-    assert "/save?set_eom=true" in server.play.asked
-    assert "/save?set_eom=false" not in server.play.asked
+    assert "/save?set_eom=true" in server.play.addresses
+    assert "/save?set_eom=false" not in server.play.addresses
 
 
 @pytest.mark.parametrize(
-    ("name", "play", "said"),
+    ("name", "play", "parts"),
     [
         ("google", "captcha", ["captcha", "“Sorry...”", "--threads", "proxy", "--window"]),
         ("naver", "captcha", ["captcha", "--window"]),
@@ -238,9 +238,9 @@ def test_a_consent_form_is_refused_and_the_search_goes_on(ask: Ask, server: Site
         ("google", "closed", ["cannot be reached (ERR_EMPTY_RESPONSE)"]),
     ],
 )
-def test_the_cause_is_named(ask: Ask, name: str, play: str, said: list[str]) -> None:
+def test_the_cause_is_named(ask: Ask, name: str, play: str, parts: list[str]) -> None:
     text = why(ask(name, Play(kind=play), timeouts=FOR_CAUSES))
-    for part in said:
+    for part in parts:
         assert part in text
     assert "no selector" not in text  # that would send a person to mend what is whole
 
@@ -303,25 +303,25 @@ def test_a_panel_that_moved_is_said_after_a_few_results(
 
 
 @pytest.mark.parametrize(
-    ("fails", "said"), [("429", "HTTP status 429"), ("closed", "a broken connection")]
+    ("fails", "cause"), [("429", "HTTP status 429"), ("closed", "a broken connection")]
 )
 def test_a_site_that_stops_in_the_middle_says_so_after_the_hits(
-    ask: Ask, fails: str, said: str
+    ask: Ask, fails: str, cause: str
 ) -> None:
-    found = []
+    hits = []
     with pytest.raises(SiteError) as caught:
         for hit in ask("google", Play(fails=fails)):
-            found.append(hit)
-    assert len(found) == 10
+            hits.append(hit)
+    assert len(hits) == 10
     assert "no further results" in str(caught.value)
-    assert said in str(caught.value)
+    assert cause in str(caught.value)
 
 
 def test_a_captcha_is_left_to_a_person_where_there_is_a_window(
     ask: Ask, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = list(ask("google", Play(kind="solved"), limit=3, timeouts=FOR_CAUSES, window=True))
-    assert len(found) == 3
+    hits = list(ask("google", Play(kind="solved"), limit=3, timeouts=FOR_CAUSES, window=True))
+    assert len(hits) == 3
     assert "captcha" in capsys.readouterr().err
 
 
@@ -329,7 +329,7 @@ def test_a_captcha_is_left_to_a_person_where_there_is_a_window(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"results": None}, "results: "),
         ({"results": []}, "results: is empty"),
@@ -340,14 +340,14 @@ def test_a_captcha_is_left_to_a_person_where_there_is_a_window(
     ],
 )
 def test_a_bad_file_of_selectors_is_one_line(
-    tmp_path: Path, change: dict[str, Any], said: str
+    tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     content = YAML(typ="safe").load((markup.FOLDER / "naver.yaml").read_text("utf-8"))
     path = tmp_path / "naver.yaml"
     YAML().dump(content | change, path)
     with pytest.raises(UserError) as caught:
         markup.load(path)
-    assert str(caught.value).startswith(f"{path}: {said}")
+    assert str(caught.value).startswith(f"{path}: {message}")
 
 
 @pytest.mark.parametrize("text", ["results: [", "- a", "", "3: [a]"])
@@ -436,8 +436,8 @@ def test_the_variables_name_another_pair(
 ) -> None:
     monkeypatch.setenv(browser.BROWSER_VARIABLE, str(programs("mine", "9.0.0.1")))
     monkeypatch.setenv(browser.DRIVER_VARIABLE, str(programs("its", "9.0.0.2")))
-    found = browser.programs()
-    assert (found.browser_version, found.driver_version) == ("9.0.0.1", "9.0.0.2")
+    pair = browser.programs()
+    assert (pair.browser_version, pair.driver_version) == ("9.0.0.1", "9.0.0.2")
     monkeypatch.setenv(browser.DRIVER_VARIABLE, "/nowhere/chromedriver")
     with pytest.raises(SiteError, match="not at /nowhere/chromedriver"):
         browser.programs()
@@ -534,7 +534,7 @@ def test_a_page_from_outside_reaches_nothing_of_ours(untouched: Site) -> None:
             time.sleep(0.05)
     finally:
         started.close()
-    assert untouched.play.asked == []
+    assert untouched.play.addresses == []
 
 
 def test_a_private_address_is_not_asked_for(untouched: Site) -> None:
@@ -542,7 +542,7 @@ def test_a_private_address_is_not_asked_for(untouched: Site) -> None:
     text = why(site.hits(SEARCH, 1))
     assert "private" in text
     assert "--allow-private" in text
-    assert untouched.play.asked == []
+    assert untouched.play.addresses == []
     assert site._browser is None
 
 
@@ -565,7 +565,9 @@ def test_the_browser_asks_through_the_proxy(server: Site) -> None:
         assert len(list(site.hits(SEARCH, 1))) == 1
     finally:
         site.close()
-    assert any(asked.startswith("http://images.example/search?") for asked in server.play.asked)
+    assert any(
+        address.startswith("http://images.example/search?") for address in server.play.addresses
+    )
 
 
 # --- The whole crawl -----------------------------------------------------------------------------
@@ -622,8 +624,8 @@ def test_a_changed_page_ends_with_2_and_the_mended_one_is_crawled(
     with pytest.raises(SystemExit) as caught:
         crawl_google(Play(kind="renamed"), 3, FOR_CAUSES)
     assert caught.value.code == 2
-    said = capsys.readouterr().err.splitlines()[-1]
+    message = capsys.readouterr().err.splitlines()[-1]
     first = markup.load(markup.FOLDER / "google.yaml").results[0]
     for part in ("google", SEARCH.text, "`results`", "selectors/google.yaml", first):
-        assert part in said
+        assert part in message
     assert len(crawl_google(Play(), 3, FOR_RESULTS)) == 3

@@ -51,16 +51,16 @@ ANN, BOB = Search("Ann", "Ann"), Search("밥", "밥")
 class Gallery:
     """A site that names what a test tells it, and counts what is asked of it."""
 
-    def __init__(self, found: dict[str, list[Hit | SiteError]], name: str = "google") -> None:
+    def __init__(self, results: dict[str, list[Hit | SiteError]], name: str = "google") -> None:
         self.name = name
-        self.found = found
-        self.asked: list[str] = []
+        self.results = results
+        self.queries: list[str] = []
         self.pulled = 0
         self.closed = 0
 
     def hits(self, search: Search, limit: int) -> Iterator[Hit]:
-        self.asked.append(search.text)
-        for hit in self.found[search.text]:
+        self.queries.append(search.text)
+        for hit in self.results[search.text]:
             if isinstance(hit, SiteError):
                 raise hit
             self.pulled += 1
@@ -85,7 +85,7 @@ class Set:
             CrawlSource(
                 gallery.name,
                 lambda *_, gallery=gallery: gallery,
-                [Search(text, how.get("labels", {}).get(text, text)) for text in gallery.found],
+                [Search(text, how.get("labels", {}).get(text, text)) for text in gallery.results],
                 limit,
                 thumbnails=not full,
             )
@@ -178,21 +178,21 @@ def test_pictures_and_their_provenance(made: Set, server: Server) -> None:
     }  # fmt: skip
     assert row["fetched_at"].endswith("+00:00")
     assert [row["rank"] for row in made.rows] == ["1", "2", "3", "4"]
-    assert server.asked[0].headers["Referer"] == "http://page/1"
+    assert server.requests[0].headers["Referer"] == "http://page/1"
     assert gallery.closed == 1
 
 
 def test_the_same_answers_give_the_same_set(tmp_path: Path, server: Server) -> None:
     urls = server.pictures(12)
     server.answers["/p0"] = lambda _: time.sleep(0.2) or picture(0)  # type: ignore[func-returns-value]
-    found = []
+    contents = []
     for name in ("a", "b"):
         each = Set(tmp_path / name)
         each.crawl(Gallery({"Ann": hits(urls)}))
         paths = sorted((each.data / "Ann").iterdir())
-        found.append([(path.name, path.read_bytes()) for path in paths])
-    assert found[0] == found[1]
-    assert [data for _, data in found[0]] == [picture(number) for number in range(12)]
+        contents.append([(path.name, path.read_bytes()) for path in paths])
+    assert contents[0] == contents[1]
+    assert [data for _, data in contents[0]] == [picture(number) for number in range(12)]
 
 
 def test_giving_up_is_a_row_and_the_others_arrive(made: Set, server: Server) -> None:
@@ -245,7 +245,7 @@ def test_the_limit_counts_pictures_kept_and_nothing_more_is_asked(
     made.check()
     assert len(made.files()) == 10
     assert gallery.pulled == 12
-    assert len(server.asked) == 12
+    assert len(server.requests) == 12
 
 
 def test_searches_of_a_label_share_its_limit_and_its_numbers(made: Set, server: Server) -> None:
@@ -268,7 +268,7 @@ def test_a_larger_limit_goes_on_and_asks_for_nothing_twice(made: Set, server: Se
     gallery = Gallery({"Ann": hits(urls)})
     made.crawl(gallery, limit=3)
     made.crawl(gallery, limit=3)
-    assert gallery.asked == ["Ann"]  # it was finished
+    assert gallery.queries == ["Ann"]  # it was finished
     made.crawl(gallery, limit=7)
     made.check()
     assert len(made.files()) == 7
@@ -280,9 +280,9 @@ def test_again_asks_for_what_the_site_shows_first_today(made: Set, server: Serve
     server.answers |= {"/x0": picture(70), "/x1": picture(71)}
     gallery = Gallery({"Ann": hits(old)})
     made.crawl(gallery, limit=3)
-    gallery.found["Ann"] = hits([new[0], old[0], new[1], old[3]])
+    gallery.results["Ann"] = hits([new[0], old[0], new[1], old[3]])
     made.crawl(gallery, limit=3)
-    assert gallery.asked == ["Ann"]
+    assert gallery.queries == ["Ann"]
     made.crawl(gallery, limit=3, again=True)
     made.check()
     assert {row["image_url"] for row in made.kept} == {*old[:3], *new}
@@ -311,7 +311,7 @@ def test_the_same_picture_is_kept_once_a_label(made: Set, server: Server) -> Non
         "Ann/google_0001.jpg",
         "밥/google_0001.jpg",
     ]
-    again = Gallery(google.found)
+    again = Gallery(google.results)
     made.crawl(again, naver, again=True)
     assert len(made.kept) == 2
     assert set(server.counts.values()) == {1, 2}  # once a label, and never again
@@ -386,13 +386,13 @@ def test_a_terminal_shows_how_far_each_label_is_at_each_site(
 def test_one_picture_a_hit_with_every_fifth_refused(made: Set, server: Server) -> None:
     import base64
 
-    found: list[Any] = []
+    results: list[Any] = []
     for number in range(40):
         small = base64.b64encode(picture(1000 + number, size=(40, 30))).decode()
         url = server[f"/f{number}"]
         server.answers[f"/f{number}"] = Reply(status=403) if number % 5 == 4 else picture(number)
-        found.append(Hit(number + 1, url, f"data:image/jpeg;base64,{small}"))
-    made.crawl(Gallery({"Ann": found}), limit=20)
+        results.append(Hit(number + 1, url, f"data:image/jpeg;base64,{small}"))
+    made.crawl(Gallery({"Ann": results}), limit=20)
     made.check()
     assert len(made.kept) == 20
     for number, row in enumerate(made.kept):
@@ -428,7 +428,7 @@ def test_full_after_thumbnails_puts_the_full_ones_in_their_place(
     ]  # fmt: skip
     made.crawl(gallery, limit=4, full=True)
     made.crawl(gallery, limit=4, full=False)
-    assert gallery.asked == ["Ann"]  # full ones are more than thumbnails
+    assert gallery.queries == ["Ann"]  # full ones are more than thumbnails
 
 
 def test_a_thumbnail_left_beside_its_full_picture_by_a_kill_goes_in_the_next_crawl(
@@ -454,8 +454,8 @@ def test_a_thumbnail_that_gave_way_counts_no_more(made: Set, server: Server) -> 
     server.answers |= {"/s": picture(1000, size=(40, 30)), "/f": picture(0)}
     server.answers |= {"/no": Reply(status=403), "/f3": picture(3)}
     made.crawl(Gallery({"Ann": [Hit(1, server["/s"])]}), full=False)
-    found = [Hit(1, server["/f"], server["/s"]), Hit(2, server["/no"], server["/s"])]
-    made.crawl(Gallery({"Ann": [*found, Hit(3, server["/f3"])]}), limit=2)
+    results = [Hit(1, server["/f"], server["/s"]), Hit(2, server["/no"], server["/s"])]
+    made.crawl(Gallery({"Ann": [*results, Hit(3, server["/f3"])]}), limit=2)
     made.check()
     assert [row["rank"] for row in made.kept] == ["1", "3"]
 
@@ -473,9 +473,9 @@ def test_a_search_without_pictures_is_an_error_and_is_tried_again(
     assert all(part in str(caught.value) for part in ("1 of the searches", "google", "Ann", cause))
     assert cause in capsys.readouterr().err
     assert len(made.files("밥")) == 3
-    gallery.found["Ann"] = hits(server.pictures(3, "/x"))
+    gallery.results["Ann"] = hits(server.pictures(3, "/x"))
     made.crawl(gallery)
-    assert gallery.asked == ["Ann", "밥", "Ann"]
+    assert gallery.queries == ["Ann", "밥", "Ann"]
     made.check()
     assert len(made.kept) == 6
 
@@ -489,19 +489,19 @@ def test_what_came_before_a_site_broke_off_is_kept_and_the_rest_is_tried_again(
         made.crawl(gallery)
     made.check()
     assert len(made.kept) == 3
-    gallery.found["Ann"] = hits(urls)
+    gallery.results["Ann"] = hits(urls)
     made.crawl(gallery)
     made.check()
     assert len(made.kept) == 6
     assert set(server.counts.values()) == {1}
 
 
-@pytest.mark.parametrize("found", [[], None])
+@pytest.mark.parametrize("results", [[], None])
 def test_no_hits_and_only_bad_hits_are_errors_too(
-    made: Set, server: Server, found: list[Any] | None
+    made: Set, server: Server, results: list[Any] | None
 ) -> None:
-    gallery = Gallery({"Ann": hits([server["/none"]]) if found is None else found})
-    with pytest.raises(UserError, match="HTTP 404" if found is None else "no reason"):
+    gallery = Gallery({"Ann": hits([server["/none"]]) if results is None else results})
+    with pytest.raises(UserError, match="HTTP 404" if results is None else "no reason"):
         made.crawl(gallery)
     assert made.kept == []
 
@@ -526,11 +526,11 @@ def test_labels_under_half_the_mean_are_warned_about(
 ) -> None:
     urls = server.pictures(10)
     made.crawl(Gallery({"Ann": hits(urls), "밥": hits(urls[:2])}))
-    said = capsys.readouterr()
-    assert "warning: 밥 has 2 pictures, less than half of the mean (6)" in said.err
-    assert "warning: Ann" not in said.err
-    assert "Ann, google, “Ann”: 10 new" in said.out
-    assert "12 new pictures" in said.out
+    output = capsys.readouterr()
+    assert "warning: 밥 has 2 pictures, less than half of the mean (6)" in output.err
+    assert "warning: Ann" not in output.err
+    assert "Ann, google, “Ann”: 10 new" in output.out
+    assert "12 new pictures" in output.out
 
 
 def test_a_thrown_away_label_or_set_is_crawled_anew(made: Set, server: Server) -> None:
@@ -540,8 +540,8 @@ def test_a_thrown_away_label_or_set_is_crawled_anew(made: Set, server: Server) -
     made.crawl(gallery, limit=3)
     made.check()
     assert len(made.kept) == 6
-    assert sorted(gallery.asked[:2]) == ["Ann", "밥"]  # side by side
-    assert gallery.asked[2:] == ["Ann"]
+    assert sorted(gallery.queries[:2]) == ["Ann", "밥"]  # side by side
+    assert gallery.queries[2:] == ["Ann"]
     shutil.rmtree(made.data)
     made.crawl(gallery, limit=3)
     assert len(made.kept) == 6
@@ -611,8 +611,8 @@ def test_rows_go_under_their_columns_in_whatever_order_somebody_put_them(
     row = ManifestRow(label="Ann", site="google", image_url="http://x/2.jpg", note="HTTP 404")
     manifest.append(made.table, row)
     assert made.rows[-1] == row.cells or made.rows[0] == row.cells
-    found = Collection(made.data)
-    found.note(ANN, "google", Hit(3, "http://x/3.jpg"), "HTTP 404")
+    collected = Collection(made.data)
+    collected.note(ANN, "google", Hit(3, "http://x/3.jpg"), "HTTP 404")
     row = made.rows[-1]  # as a killed crawl leaves it
     assert (row["label"], row["image_url"], row["note"]) == ("Ann", "http://x/3.jpg", "HTTP 404")
     # Line ends of an old Mac.
@@ -642,9 +642,9 @@ def test_no_address_is_too_long_for_the_manifest(made: Set, server: Server) -> N
 def test_half_letters_of_a_page_cost_nothing(made: Set, server: Server) -> None:
     forgotten.add(made.data, addresses=["http://x/"])
     half = "http://x.invalid/\ud83d"
-    found = [Hit(1, server.pictures(1)[0], page=half, author="\ud83d"), Hit(2, half),
-             Hit(3, "data:image/png,\udcff\ud83d")]  # fmt: skip
-    made.crawl(Gallery({"Ann": found}))
+    results = [Hit(1, server.pictures(1)[0], page=half, author="\ud83d"), Hit(2, half),
+               Hit(3, "data:image/png,\udcff\ud83d")]  # fmt: skip
+    made.crawl(Gallery({"Ann": results}))
     made.check()
     assert len(made.rows) == 3
 
@@ -681,7 +681,7 @@ def test_no_label_leads_out_of_data(made: Set, server: Server, label: str) -> No
     with pytest.raises(UserError, match=r"label|link"):
         made.crawl(Gallery({"q": hits(server.pictures(1))}), labels={"q": label})
     assert list(outside.iterdir()) == []
-    assert server.asked == []
+    assert server.requests == []
 
 
 # --- Two people ----------------------------------------------------------------------------------
@@ -701,9 +701,9 @@ def test_no_crawl_changes_the_table_of_an_earlier_one(made: Set, server: Server)
     made.file("Ann/google_0001").unlink()
     made.file("Ann/google_0002").rename(made.data / "Ann" / "mine.jpg")
     shutil.rmtree(made.data / "밥")
-    small.found["Bob"] = [Hit(1, server["/f"], server["/s"])]
-    gallery.found["Ann"].append(Hit(9, server["/gone"]))
-    gallery.found["밥"] = hits(others, start=0)  # the same numbers and names, other ranks
+    small.results["Bob"] = [Hit(1, server["/f"], server["/s"])]
+    gallery.results["Ann"].append(Hit(9, server["/gone"]))
+    gallery.results["밥"] = hits(others, start=0)  # the same numbers and names, other ranks
     made.crawl(gallery, small, limit=9)
     made.check()
     assert len(manifest.files(made.data)) == 2
@@ -738,7 +738,7 @@ def test_what_two_people_crawled_apart_lies_side_by_side(tmp_path: Path, server:
         *(f"google_{number:04d}.jpg" for number in (1, 2, 2, 3, 3)), "there.jpg",
     ]  # fmt: skip
     assert [row["note"] for row in both.rows if not row["file"]] == ["HTTP 404"]
-    server.asked.clear()
+    server.requests.clear()
     server.answers["/new"] = picture(91)
     both.crawl(Gallery({"Ann": hits([*urls, server["/new"]])}))
     assert server.paths() == ["/new"]
@@ -878,19 +878,19 @@ def test_killed_again_and_again_it_ends_as_if_never_killed(made: Set, server: Se
     server.answers |= {f"/p{number}": slowly(number) for number in range(60)}
     for at in (3, 20, 45):  # requests after which the crawl is killed
         process = crawler(made.root, server)
-        server.asked.clear()
-        while process.poll() is None and len(server.asked) < at:
+        server.requests.clear()
+        while process.poll() is None and len(server.requests) < at:
             time.sleep(0.005)
         process.kill()
         process.communicate()
     process = crawler(made.root, server)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 0, said
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
     made.check()
     assert len(made.files("가")) == len(made.files("나")) == 50
-    asked = server.counts.copy()
+    counts = server.counts.copy()
     assert crawler(made.root, server).communicate(timeout=60)[1] == ""
-    assert server.counts == asked
+    assert server.counts == counts
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
@@ -904,10 +904,10 @@ def test_a_signal_ends_it_soon_and_says_that_it_goes_on(
     while process.poll() is None and "/p10" not in server.paths():
         time.sleep(0.005)
     process.send_signal(number)
-    _, said = process.communicate(timeout=25)  # the stream alone would go on for a minute
-    assert process.returncode == code, said
-    assert "the same command goes on" in said
-    assert "Traceback" not in said
+    _, err = process.communicate(timeout=25)  # the stream alone would go on for a minute
+    assert process.returncode == code, err
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
     made.check()
     assert not list(made.data.rglob(".*"))
 
@@ -969,17 +969,17 @@ def test_what_is_barred_does_not_come_back_and_leaves_no_trace(
         addresses=[urls[1].upper().replace("/P1", "/p1") + "#x", "https://page.example/a"],
         labels=["밥"],
     )
-    found = [*hits(urls), Hit(9, server["/p9"], page="http://PAGE.example:80/a")]
-    gallery = Gallery({"Ann": found, "밥": hits(urls)})
+    results = [*hits(urls), Hit(9, server["/p9"], page="http://PAGE.example:80/a")]
+    gallery = Gallery({"Ann": results, "밥": hits(urls)})
     made.crawl(gallery)
     made.check()
     assert sorted(row["image_url"] for row in made.rows) == urls[2:]
-    assert gallery.asked == ["Ann"]
+    assert gallery.queries == ["Ann"]
     assert "/p1" not in server.paths()
     assert "/p9" not in server.paths()
-    said = capsys.readouterr()
-    assert "3 refused, data/forgotten/ bars them" in said.out
-    assert "밥: data/forgotten/ bars this label" in said.err
+    output = capsys.readouterr()
+    assert "3 refused, data/forgotten/ bars them" in output.out
+    assert "밥: data/forgotten/ bars this label" in output.err
     content = "".join(f.read_text() for f in listing.tables_of(made.data, forgotten.FOLDER))
     assert content
     assert "page" not in content
@@ -987,14 +987,14 @@ def test_what_is_barred_does_not_come_back_and_leaves_no_trace(
 
 
 @pytest.mark.parametrize(
-    ("one", "two"),
+    ("first", "second"),
     [
         ("http://h/a", "https://h/a"), ("http://H:80/a#x", "http://h/a"), ("http://h", "http://h/"),
         ("https://u:p@h:443/?", "https://h/"), ("data:,x", " data:,x "),
     ],
 )  # fmt: skip
-def test_spellings_of_an_address_are_one(one: str, two: str) -> None:
-    assert forgotten.address_hash(one) == forgotten.address_hash(two)
+def test_spellings_of_an_address_are_one(first: str, second: str) -> None:
+    assert forgotten.address_hash(first) == forgotten.address_hash(second)
 
 
 def test_different_addresses_are_not() -> None:
@@ -1015,14 +1015,14 @@ def test_bars_are_added_and_a_damaged_table_stops_everything(made: Set) -> None:
     barred = forgotten.load(made.data)
     assert barred.bars_address("http://h/1")
     assert barred.bars_address("http://h/2")
-    one, two = listing.tables_of(made.data, forgotten.FOLDER)
-    before = one.read_bytes(), two.read_bytes()
+    first, second = listing.tables_of(made.data, forgotten.FOLDER)
+    before = first.read_bytes(), second.read_bytes()
     forgotten.add(made.data, addresses=["http://h/1", "http://h/2"])
-    assert listing.tables_of(made.data, forgotten.FOLDER) == [one, two], "nothing new"
-    assert (one.read_bytes(), two.read_bytes()) == before
-    with two.open("a") as file:
+    assert listing.tables_of(made.data, forgotten.FOLDER) == [first, second], "nothing new"
+    assert (first.read_bytes(), second.read_bytes()) == before
+    with second.open("a") as file:
         file.write("adress,123\n")
-    with pytest.raises(UserError, match=rf"{two.name}, line 3"):
+    with pytest.raises(UserError, match=rf"{second.name}, line 3"):
         made.crawl(Gallery({"Ann": []}))
 
 
@@ -1120,12 +1120,12 @@ def test_a_second_folder_is_taken_and_new_files_of_the_first(
 
 def test_addresses_added_to_a_list_are_asked_for(made: Set, server: Server) -> None:
     urls = [*server.pictures(3), server["/none"]]
-    for count, asked in ((2, 2), (2, 2), (4, 4), (4, 4)):
+    for count, expected in ((2, 2), (2, 2), (4, 4), (4, 4)):
         write_list(made.root / "l.csv", [(url, "Ann") for url in urls[:count]])
         source = listed.from_table(made.root / "l.csv").source(0)
         options = CrawlOptions(allow_private=True, limits=QUICK)
         crawl.run(made.root, made.data, [source], options)
-        assert len(server.asked) == asked
+        assert len(server.requests) == expected
     assert len(made.kept) == 3
 
 
@@ -1134,9 +1134,9 @@ API = "/w/api.php"
 
 def commons_answer(request: Request, server: Server) -> Reply:
     """Three files in two batches, the facts of the first batch in two parts."""
-    asked = {key: value[0] for key, value in parse_qs(urlsplit(request.path).query).items()}
-    assert asked["gsrsearch"] == "장원영 filetype:bitmap"
-    assert asked["gsrnamespace"] == "6"
+    query = {key: value[0] for key, value in parse_qs(urlsplit(request.path).query).items()}
+    assert query["gsrsearch"] == "장원영 filetype:bitmap"
+    assert query["gsrnamespace"] == "6"
 
     def page(number: int, info: bool = True, mime: str = "image/jpeg") -> dict[str, Any]:
         facts = {
@@ -1148,13 +1148,13 @@ def commons_answer(request: Request, server: Server) -> Reply:
                 "LicenseUrl": {"value": "https://cc.example/by-sa/4.0"},
             },
         }  # fmt: skip
-        found: dict[str, Any] = {"pageid": number, "index": number}
-        return found | ({"imageinfo": [facts]} if info else {})
+        entry: dict[str, Any] = {"pageid": number, "index": number}
+        return entry | ({"imageinfo": [facts]} if info else {})
 
-    if "gsroffset" in asked:
+    if "gsroffset" in query:
         pages = [page(3), page(4, mime="application/pdf")]
         answer: dict[str, Any] = {"batchcomplete": True, "query": {"pages": pages}}
-    elif "iistart" in asked:
+    elif "iistart" in query:
         answer = {
             "batchcomplete": True, "continue": {"gsroffset": 2, "continue": "gsroffset||"},
             "query": {"pages": [page(1), {"pageid": 2, "index": 2}]},
@@ -1171,16 +1171,16 @@ def commons_answer(request: Request, server: Server) -> Reply:
 def test_commons_gives_author_licence_and_page(server: Server, full: bool) -> None:
     server.answers[API] = lambda request: commons_answer(request, server)
     site = Commons(Transport(QUICK, allow_private=True), full=full, address=server[API])
-    found = list(site.hits(Search("장원영", "x"), 0))
+    hits = list(site.hits(Search("장원영", "x"), 0))
     letter = "p" if full else "t"
-    assert [(hit.rank, hit.image) for hit in found] == [
+    assert [(hit.rank, hit.image) for hit in hits] == [
         (rank, server[f"/{letter}{rank}"]) for rank in (1, 2, 3)
     ]
-    assert found[0].author == "Kim & Lee"
-    assert found[1].author == "Uploader"
-    assert found[0].licence == "CC BY-SA 4.0 https://cc.example/by-sa/4.0"
-    assert found[0].page == "https://commons.example/File:1"
-    assert found[0].thumbnail == (server["/t1"] if full else "")
+    assert hits[0].author == "Kim & Lee"
+    assert hits[1].author == "Uploader"
+    assert hits[0].licence == "CC BY-SA 4.0 https://cc.example/by-sa/4.0"
+    assert hits[0].page == "https://commons.example/File:1"
+    assert hits[0].thumbnail == (server["/t1"] if full else "")
     assert [hit.rank for hit in site.hits(Search("장원영", "x"), 2)] == [1, 2]
 
 
@@ -1190,19 +1190,19 @@ def test_commons_that_repeats_itself_is_left(
     made: Set, server: Server, capsys: pytest.CaptureFixture[str], full: bool, complete: bool
 ) -> None:
     """Field report G9: the last page comes again and again, with another token each time."""
-    asked: list[int] = []
+    offsets: list[int] = []
 
     def answer(request: Request) -> bytes:
         offset = int(parse_qs(urlsplit(request.path).query).get("gsroffset", ["0"])[0])
-        asked.append(offset)
+        offsets.append(offset)
         first = 50 * min(offset, 1)
         pages = [
             {"pageid": number, "index": number, "imageinfo": [
                 {"url": server[f"/p{number}"], "mime": "image/jpeg"}]}
             for number in range(first, first + 3)
         ]  # fmt: skip
-        found = {"batchcomplete": complete, "query": {"pages": pages}}
-        return json.dumps(found | {"continue": {"gsroffset": offset + 1}}).encode()
+        body = {"batchcomplete": complete, "query": {"pages": pages}}
+        return json.dumps(body | {"continue": {"gsroffset": offset + 1}}).encode()
 
     server.pictures(60)
     server.answers[API] = answer
@@ -1214,7 +1214,7 @@ def test_commons_that_repeats_itself_is_left(
     options = CrawlOptions(full=full, allow_private=True, limits=QUICK)
     crawl.run(made.root, made.data, [source], options)
     made.check()
-    assert asked == list(range(2 + commons.ROUNDS))
+    assert offsets == list(range(2 + commons.ROUNDS))
     assert len(made.kept) == 6
     assert "6 new, 6 of 500 found" in capsys.readouterr().out
 
@@ -1255,7 +1255,7 @@ def test_what_an_earlier_crawl_brought_does_not_end_a_search(
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "message"),
     [
         (
             {"error": {"code": "maxlag", "info": "Waiting for <b>db1</b>"}},
@@ -1270,11 +1270,11 @@ def test_what_an_earlier_crawl_brought_does_not_end_a_search(
         (Reply(status=403), "HTTP 403"),
     ],
 )
-def test_commons_says_why_not(server: Server, answer: Any, said: str) -> None:
+def test_commons_says_why_not(server: Server, answer: Any, message: str) -> None:
     reply = answer if isinstance(answer, (bytes, Reply)) else json.dumps(answer).encode()
     server.answers[API] = reply
     site = Commons(Transport(QUICK, allow_private=True), full=True, address=server[API])
-    with pytest.raises(SiteError, match=said):
+    with pytest.raises(SiteError, match=message):
         list(site.hits(ANN, 0))
 
 
@@ -1295,9 +1295,9 @@ def ends(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int,
         code = 0
     except SystemExit as end:
         code = int(end.code or 0)
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return code, said.out, said.err
+    output = capsys.readouterr()
+    assert "Traceback" not in output.err
+    return code, output.out, output.err
 
 
 def write_list(path: Path, rows: list[tuple[str, str]]) -> None:
@@ -1319,7 +1319,7 @@ def test_a_list_of_addresses_from_the_command_line(
     assert entries == {"dvc.yaml", "l.csv", "data", ".whoswho"}
     code, out, _ = ends(["--urls", "l.csv", "--allow-private"], capsys)
     assert "0 new pictures" in out
-    assert len(server.asked) == 3
+    assert len(server.requests) == 3
 
 
 def test_private_addresses_are_refused_and_said(
@@ -1330,7 +1330,7 @@ def test_private_addresses_are_refused_and_said(
     assert code == 2
     assert "private network" in err
     assert "--allow-private" in err
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("mixed", [False, True])
@@ -1363,7 +1363,7 @@ def test_a_contact_address_is_in_the_user_agent(
     def agent(*more: str) -> str:
         shutil.rmtree(workspace / "data", ignore_errors=True)
         assert ends([*command, *more], capsys)[0] == 0
-        return server.asked[-1].headers["User-Agent"]
+        return server.requests[-1].headers["User-Agent"]
 
     monkeypatch.delenv("WHOSWHO_CONTACT", raising=False)
     assert "; a crawler of pictures)" in agent()
@@ -1404,7 +1404,7 @@ def test_check_says_what_works_and_keeps_nothing(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--sites", "gogle"], "did you mean google?"),
         (["--sites", ","], "names none"),
@@ -1424,14 +1424,14 @@ def test_check_says_what_works_and_keeps_nothing(
     ],
 )
 def test_bad_options_are_one_line(
-    workspace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    workspace: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     (workspace / "keywords.txt").write_text("Ann\n")
     if not arguments:
         (workspace / "data.dvc").write_text("outs: []\n")
     code, _, err = ends(arguments, capsys)
     assert code == 2
-    assert said in err
+    assert message in err
     assert not (workspace / "data").exists()
 
 
@@ -1476,10 +1476,10 @@ def test_ten_thousand_pictures_cost_no_rewriting_each(
 def test_check_tries_every_site_unless_told_which(tmp_path: Path) -> None:
     (tmp_path / "keywords.txt").write_text("Ann\n")
 
-    def asked(*options: str) -> list[str]:
+    def sites(*options: str) -> list[str]:
         given = cli.parser().parse_args(["crawl", "--out", str(tmp_path / "data"), *options])
         return [source.site for source in command.plan(tmp_path, given).sources]
 
-    assert asked("--check") == ["google", "naver", "commons"]
-    assert asked("--check", "--sites", "commons") == ["commons"]
-    assert asked() == ["google", "naver"]
+    assert sites("--check") == ["google", "naver", "commons"]
+    assert sites("--check", "--sites", "commons") == ["commons"]
+    assert sites() == ["google", "naver"]

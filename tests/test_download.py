@@ -150,10 +150,10 @@ def test_a_body_packed_for_the_way_is_unpacked(server: Server, transport: Transp
 def test_a_real_bomb_is_refused_or_known_harmless_by_its_header(cases: Path, name: str) -> None:
     data = (cases / "awkward" / name).read_bytes()
     try:
-        found = download.identify(data)
+        fetched = download.identify(data)
     except DownloadError:
         return
-    assert found.width * found.height <= opening.MOST_PIXELS
+    assert fetched.width * fetched.height <= opening.MOST_PIXELS
 
 
 def test_too_many_pixels_are_refused_without_decoding_them(
@@ -175,7 +175,7 @@ def test_too_many_pixels_are_refused_without_decoding_them(
 def test_a_passing_failure_is_asked_again(
     server: Server, transport: Transport, status: int
 ) -> None:
-    server.answers["/p"] = lambda asked: Reply(status=status) if asked.times < 3 else b"ok"
+    server.answers["/p"] = lambda request: Reply(status=status) if request.times < 3 else b"ok"
     assert transport.get(server["/p"]) == b"ok"
     assert server.counts["/p"] == 3
 
@@ -202,8 +202,8 @@ def test_retry_after_is_honoured_for_the_whole_host(
     monkeypatch.setattr(Hosts, "rest", lambda self, host, seconds: waits.append(seconds))
     monkeypatch.setattr(patient._stopped, "wait", waits.append)
     value = "40" if how == "seconds" else email.utils.formatdate(time.time() + 40.5, usegmt=True)
-    server.answers["/p"] = lambda asked: (
-        Reply(status=429, headers={"Retry-After": value}) if asked.times == 1 else b"ok"
+    server.answers["/p"] = lambda request: (
+        Reply(status=429, headers={"Retry-After": value}) if request.times == 1 else b"ok"
     )
     assert patient.get(server["/p"]) == b"ok"
     assert len(waits) == 2  # the host's rest, and our own
@@ -233,7 +233,7 @@ def test_a_host_that_asks_for_too_long_a_wait_is_given_up_at_once(
 def test_a_broken_answer_is_asked_again_and_never_taken(
     server: Server, transport: Transport, reply: Reply
 ) -> None:
-    server.answers["/p"] = lambda asked: reply if asked.times < 3 else b"ok"
+    server.answers["/p"] = lambda request: reply if request.times < 3 else b"ok"
     assert transport.get(server["/p"]) == b"ok"
     server.answers["/q"] = reply
     why(transport, server["/q"])
@@ -286,7 +286,7 @@ def test_the_page_is_told_but_nothing_secret(server: Server, transport: Transpor
     transport.get(server["/p"], page="http://me:secret@site/가?q=1#here")
     transport.get(server["/p"], page="https://site/a")  # never from https to http
     transport.get(server["/p"])
-    first, second, third = (request.headers for request in server.asked)
+    first, second, third = (request.headers for request in server.requests)
     assert first["Referer"] == "http://site/%EA%B0%80?q=1"
     assert "Referer" not in second
     assert "Referer" not in third
@@ -382,7 +382,7 @@ def test_no_spelling_of_this_machine_is_asked(server: Server, host: str) -> None
     guarded = Transport(QUICK)
     port = server.root.rpartition(":")[2]
     why(guarded, f"http://{host}:{port}/p")
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_a_redirect_into_a_private_network_is_refused(server: Server) -> None:
@@ -393,10 +393,10 @@ def test_a_redirect_into_a_private_network_is_refused(server: Server) -> None:
     port = int(server.root.rpartition(":")[2])
     with pytest.MonkeyPatch.context() as patch:
         real = socket.getaddrinfo
-        asked: list[str] = []
+        hosts: list[str] = []
 
         def resolve(host: str, *arguments: object, **options: object) -> object:
-            asked.append(host)
+            hosts.append(host)
             if host == "site.example":
                 return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
             return real(host, *arguments, **options)  # type: ignore[arg-type]
@@ -409,7 +409,7 @@ def test_a_redirect_into_a_private_network_is_refused(server: Server) -> None:
         text = why(guarded, f"http://site.example:{port}/p")
     assert "private network" in text
     assert server.paths() == ["/p"]
-    assert asked == ["site.example", "127.0.0.1"]
+    assert hosts == ["site.example", "127.0.0.1"]
 
 
 def test_the_checked_address_is_the_one_connected_to(server: Server) -> None:
@@ -438,11 +438,11 @@ def test_the_checked_address_is_the_one_connected_to(server: Server) -> None:
 def test_a_host_with_a_public_and_a_private_address_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = [
+    resolved = [
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80))
         for address in ("8.8.8.8", "10.0.0.1")
     ]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved)
     assert "private network, 10.0.0.1" in why(Transport(QUICK), "http://both.example/")
 
 
@@ -493,21 +493,21 @@ def test_the_kind_is_told_by_content(
     server.answers["/portrait.jpg"] = Reply(
         picture(1, kind), headers={"Content-Type": "text/html"}
     )
-    found = download.download(Hit(1, server["/portrait.jpg"]), transport)
-    assert (found.ending, found.content_type) == (ending, content_type)
-    assert found.data == picture(1, kind)
-    assert kind == "ICO" or (found.width, found.height) == (96, 72)
+    fetched = download.download(Hit(1, server["/portrait.jpg"]), transport)
+    assert (fetched.ending, fetched.content_type) == (ending, content_type)
+    assert fetched.data == picture(1, kind)
+    assert kind == "ICO" or (fetched.width, fetched.height) == (96, 72)
 
 
 @pytest.mark.parametrize("name", ["hopper.heif", "hopper.avif", "flower.webp", "frozenpond.mpo"])
 def test_real_files_too(cases: Path, name: str) -> None:
-    found = download.identify((cases / "awkward" / name).read_bytes())
-    assert found.ending == {"heif": "heic", "mpo": "jpg"}.get(name[-4:].strip("."), name[-4:])
-    assert found.width > 50
+    fetched = download.identify((cases / "awkward" / name).read_bytes())
+    assert fetched.ending == {"heif": "heic", "mpo": "jpg"}.get(name[-4:].strip("."), name[-4:])
+    assert fetched.width > 50
 
 
 @pytest.mark.parametrize(
-    ("body", "said"),
+    ("body", "message"),
     [
         (b"<!doctype html><html><body>sign in</body></html>", "not a picture: a web page (HTML)"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'></svg>", "not a picture: an SVG drawing"),
@@ -519,12 +519,12 @@ def test_real_files_too(cases: Path, name: str) -> None:
     ],
 )
 def test_what_is_no_picture_is_refused_with_what_it_is(
-    server: Server, transport: Transport, body: bytes, said: str
+    server: Server, transport: Transport, body: bytes, message: str
 ) -> None:
     server.answers["/p.jpg"] = Reply(body, headers={"Content-Type": "image/jpeg"})
     with pytest.raises(DownloadError) as caught:
         download.download(Hit(1, server["/p.jpg"]), transport)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
@@ -538,12 +538,12 @@ def test_data_addresses_carry_their_picture(kind: str, form: str) -> None:
         "url-safe": f"data:;base64,{base64.urlsafe_b64encode(data).decode().rstrip('=')}",
         "percent": f"data:image/png,{quote_from_bytes(data)}",
     }[form]
-    found = download.download(Hit(1, url), Transport(QUICK))
-    assert found.data == data
+    fetched = download.download(Hit(1, url), Transport(QUICK))
+    assert fetched.data == data
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("data:image/png;base64", "without data"),
         ("data:image/png;base64,!!!", "broken base64"),
@@ -551,8 +551,8 @@ def test_data_addresses_carry_their_picture(kind: str, form: str) -> None:
         ("data:text/html,<html>", "a web page"),
     ],
 )
-def test_a_bad_data_address_is_refused(url: str, said: str) -> None:
-    with pytest.raises(DownloadError, match=said):
+def test_a_bad_data_address_is_refused(url: str, message: str) -> None:
+    with pytest.raises(DownloadError, match=message):
         download.download(Hit(1, url), Transport(QUICK))
 
 

@@ -16,9 +16,9 @@ from whoswho.errors import UserError
 def read(folder: Path, content: bytes | str) -> list[Search]:
     path = folder / "keywords.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    found = keywords.read(path)
+    searches = keywords.read(path)
     assert path.read_bytes() == (content if isinstance(content, bytes) else content.encode())
-    return found
+    return searches
 
 
 def why(folder: Path, content: bytes | str) -> str:
@@ -73,7 +73,7 @@ def test_cp949_is_refused_with_file_line_and_cure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("가\n".encode("utf-16-le"), "UTF-8"),
         (b"\xff\xfea", "save the file as UTF-8"),
@@ -92,9 +92,9 @@ def test_cp949_is_refused_with_file_line_and_cure(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read_is_one_line_with_the_cure(
-    tmp_path: Path, content: bytes | str, said: str
+    tmp_path: Path, content: bytes | str, message: str
 ) -> None:
-    assert said in why(tmp_path, content)
+    assert message in why(tmp_path, content)
 
 
 def test_no_file_or_a_folder_is_one_line(tmp_path: Path) -> None:
@@ -139,11 +139,11 @@ def test_no_bad_label_comes_through_a_file_of_keywords(tmp_path: Path, label: st
     except UnicodeEncodeError:
         content = b"q = \x80\n"
     try:
-        found = read(tmp_path, content)
+        searches = read(tmp_path, content)
     except UserError:
         return
-    assert all(labels.folder_problem(search.label) == "" for search in found)
-    assert labels.folder_problem(label.strip()) == "" or label not in {s.label for s in found}
+    assert all(labels.folder_problem(search.label) == "" for search in searches)
+    assert labels.folder_problem(label.strip()) == "" or label not in {s.label for s in searches}
 
 
 def test_a_proposed_label_is_no_folder_of_the_set(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_list_of_addresses_is_read_by_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"url,name\nhttp://h,x\n", "column 'label' is missing"),
         (b"url,label\n,x\n", "row 2: has no url"),
@@ -194,10 +194,10 @@ def test_a_list_of_addresses_is_read_by_label(tmp_path: Path) -> None:
         (b"url,label\nhttp://h,a\nhttp://h,A\n", "differ only in case"),
     ],
 )
-def test_a_bad_list_of_addresses_is_one_line(tmp_path: Path, content: bytes, said: str) -> None:
+def test_a_bad_list_of_addresses_is_one_line(tmp_path: Path, content: bytes, message: str) -> None:
     table = tmp_path / "list.csv"
     table.write_bytes(content)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         listed.from_table(table)
     with pytest.raises(UserError, match="not there"):
         listed.from_table(tmp_path / "other.csv")
@@ -215,7 +215,7 @@ def test_proxies_come_from_a_file_or_from_a_list_as_autocrawler_takes_it(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("http://name:secret@h:1", "line 1: a user name"),
         ("http://h", "line 1: not a proxy"),
@@ -226,10 +226,10 @@ def test_proxies_come_from_a_file_or_from_a_list_as_autocrawler_takes_it(tmp_pat
     ],
 )
 def test_a_bad_proxy_is_one_line_without_its_password(
-    tmp_path: Path, content: str, said: str
+    tmp_path: Path, content: str, message: str
 ) -> None:
     file = tmp_path / "proxies.txt"
     file.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         proxies.read(str(file))
     assert "secret" not in str(caught.value)

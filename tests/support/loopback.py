@@ -64,7 +64,7 @@ class Server:
     def __init__(self, port: int) -> None:
         self.root = f"http://127.0.0.1:{port}"
         self.answers: dict[str, Answer] = {}
-        self.asked: list[Request] = []
+        self.requests: list[Request] = []
         self.counts: Counter[str] = Counter()
         self.lock = threading.Lock()
 
@@ -73,7 +73,7 @@ class Server:
         return f"{self.root}{path}"
 
     def paths(self) -> list[str]:
-        return [request.path for request in self.asked]
+        return [request.path for request in self.requests]
 
     def pictures(self, count: int, prefix: str = "/p") -> list[str]:
         """Serve so many pictures; their addresses."""
@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.counts[self.path] += 1
             request = Request(self.path, dict(self.headers), server.counts[self.path])
-            server.asked.append(request)
+            server.requests.append(request)
         try:
             answer = server.answers.get(
                 self.path, server.answers.get(self.path.partition("?")[0], Reply(status=404))
@@ -158,6 +158,6 @@ def fixture_running() -> Iterator[Server]:
 @pytest.fixture(name="server")
 def fixture_server(running: Server) -> Server:
     running.answers = {}
-    running.asked = []
+    running.requests = []
     running.counts.clear()
     return running

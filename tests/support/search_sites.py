@@ -68,10 +68,10 @@ class Play:
     kind: str = "results"
     named: bool = False
     agreed: bool = False
-    asked: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
 
     def paths(self) -> list[str]:
-        return [urlsplit(address).path for address in self.asked]
+        return [urlsplit(address).path for address in self.addresses]
 
 
 PAGE = """<!doctype html><html lang="ko"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -231,7 +231,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         play = self.site.play
-        play.asked.append(self.path)
+        play.addresses.append(self.path)
         parts = urlsplit(self.path)
         if parts.path in ("/search", "/search.naver"):
             self.search("google" if parts.path == "/search" else "naver")
@@ -247,7 +247,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-        self.site.play.asked.append(f"{self.path}?{body}")
+        self.site.play.addresses.append(f"{self.path}?{body}")
         self.site.play.agreed = self.site.play.kind != "endless_consent"
         self.redirect()
 
