@@ -60,8 +60,8 @@ def test_every_check_of_a_single_picture(clean: Clean) -> None:
     (folder / "empty.jpg").touch()
     (folder / "drawing.svg").write_text("<svg/>")
     table = clean.run()
-    found = {Path(file).name: row["reasons"] for file, row in table.items() if row["reasons"]}
-    assert found == {
+    reasons_of = {Path(file).name: row["reasons"] for file, row in table.items() if row["reasons"]}
+    assert reasons_of == {
         "small.png": "too_small", "long.png": "extreme_shape", "dark.png": "too_dark",
         "bright.png": "too_bright", "blank.png": "blank", "cut.jpg": "truncated",
         "page.jpg": "not_a_picture", "film.gif": "animated", "empty.jpg": "unreadable",
@@ -281,10 +281,10 @@ def test_too_much_of_a_label_under_another_stops_and_names_both(clean: Clean) ->
     clean.fill("a", "b", "c", count=20)
     for number in range(11):
         write(clean.data / "c" / f"x{number}.png", Image.open(clean.data / "a" / f"{number}.png"))
-    said = clean.stops()
-    assert "11 of 20 pictures of 'a' lie under 'c' too" in said
-    assert "a/0.png and c/x0.png" in said
-    assert "clean.cross_label_max_fraction" in said
+    message = clean.stops()
+    assert "11 of 20 pictures of 'a' lie under 'c' too" in message
+    assert "a/0.png and c/x0.png" in message
+    assert "clean.cross_label_max_fraction" in message
     table = clean.run(cross_label_max_fraction=0.6)
     assert sum(bool(row["reasons"]) for row in table.values()) == 22
 
@@ -300,8 +300,8 @@ def test_people_photographed_together_stop_nothing_and_it_is_said(clean: Clean) 
         (): 77, ("cross_label",): 18,
     }  # fmt: skip
     assert "9 of 46 pictures of 'a' lie under 'b' too" in outcome.notes
-    (said,) = [note for note in outcome.notes if "whoswho review" in note]
-    assert said.startswith("18 files")
+    (message,) = [note for note in outcome.notes if "whoswho review" in note]
+    assert message.startswith("18 files")
 
 
 def test_most_of_the_smaller_of_two_labels_under_the_other_stops(clean: Clean) -> None:
@@ -351,9 +351,9 @@ def test_a_label_that_is_one_group_is_said(clean: Clean) -> None:
         write(clean.data / "a" / f"{number}.png", Image.fromarray(frame.astype(np.uint8)))
     outcome = clean.outcome()
     assert len({row.group for row in outcome.decisions if row.kept and row.label == "a"}) == 1
-    (said,) = [note for note in outcome.notes if "one look-alike group" in note]
-    assert said.startswith("all kept pictures of 'a' are one look-alike group")
-    assert "cut away the frame or background" in said
+    (message,) = [note for note in outcome.notes if "one look-alike group" in note]
+    assert message.startswith("all kept pictures of 'a' are one look-alike group")
+    assert "cut away the frame or background" in message
 
 
 # --- Brightness ----------------------------------------------------------------------------------
@@ -535,13 +535,14 @@ def test_one_label(clean: Clean) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("Kim", "kim"), ("가나", unicodedata.normalize("NFD", "가나")), ("É", "é")]
+    ("label", "other"),
+    [("Kim", "kim"), ("가나", unicodedata.normalize("NFD", "가나")), ("É", "é")],
 )
-def test_labels_that_differ_in_form_or_case_only(clean: Clean, one: str, other: str) -> None:
-    clean.fill(one, other, "third")
-    said = clean.stops()
-    assert repr(one) in said
-    assert repr(other) in said
+def test_labels_that_differ_in_form_or_case_only(clean: Clean, label: str, other: str) -> None:
+    clean.fill(label, other, "third")
+    message = clean.stops()
+    assert repr(label) in message
+    assert repr(other) in message
 
 
 def test_a_label_that_cleaning_empties(clean: Clean) -> None:
@@ -549,8 +550,8 @@ def test_a_label_that_cleaning_empties(clean: Clean) -> None:
     for number in range(3):
         write(clean.data / "장원영" / f"{number}.png", photograph(number, (50, 50)))
     (clean.data / "장원영" / "page.jpg").write_text("<html>")
-    said = clean.stops()
-    assert "'장원영' has no picture left of 4 (3 too_small, 1 not_a_picture)" in said
+    message = clean.stops()
+    assert "'장원영' has no picture left of 4 (3 too_small, 1 not_a_picture)" in message
 
 
 # --- Sets that are split already -----------------------------------------------------------------
@@ -631,12 +632,12 @@ def test_a_label_that_train_has_not_is_an_error(clean: Clean, home: list[str]) -
     ready(clean, "train", "validation", "test")
     clean.fill(*(f"{split}/장원영" for split in home), first=9000)
     (clean.data / "train" / "장원영").mkdir()
-    said = clean.stops()
-    assert f"label '장원영' is in {' and '.join(home)} but not in train" in said
+    message = clean.stops()
+    assert f"label '장원영' is in {' and '.join(home)} but not in train" in message
 
 
 @pytest.mark.parametrize(
-    ("folders", "said"),
+    ("folders", "message"),
     [
         (["train/a", "train/b", "val/a", "val/b"], "rename val to validation"),
         (["train/a", "train/b", "valid/a", "test/a"], "rename valid to validation"),
@@ -656,9 +657,9 @@ def test_a_label_that_train_has_not_is_an_error(clean: Clean, home: list[str]) -
         (["val/a", "test/a"], "test/ lies beside labels"),
     ],
 )
-def test_what_only_looks_split(clean: Clean, folders: list[str], said: str) -> None:
+def test_what_only_looks_split(clean: Clean, folders: list[str], message: str) -> None:
     clean.fill(*folders)
-    assert said in clean.stops()
+    assert message in clean.stops()
 
 
 def test_somebody_may_be_called_train(clean: Clean) -> None:
@@ -674,10 +675,10 @@ def test_a_set_split_in_folders_may_mix_unicode_forms(clean: Clean) -> None:
 
 def test_a_set_of_things_names_the_param_and_the_backbone_to_take(clean: Clean) -> None:
     clean.fill("ants", "bees", count=2)
-    said = clean.stops(faces="one")
-    assert "'ants' has no picture left of 2 (2 no_face)" in said
-    assert "if the set is not of people, set clean.faces: any" in said
-    assert "backbone.arch: efficientnet_lite0" in said
+    message = clean.stops(faces="one")
+    assert "'ants' has no picture left of 2 (2 no_face)" in message
+    assert "if the set is not of people, set clean.faces: any" in message
+    assert "backbone.arch: efficientnet_lite0" in message
 
 
 def test_a_name_that_another_system_refuses_is_warned_of(clean: Clean) -> None:
@@ -793,8 +794,8 @@ def test_the_stages_on_a_set_of_no_people(
     artifacts = stage_set(clean, tmp_path, monkeypatch)
     clean_stage.main()
     preprocess_stage.main()
-    said = re.sub(r"\d+\.\d", "N", capsys.readouterr().out)
-    assert said.splitlines() == [
+    output = re.sub(r"\d+\.\d", "N", capsys.readouterr().out)
+    assert output.splitlines() == [
         "clean: 40 files of 2 labels: 40 kept, 0 dropped; "
         "1 entry of a system or crawler passed over; "
         "seconds of processor: opening N, fingerprints N, relating N",
@@ -840,11 +841,11 @@ def test_what_lies_across_the_splits_is_said_with_what_to_do(
     write(clean.data / "validation" / "b" / "again.jpg", small, quality=60)
     stage_set(clean, tmp_path, monkeypatch)
     clean_stage.main()
-    said = "2 pairs of identical files and 1 pair of look-alikes lie across splits"
-    assert f"{said} (overlaps.csv)" in capsys.readouterr().out
+    sentence = "2 pairs of identical files and 1 pair of look-alikes lie across splits"
+    assert f"{sentence} (overlaps.csv)" in capsys.readouterr().out
     preprocess_stage.main()
     out = capsys.readouterr().out
-    assert f"{said}, which flatters the scores" in out
+    assert f"{sentence}, which flatters the scores" in out
     assert "review.csv" in out
 
 

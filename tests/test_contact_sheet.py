@@ -303,7 +303,7 @@ def test_a_phone_need_not_scroll_sideways(workspace: Path) -> None:
 def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> None:
     data = tmp_path / paths.DATA
     files = [f"{label}/{n:04}.jpg" for label in "ab" for n in range(500)]
-    one = put(data, files[0], blocks(1))
+    decision = put(data, files[0], blocks(1))
     shown = {row.file for row in chosen_for_sheet(_thousand(files)).get("no_face", ())}
     table = _thousand(files)
     for number, row in enumerate(table):
@@ -311,7 +311,7 @@ def test_a_thousand_dropped_are_a_page_of_a_few_megabytes(tmp_path: Path) -> Non
             written = put(data, row.file, blocks(number))
             table[number] = replace(row, sha256=written.sha256)
         else:
-            table[number] = replace(row, sha256=one.sha256[:-4] + f"{number:04}")
+            table[number] = replace(row, sha256=decision.sha256[:-4] + f"{number:04}")
     finish(tmp_path, table)
     assert len(list((tmp_path / paths.CLEAN / "thumbnails").iterdir())) == MOST
     assert page(tmp_path).stat().st_size < 1_500_000

@@ -131,13 +131,13 @@ def related(
     prints: Sequence[Fingerprint | None], bits: int = 10, least_correlation: float = 0.95
 ) -> list[Relation]:
     nothing = bytes(RECORD.itemsize)
-    store = io.BytesIO(b"".join(one.copies if one else nothing for one in prints))
-    kept = [one.without_copies() if one else None for one in prints]
+    store = io.BytesIO(b"".join(each.copies if each else nothing for each in prints))
+    kept = [each.without_copies() if each else None for each in prints]
     return duplicates.relations(kept, store, bits, least_correlation)
 
 
-def kinds(found: Sequence[Relation]) -> dict[tuple[int, int], str]:
-    return {(one.a, one.b): one.kind for one in found}
+def kinds(relations: Sequence[Relation]) -> dict[tuple[int, int], str]:
+    return {(relation.a, relation.b): relation.kind for relation in relations}
 
 
 @pytest.fixture(scope="module")
@@ -158,13 +158,17 @@ def test_an_altered_copy_is_the_same_photograph(
     name: str, scenes: list[Image.Image], prints: list[Fingerprint]
 ) -> None:
     copies = [fingerprint(encoded(ALTERED[name](image))) for image in scenes]
-    found = [one for one in related([*prints, *copies]) if one.kind == "near_duplicate"]
+    relations = [
+        relation for relation in related([*prints, *copies]) if relation.kind == "near_duplicate"
+    ]
     count = len(scenes)
-    right = [one for one in found if one.b == one.a + count]
+    right = [relation for relation in relations if relation.b == relation.a + count]
     assert len(right) >= 0.9 * count
-    assert found == right
-    assert all(one.correlation >= DEFAULTS.near_duplicate_min_correlation for one in right)
-    assert all(one.is_mirrored == name.startswith("mirrored") for one in right)
+    assert relations == right
+    assert all(
+        relation.correlation >= DEFAULTS.near_duplicate_min_correlation for relation in right
+    )
+    assert all(relation.is_mirrored == name.startswith("mirrored") for relation in right)
 
 
 def test_different_pictures_are_no_copies(prints: list[Fingerprint]) -> None:
@@ -173,9 +177,9 @@ def test_different_pictures_are_no_copies(prints: list[Fingerprint]) -> None:
 
 def test_a_crop_says_how_much_of_the_larger_picture_it_shows() -> None:
     image = scene(1)
-    pair = [fingerprint(one) for one in (image, cropped(image, 0.2, 0.2, 0, 0))]
-    (found,) = related(pair)
-    assert found.overlap == pytest.approx(0.64, abs=0.03)
+    pair = [fingerprint(picture) for picture in (image, cropped(image, 0.2, 0.2, 0, 0))]
+    (relation,) = related(pair)
+    assert relation.overlap == pytest.approx(0.64, abs=0.03)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -202,10 +206,10 @@ def test_a_stretched_crop_under_a_caption_is_kept_together(
         stretch = dice.uniform(0.8, 1.25) ** 0.5
         part = part.resize((round(part.width * stretch), round(part.height / stretch)))
         copies.append(fingerprint(encoded(captioned(part), 60)))
-    found = related([*prints, *copies])
-    right = [one for one in found if one.b == one.a + len(scenes)]
+    relations = related([*prints, *copies])
+    right = [relation for relation in relations if relation.b == relation.a + len(scenes)]
     assert len(right) >= 0.9 * len(scenes)
-    assert found == right
+    assert relations == right
 
 
 @pytest.mark.parametrize("fraction", [0.6, 0.7, 0.9])
@@ -218,8 +222,8 @@ def test_a_background_relates_nobody(scenes: list[Image.Image]) -> None:
     """What many pictures have in common counts nothing; a copy is still found."""
     walls = [on_halves(image) for image in scenes]
     again = encoded(walls[0].resize((300, 300)), 60)
-    found = related([fingerprint(image) for image in (*walls, again)])
-    assert kinds(found) == {(0, len(walls)): "near_duplicate"}
+    relations = related([fingerprint(image) for image in (*walls, again)])
+    assert kinds(relations) == {(0, len(walls)): "near_duplicate"}
 
 
 def test_what_a_logo_hides_looks_alike() -> None:
@@ -244,16 +248,16 @@ def test_a_chain_of_near_copies_does_not_swallow_its_ends() -> None:
     """Each is near the next only: what is dropped is near what stays."""
     base, other = scene(1), scene(2)
     chain = [fingerprint(Image.blend(base, other, share)) for share in np.linspace(0, 1, 25)]
-    found = kinds(related(chain))
-    assert found[0, 1] == "near_duplicate"
-    assert found.get((0, 24)) is None
+    pairs = kinds(related(chain))
+    assert pairs[0, 1] == "near_duplicate"
+    assert pairs.get((0, 24)) is None
 
 
 def test_of_equal_pixels_the_first_stands_for_all(prints: list[Fingerprint]) -> None:
     first, second = prints[:2]
     copy = fingerprint(encoded(scene(0)))
-    found = related([first, second, None, first, copy, first])
-    assert kinds(found) == {
+    relations = related([first, second, None, first, copy, first])
+    assert kinds(relations) == {
         (0, 3): "duplicate", (0, 5): "duplicate", (0, 4): "near_duplicate",
     }  # fmt: skip
 
@@ -276,17 +280,25 @@ def test_order_and_names_change_nothing(
     ]
     every = [*prints, *altered]
     expected = {
-        (frozenset((every[one.a].pixels, every[one.b].pixels)), one.kind, one.correlation)
-        for one in related(every)
+        (
+            frozenset((every[relation.a].pixels, every[relation.b].pixels)),
+            relation.kind,
+            relation.correlation,
+        )
+        for relation in related(every)
     }
     for seed in (1, 2):
         order = np.random.default_rng(seed).permutation(len(every))
         again = [every[place] for place in order]
-        found = related(again)
-        assert found == sorted(found, key=lambda one: (one.a, one.b))
+        relations = related(again)
+        assert relations == sorted(relations, key=lambda relation: (relation.a, relation.b))
         assert expected == {
-            (frozenset((again[one.a].pixels, again[one.b].pixels)), one.kind, one.correlation)
-            for one in found
+            (
+                frozenset((again[relation.a].pixels, again[relation.b].pixels)),
+                relation.kind,
+                relation.correlation,
+            )
+            for relation in relations
         }
 
 
@@ -306,12 +318,12 @@ def test_thousands_of_copies_cost_what_thousands_of_pictures_cost(
         Fingerprint(f"{number:05}", number, sign.bits ^ number % 3, sign.mirrored, sign.copies)
         for number in range(1500)
     ]
-    found = related([*family, other])
-    assert len(found) <= len(family) * (duplicates.MOST_COPIES + 1)
-    assert {one.kind for one in found} == {"near_duplicate"}
+    relations = related([*family, other])
+    assert len(relations) <= len(family) * (duplicates.MOST_COPIES + 1)
+    assert {relation.kind for relation in relations} == {"near_duplicate"}
     # All are related to the largest, which is the one to stay.
     largest = len(family) - 1
-    assert {one.a for one in found if one.b == largest} == set(range(largest))
+    assert {relation.a for relation in relations if relation.b == largest} == set(range(largest))
 
 
 # --- Real photographs ----------------------------------------------------------------------------
@@ -327,7 +339,7 @@ def test_real_photographs(cases: Path) -> None:
         if path.is_file()
     )
     names = [path.relative_to(people).as_posix() for path in files]
-    found = related([fingerprint(open_picture(path)) for path in files])
+    relations = related([fingerprint(open_picture(path)) for path in files])
     with (people / "sports_celebrities_pairs.csv").open(encoding="utf-8", newline="") as file:
         pairs = {
             frozenset(f"sports_celebrities/{row[side]}" for side in ("file_a", "file_b"))
@@ -341,9 +353,13 @@ def test_real_photographs(cases: Path) -> None:
             ("ali_amin_gandapur", "000008", "000086"), ("ali_amin_gandapur", "000086", "000162"),
         )
     }  # fmt: skip
-    same = {frozenset((names[one.a], names[one.b])) for one in found if one.kind != "alike"}
+    same = {
+        frozenset((names[relation.a], names[relation.b]))
+        for relation in relations
+        if relation.kind != "alike"
+    }
     assert same == pairs | crops
-    assert len(found) == len(same)
+    assert len(relations) == len(same)
 
 
 def test_stretched_crops_of_real_photographs(cases: Path) -> None:
@@ -362,10 +378,10 @@ def test_stretched_crops_of_real_photographs(cases: Path) -> None:
         part, stretch = cropped(image, left, top, wide, high), dice.uniform(0.8, 1.25) ** 0.5
         part = part.resize((round(part.width * stretch), round(part.height / stretch)))
         copies.append(encoded(captioned(part), 60))
-    found = related([fingerprint(image) for image in (*images, *copies)])
-    right = [one for one in found if one.b == one.a + len(images)]
+    relations = related([fingerprint(image) for image in (*images, *copies)])
+    right = [relation for relation in relations if relation.b == relation.a + len(images)]
     assert len(right) >= 0.9 * len(images)
-    assert found == right
+    assert relations == right
 
 
 def test_portraits_on_one_card_are_not_related(cases: Path) -> None:
@@ -399,21 +415,21 @@ def families(seed: int, count: int) -> np.ndarray:
 def test_no_close_hash_is_missed(most: int) -> None:
     queries, targets = families(0, 700), np.concatenate([families(1, 400), families(0, 500)])
     rows, places, distance = hamming.close(queries, targets, most, len(targets))
-    found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
-    assert found == sorted(close_pairs(queries, targets, most))
+    pairs = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+    assert pairs == sorted(close_pairs(queries, targets, most))
 
 
 @pytest.mark.parametrize("chunks", [3, 4, 5, 8])
 def test_no_close_hash_is_missed_however_the_bits_are_dealt(chunks: int) -> None:
     queries, targets = np.unique(families(0, 900)), np.unique(families(0, 1500))
     for most in (1, 6, 11):
-        found = [
+        pairs = [
             pair
             for rows, places in hamming._Chunks(chunks, most).pairs(queries, targets)
             for pair in zip(rows.tolist(), places.tolist(), strict=True)
         ]
-        assert len(found) == len(set(found))
-        assert set(found) == {pair[:2] for pair in close_pairs(queries, targets, most)}
+        assert len(pairs) == len(set(pairs))
+        assert set(pairs) == {pair[:2] for pair in close_pairs(queries, targets, most)}
 
 
 def test_of_many_close_hashes_the_first_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -439,8 +455,8 @@ def test_no_close_hash_is_missed_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     expected = sorted(close_pairs(hashes, hashes, 9))
     for best in (4, len(hashes)):
         rows, places, distance = hamming.close(hashes, hashes, 9, best)
-        found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
-        assert found == [
+        pairs = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+        assert pairs == [
             pair for _, own in groupby(expected, lambda pair: pair[0]) for pair in list(own)[:best]
         ]
 
@@ -487,14 +503,14 @@ def test_pairs_in_either_order_come_once_and_sorted() -> None:
     group = np.arange(90) // 7
     parts = list(pairs.sorted(100, group))
     assert len(parts) > 5
-    found = [tuple(map(int, row)) for part in parts for row in zip(*part, strict=True)]
+    triples = [tuple(map(int, row)) for part in parts for row in zip(*part, strict=True)]
     expected = {
         (int(min(a, b)), int(max(a, b)), int(d))
         for a, b, d in zip(rows, columns, distance, strict=True)
     }
-    assert found == sorted(expected)
+    assert triples == sorted(expected)
     seen = [set(group[smaller]) for smaller, *_ in parts]
-    assert all(not one & other for one, other in combinations(seen, 2))
+    assert all(not first & second for first, second in combinations(seen, 2))
 
 
 def test_few_pairs_of_many_hashes_are_compared() -> None:
@@ -512,7 +528,7 @@ def test_the_hash_of_the_mirror_image_is_that_of_the_mirrored_picture(
 ) -> None:
     for image in scenes[:4]:
         square = image.resize((96, 96))
-        there, back = (fingerprint(one) for one in (square, ImageOps.mirror(square)))
+        there, back = (fingerprint(picture) for picture in (square, ImageOps.mirror(square)))
         assert (there.bits, there.mirrored) == (back.mirrored, back.bits)
 
 
@@ -574,7 +590,7 @@ def data(tmp_path: Path) -> Path:
 def cleaned(data: Path, **changes: object) -> dict[str, Decision]:
     limits = DEFAULTS.model_copy(update=changes)
     outcome = checks.run(data, limits, [], data.parent / "clean", worker_count=1)
-    return {one.file: one for one in outcome.decisions}
+    return {decision.file: decision for decision in outcome.decisions}
 
 
 def test_of_a_crop_and_the_whole_the_whole_stays(data: Path) -> None:

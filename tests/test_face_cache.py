@@ -89,8 +89,8 @@ def test_a_damaged_file_is_made_anew(folder: Path, damage: str) -> None:
     }
     file.write_bytes(broken[damage])
     with FaceCache(folder) as cache:
-        found = [cache.get(f"{n:064x}", "v") for n in range(200)]
-        assert set(found) <= {None, bytes(300)}
+        values = [cache.get(f"{n:064x}", "v") for n in range(200)]
+        assert set(values) <= {None, bytes(300)}
         assert cache.problem == ""
         cache.put(HASH, "v", b"new")
         cache.flush()
@@ -192,12 +192,12 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> list[tuple[Path, str]]:
-    found = []
+    files = []
     for number in range(4):
         file = tmp_path / f"{number}.png"
         Image.effect_noise((100, 100), 20 + number).convert("RGB").save(file)
-        found.append((file, paths.sha256(file)))
-    return found
+        files.append((file, paths.sha256(file)))
+    return files
 
 
 def look(
@@ -215,12 +215,12 @@ def test_a_file_is_looked_at_once(
     assert (counted.detected, counted.embedded) == (4, 4)
     again = look(pictures, folder)
     assert (counted.detected, counted.embedded) == (4, 4)
-    for one, two in zip(first, again, strict=True):
-        assert one.faces == two.faces == [Face(5, 5, 45, 55, 0.99)]
-        assert one.brightness == two.brightness == pytest.approx(128, abs=10)
-        assert one.vector is not None
-        assert two.vector is not None
-        assert one.vector.tobytes() == two.vector.tobytes()
+    for earlier, later in zip(first, again, strict=True):
+        assert earlier.faces == later.faces == [Face(5, 5, 45, 55, 0.99)]
+        assert earlier.brightness == later.brightness == pytest.approx(128, abs=10)
+        assert earlier.vector is not None
+        assert later.vector is not None
+        assert earlier.vector.tobytes() == later.vector.tobytes()
     assert look(pictures, None)[0].faces == first[0].faces
     assert counted.detected == 8
 
@@ -229,8 +229,8 @@ def test_a_changed_threshold_finds_nothing_anew(
     pictures: list[tuple[Path, str]], folder: Path, counted: Counted
 ) -> None:
     look(pictures, folder)
-    assert [len(one.faces) for one in look(pictures, folder, face_probability=0.8)] == [2] * 4
-    assert [len(one.faces) for one in look(pictures, folder, face_probability=0.999)] == [0] * 4
+    assert [len(each.faces) for each in look(pictures, folder, face_probability=0.8)] == [2] * 4
+    assert [len(each.faces) for each in look(pictures, folder, face_probability=0.999)] == [0] * 4
     look(pictures, folder, second_face_min_ratio=0.3, identity_false_alarm_rate=0.05)
     assert (counted.detected, counted.embedded) == (4, 4)
 
@@ -276,9 +276,9 @@ def test_a_sharp_second_face_stands_before_a_taller_blurred_one(
     )  # fmt: skip
     finder = SimpleNamespace(find_all=lambda image: [main, blurred, sharp])
     monkeypatch.setattr(people, "_finder", lambda smallest: finder)
-    (found,) = look([half_blurred], folder, second_face_min_ratio=0.3)
-    assert list(found.faces) == [main, sharp, blurred]
-    assert people.scores(found)["several_faces"] == round(40 / 90, 4)
+    (evidence,) = look([half_blurred], folder, second_face_min_ratio=0.3)
+    assert list(evidence.faces) == [main, sharp, blurred]
+    assert people.scores(evidence)["several_faces"] == round(40 / 90, 4)
 
 
 def test_identity_turned_on_later_embeds_without_detecting_again(
@@ -311,10 +311,10 @@ def test_a_damaged_embedding_is_made_again(
     look(pictures, folder)
     with sqlite3.connect(folder / FILE) as table:
         table.execute("UPDATE finds SET value = x'00' WHERE version LIKE 'embedding %'")
-    (one, *_) = look(pictures, folder)
+    (evidence, *_) = look(pictures, folder)
     assert (counted.detected, counted.embedded) == (4, 8)
-    assert one.vector is not None
-    assert one.vector.shape == (embedding.SIZE,)
+    assert evidence.vector is not None
+    assert evidence.vector.shape == (embedding.SIZE,)
 
 
 def test_the_stage_with_another_threshold_detects_nothing(

@@ -92,24 +92,24 @@ def detecting(
 ) -> tuple[FaceFinder, list[Image.Image]]:
     """A finder whose detector answers `looks`, and the pictures that it was asked about."""
     finder = FaceFinder(CLEAN.face_probability, CLEAN.min_face_size)
-    asked: list[Image.Image] = []
+    pictures: list[Image.Image] = []
 
     def detect(pixels: Image.Image) -> list[tuple[Box, float]]:
-        asked.append(pixels)
-        return looks[len(asked) - 1]
+        pictures.append(pixels)
+        return looks[len(pictures) - 1]
 
     monkeypatch.setattr(finder, "_detect", detect)
-    return finder, asked
+    return finder, pictures
 
 
 def test_a_second_look_has_grey_around_the_picture_and_boxes_of_the_picture(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = Image.new("RGB", (200, 160), (255, 0, 0))
-    finder, asked = detecting(monkeypatch, [], [((90, 70, 290, 180), 0.97)])
+    finder, pictures = detecting(monkeypatch, [], [((90, 70, 290, 180), 0.97)])
     assert finder.find(image) == [Face(10, 0, 200, 100, 0.97)]
-    assert asked[0].size == (200, 160)
-    padded = asked[1]
+    assert pictures[0].size == (200, 160)
+    padded = pictures[1]
     assert padded.size == (360, 320)
     assert padded.crop((80, 80, 280, 240)).tobytes() == image.tobytes()
     assert [padded.getpixel(at) for at in ((0, 0), (79, 160), (359, 319))] == [(128,) * 3] * 3
@@ -118,44 +118,44 @@ def test_a_second_look_has_grey_around_the_picture_and_boxes_of_the_picture(
 def test_a_second_look_at_a_large_picture_is_no_larger_than_the_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    finder, asked = detecting(monkeypatch, [], [((160, 160, 480, 480), 0.97)])
+    finder, pictures = detecting(monkeypatch, [], [((160, 160, 480, 480), 0.97)])
     assert finder.find(Image.new("RGB", (1600, 1600))) == [Face(0, 0, 1600, 1600, 0.97)]
-    assert [pixels.size for pixels in asked] == [(640, 640), (640, 640)]
+    assert [pixels.size for pixels in pictures] == [(640, 640), (640, 640)]
 
 
 def test_only_a_picture_without_a_sure_face_is_looked_at_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     image = Image.new("RGB", (100, 100))
-    finder, asked = detecting(monkeypatch, [((10, 10, 50, 60), 0.95)], [])
+    finder, pictures = detecting(monkeypatch, [((10, 10, 50, 60), 0.95)], [])
     assert finder.find_all(image) == [Face(10, 10, 50, 60, 0.95)]
-    assert len(asked) == 1
+    assert len(pictures) == 1
     # The look that is surer is taken whole: its boxes are not mixed with the other's.
     for first, second, taken in ((0.94, 0.93, 0), (0.93, 0.94, 1)):
         box: Box = (60, 60, 90, 90)
         finder, _ = detecting(monkeypatch, [(box, first)], [(box, second)])
-        (found,) = finder.find_all(image)
-        assert (found.left == 10) == bool(taken)
+        (face,) = finder.find_all(image)
+        assert (face.left == 10) == bool(taken)
 
 
 def test_a_threshold_applied_later_gives_what_the_finder_finds(people: Path) -> None:
     """Cleaning keeps every find and judges later; serving asks for the sure ones at once."""
     image = open_picture(people / "lionel_messi" / "10_MESSI_JUGADORS-WEB.jpg")
     every = FaceFinder(0.0, CLEAN.min_face_size).find_all(image)
-    for probability in sorted({0.0, 0.99, *(one.probability for one in every)}):
+    for probability in sorted({0.0, 0.99, *(face.probability for face in every)}):
         sure = FaceFinder(probability, CLEAN.min_face_size).find(image)
         assert sure == from_probability(every, probability)
 
 
 def test_a_portrait_has_one_face_where_it_is(finder: FaceFinder, people: Path) -> None:
     image = open_picture(people / "lionel_messi" / "10_MESSI_JUGADORS-WEB.jpg")
-    (found,) = finder.find(image)
+    (face,) = finder.find(image)
     # By eye: the face of a standing man, a little right of the middle, near the upper edge.
-    assert 560 < found.left < 640
-    assert 680 < found.right < 770
-    assert 60 < found.top < 140
-    assert 250 < found.bottom < 330
-    assert found.probability >= CLEAN.face_probability
+    assert 560 < face.left < 640
+    assert 680 < face.right < 770
+    assert 60 < face.top < 140
+    assert 250 < face.bottom < 330
+    assert face.probability >= CLEAN.face_probability
 
 
 def test_a_couple_has_two(finder: FaceFinder, people: Path) -> None:
@@ -164,8 +164,8 @@ def test_a_couple_has_two(finder: FaceFinder, people: Path) -> None:
             r["file"] for r in csv.DictReader(file) if (r["faces"], r["main_ok"]) == ("2", "0")
         ]
     faces = [finder.find(open_picture(people / name)) for name in twos[:6]]
-    assert sum(count(found, CLEAN.second_face_min_ratio) == 2 for found in faces) >= 5
-    assert all(a.height >= b.height for found in faces for a, b in pairwise(found))
+    assert sum(count(couple, CLEAN.second_face_min_ratio) == 2 for couple in faces) >= 5
+    assert all(a.height >= b.height for couple in faces for a, b in pairwise(couple))
 
 
 def test_the_same_pixels_give_the_same_boxes(finder: FaceFinder, people: Path) -> None:
@@ -206,14 +206,14 @@ def test_the_detector_finds_what_its_package_finds_number_for_number() -> None:
     for place in range(4):
         crowd.paste(portrait(place).resize((150 + 40 * place,) * 2), (220 * place, 10 * place))
     noise = Image.effect_noise((150, 91), 120).convert("RGB")
-    found = []
+    detections = []
     for image in (portrait(0), portrait(1).resize((97, 300)), crowd, noise):
         for theirs.min_face_size in (WINDOW, 0.3 * min(image.size)):
             boxes, probabilities = theirs.detect(image)
             known = [] if boxes is None else list(zip(boxes.tolist(), probabilities, strict=True))
-            found.append(sorted(ours.detect(np.asarray(image), theirs.min_face_size)))
-            assert found[-1] == sorted(known)
-    assert max(map(len, found)) >= 3
+            detections.append(sorted(ours.detect(np.asarray(image), theirs.min_face_size)))
+            assert detections[-1] == sorted(known)
+    assert max(map(len, detections)) >= 3
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
@@ -223,10 +223,10 @@ def test_other_modes_do_not_raise(finder: FaceFinder, mode: str) -> None:
 
 def test_boxes_stay_inside_the_picture(finder: FaceFinder, people: Path) -> None:
     image = open_picture(people / "lionel_messi" / "10_MESSI_JUGADORS-WEB.jpg")
-    found = finder.find(image.crop((600, 110, 725, 300)))
-    for one in found:
-        assert 0 <= one.left < one.right <= 125
-        assert 0 <= one.top < one.bottom <= 190
+    faces = finder.find(image.crop((600, 110, 725, 300)))
+    for face in faces:
+        assert 0 <= face.left < face.right <= 125
+        assert 0 <= face.top < face.bottom <= 190
 
 
 @pytest.mark.parametrize("added", [0.10, 0.0, -0.05, -0.10])
@@ -244,10 +244,10 @@ def test_a_face_that_fills_its_picture_is_found(
         more = round(added * box.height)
         crop = image.crop((box.left - more, box.top - more, box.right + more, box.bottom + more))
         at_once += bool(from_probability(finder.look(crop, 0), CLEAN.face_probability))
-        for found in finder.find(crop):
-            assert 0 <= found.left < found.right <= crop.width
-            assert 0 <= found.top < found.bottom <= crop.height
-            assert found.height > box.height / 2
+        for face in finder.find(crop):
+            assert 0 <= face.left < face.right <= crop.width
+            assert 0 <= face.top < face.bottom <= crop.height
+            assert face.height > box.height / 2
             twice += 1
     assert twice >= 0.9 * len(single[::12])
     assert at_once <= twice / 2 or added > -0.1

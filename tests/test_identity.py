@@ -84,10 +84,10 @@ def four(count: int = 30) -> Set:
 
 
 def test_a_label_of_one_person_loses_nobody() -> None:
-    found = four().judge()
-    assert found.verdicts == {}
-    assert found.notes == []
-    assert found.limits.keys() == set("abcd")
+    judgement = four().judge()
+    assert judgement.verdicts == {}
+    assert judgement.notes == []
+    assert judgement.limits.keys() == set("abcd")
 
 
 def test_the_false_alarm_rate_holds_where_others_are_no_nearer() -> None:
@@ -103,25 +103,25 @@ def test_strangers_go_however_many_short_of_two_in_five(strangers: int) -> None:
     made = four()
     for who in range(10, 10 + strangers):  # each another person nobody has a label for
         made.add("a", who, 1)
-    found = made.judge()
+    judgement = made.judge()
     odd = set.union(*(made.places("a", who) for who in range(10, 10 + strangers)))
-    assert odd == found.verdicts.keys()
-    assert {verdict.reason for verdict in found.verdicts.values()} == {NOT_THIS_PERSON}
+    assert odd == judgement.verdicts.keys()
+    assert {verdict.reason for verdict in judgement.verdicts.values()} == {NOT_THIS_PERSON}
 
 
 @pytest.mark.parametrize("strangers", [3, 10, 18])
 def test_one_stranger_seen_often_does_not_move_the_centre(strangers: int) -> None:
     made = four().add("a", 10, strangers)
-    found = made.judge()
-    assert found.verdicts.keys() == made.places("a", 10)
-    assert found.notes == []
+    judgement = made.judge()
+    assert judgement.verdicts.keys() == made.places("a", 10)
+    assert judgement.notes == []
 
 
 def test_what_fits_another_label_better_names_it() -> None:
     made = four().add("a", 1, 4, more=1)
-    found = made.judge()
-    assert found.verdicts.keys() == made.places("a", 1)
-    for verdict in found.verdicts.values():
+    judgement = made.judge()
+    assert judgement.verdicts.keys() == made.places("a", 1)
+    for verdict in judgement.verdicts.values():
         assert verdict.reason == SWAPPED
         assert verdict.other_label == "b"
         assert verdict.nearer is not None
@@ -133,16 +133,16 @@ def test_well_inside_another_crowd_a_face_need_not_be_odd_in_its_own() -> None:
     near = faces(0, 30, more=1) + 0.5 * away
     doubtful = person(0) + 0.45 * away
     rows = np.concatenate([faces(0, 30), [doubtful], near])
-    found = identity.judge(rows, ["a"] * 31 + ["b"] * 30, [False] * 61, RATE)
-    assert {place: one.reason for place, one in found.verdicts.items()} == {30: SWAPPED}
+    judgement = identity.judge(rows, ["a"] * 31 + ["b"] * 30, [False] * 61, RATE)
+    assert {row: verdict.reason for row, verdict in judgement.verdicts.items()} == {30: SWAPPED}
     alone = identity.judge(rows[:31], ["a"] * 31, [False] * 31, RATE)
     assert alone.verdicts == {}
 
 
 def test_half_and_half_is_said_and_nobody_dropped() -> None:
-    found = four().add("a", 10, 28).add("b", 10, 2).judge()
-    assert found.verdicts.keys() == {60 + 60 + 28, 60 + 60 + 29}
-    (note,) = found.notes
+    judgement = four().add("a", 10, 28).add("b", 10, 2).judge()
+    assert judgement.verdicts.keys() == {60 + 60 + 28, 60 + 60 + 29}
+    (note,) = judgement.notes
     assert "'a' seems to show more than one person" in note
     assert "review.csv" in note
 
@@ -150,17 +150,17 @@ def test_half_and_half_is_said_and_nobody_dropped() -> None:
 @pytest.mark.parametrize("right", [0, 10])
 def test_three_faces_a_person_vouched_for_say_which_half_is_right(right: int) -> None:
     made = Set().add("a", right, 25, vouched=3).add("a", 10 - right, 30).add("b", 1, 30)
-    found = made.judge()
-    assert found.verdicts.keys() == made.places("a", 10 - right)
-    assert found.notes == []
+    judgement = made.judge()
+    assert judgement.verdicts.keys() == made.places("a", 10 - right)
+    assert judgement.notes == []
 
 
 def test_small_labels_are_left_alone_and_named() -> None:
     made = four().add("few", 20, 3).add("few", 21, 1)
-    found = made.judge()
-    assert found.verdicts == {}
-    assert found.notes == ["identity not checked where faces are fewer than 5 ('few')"]
-    assert "few" not in found.limits
+    judgement = made.judge()
+    assert judgement.verdicts == {}
+    assert judgement.notes == ["identity not checked where faces are fewer than 5 ('few')"]
+    assert "few" not in judgement.limits
 
 
 def test_one_person_under_two_labels_costs_neither_its_faces() -> None:
@@ -173,9 +173,9 @@ def test_the_limit_follows_the_labels_own_spread(spread: float, odd: bool) -> No
     """Drawn faces lie closer together than photographs, and so do their strangers."""
     away = person(99) / np.linalg.norm(person(99))
     rows = np.concatenate([faces(0, 30, spread=spread), [person(0) + 0.42 * away]])
-    found = identity.judge(rows, ["a"] * 31, [False] * 31, RATE)
-    assert (found.verdicts.keys() == {30}) == odd
-    assert found.verdicts.keys() <= {30}
+    judgement = identity.judge(rows, ["a"] * 31, [False] * 31, RATE)
+    assert (judgement.verdicts.keys() == {30}) == odd
+    assert judgement.verdicts.keys() <= {30}
 
 
 def test_where_other_people_are_far_the_limit_moves_out_to_them() -> None:
@@ -259,11 +259,11 @@ def portraits(cases: Path) -> dict[str, list[Path]]:
     folder = cases / "people"
     with (folder / "sports_celebrities_truth.csv").open(encoding="utf-8") as file:
         clear = [r["file"] for r in csv.DictReader(file) if (r["faces"], r["note"]) == ("1", "")]
-    found: dict[str, list[Path]] = {}
+    by_person: dict[str, list[Path]] = {}
     for name in ("lionel_messi", "roger_federer", "maria_sharapova"):
         own = [file for file in clear if file.startswith(name)]
-        found[name] = [folder / "sports_celebrities" / file for file in own[:6]]
-    return found
+        by_person[name] = [folder / "sports_celebrities" / file for file in own[:6]]
+    return by_person
 
 
 @pytest.fixture(scope="module")
@@ -286,12 +286,16 @@ def mixed(tmp_path: Path, portraits: dict[str, list[Path]]) -> Path:
 
 def test_strangers_and_swapped_pictures_go(mixed: Path, cache: Path, tmp_path: Path) -> None:
     outcome = checks.run(mixed, CLEAN, [], tmp_path / "out", faces=cache)
-    by_reason = {one.file: ";".join(one.reasons) for one in outcome.decisions if one.reasons}
+    by_reason = {
+        decision.file: ";".join(decision.reasons)
+        for decision in outcome.decisions
+        if decision.reasons
+    }
     assert Counter(by_reason.values()) == {NOT_THIS_PERSON: 2, SWAPPED: 1}
     for file, reason in by_reason.items():
         assert ("federer" in file) == (reason == SWAPPED)
         assert "lionel" not in file
-    (swapped,) = [one for one in outcome.decisions if one.reasons == (SWAPPED,)]
+    (swapped,) = [decision for decision in outcome.decisions if decision.reasons == (SWAPPED,)]
     assert swapped.other_label == "federer"
     assert reasons.explain(swapped, SWAPPED).endswith("nearer to the faces of 'federer'")
     written = read_face_settings(tmp_path / "out")
@@ -322,7 +326,11 @@ def together(tmp_path: Path, cases: Path) -> Path:
 def test_people_seen_together_keep_their_own(together: Path, cache: Path, tmp_path: Path) -> None:
     """Field report G1."""
     outcome = checks.run(together, CLEAN, [], tmp_path / "out", faces=cache)
-    gone = {one.file: tuple(one.reasons) for one in outcome.decisions if not one.kept}
+    gone = {
+        decision.file: tuple(decision.reasons)
+        for decision in outcome.decisions
+        if not decision.kept
+    }
     assert gone == {f"maria_sharapova/copy{number}.jpg": (SWAPPED,) for number in range(5)}
     assert "5 pictures of two labels stay under the one the face fits" in outcome.notes
 
@@ -344,19 +352,21 @@ def test_a_lit_face_on_black_or_white_stays(
         card.paste(head, (face.width * 7 // 4, face.height * 7 // 4))
         card.save(tmp_path / "data" / name / "card.png")
     outcome = checks.run(tmp_path / "data", CLEAN, [], tmp_path / "out", faces=cache)
-    cards = [one for one in outcome.decisions if one.file.endswith("card.png")]
-    assert not any({"too_dark", "too_bright"} & set(one.reasons) for one in cards)
-    assert all(40 < one.scores["too_dark"] < 220 for one in cards)
+    cards = [decision for decision in outcome.decisions if decision.file.endswith("card.png")]
+    assert not any({"too_dark", "too_bright"} & set(decision.reasons) for decision in cards)
+    assert all(40 < decision.scores["too_dark"] < 220 for decision in cards)
 
 
 def test_a_person_who_keeps_it_is_right(mixed: Path, cache: Path, tmp_path: Path) -> None:
     stranger = next(file for file in sorted(mixed.rglob("*")) if "sharapova" in file.name)
     row = Review("keep", sha256=paths.sha256(stranger), label="messi", line=2)
     outcome = checks.run(mixed, CLEAN, [row], tmp_path / "out", faces=cache)
-    (kept,) = [one for one in outcome.decisions if one.file == f"messi/{stranger.name}"]
+    (kept,) = [
+        decision for decision in outcome.decisions if decision.file == f"messi/{stranger.name}"
+    ]
     assert (kept.decision, kept.reasons, kept.reviewed) == ("kept", (), "keep")
     assert NOT_THIS_PERSON in kept.overruled
-    assert sum(NOT_THIS_PERSON in one.reasons for one in outcome.decisions) == 1
+    assert sum(NOT_THIS_PERSON in decision.reasons for decision in outcome.decisions) == 1
 
 
 def test_the_stage_says_that_it_is_off(
@@ -372,9 +382,9 @@ def test_the_stage_says_that_it_is_off(
     monkeypatch.chdir(root)
     monkeypatch.setattr(embedding, "available", lambda: False)
     clean_stage.main()
-    said = capsys.readouterr().out
-    assert said.startswith("clean: 14 files of 2 labels: 14 kept")
-    assert "not_this_person and swapped are OFF" in said
+    output = capsys.readouterr().out
+    assert output.startswith("clean: 14 files of 2 labels: 14 kept")
+    assert "not_this_person and swapped are OFF" in output
     written = read_face_settings(root / paths.CLEAN)
     assert written.identity == "off"
     assert "OFF" in written.identity_notes[0]
@@ -384,9 +394,9 @@ def test_the_same_pixels_give_the_same_numbers(portraits: dict[str, list[Path]])
     file = portraits["lionel_messi"][0]
     image = open_picture(file)
     face = FaceFinder(CLEAN.face_probability, CLEAN.min_face_size).find(image)[0]
-    one, two = embedding.embed(image, face), embedding.embed(image.copy(), face)
-    assert one.tobytes() == two.tobytes()
-    assert one.dtype == np.float32
+    first, second = embedding.embed(image, face), embedding.embed(image.copy(), face)
+    assert first.tobytes() == second.tobytes()
+    assert first.dtype == np.float32
 
 
 @pytest.mark.slow
@@ -395,9 +405,9 @@ def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, ca
     outcome = checks.run(drawn_sample(), CLEAN, [], tmp_path / "out", faces=cache)
     portraits = {file.path for file in sample.plan(0, 8) if file.kind == "portrait"}
     odd = [
-        one.file
-        for one in outcome.decisions
-        if one.file in portraits and {NOT_THIS_PERSON, SWAPPED} & set(one.reasons)
+        decision.file
+        for decision in outcome.decisions
+        if decision.file in portraits and {NOT_THIS_PERSON, SWAPPED} & set(decision.reasons)
     ]
     assert len(odd) <= 0.03 * len(portraits)
 
@@ -405,20 +415,20 @@ def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, ca
 def shown(own: Vectors, *labels: Vectors) -> list[NDArray[np.bool_]]:
     """Of the faces of each other label, which are the person's."""
     names = [str(number) for number, label in enumerate(labels) for _ in label]
-    found = same_person.shows(own, np.concatenate(labels), names, [True] * len(names))
-    return np.split(found, np.cumsum([len(label) for label in labels])[:-1])
+    mask = same_person.shows(own, np.concatenate(labels), names, [True] * len(names))
+    return np.split(mask, np.cumsum([len(label) for label in labels])[:-1])
 
 
 @pytest.mark.parametrize("count", [2, 30])
 def test_a_persons_faces_are_near_and_nearest_to_theirs(count: int) -> None:
-    own, asked = faces(1, count), faces(1, 10, more=1)
+    own, further = faces(1, count), faces(1, 10, more=1)
     for others in ([faces(2, 20), faces(3, 1), faces(4, 10)], [faces(2, 3), faces(4, 2)]):
         # Each alone in a folder of its own, all in one, and among another person's.
-        for misfiled in ([face[None] for face in asked], [asked], [asked[:2], asked[2:]]):
-            *found, first, second = shown(own, *misfiled, *others[:2])
-            assert np.concatenate(found).mean() >= 0.9
+        for misfiled in ([face[None] for face in further], [further], [further[:2], further[2:]]):
+            *masks, first, second = shown(own, *misfiled, *others[:2])
+            assert np.concatenate(masks).mean() >= 0.9
             assert not np.concatenate([first, second]).any()
-        among = np.concatenate([others[0], asked[:2]])
+        among = np.concatenate([others[0], further[:2]])
         assert shown(own, among)[0].tolist() == [False] * len(others[0]) + [True] * 2
     assert same_person.shows(own, np.empty((0, 128)), [], []).shape == (0,)
     alike = (person(1) + person(2)) / 2 + (faces(2, 20) - person(2))
@@ -431,8 +441,8 @@ def test_a_persons_faces_are_near_and_nearest_to_theirs(count: int) -> None:
 def test_pictures_saved_again_hide_no_face_of_the_person() -> None:
     own = faces(1, 12)
     again = own[0] + np.random.default_rng(0).normal(0, 0.004, (6, 128))
-    (found,) = shown(np.concatenate([own, again]), faces(1, 20, more=1))
-    assert found.mean() >= 0.9
+    (mask,) = shown(np.concatenate([own, again]), faces(1, 20, more=1))
+    assert mask.mean() >= 0.9
 
 
 @pytest.mark.slow

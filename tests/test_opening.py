@@ -229,9 +229,9 @@ def test_sixteen_bit_transparent_colour_lies_over_white(colour: int) -> None:
     values = np.full(shape, 0x1234)
     values[:, 2:] = 0xC000
     clear = struct.pack(">H", 0x1234) * (1 if colour == 0 else 3)
-    found = np.asarray(open_picture(png16(values, colour, clear)))
-    assert (found[:, :2] == 255).all()
-    assert set(np.unique(found[:, 2:])) <= {0xBF, 0xC0}
+    pixels = np.asarray(open_picture(png16(values, colour, clear)))
+    assert (pixels[:, :2] == 255).all()
+    assert set(np.unique(pixels[:, 2:])) <= {0xBF, 0xC0}
 
 
 def test_a_dark_picture_in_wide_numbers_stays_dark() -> None:
@@ -245,8 +245,8 @@ def test_holes_in_a_float_picture_do_not_matter() -> None:
     values = (RAMP / 65535).astype(np.float32)
     values[0, 5] = np.nan
     values[0, 6] = np.inf
-    found = np.asarray(open_picture(saved(Image.fromarray(values), "TIFF")))
-    assert len(np.unique(found)) == 256
+    pixels = np.asarray(open_picture(saved(Image.fromarray(values), "TIFF")))
+    assert len(np.unique(pixels)) == 256
 
 
 # --- B5: upright ---------------------------------------------------------------------------------
@@ -336,11 +336,11 @@ def test_spoilt_exif_never_costs_the_picture(kind: str, bad: bytes) -> None:
     start = whole.index(b"II*\0")
     room = whole.index(b"x" * 70) + 70 - start
     spoilt = whole[:start] + bad.ljust(room, b"\0") + whole[start + room :]
-    found = open_picture(spoilt)
+    image = open_picture(spoilt)
     if kind == "AVIF" or bad == exif(6)[6:]:  # the container or the block still knows it
-        assert difference(found, picture()) < 6
+        assert difference(image, picture()) < 6
     else:
-        assert difference(found, lying) < 6
+        assert difference(image, lying) < 6
 
 
 @pytest.mark.parametrize("compression", [None, "tiff_lzw"])
@@ -462,15 +462,15 @@ def test_the_first_page_is_the_picture(kind: str) -> None:
 # --- Bombs ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("side", "said"), [(12_000, "144"), (40_000, "1600")])
-def test_bombs_are_refused_before_they_are_decoded(side: int, said: str) -> None:
+@pytest.mark.parametrize(("side", "megapixels"), [(12_000, "144"), (40_000, "1600")])
+def test_bombs_are_refused_before_they_are_decoded(side: int, megapixels: str) -> None:
     bomb = bytearray(saved(Image.new("1", (8, 8)), "PNG"))
     bomb[16:24] = struct.pack(">II", side, side)
     bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
     with pytest.raises(ImageOpenError) as caught:
         open_picture(bytes(bomb))
     assert caught.value.reason == "unreadable"
-    assert f"{said} megapixels" in caught.value.detail
+    assert f"{megapixels} megapixels" in caught.value.detail
 
 
 LARGE = """
@@ -517,12 +517,12 @@ def test_a_picture_takes_a_gigabyte_at_most(tmp_path: Path) -> None:
         [sys.executable, "-c", LARGE, *names], cwd=tmp_path, capture_output=True, text=True,
         check=True,
     )  # fmt: skip
-    said = [line.split("|") for line in done.stdout.splitlines()]
-    assert [name for name, _, _ in said] == names
-    assert all(int(peak) < 1024 for _, peak, _ in said), said
-    assert [what for _, _, what in said[:4]] == [str(size[::-1]), *[str(size)] * 3]
-    assert "119 megapixels, more than 102 for such a JPEG" in said[4][2]
-    assert "119 megapixels, more than 63 for such a WEBP" in said[5][2]
+    rows = [line.split("|") for line in done.stdout.splitlines()]
+    assert [name for name, _, _ in rows] == names
+    assert all(int(peak) < 1024 for _, peak, _ in rows), rows
+    assert [what for _, _, what in rows[:4]] == [str(size[::-1]), *[str(size)] * 3]
+    assert "119 megapixels, more than 102 for such a JPEG" in rows[4][2]
+    assert "119 megapixels, more than 63 for such a WEBP" in rows[5][2]
 
 
 def packed(kind: str, after: bool = False) -> bytes:
@@ -553,11 +553,11 @@ def test_a_large_text_or_profile_never_costs_the_picture(kind: str) -> None:
     source = packed(kind)
     assert len(source) < 200_000
     tracemalloc.start()
-    found = open_with_format(source)
+    opened = open_with_format(source)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert found.format == "PNG"
-    assert difference(found.image, picture()) == 0
+    assert opened.format == "PNG"
+    assert difference(opened.image, picture()) == 0
     assert most < 80 * 2**20
     assert opening.read_header(source) == opening.Header("PNG", 80, 120)
 
@@ -593,21 +593,21 @@ def test_what_is_transparent_is_white() -> None:
         saved(rgb, "PNG", transparency=(255, 0, 0)),
         saved(clear.convert("LA"), "PNG"),
     ):  # fmt: skip
-        found = open_picture(source)
-        assert found.getpixel((2, 2)) == (255, 255, 255)
-        assert found.getpixel((15, 5)) in {(0, 0, 255), (29, 29, 29)}
+        image = open_picture(source)
+        assert image.getpixel((2, 2)) == (255, 255, 255)
+        assert image.getpixel((15, 5)) in {(0, 0, 255), (29, 29, 29)}
 
 
 def test_half_transparent_is_half_white() -> None:
-    found = open_picture(saved(Image.new("RGBA", (9, 9), (0, 0, 0, 128)), "PNG"))
-    assert found.getpixel((4, 4)) == (127, 127, 127)
+    image = open_picture(saved(Image.new("RGBA", (9, 9), (0, 0, 0, 128)), "PNG"))
+    assert image.getpixel((4, 4)) == (127, 127, 127)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_keeps_its_colours(kind: str) -> None:
     red = Image.new("RGB", (40, 40), (200, 30, 40)).convert("CMYK")
-    found = open_picture(saved(red, kind))
-    assert difference(found, Image.new("RGB", (40, 40), (200, 30, 40))) < 4
+    image = open_picture(saved(red, kind))
+    assert difference(image, Image.new("RGB", (40, 40), (200, 30, 40))) < 4
 
 
 def test_other_modes(tmp_path: Path) -> None:

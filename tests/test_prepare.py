@@ -97,9 +97,9 @@ def test_the_tensor_is_standardised_as_torchvision_does_it() -> None:
     images = [ramp(64, 64), Image.new("RGB", (64, 64), (255, 0, 10))]
     batch = to_tensor(images)
     assert (batch.shape, batch.dtype) == ((2, 3, 64, 64), torch.float32)
-    for one, image in zip(batch, images, strict=True):
+    for tensor, image in zip(batch, images, strict=True):
         expected = functional.normalize(functional.to_tensor(image), *map(list, IMAGENET))
-        assert torch.allclose(one, expected, atol=1e-6)
+        assert torch.allclose(tensor, expected, atol=1e-6)
 
 
 def test_preprocess_and_predict_see_the_same_pixels(cases: Path, tmp_path: Path) -> None:
@@ -113,12 +113,12 @@ def test_preprocess_and_predict_see_the_same_pixels(cases: Path, tmp_path: Path)
     ]
     written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path)
     preparer = Preparer(SETTINGS)
-    for file, one in zip(files, written, strict=True):
+    for file, prepared in zip(files, written, strict=True):
         for source in (file, file.read_bytes()):
             served = preparer.from_source(source)
-            with Image.open(tmp_path / one.path) as stored:
+            with Image.open(tmp_path / prepared.path) as stored:
                 assert stored.convert("RGB").tobytes() == served.image.tobytes()
-            assert served.crop == one.crop
+            assert served.crop == prepared.crop
 
 
 def test_predicting_on_a_cut_file_says_why(tmp_path: Path) -> None:
@@ -138,11 +138,11 @@ def test_names_are_short_different_and_in_their_places(tmp_path: Path) -> None:
         sha256 = f"{'0' * 8}{n:056d}" if n < 4 else "f" * 64
         jobs.append(prepared_files.Job(source, sha256, "가" * 80, "test", None))
     written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path / "out")
-    assert len({one.path.casefold() for one in written}) == len(names)
+    assert len({picture.path.casefold() for picture in written}) == len(names)
     assert written[-1].path == f"test/{'가' * 80}/google_0001_ffffffff.webp"
-    for one in written:
-        assert len(Path(one.path).name.encode()) < 255
-        with Image.open(tmp_path / "out" / one.path) as image:
+    for picture in written:
+        assert len(Path(picture.path).name.encode()) < 255
+        with Image.open(tmp_path / "out" / picture.path) as image:
             assert (image.size, image.format) == ((96, 96), "WEBP")
 
 
@@ -152,6 +152,6 @@ def test_the_order_of_the_answers_is_the_order_of_the_jobs(tmp_path: Path) -> No
         Image.new("RGB", (100, 100), (n, 0, 0)).save(tmp_path / f"{n}.png")
         jobs.append(prepared_files.Job(tmp_path / f"{n}.png", f"{n:064d}", "x", "train", None))
     written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path / "out", worker_count=2)
-    for n, one in enumerate(written):
-        with Image.open(tmp_path / "out" / one.path) as image:
+    for n, picture in enumerate(written):
+        with Image.open(tmp_path / "out" / picture.path) as image:
             assert image.getpixel((5, 5)) == (n, 0, 0)

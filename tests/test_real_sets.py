@@ -42,8 +42,8 @@ def test_sports_celebrities(tmp_path: Path, cases: Path) -> None:
     tells_portraits_from_groups(workspace, cases / "people" / "sports_celebrities_truth.csv")
     with (cases / "people" / "sports_celebrities_pairs.csv").open(encoding="utf-8") as file:
         pairs = [(row["file_a"], row["file_b"]) for row in csv.DictReader(file)]
-    found = [a for a, b in pairs if decisions[a]["group"] == decisions[b]["group"]]
-    assert len(found) >= 0.95 * len(pairs)
+    together = [a for a, b in pairs if decisions[a]["group"] == decisions[b]["group"]]
+    assert len(together) >= 0.95 * len(pairs)
     split = {row["file"]: row["split"] for row in workspace.rows("artifacts/dataset/split.csv")}
     for a, b in pairs:
         assert a not in split or b not in split or split[a] == split[b]
@@ -58,15 +58,15 @@ def tells_portraits_from_groups(workspace: Workspace, judged_by_eye: Path) -> No
     settings = load_params(workspace.path).clean
     with FaceCache(workspace.path / paths.FACES) as seen_by_clean:  # copies were not looked at
         faces = find_faces([(file, paths.sha256(file)) for file in files], settings, seen_by_clean)
-        found = [counted(each, settings) for each in faces]
+        counts = [counted(each, settings) for each in faces]
     groups = [int(row["faces"]) > 1 and row["main_ok"] == "0" for row in truth]
-    several = [number > 1 for number in found]
+    several = [number > 1 for number in counts]
     right = sum(a and b for a, b in zip(several, groups, strict=True))
     assert right / sum(several) >= 0.95  # precision
     assert right / sum(groups) >= 0.95  # recall
     # Every one of these pictures shows a face.
-    assert sum(number == 0 for number in found) <= 1
-    clear = [n for n, row in zip(found, truth, strict=True) if row["main_ok"] == "1"]
+    assert sum(number == 0 for number in counts) <= 1
+    clear = [n for n, row in zip(counts, truth, strict=True) if row["main_ok"] == "1"]
     assert sum(number == 1 for number in clear) / len(clear) >= 0.97
 
 
@@ -75,8 +75,8 @@ def test_a_raw_crawl(tmp_path: Path, cases: Path) -> None:
     train = {**FAST["train"], "epochs": 30}
     workspace = real(tmp_path, cases, "raw_crawl", clean={}, train=train)
     commit(blocked(workspace).path, "no network")
-    said = workspace.run("sh", "-c", COMMAND, **nowhere(tmp_path)).stdout
-    assert workspace.ran(said).count("register") == 1
+    output = workspace.run("sh", "-c", COMMAND, **nowhere(tmp_path)).stdout
+    assert workspace.ran(output).count("register") == 1
     assert workspace.json("reports/metrics.json")["cv/accuracy"] > 0.9
     (version,) = store(workspace)["versions"]
     assert version["version"] in (1, "1")

@@ -32,9 +32,9 @@ def rows(tmp_path: Path, *lines: str, header: str = HEADER) -> Path:
 
 def test_a_row_is_read(tmp_path: Path) -> None:
     path = rows(tmp_path, f'{SOME.upper()},장원영,keep,안유진,"it is her, surely",2026-11-25')
-    (one,) = review.read(path)
-    assert (one.sha256, one.label, one.decision) == (SOME, "장원영", "keep")
-    assert (one.other_label, one.why, one.when, one.line) == (
+    (row,) = review.read(path)
+    assert (row.sha256, row.label, row.decision) == (SOME, "장원영", "keep")
+    assert (row.other_label, row.why, row.when, row.line) == (
         "안유진", "it is her, surely", "2026-11-25", 2,
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("header", "line", "said"),
+    ("header", "line", "message"),
     [
         ("sha256,name,decision,other_label,why,when\n", "", "column 'label'"),
         (HEADER.replace("\n", ",more\n"), f"{SOME},a,keep,,,,", "unknown column 'more'"),
@@ -64,17 +64,17 @@ def test_a_byte_order_mark_does_not_matter(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(
-    tmp_path: Path, header: str, line: str, said: str
+    tmp_path: Path, header: str, line: str, message: str
 ) -> None:
     path = rows(tmp_path, *([line] if line else []), header=header)
     with pytest.raises(UserError) as caught:
         review.read(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "review.csv" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (f"{'b' * 64},a,keep,,,", "no picture in data/ has the sha256 bbbbbbbbbbbb"),
         (f"{SOME},b,keep,,,", "does not lie under 'b' but under 'a'"),
@@ -82,32 +82,32 @@ def test_what_is_wrong_is_named_with_its_line(
         (f"{SOME},a,keep,한가상,,", "make its folder in data/ first"),
     ],
 )
-def test_a_row_must_speak_of_the_set(tmp_path: Path, line: str, said: str) -> None:
+def test_a_row_must_speak_of_the_set(tmp_path: Path, line: str, message: str) -> None:
     path = rows(tmp_path, f"{'c' * 64},second,keep,,,", line)
     with pytest.raises(UserError) as caught:
         review.match(review.read(path), [(SOME, "a"), ("c" * 64, "second")], path)
     assert "review.csv, line 3: " in str(caught.value)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_rows_that_match_no_file_are_counted_and_never_to_be_deleted(tmp_path: Path) -> None:
     lost = [f"{letter * 64},old,keep,,," for letter in "bcd"]
     path = rows(tmp_path, f"{SOME},a,keep,,,", *lost)
 
-    def said(*pictures: tuple[str, str]) -> str:
+    def refusal(*pictures: tuple[str, str]) -> str:
         with pytest.raises(UserError) as caught:
             review.match(review.read(path), [(SOME, "a"), *pictures], path)
         assert "delete" not in str(caught.value)
         return str(caught.value)
 
-    pulled = said()
+    pulled = refusal()
     assert "3 rows match no file here" in pulled
     assert "`dvc pull`" in pulled
-    renamed = said(*((letter * 64, "new") for letter in "bc"))
+    renamed = refusal(*((letter * 64, "new") for letter in "bc"))
     assert "3 rows match no file here; its folder was renamed" in renamed
     assert "does not lie under 'old' but under 'new'" in renamed
     assert "correct the label in 2 rows of 'old'" in renamed
-    assert "it was moved" in said(("b" * 64, "new"), ("e" * 64, "old"))
+    assert "it was moved" in refusal(("b" * 64, "new"), ("e" * 64, "old"))
 
 
 def test_of_two_rows_that_agree_the_later_holds(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_of_two_rows_that_agree_the_later_holds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "sides"),
+    ("first", "second", "sides"),
     [
         ("keep,,,", "drop,,,2026", "(keep, drop)"),
         ("keep,b,,", "keep,,,", "(keep as b, keep)"),
@@ -127,17 +127,17 @@ def test_of_two_rows_that_agree_the_later_holds(tmp_path: Path) -> None:
     ],
 )
 def test_two_rows_that_disagree_are_named_and_none_wins(
-    tmp_path: Path, one: str, other: str, sides: str
+    tmp_path: Path, first: str, second: str, sides: str
 ) -> None:
     """As a merge of two people's decisions leaves them (field report H2)."""
-    path = rows(tmp_path, f"{SOME},a,{one}", f"{'b' * 64},a,keep,,,", f"{SOME},a,{other}")
+    path = rows(tmp_path, f"{SOME},a,{first}", f"{'b' * 64},a,keep,,,", f"{SOME},a,{second}")
     before = path.read_bytes()
     with pytest.raises(UserError) as caught:
         review.read(path)
-    said = str(caught.value)
-    assert "review.csv, lines 2 and 4: disagree about the picture aaaaaaaaaaaa… of 'a'" in said
-    assert sides in said
-    assert "other picture" not in said
+    message = str(caught.value)
+    assert "review.csv, lines 2 and 4: disagree about the picture aaaaaaaaaaaa… of 'a'" in message
+    assert sides in message
+    assert "other picture" not in message
     with pytest.raises(UserError, match="lines 2 and 4"):
         review.record(path, ("c" * 64, "a"), ReviewDecision("keep"), seen=None)
     assert path.read_bytes() == before
@@ -155,8 +155,8 @@ def test_a_decision_is_written_with_its_time(tmp_path: Path) -> None:
     path = tmp_path / "review.csv"
     now = review.record(path, (SOME, "장원영"), ReviewDecision("keep", "", "it is her"), seen=None)
     assert now is not None
-    (one,) = review.read(path)
-    assert (one.sha256, one.label, one.bare) == (SOME, "장원영", now)
+    (row,) = review.read(path)
+    assert (row.sha256, row.label, row.bare) == (SOME, "장원영", now)
     assert (now.decision, now.why) == ("keep", "it is her")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", now.when)
     assert path.read_text(encoding="utf-8").startswith(HEADER)
@@ -197,7 +197,7 @@ def test_taking_it_back_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,2026")
     review.record(path, (SOME, "b"), ReviewDecision("drop"), seen=None)
-    assert [(one.label, one.decision) for one in review.read(path)] == [
+    assert [(row.label, row.decision) for row in review.read(path)] == [
         ("a", "keep"),
         ("b", "drop"),
     ]
@@ -209,7 +209,7 @@ def test_of_two_rows_the_one_that_holds_is_changed(tmp_path: Path) -> None:
         review.record(path, (SOME, "a"), None, seen=ReviewDecision("drop", when="1"))
     last = ReviewDecision("drop", when="2")
     review.record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=last)
-    assert [one.when for one in review.read(path)] == ["", "3"], "the other would disagree"
+    assert [row.when for row in review.read(path)] == ["", "3"], "the other would disagree"
     review.record(path, (OTHER, "a"), None, seen=ReviewDecision("drop", when=""))
     assert review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="3")) is None
     assert review.read(path) == []
@@ -271,7 +271,7 @@ def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> Non
             )
         )
     assert [other.wait() for other in others] == [0, 0]
-    assert len({one.sha256 for one in review.read(path)}) == 75
+    assert len({row.sha256 for row in review.read(path)}) == 75
 
 
 # --- Obeying -------------------------------------------------------------------------------------

@@ -66,7 +66,7 @@ def put(workspace: Path, file: str, content: bytes | Image.Image, **cells: Any) 
 def finish(workspace: Path, table: list[Decision]) -> None:
     """Write the tables, as `dvc repro` leaves them, and an empty review.csv."""
     (workspace / "dvc.yaml").touch()
-    decisions.write_decisions(workspace / paths.CLEAN, sorted(table, key=lambda one: one.file))
+    decisions.write_decisions(workspace / paths.CLEAN, sorted(table, key=lambda row: row.file))
     (workspace / paths.REVIEW).write_text(HEADER, encoding="utf-8")
 
 
@@ -99,7 +99,7 @@ def build(workspace: Path) -> None:
         put(workspace, f"{label}/google_0001.jpg", blocks(20 + number), decision=KEPT)
         for number, label in enumerate(LABELS)
     ]
-    hashes = {one.file: one.sha256 for one in table}
+    hashes = {row.file: row.sha256 for row in table}
     suspects = [
         {"file": f"{IRISH}/looks_wrong_too.jpg", "split": "train", "suggested": "007"},
         {"file": f"{IRISH}/looks_wrong.jpg", "split": "test", "suggested": HANGUL},
@@ -124,7 +124,7 @@ class Site:
     def rows(self) -> list[review.Review]:
         return review.read(self.workspace / paths.REVIEW)
 
-    def said(self) -> list[tuple[str, str, str, str]]:
+    def reviews(self) -> list[tuple[str, str, str, str]]:
         """(file, decision, other label, why) of every row."""
         shown = self.page.gallery.by_key
         return [
@@ -133,7 +133,9 @@ class Site:
         ]
 
     def sha256(self, file: str) -> str:
-        return next(one.sha256 for one in self.page.gallery.pictures if one.file == file)
+        return next(
+            picture.sha256 for picture in self.page.gallery.pictures if picture.file == file
+        )
 
     def ask(
         self, path: str, method: str = "GET", body: bytes = b"", **headers: str
@@ -151,15 +153,15 @@ class Site:
                 connection.putheader(name, value)
         connection.endheaders(body)
         answer = connection.getresponse()
-        found = answer.status, answer.read(), dict(answer.getheaders())
+        reply = answer.status, answer.read(), dict(answer.getheaders())
         connection.close()
-        return found
+        return reply
 
     def decide(self, file: str, decision: str, **headers: str) -> tuple[int, dict[str, Any]]:
         """A decision as the page sends it, but for what `headers` changes."""
         label = file.split("/")[0]
         row = {"decision": decision, "other_label": "", "why": "", "when": None}
-        asked = {
+        request = {
             "cleaned": self.page.gallery.cleaned, "sha256": self.sha256(file), "label": label,
             "decision": row, "seen": None,
         }  # fmt: skip
@@ -168,7 +170,7 @@ class Site:
             "Origin": f"http://127.0.0.1:{self.port}", "Sec_Fetch_Site": "same-origin",
         }  # fmt: skip
         status, body, _ = self.ask(
-            "/decision", "POST", json.dumps(asked).encode(), **(own | headers)
+            "/decision", "POST", json.dumps(request).encode(), **(own | headers)
         )
         return status, json.loads(body)
 
@@ -207,9 +209,9 @@ def site(running: Site) -> Site:
 def settled(get: Callable[[], Any], expected: Any, seconds: float = 20) -> None:
     """Wait until `get` gives what is expected; fail with what it gives instead."""
     end = time.monotonic() + seconds
-    while (found := get()) != expected and time.monotonic() < end:
+    while (actual := get()) != expected and time.monotonic() < end:
         time.sleep(0.05)
-    assert found == expected
+    assert actual == expected
 
 
 class Tab:
@@ -395,22 +397,22 @@ def people(tmp_path: Path) -> Iterator[Site]:
     frames = [blocks(30, (64, 48)), blocks(31, (64, 48))]
     film = io.BytesIO()
     frames[0].save(film, "GIF", save_all=True, append_images=frames[1:])
-    one = Face(5, 5, 60, 70, 0.99)
+    face = Face(5, 5, 60, 70, 0.99)
     table = [
         put(tmp_path, "a/crowd.jpg", blocks(1, (3000, 2000)), reasons=["several_faces"], faces=2,
             scores={"several_faces": 0.625}, main_face=faces[0], other_faces=faces[1:]),
         put(tmp_path, "a/film.gif", film.getvalue(), reasons=["animated"],
             detail="GIF with 2 frames"),
         put(tmp_path, "a/other.jpg", blocks(2), reasons=["swapped"], scores={"swapped": 0.3},
-            other_label="b", faces=1, main_face=one),
+            other_label="b", faces=1, main_face=face),
         put(tmp_path, "a/both.jpg", blocks(6), reasons=["cross_label"], other_label="b",
             scores={"cross_label": 0.99}, duplicate_of="b/both.jpg"),
         put(tmp_path, "b/both.jpg", blocks(6, (160, 120)), reasons=["cross_label"],
             scores={"cross_label": 0.99}, other_label="a", duplicate_of="a/both.jpg"),
         put(tmp_path, "a/kept.jpg", blocks(3), decision=KEPT),
-        put(tmp_path, "a/kept_face.jpg", blocks(4), decision=KEPT, faces=1, main_face=one,
+        put(tmp_path, "a/kept_face.jpg", blocks(4), decision=KEPT, faces=1, main_face=face,
             other_faces=[Face(70, 5, 100, 60, 0.99)], scores={"several_faces": 0.0}),
-        put(tmp_path, "b/kept_face.jpg", blocks(5), decision=KEPT, faces=1, main_face=one),
+        put(tmp_path, "b/kept_face.jpg", blocks(5), decision=KEPT, faces=1, main_face=face),
         *(put(tmp_path, f"a/nobody_{n}.jpg", blocks(10 + n), reasons=["no_face"],
               scores={"no_face": 0.0}) for n in range(5)),
         put(tmp_path, "b/nobody.jpg", blocks(20), reasons=["no_face"], scores={"no_face": 0.0}),
@@ -480,11 +482,11 @@ def test_a_swap_is_decided_beside_both_people(people: Site, driver: Any) -> None
     files = ("a/other.jpg", "a/kept_face.jpg", "b/kept_face.jpg")
     assert driver.execute_script(sources) == [people.sha256(file) for file in files]
     tab.keys("s")
-    settled(lambda: people.said(), [("a/other.jpg", "keep", "b", "")])
+    settled(lambda: people.reviews(), [("a/other.jpg", "keep", "b", "")])
     tab.keys("u")
-    settled(lambda: people.said(), [])
+    settled(lambda: people.reviews(), [])
     driver.execute_script("document.querySelector('.current .confirm').click()")  # a is right
-    settled(lambda: people.said(), [("a/other.jpg", "keep", "", "")])
+    settled(lambda: people.reviews(), [("a/other.jpg", "keep", "", "")])
     settled(lambda: tab.all(".current figcaption")[0], "this one: kept")
 
 
@@ -498,7 +500,7 @@ def test_one_photograph_under_two_labels_is_decided_beside_both_people(
     ]  # fmt: skip
     assert tab.all(".current .suspect > p")[0].strip() == "Lies under another label too: b"
     driver.execute_script("document.querySelector('.current .confirm').click()")
-    settled(lambda: people.said(), [("a/both.jpg", "keep", "", "")])
+    settled(lambda: people.reviews(), [("a/both.jpg", "keep", "", "")])
 
 
 def test_an_animated_picture_shows_its_first_frame(people: Site, driver: Any) -> None:
@@ -523,17 +525,17 @@ def test_all_like_this_are_one_decision_and_one_undo(people: Site, driver: Any) 
     assert len(tab.all(".card.chosen")) == 5
     tab.keys(" ")
     expected = [(f"a/nobody_{n}.jpg", "keep", "", "") for n in range(5)]
-    settled(lambda: sorted(people.said()), expected)
+    settled(lambda: sorted(people.reviews()), expected)
     settled(lambda: "5 of 5 pictures decided" in tab.message, True)
     assert "5 decided by you · 5 wait" in tab.counts
     tab.keys("u")
-    settled(lambda: people.said(), [])
+    settled(lambda: people.reviews(), [])
     assert (people.workspace / paths.REVIEW).read_text(encoding="utf-8") == HEADER
     settled(lambda: "· 0 decided by you" in tab.counts, True)  # the page has heard of it
     tab.go("b/nobody.jpg")
     assert "chosen" not in tab.counts
     tab.keys(" ")
-    settled(lambda: people.said(), [("b/nobody.jpg", "keep", "", "")])
+    settled(lambda: people.reviews(), [("b/nobody.jpg", "keep", "", "")])
 
 
 def test_shift_and_click_choose_a_range(people: Site, driver: Any) -> None:
@@ -575,9 +577,9 @@ def test_of_many_each_is_taken_or_left_for_itself(people: Site, driver: Any) -> 
     assert "1 decided elsewhere" in tab.message
     assert "1 refused: data/a/nobody_4.jpg is gone" in tab.message
     taken = [(f"a/nobody_{n}.jpg", "keep", "", "") for n in (1, 2, 3)]
-    assert sorted(people.said()) == [("a/nobody_0.jpg", "drop", "", "by another"), *taken]
+    assert sorted(people.reviews()) == [("a/nobody_0.jpg", "drop", "", "by another"), *taken]
     tab.keys("u")
-    settled(lambda: people.said(), [("a/nobody_0.jpg", "drop", "", "by another")])
+    settled(lambda: people.reviews(), [("a/nobody_0.jpg", "drop", "", "by another")])
 
 
 @pytest.mark.parametrize(
@@ -636,20 +638,20 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "old", "new", "said"),
+    ("name", "old", "new", "message"),
     [
         (gallery.DECISIONS, ",100,50,", ",hundred,50,", "looks_wrong.jpg was changed by hand"),
         (TABLE, ",2\n", ",second\n", "not as this version writes it .*'second'"),
     ],
 )
 def test_a_table_changed_by_hand_is_said(
-    tmp_path: Path, name: Path, old: str, new: str, said: str
+    tmp_path: Path, name: Path, old: str, new: str, message: str
 ) -> None:
     build(tmp_path)
     table = (tmp_path / name).read_text(encoding="utf-8")
     assert old in table
     (tmp_path / name).write_text(table.replace(old, new), encoding="utf-8")
-    with pytest.raises(UserError, match=said) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         gallery.load(tmp_path)
     assert "run `dvc repro`" in str(caught.value)
 
@@ -667,20 +669,20 @@ def test_what_the_checks_alone_would_say_of_a_reviewed_picture(tmp_path: Path) -
         "in a split": Decision("test/c/6.jpg", "c", split="test", decision=KEPT),
     }  # fmt: skip
     finish(tmp_path, list(rows.values()))
-    found = {one.file: one for one in gallery.load(tmp_path).pictures}
-    said = {name: found[row.file] for name, row in rows.items()}
-    assert [one.checked for one in said.values()] == [
+    pictures = {picture.file: picture for picture in gallery.load(tmp_path).pictures}
+    by_name = {name: pictures[row.file] for name, row in rows.items()}
+    assert [picture.checked for picture in by_name.values()] == [
         "drop", "keep", "keep", "drop", "keep", "keep",
     ]  # fmt: skip
-    assert said["kept though bad"].measures == [
+    assert by_name["kept though bad"].measures == [
         ("no_face", "the likeliest has probability 0.50"), ("duplicate", ""),
     ]  # fmt: skip
-    assert said["dropped and bad"].measures == [
+    assert by_name["dropped and bad"].measures == [
         ("blank", "deviation 0.00, below clean.min_contrast"),
         ("review", "x"),
     ]
-    assert (said["moved"].label, said["moved"].decision.label) == ("a", "b")
-    assert (said["in a split"].label, said["in a split"].split) == ("c", "test")
+    assert (by_name["moved"].label, by_name["moved"].decision.label) == ("a", "b")
+    assert (by_name["in a split"].label, by_name["in a split"].split) == ("c", "test")
 
 
 # --- Names ---------------------------------------------------------------------------------------
@@ -716,10 +718,10 @@ def test_it_brings_the_letters_a_machine_may_lack(tab: Tab, driver: Any) -> None
 
 
 def test_nothing_is_asked_of_anybody_else(tab: Tab, site: Site, driver: Any) -> None:
-    asked = [address for address in browser.requests(driver) if address != "about:blank"]
-    assert asked
-    assert all(address.startswith(site.address) for address in asked)
-    assert all(site.page.token not in address for address in asked)
+    addresses = [address for address in browser.requests(driver) if address != "about:blank"]
+    assert addresses
+    assert all(address.startswith(site.address) for address in addresses)
+    assert all(site.page.token not in address for address in addresses)
 
 
 def test_a_phone_need_not_scroll_sideways(site: Site) -> None:
@@ -747,9 +749,9 @@ def test_keys_walk_turn_and_take_back(tab: Tab, site: Site, driver: Any) -> None
     assert tab.all(".current .by") == ["by you, waits"]
     assert "1 decided by you · 1 waits for dvc repro" in tab.counts
     tab.keys("j", " ", "u")
-    settled(lambda: site.said(), [(f"{IRISH}/nobody.jpg", "keep", "", "")])
+    settled(lambda: site.reviews(), [(f"{IRISH}/nobody.jpg", "keep", "", "")])
     tab.keys("u")
-    settled(lambda: site.said(), [])
+    settled(lambda: site.reviews(), [])
     settled(lambda: tab.current, "nobody.jpg dropped")
     assert (site.workspace / paths.REVIEW).read_text(encoding="utf-8") == HEADER
     tab.keys("u")
@@ -759,17 +761,17 @@ def test_keys_walk_turn_and_take_back(tab: Tab, site: Site, driver: Any) -> None
 
 def test_turning_back_to_what_the_checks_say_leaves_no_row(tab: Tab, site: Site) -> None:
     tab.keys(" ", " ")
-    settled(lambda: (tab.current, site.said()), ("nobody.jpg dropped", []))
+    settled(lambda: (tab.current, site.reviews()), ("nobody.jpg dropped", []))
     tab.go(f"{IRISH}/same_1.png")
     tab.keys(" ")
-    settled(lambda: site.said(), [(f"{IRISH}/same_1.png", "drop", "", "")])
+    settled(lambda: site.reviews(), [(f"{IRISH}/same_1.png", "drop", "", "")])
     tab.keys(" ")
-    settled(lambda: site.said(), [])
+    settled(lambda: site.reviews(), [])
 
 
 def test_confirming_writes_what_holds_already(tab: Tab, site: Site) -> None:
     tab.keys("c")
-    settled(lambda: site.said(), [(f"{IRISH}/nobody.jpg", "drop", "", "")])
+    settled(lambda: site.reviews(), [(f"{IRISH}/nobody.jpg", "drop", "", "")])
     settled(lambda: tab.all(".current .by"), ["by you"])
     assert "nothing waits" in tab.counts
 
@@ -780,27 +782,29 @@ def test_another_label_and_why(tab: Tab, site: Site) -> None:
     tab.go(f"{HANGUL}/best.jpg")
     tab.keys("l")
     tab.keys("0", Keys.ENTER)  # the list goes to what begins so
-    settled(lambda: site.said(), [(f"{HANGUL}/best.jpg", "keep", "007", "")])
+    settled(lambda: site.reviews(), [(f"{HANGUL}/best.jpg", "keep", "007", "")])
     settled(lambda: tab.shown(".current .moved"), [" → 007"])
     tab.keys("w")
     tab.keys('its "caption", says so', Keys.ENTER)
-    settled(lambda: site.said(), [(f"{HANGUL}/best.jpg", "keep", "007", 'its "caption", says so')])
+    settled(
+        lambda: site.reviews(), [(f"{HANGUL}/best.jpg", "keep", "007", 'its "caption", says so')]
+    )
     settled(lambda: tab.shown(".current .why"), ['“its "caption", says so”'])
     tab.keys("u", "u")
-    settled(lambda: site.said(), [])
+    settled(lambda: site.reviews(), [])
     tab.keys("w")
     tab.keys("not this", Keys.ESCAPE)
     tab.keys("j")
-    assert site.said() == []
+    assert site.reviews() == []
 
 
 def test_a_suspect_is_answered_with_one_key(tab: Tab, site: Site, driver: Any) -> None:
     tab.go(f"{IRISH}/looks_wrong.jpg")
     tab.keys("s")
-    settled(lambda: site.said(), [(f"{IRISH}/looks_wrong.jpg", "keep", HANGUL, "")])
+    settled(lambda: site.reviews(), [(f"{IRISH}/looks_wrong.jpg", "keep", HANGUL, "")])
     tab.go(f"{IRISH}/looks_wrong_too.jpg")
     driver.execute_script("document.querySelector('.current .confirm').click()")
-    settled(lambda: site.said()[1:], [(f"{IRISH}/looks_wrong_too.jpg", "keep", "", "")])
+    settled(lambda: site.reviews()[1:], [(f"{IRISH}/looks_wrong_too.jpg", "keep", "", "")])
 
 
 def test_keeping_a_copy_says_that_its_twin_goes(tab: Tab, site: Site) -> None:
@@ -811,7 +815,7 @@ def test_keeping_a_copy_says_that_its_twin_goes(tab: Tab, site: Site) -> None:
     assert "beside it goes instead" in tab.shown(".current .note")[0]
     tab.go(f"{HANGUL}/best.jpg")
     tab.keys("c")
-    settled(lambda: len(site.said()), 2)
+    settled(lambda: len(site.reviews()), 2)
     tab.go(f"{HANGUL}/copy.jpg")
     settled(lambda: tab.shown(".current .note"), [])
 
@@ -852,7 +856,7 @@ def test_filters_by_section_label_reason_and_word(tab: Tab, site: Site) -> None:
     tab.keys("j", "j", "j")
     assert tab.current == "tiny.jpg dropped"
     tab.keys(" ")
-    settled(lambda: site.said(), [(f"{HANGUL}/tiny.jpg", "keep", "", "")])
+    settled(lambda: site.reviews(), [(f"{HANGUL}/tiny.jpg", "keep", "", "")])
     settled(lambda: tab.current, "tiny.jpg kept")  # the page hears of it after the file has it
     tab.choose("open", "yes")
     assert names() == ["nobody.jpg"]
@@ -868,7 +872,7 @@ def test_filters_by_section_label_reason_and_word(tab: Tab, site: Site) -> None:
     assert names() == []
     assert tab.shown("#nothing") == ["No picture matches these filters."]
     tab.keys(" ")
-    assert len(site.said()) == 1
+    assert len(site.reviews()) == 1
 
 
 # --- Two at once ---------------------------------------------------------------------------------
@@ -898,12 +902,12 @@ def test_two_tabs_lose_nothing_of_each_other(tab: Tab, site: Site, driver: Any) 
         other = Tab(driver, site.address).open()
         other.go(f"{HANGUL}/tiny.jpg")
         other.keys(" ")
-        settled(lambda: len(site.said()), 1)
+        settled(lambda: len(site.reviews()), 1)
         change()
         tab.go(f"{HANGUL}/nobody.jpg")
         tab.keys(" ")
-        settled(lambda: len(site.said()), 2)
-        assert {file for file, *_ in site.said()} == {
+        settled(lambda: len(site.reviews()), 2)
+        assert {file for file, *_ in site.reviews()} == {
             f"{HANGUL}/tiny.jpg", f"{HANGUL}/nobody.jpg",
         }  # fmt: skip
 
@@ -920,7 +924,7 @@ def test_a_picture_decided_elsewhere_is_shown_and_not_overwritten(
     assert tab.shown(".current .why") == ["“by an editor”"]
     assert (site.workspace / paths.REVIEW).read_text(encoding="utf-8") == HEADER + row
     tab.keys(" ")  # now knowingly
-    settled(lambda: site.said(), [])
+    settled(lambda: site.reviews(), [])
     tab.keys("u")
     settled(lambda: (site.workspace / paths.REVIEW).read_text(encoding="utf-8"), HEADER + row)
     driver.get_log("browser")  # Chromium writes down that an answer was 409
@@ -948,7 +952,7 @@ def test_a_file_spoilt_in_an_editor_is_said_and_left_alone(
 def test_a_full_disk_is_said_and_costs_no_decision(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (one.file for one in site.page.gallery.pictures[:2])
+    first, second = (picture.file for picture in site.page.gallery.pictures[:2])
     assert site.decide(first, "drop")[0] == 200
     before = (site.workspace / paths.REVIEW).read_bytes()
 
@@ -962,7 +966,7 @@ def test_a_full_disk_is_said_and_costs_no_decision(
     assert answer["error"].endswith(f"{paths.REVIEW}: No space left on device")
     assert (site.workspace / paths.REVIEW).read_bytes() == before
     assert site.decide(second, "drop")[0] == 200
-    assert len(site.said()) == 2
+    assert len(site.reviews()) == 2
 
 
 def test_a_picture_that_is_gone_or_another_is_not_decided(tmp_path: Path) -> None:
@@ -973,16 +977,16 @@ def test_a_picture_that_is_gone_or_another_is_not_decided(tmp_path: Path) -> Non
         (tmp_path / "data" / "a" / "1.jpg").unlink()
         blocks(2).save(tmp_path / "data" / "b" / "1.jpg")
         for file in ("a/1.jpg", "b/1.jpg"):
-            status, said = site.decide(file, "drop")
+            status, answer = site.decide(file, "drop")
             assert status == 422
-            assert f"data/{file} is gone, or has changed since cleaning" in said["error"]
+            assert f"data/{file} is gone, or has changed since cleaning" in answer["error"]
         assert site.ask(f"/thumbnail/{table[0].sha256}")[0] == 404
         assert site.rows == []
         stale = site.sha256("a/1.jpg")
         finish(tmp_path, [put(tmp_path, f"{label}/2.jpg", blocks(3)) for label in "ab"])
         site.sha256 = lambda _: stale  # type: ignore[method-assign]
-        status, said = site.decide("a/1.jpg", "drop")
-        assert (status, "decisions.csv any more" in said["error"]) == (422, True)
+        status, answer = site.decide("a/1.jpg", "drop")
+        assert (status, "decisions.csv any more" in answer["error"]) == (422, True)
 
 
 def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
@@ -1003,12 +1007,12 @@ def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
         driver.execute_script("window.dispatchEvent(new Event('focus'))")
         settled(lambda: len(tab.shown("#stale")), 1)
         tab.open().keys(" ")
-        settled(lambda: site.said(), [("a/1.jpg", "drop", "", "")])
+        settled(lambda: site.reviews(), [("a/1.jpg", "drop", "", "")])
     driver.get_log("browser")
 
 
 @pytest.mark.parametrize(
-    ("file", "changes", "said"),
+    ("file", "changes", "message"),
     [
         (f"{IRISH}/cut.jpg", {"decision": "keep"}, "cannot be kept"),
         (f"{IRISH}/nobody.jpg", {"decision": "maybe"}, "keep or drop"),
@@ -1021,7 +1025,7 @@ def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
     ],
 )
 def test_the_server_takes_no_decision_that_means_nothing(
-    site: Site, file: str, changes: dict[str, Any], said: str
+    site: Site, file: str, changes: dict[str, Any], message: str
 ) -> None:
     whole = {"decision": "keep", "other_label": "", "why": "", "when": None} | changes
     cleaned = site.page.gallery.cleaned
@@ -1032,7 +1036,7 @@ def test_the_server_takes_no_decision_that_means_nothing(
         Content_Type="application/json", X_Whoswho_Token=site.page.token,
     )  # fmt: skip
     assert status in (400, 422)
-    assert said in json.loads(answer)["error"]
+    assert message in json.loads(answer)["error"]
     assert site.rows == []
 
 
@@ -1055,7 +1059,7 @@ def test_twenty_thousand_pictures(tmp_path: Path, driver: Any) -> None:
 
     def seen(file: str) -> bool:
         """Whether a card is in view, with its picture."""
-        found: bool = driver.execute_script(
+        in_view: bool = driver.execute_script(
             "const card = [...document.querySelectorAll('.card')].find(c =>"
             " c.querySelector('.file').textContent.startsWith(arguments[0]));"
             "const box = card?.getBoundingClientRect();"
@@ -1063,14 +1067,14 @@ def test_twenty_thousand_pictures(tmp_path: Path, driver: Any) -> None:
             " card.querySelector('img')?.naturalWidth === 120",
             file,
         )
-        return found
+        return in_view
 
     with serving(tmp_path) as site:
         browser.requests(driver)
         tab = Tab(driver, site.address).open()
         assert tab.counts.startswith("20000 pictures")
         assert tab.shown("#kept h2 .n") == ["20000"]
-        thumbs = [one for one in browser.requests(driver) if "/thumbnail/" in one]
+        thumbs = [address for address in browser.requests(driver) if "/thumbnail/" in address]
         assert len(thumbs) < 300  # what is near, not all
         tab.choose("words", "04000")
         tab.go("a/google_04000.jpg")
@@ -1078,7 +1082,7 @@ def test_twenty_thousand_pictures(tmp_path: Path, driver: Any) -> None:
         tab.keys("j", "k")
         settled(lambda: seen("google_04000.jpg"), True)
         tab.keys(" ")
-        settled(lambda: site.said(), [("a/google_04000.jpg", "drop", "", "")])
+        settled(lambda: site.reviews(), [("a/google_04000.jpg", "drop", "", "")])
         tab.keys("j")
         assert tab.current == "google_04002.jpg kept"
         for part in range(1, 51):
@@ -1205,11 +1209,11 @@ window.run = async () => {{
         for host in ("127.0.0.1", "localhost"):
             browser.requests(driver)
             driver.get(f"http://{host}:{elsewhere.server_port}/")
-            found = driver.execute_async_script(
+            outcomes = driver.execute_async_script(
                 "run().then(arguments[0], e => arguments[0](`${e}`))"
             )
-            assert found[0] in ("opaque0", "refused")
-            assert found[1:] == ["refused"] * 4
+            assert outcomes[0] in ("opaque0", "refused")
+            assert outcomes[1:] == ["refused"] * 4
             assert f"{site.address}decision" in browser.requests(driver)
         elsewhere.shutdown()
     assert site.rows == []
@@ -1269,9 +1273,9 @@ def test_it_listens_on_this_machine_alone_and_ends_quietly(site: Site) -> None:
     assert "shows" in line
     assert "review.csv" in line
     places = {
-        (one.laddr.ip, one.laddr.port)
-        for one in psutil.Process(started.pid).net_connections()
-        if one.status == psutil.CONN_LISTEN
+        (connection.laddr.ip, connection.laddr.port)
+        for connection in psutil.Process(started.pid).net_connections()
+        if connection.status == psutil.CONN_LISTEN
     }
     assert places == {("127.0.0.1", int(address))}
     started.send_signal(signal.SIGINT)
@@ -1300,10 +1304,10 @@ def test_what_cannot_be_served_is_one_line(site: Site, tmp_path: Path) -> None:
         (command(site.workspace, "--port", str(site.port)), "choose another with --host or")
     )
     runs.append((command(site.workspace, "--port", "70000"), "port must be 0-65535"))
-    for started, said in runs:
+    for started, message in runs:
         out, err = started.communicate(timeout=30)
         assert (started.returncode, out, err.count("\n")) == (2, "", 1)
-        assert said in err
+        assert message in err
 
 
 def test_a_review_that_is_not_sound_is_said_before_serving(site: Site) -> None:
@@ -1331,24 +1335,24 @@ def test_the_pipeline_takes_the_decision(tmp_path: Path, driver: Any) -> None:
             [sys.executable, REPOSITORY / "src" / "stage.py", "clean"], cwd=tmp_path, check=True
         )
         table = decisions.read_decisions(tmp_path / paths.CLEAN)
-        return {one.file: one for one in table}
+        return {row.file: row for row in table}
 
     assert clean()[f"{HANGUL}/small.jpg"].reasons == ("too_small",)
     with serving(tmp_path) as site:
         tab = Tab(driver, site.address).open()
         tab.go(f"{HANGUL}/small.jpg")
         tab.keys(" ")
-        settled(lambda: site.said(), [(f"{HANGUL}/small.jpg", "keep", "", "")])
+        settled(lambda: site.reviews(), [(f"{HANGUL}/small.jpg", "keep", "", "")])
         tab.go(f"{IRISH}/0.jpg")
         tab.keys(" ")
-        settled(lambda: len(site.said()), 2)
+        settled(lambda: len(site.reviews()), 2)
         tab.go(f"{IRISH}/1.jpg")
         tab.keys("l")
         driver.execute_script(
             "document.querySelector('#label-dialog select').value = arguments[0]", HANGUL
         )
         driver.execute_script("document.querySelector('#label-dialog .main').click()")
-        settled(lambda: len(site.said()), 3)
+        settled(lambda: len(site.reviews()), 3)
         settled(lambda: "3 wait for dvc repro" in tab.counts, True)
         table = clean()
         assert table[f"{HANGUL}/small.jpg"].kept
@@ -1362,5 +1366,5 @@ def test_the_pipeline_takes_the_decision(tmp_path: Path, driver: Any) -> None:
         tab.go(f"{HANGUL}/small.jpg")
         assert tab.all(".current .measures b") == ["too_small"]
         tab.keys(" ")  # the checks are right after all
-        settled(lambda: (len(site.said()), tab.current), (2, "small.jpg dropped"))
+        settled(lambda: (len(site.reviews()), tab.current), (2, "small.jpg dropped"))
         assert tab.all(".current .by") == ["waits"]

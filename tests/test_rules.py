@@ -118,10 +118,12 @@ def test_thousands_of_equal_pictures_are_looked_at_a_few_times_each(
     looked = []
     same_photograph = Related.same_photograph
 
-    def counting(related: Related, *asked: Any, **among: Any) -> Iterator[tuple[int, Relation]]:
-        for found in same_photograph(related, *asked, **among):
-            looked.append(found)
-            yield found
+    def counting(
+        related: Related, *arguments: Any, **among: Any
+    ) -> Iterator[tuple[int, Relation]]:
+        for relation in same_photograph(related, *arguments, **among):
+            looked.append(relation)
+            yield relation
 
     monkeypatch.setattr(Related, "same_photograph", counting)
     counts = []
@@ -209,8 +211,8 @@ def test_where_the_faces_cannot_tell_both_go_and_a_person_is_asked() -> None:
         decided = rules.decide(evidence, DEFAULTS, {})
         gone = {d.file: d.reasons for d in decided.decisions if not d.kept}
         assert gone == {"a/x.png": ("cross_label",), "c/y.png": ("cross_label",)}
-        (said,) = [note for note in decided.notes if "whoswho review" in note]
-        assert said.startswith("2 files of pictures under two labels dropped from both")
+        (message,) = [note for note in decided.notes if "whoswho review" in note]
+        assert message.startswith("2 files of pictures under two labels dropped from both")
 
 
 def test_each_keeps_the_crop_of_a_photograph_of_both() -> None:

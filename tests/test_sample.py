@@ -273,19 +273,21 @@ def test_the_whole_sample_stays_small(whole: Path) -> None:
 @pytest.mark.slow
 def test_the_detector_finds_one_face_in_a_portrait_and_several_in_a_group(whole: Path) -> None:
     counts = detected(whole)
-    found = {path: len(faces) for path, faces in counts.items()}
+    face_counts = {path: len(faces) for path, faces in counts.items()}
     portraits = [file for file in plan() if file.kind == "portrait"]
-    one = sum(found[file.path] == 1 for file in portraits)
-    assert one / len(portraits) >= 0.95, f"exactly one face in {one} of {len(portraits)}"
+    single = sum(face_counts[file.path] == 1 for file in portraits)
+    assert single / len(portraits) >= 0.95, f"exactly one face in {single} of {len(portraits)}"
     for label in LABELS:
-        assert sum(found[file.path] == 1 for file in portraits if file.label == label) >= 40, label
+        assert (
+            sum(face_counts[file.path] == 1 for file in portraits if file.label == label) >= 40
+        ), label
     for file in plan():
         if file.kind == "several_faces":
-            assert found[file.path] >= 2, file.path
+            assert face_counts[file.path] >= 2, file.path
         if file.kind in ("duplicate", "near_duplicate", "cross_label"):
-            assert found[file.path] == 1, file.path
+            assert face_counts[file.path] == 1, file.path
         if file.kind in ("no_face", "blank"):
-            assert found[file.path] == 0, file.path
+            assert face_counts[file.path] == 0, file.path
 
 
 @pytest.mark.slow

@@ -78,7 +78,7 @@ def decided(dataset: Dataset) -> list[Decision]:
     ]
 
 
-def found(dataset: Dataset, decisions: list[Decision], way: str) -> list[str]:
+def shortcut_labels(dataset: Dataset, decisions: list[Decision], way: str) -> list[str]:
     rows = shortcuts.check(dataset, decisions, 0)
     return [row.label for row in rows if row.way == way and row.low > 0]
 
@@ -116,9 +116,9 @@ def test_what_is_planted_around_one_persons_faces_is_found(
     drawn: Dataset, plant: Callable[[Image.Image, int], None]
 ) -> None:
     decisions = decided(drawn)
-    before = found(drawn, decisions, "surroundings")
+    before = shortcut_labels(drawn, decisions, "surroundings")
     label = next(n for n, label in enumerate(drawn.labels) if label not in before)
-    after = found(replaced(drawn, label, plant), decisions, "surroundings")
+    after = shortcut_labels(replaced(drawn, label, plant), decisions, "surroundings")
     assert drawn.labels[label] in after
 
 
@@ -130,8 +130,8 @@ def test_shuffled_labels_raise_nothing(drawn: Dataset, seed: int) -> None:
         for example, label in zip(drawn.examples["train"], shuffled, strict=True)
     ]
     dataset = replace(drawn, examples={"train": tuple(examples)})
-    assert found(dataset, decided(drawn), "surroundings") == []
-    assert found(dataset, decided(drawn), "file") == []
+    assert shortcut_labels(dataset, decided(drawn), "surroundings") == []
+    assert shortcut_labels(dataset, decided(drawn), "file") == []
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_label_whose_files_differ_is_found(drawn: Dataset, changed: dict) -> N
                 examples[number] = replace(example, file=values["file"])
             decisions[number] = replace(decisions[number], **values)
     dataset = replace(drawn, examples={"train": tuple(examples)})
-    assert found(dataset, decisions, "file") == [drawn.labels[1]]
+    assert shortcut_labels(dataset, decisions, "file") == [drawn.labels[1]]
 
 
 def test_the_face_itself_and_the_hair_take_no_part(drawn: Dataset) -> None:
@@ -162,7 +162,7 @@ def test_the_face_itself_and_the_hair_take_no_part(drawn: Dataset) -> None:
         ImageDraw.Draw(image).rectangle((30, 25, SIZE - 30, SIZE - 20), fill=(255, 0, 0))
 
     decisions = decided(drawn)
-    assert found(replaced(drawn, 2, mask), decisions, "surroundings") == found(
+    assert shortcut_labels(replaced(drawn, 2, mask), decisions, "surroundings") == shortcut_labels(
         drawn, decisions, "surroundings"
     )
 

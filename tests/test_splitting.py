@@ -17,7 +17,7 @@ Picture = tuple[str, str, str]
 
 def alone(label: str, *numbers: int) -> list[Picture]:
     hashes = [hashlib.sha256(f"{label}/{n}".encode()).hexdigest() for n in numbers]
-    return [(one, label, one) for one in hashes]
+    return [(sha256, label, sha256) for sha256 in hashes]
 
 
 def grouped(label: str, sizes: list[int]) -> list[Picture]:
@@ -26,7 +26,7 @@ def grouped(label: str, sizes: list[int]) -> list[Picture]:
         members = [
             hashlib.sha256(f"{label}/{number + n}".encode()).hexdigest() for n in range(size)
         ]
-        pictures += [(one, label, min(members)) for one in members]
+        pictures += [(sha256, label, min(members)) for sha256 in members]
         number += size
     return pictures
 
@@ -72,7 +72,7 @@ def test_groups_stay_together() -> None:
 def test_the_name_of_a_group_does_not_matter() -> None:
     """It may change with a dropped copy; what ranks is the smallest picture that is there."""
     pictures = grouped("a", [1, 3, 2] * 9)
-    renamed = [(one, label, f"{group[::-1]}") for one, label, group in pictures]
+    renamed = [(sha256, label, f"{group[::-1]}") for sha256, label, group in pictures]
     assert assign(renamed, FRACTIONS, 0) == assign(pictures, FRACTIONS, 0)
 
 
@@ -96,7 +96,7 @@ def test_what_is_added_moves_at_most_the_boundary(grown: int) -> None:
         before = alone(f"label {turn}", *range(count))
         after = before + alone(f"label {turn}", *range(1000, 1000 + grown))
         was, now = assign(before, FRACTIONS, 0), assign(after, FRACTIONS, 0)
-        moved = [(was[one], now[one]) for one in was if was[one] != now[one]]
+        moved = [(was[sha256], now[sha256]) for sha256 in was if was[sha256] != now[sha256]]
         assert ("test", "train") not in moved
         assert ("train", "test") not in moved
         for boundary in ({"test", "validation"}, {"validation", "train"}):

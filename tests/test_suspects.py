@@ -81,15 +81,15 @@ class Made:
                 )
             )
             rows[split].append(self.values[index])
-        found = Dataset(Path(), self.labels, PICTURE, {s: tuple(e) for s, e in examples.items()})
+        dataset = Dataset(Path(), self.labels, PICTURE, {s: tuple(e) for s, e in examples.items()})
         views = {"train": 2, "validation": 1, "test": 1}
         features = {
             split: Features(
-                np.array([rows[split]] * views[split], np.float32), found.targets(split)
+                np.array([rows[split]] * views[split], np.float32), dataset.targets(split)
             )
-            for split in found.splits
+            for split in dataset.splits
         }
-        return found, features
+        return dataset, features
 
 
 # The method
@@ -121,41 +121,41 @@ def test_thresholds_and_joint_are_the_papers() -> None:
 
 def test_planted_errors_are_found_and_little_else() -> None:
     """Those missed lie just below their label's threshold, where the paper draws the line."""
-    found_all = listed = planted = 0
+    hit_count = listed = planted = 0
     for seed in range(6):
         made = Made([40] * 5, wrong=0.05, seed=seed)
-        found = made.find()
+        listing = made.find()
         right = {made.file(index): made.labels[made.true[index]] for index in made.planted}
-        hits = [suspect for suspect in found.suspects if suspect.file in right]
+        hits = [suspect for suspect in listing.suspects if suspect.file in right]
         assert all(right[suspect.file] == suspect.suggested for suspect in hits)
-        ranks = [suspect.rank for suspect in found.suspects]
+        ranks = [suspect.rank for suspect in listing.suspects]
         assert ranks == list(range(1, len(ranks) + 1))
-        scores = [suspect.score for suspect in found.suspects]
+        scores = [suspect.score for suspect in listing.suspects]
         assert scores == sorted(scores, reverse=True)
-        found_all += len(hits)
-        listed += len(found.suspects)
+        hit_count += len(hits)
+        listed += len(listing.suspects)
         planted += len(right)
     assert planted == 60
-    assert found_all / planted >= 0.8
-    assert found_all / listed >= 0.95
+    assert hit_count / planted >= 0.8
+    assert hit_count / listed >= 0.95
 
 
 def test_a_clean_set_gives_almost_none() -> None:
-    found = Made([40] * 5, seed=2).find()
-    assert len(found.suspects) <= 2
-    assert found.accuracy > 0.98
+    listing = Made([40] * 5, seed=2).find()
+    assert len(listing.suspects) <= 2
+    assert listing.accuracy > 0.98
 
 
 def test_every_suspect_names_its_split_and_the_line_counts_them() -> None:
     made = Made([40] * 5, wrong=0.2, seed=3)
-    found = made.find()
+    listing = made.find()
     where = dict(zip(map(made.file, range(len(made.splits))), made.splits, strict=True))
-    assert {suspect.split for suspect in found.suspects} == set(SPLITS)
-    assert all(where[suspect.file] == suspect.split for suspect in found.suspects)
-    counts = [sum(suspect.split == split for suspect in found.suspects) for split in SPLITS]
-    said = ", ".join(f"{n} {split}" for n, split in zip(counts, SPLITS, strict=True))
-    assert f"{sum(counts)} of 200 pictures look as if under a wrong label ({said})" in (
-        found.sentence
+    assert {suspect.split for suspect in listing.suspects} == set(SPLITS)
+    assert all(where[suspect.file] == suspect.split for suspect in listing.suspects)
+    counts = [sum(suspect.split == split for suspect in listing.suspects) for split in SPLITS]
+    by_split = ", ".join(f"{n} {split}" for n, split in zip(counts, SPLITS, strict=True))
+    assert f"{sum(counts)} of 200 pictures look as if under a wrong label ({by_split})" in (
+        listing.sentence
     )
 
 
@@ -171,10 +171,10 @@ def test_look_alikes_do_not_vouch_for_each_other() -> None:
             for index in copies:
                 made.groups[index] = "one photograph"
         files = {made.file(index) for index in copies}
-        found = [suspect for suspect in made.find().suspects if suspect.file in files]
+        listed = [suspect for suspect in made.find().suspects if suspect.file in files]
         values = made.values.astype(np.float32)
         own = confident_learning.out_of_fold(values, made.given, made.groups, 2, 5, 0)[copies, 0]
-        return float(own.min()), len(found)
+        return float(own.min()), len(listed)
 
     vouched, listed = duplicates(known=False)
     assert vouched > 0.8
@@ -188,11 +188,11 @@ def test_look_alikes_do_not_vouch_for_each_other() -> None:
 
 
 def test_features_that_tell_nothing_apart_list_nothing_and_say_so() -> None:
-    found = Made([40] * 5, apart=0.0, seed=5).find()
-    assert found.suspects == ()
-    assert found.sentence.startswith("none listed: out-of-fold accuracy 0.")
+    listing = Made([40] * 5, apart=0.0, seed=5).find()
+    assert listing.suspects == ()
+    assert listing.sentence.startswith("none listed: out-of-fold accuracy 0.")
     assert "chance 0.200) of the backbone's features is too low to judge labels by" in (
-        found.sentence
+        listing.sentence
     )
 
 
@@ -200,13 +200,13 @@ def test_features_that_tell_nothing_apart_list_nothing_and_say_so() -> None:
 def test_what_hardly_tells_labels_apart_is_not_asked(apart: float, speaks: bool) -> None:
     """Well above chance, but most of what it would list is labelled rightly."""
     made = Made([60] * 4, wrong=0.1, seed=4, apart=apart)
-    found = made.find()
-    assert found.accuracy_low > found.chance
-    assert found.needed == pytest.approx(
-        confident_learning.needed_accuracy(found.chance), abs=1e-4
+    listing = made.find()
+    assert listing.accuracy_low > listing.chance
+    assert listing.needed == pytest.approx(
+        confident_learning.needed_accuracy(listing.chance), abs=1e-4
     )
-    assert (found.accuracy >= found.needed) is speaks
-    assert bool(found.suspects) is speaks
+    assert (listing.accuracy >= listing.needed) is speaks
+    assert bool(listing.suspects) is speaks
     planted = {made.file(index) for index in made.planted}
     probabilities = confident_learning.out_of_fold(
         made.values.astype(np.float32), made.given, made.groups, 4, 5, 0
@@ -221,7 +221,7 @@ def test_swapped_labels_of_press_pictures_are_found_by_their_faces(
 ) -> None:
     """A tenth of the labels, ten draws; `python -m bench suspects` has the whole set's figures."""
     targets, count = press_faces.targets, len(press_faces.labels)
-    found = right = planted = 0
+    listed = right = planted = 0
     for seed in range(10):
         dice = np.random.default_rng(seed)
         wrong = dice.choice(len(targets), round(0.1 * len(targets)), replace=False)
@@ -231,18 +231,18 @@ def test_swapped_labels_of_press_pictures_are_found_by_their_faces(
         answers = confident_learning.out_of_fold(press_faces.vectors, given, groups, count, 5, 0)
         rows = confident_learning.suspicious(answers, given)
         right += sum(row in wrong and suggested == targets[row] for row, suggested in rows)
-        found += len(rows)
+        listed += len(rows)
         planted += len(wrong)
-    assert right / found >= 0.9
+    assert right / listed >= 0.9
     assert right / planted >= 0.9
 
 
 def test_at_most_the_asked_share_is_listed_the_surest() -> None:
     made = Made([40] * 5, wrong=0.2, seed=3)
     every = made.find().suspects
-    found = made.find(params.Suspects(folds=5, max_fraction=0.05, seed=0))
-    assert list(found.suspects) == list(every[:10])
-    assert f"the surest of {len(every)} (suspects.max_fraction)" in found.sentence
+    listing = made.find(params.Suspects(folds=5, max_fraction=0.05, seed=0))
+    assert list(listing.suspects) == list(every[:10])
+    assert f"the surest of {len(every)} (suspects.max_fraction)" in listing.sentence
 
 
 @pytest.mark.parametrize("counts", [[30, 30, 2], [30, 30, 1], [3, 2], [9, 1, 1, 1, 9]])
@@ -250,12 +250,12 @@ def test_labels_smaller_than_the_folds(
     counts: list[int], recwarn: pytest.WarningsRecorder
 ) -> None:
     made = Made(counts, seed=6, apart=3.0)
-    found = made.find()
+    listing = made.find()
     assert not recwarn.list
     alone = sum(count == 1 for count in counts)
-    assert found.judged == sum(counts) - alone
-    assert (f"{alone} not judged" in found.sentence) == bool(alone and not found.none_because)
-    assert not {suspect.label for suspect in found.suspects} & {
+    assert listing.judged == sum(counts) - alone
+    assert (f"{alone} not judged" in listing.sentence) == bool(alone and not listing.none_because)
+    assert not {suspect.label for suspect in listing.suspects} & {
         made.labels[i] for i, count in enumerate(counts) if count == 1
     }
 
@@ -269,9 +269,9 @@ def test_a_label_all_of_look_alikes_is_not_judged() -> None:
 
 @pytest.mark.parametrize("counts", [[12], [12, 1], [1, 1]])
 def test_nothing_to_compare_is_said(counts: list[int]) -> None:
-    found = Made(counts).find()
-    assert found.suspects == ()
-    assert "fewer than two labels" in found.sentence
+    listing = Made(counts).find()
+    assert listing.suspects == ()
+    assert "fewer than two labels" in listing.sentence
 
 
 def test_features_all_alike_are_by_chance(recwarn: pytest.WarningsRecorder) -> None:
@@ -286,19 +286,19 @@ def test_features_all_alike_are_by_chance(recwarn: pytest.WarningsRecorder) -> N
 
 def test_labels_of_any_look_survive_the_table(tmp_path: Path) -> None:
     made = Made([12] * len(HOSTILE), wrong=0.1, seed=8, apart=2.0, labels=HOSTILE)
-    found = made.find()
-    write_suspects(tmp_path, found)
+    listing = made.find()
+    write_suspects(tmp_path, listing)
     rows = tables.read(tmp_path / TABLE.name)
     assert len(rows) > 15
     assert {row["label"] for row in rows} | {row["suggested"] for row in rows} <= set(HOSTILE)
     assert [(r["file"], r["suggested"]) for r in rows] == [
-        (suspect.file, suspect.suggested) for suspect in found.suspects
+        (suspect.file, suspect.suggested) for suspect in listing.suspects
     ]
     assert list(rows[0]) == [
         "file", "sha256", "label", "split", "suggested", "probability_label",
         "probability_suggested", "score", "rank",
     ]  # fmt: skip
-    assert read_suspects(tmp_path) == found
+    assert read_suspects(tmp_path) == listing
 
 
 @pytest.fixture

@@ -50,8 +50,8 @@ def _write(folder: Path, people: Path) -> None:
             continue
         image = opening.open_picture(people / SET / row["file"])
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-        if found := detector(np.asarray(image), 0):
-            box = max(found, key=lambda box: box.area())
+        if boxes := detector(np.asarray(image), 0):
+            box = max(boxes, key=lambda box: box.area())
             face = Face(box.left(), box.top(), box.right(), box.bottom(), 1.0)
             vectors.append(embedding.embed(image, face))
             names.append(label)
