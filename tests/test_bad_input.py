@@ -48,7 +48,7 @@ CHECK = ("whoswho", "check")
 
 @pytest.mark.parametrize("command", [CHECK, STAGE])
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"train": {"epohcs": 3}}, "train.epohcs: unknown; did you mean train.epochs?"),
         ({"train": {"lr": "fast"}}, "train.lr: input should be a valid number"),
@@ -56,10 +56,13 @@ CHECK = ("whoswho", "check")
     ],
 )
 def test_params(
-    workspace: Workspace, command: tuple[str, ...], change: dict[str, dict[str, object]], said: str
+    workspace: Workspace,
+    command: tuple[str, ...],
+    change: dict[str, dict[str, object]],
+    message: str,
 ) -> None:
     set_params(workspace.path, **change)
-    assert said in one_line(workspace, *command)
+    assert message in one_line(workspace, *command)
 
 
 def test_params_absent(workspace: Workspace) -> None:
@@ -97,7 +100,7 @@ def same_but_form(data: Path) -> None:
 
 @pytest.mark.parametrize("command", [CHECK, STAGE])
 @pytest.mark.parametrize(
-    ("spoil", "said"),
+    ("spoil", "message"),
     [
         (absent, "dvc pull"),
         (empty, "data"),
@@ -108,23 +111,23 @@ def same_but_form(data: Path) -> None:
     ],
 )
 def test_data(
-    workspace: Workspace, command: tuple[str, ...], spoil: Callable[[Path], None], said: str
+    workspace: Workspace, command: tuple[str, ...], spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(workspace.path / "data")
-    assert said in one_line(workspace, *command)
+    assert message in one_line(workspace, *command)
 
 
 def test_a_label_with_one_picture(workspace: Workspace) -> None:
     for file in (workspace.path / "data" / "up").glob("[1-9].png"):
         file.unlink()
     workspace.run(*STAGE)
-    said = one_line(workspace, "python", "src/stage.py", "preprocess")
-    assert "'up'" in said or "up:" in said
-    assert "1 picture" in said
+    message = one_line(workspace, "python", "src/stage.py", "preprocess")
+    assert "'up'" in message or "up:" in message
+    assert "1 picture" in message
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("sha256,name,decision,other_label,why,when\n", "review.csv: column"),
         (
@@ -133,18 +136,18 @@ def test_a_label_with_one_picture(workspace: Workspace) -> None:
         ),
     ],
 )
-def test_review(workspace: Workspace, text: str, said: str) -> None:
+def test_review(workspace: Workspace, text: str, message: str) -> None:
     (workspace.path / "review.csv").write_text(text, encoding="utf-8")
-    assert said in one_line(workspace, *STAGE)
+    assert message in one_line(workspace, *STAGE)
     assert (workspace.path / "review.csv").read_text(encoding="utf-8") == text
 
 
 def test_a_module_that_git_does_not_track_is_named(workspace: Workspace) -> None:
     """A queued experiment runs in a copy without it (field report D1)."""
     (workspace.path / "src" / "whoswho" / "cleaning" / "quality.py").unlink()
-    said = one_line(workspace, *STAGE)
-    assert "src/whoswho/cleaning/quality.py: not there" in said
-    assert "git add" in said
+    message = one_line(workspace, *STAGE)
+    assert "src/whoswho/cleaning/quality.py: not there" in message
+    assert "git add" in message
 
 
 def test_a_default_remote_inside_the_repository_is_warned_of(workspace: Workspace) -> None:
@@ -162,9 +165,9 @@ def test_a_config_of_dvc_that_cannot_be_read(workspace: Workspace) -> None:
 
 def test_review_absent(workspace: Workspace) -> None:
     (workspace.path / "review.csv").unlink()
-    said = one_line(workspace, *CHECK)
-    assert "review.csv: not there, and dvc.yaml needs it" in said
-    assert "sha256,label,decision,other_label,why,when" in said
+    message = one_line(workspace, *CHECK)
+    assert "review.csv: not there, and dvc.yaml needs it" in message
+    assert "sha256,label,decision,other_label,why,when" in message
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there file names are UTF-8")
@@ -174,10 +177,10 @@ def test_a_locale_that_is_not_utf8_is_named_and_not_the_folder(
 ) -> None:
     (workspace.path / "data" / "up").rename(workspace.path / "data" / "가나")
     shutil.copytree(workspace.path / "data" / "가나", workspace.path / "more" / "가나")
-    said = one_line(workspace, *command, LC_ALL="C", PYTHONUTF8="0")
-    assert "locale is not UTF-8 but ascii" in said
-    assert "set PYTHONUTF8=1" in said
-    assert "rename" not in said
+    message = one_line(workspace, *command, LC_ALL="C", PYTHONUTF8="0")
+    assert "locale is not UTF-8 but ascii" in message
+    assert "set PYTHONUTF8=1" in message
+    assert "rename" not in message
     workspace.run(*CHECK, LC_ALL="C", PYTHONUTF8="1")
 
 
@@ -189,9 +192,9 @@ def test_weights(workspace: Workspace) -> None:
 
     torch.save(resnet34().state_dict(), workspace.path / "other.pth")
     set_params(workspace.path, backbone={"weights": ["other.pth"]})
-    said = one_line(workspace, *backbone)
-    assert "other.pth" in said
-    assert "layer1.2" in said  # the first layer that resnet18 has not
+    message = one_line(workspace, *backbone)
+    assert "other.pth" in message
+    assert "layer1.2" in message  # the first layer that resnet18 has not
 
 
 @pytest.fixture
@@ -227,10 +230,10 @@ def test_a_tracking_server_that_is_not_there_keeps_the_training(
         weights.unlink(missing_ok=True)
         # The second time `dvc repro` goes on to register, which needs the store.
         stages = ["train"] if address == silent_server else []
-        said = workspace.repro(*stages, code=None, MLFLOW_TRACKING_URI=address)
-        assert "untracked" in said
+        output = workspace.repro(*stages, code=None, MLFLOW_TRACKING_URI=address)
+        assert "untracked" in output
         assert weights.exists()
-        assert "Traceback" not in said
+        assert "Traceback" not in output
         command = ("python", "src/stage.py", "register")
         assert address in one_line(workspace, *command, MLFLOW_TRACKING_URI=address)
     assert workspace.ran(workspace.repro()) == ["register"]
@@ -239,8 +242,8 @@ def test_a_tracking_server_that_is_not_there_keeps_the_training(
 
 
 def test_commands_without_a_champion_or_a_store_name_both_ways_out(workspace: Workspace) -> None:
-    said = one_line(workspace, "whoswho", "predict", "data/up/1.png")
-    assert "whoswho promote" in said
-    assert "--model artifacts/model" in said
-    said = one_line(workspace, "whoswho", "predict", "data/up/1.png", "--model", "nowhere")
-    assert "nowhere" in said
+    message = one_line(workspace, "whoswho", "predict", "data/up/1.png")
+    assert "whoswho promote" in message
+    assert "--model artifacts/model" in message
+    message = one_line(workspace, "whoswho", "predict", "data/up/1.png", "--model", "nowhere")
+    assert "nowhere" in message

@@ -43,12 +43,14 @@ def test_every_dependency_is_explained_and_every_explained_one_is_asked_for() ->
     extras = PROJECT["optional-dependencies"]
     rows = zip(listed("\nExtras:", 1), listed("\nExtras:", 2), strict=True)
     of_extras = {extra: packages for (extra,), packages in rows}
-    assert of_extras == {extra: names(asked) - {"whoswho"} for extra, asked in extras.items()}
+    assert of_extras == {
+        extra: names(requirements) - {"whoswho"} for extra, requirements in extras.items()
+    }
 
 
 def test_what_the_code_imports_is_asked_for() -> None:
     extras = PROJECT["optional-dependencies"]
-    asked = names(PROJECT["dependencies"] + extras["export"] + extras["cluster"])
+    required = names(PROJECT["dependencies"] + extras["export"] + extras["cluster"])
     owners = metadata.packages_distributions()
     for file in (REPOSITORY / "src").rglob("*.py"):
         nodes = list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
@@ -59,14 +61,16 @@ def test_what_the_code_imports_is_asked_for() -> None:
                 continue
             # dlib-bin declares another module than it brings.
             brings = {plain(name) for name in owners.get(top, ())} | {f"{top}-bin"}
-            assert brings & asked, f"{file}: {top}"
+            assert brings & required, f"{file}: {top}"
 
 
 def test_every_version_is_pinned() -> None:
     pinned = names((REPOSITORY / "constraints.txt").read_text(encoding="utf-8").splitlines()[1:])
     extras = PROJECT["optional-dependencies"]
-    asked = names([*PROJECT["dependencies"], *(name for part in extras.values() for name in part)])
-    assert asked - pinned - {"whoswho"} == set()
+    required = names(
+        [*PROJECT["dependencies"], *(name for part in extras.values() for name in part)]
+    )
+    assert required - pinned - {"whoswho"} == set()
 
 
 def test_every_licence_installed_is_allowed() -> None:
@@ -92,8 +96,8 @@ def test_a_licence_is_told_from_what_a_package_states(
     folder = tmp_path / "thing-1.dist-info"
     folder.mkdir()
     (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: thing\nVersion: 1\n{stated}\n")
-    found = list(licences.refused(metadata.distributions(path=[str(tmp_path)]), DOCUMENT))
-    assert bool(found) != is_allowed
+    refused = list(licences.refused(metadata.distributions(path=[str(tmp_path)]), DOCUMENT))
+    assert bool(refused) != is_allowed
 
 
 def test_a_licence_is_read_where_none_is_stated(tmp_path: Path) -> None:

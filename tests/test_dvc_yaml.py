@@ -46,7 +46,7 @@ def module_file(name: str) -> Path | None:
 
 def imports(file: Path) -> set[Path]:
     """The project's modules that `file` names in an import, at the top or inside a function."""
-    found: set[Path] = set()
+    modules: set[Path] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         names = []
         if isinstance(node, ast.Import):
@@ -57,8 +57,8 @@ def imports(file: Path) -> set[Path]:
             parts = name.split(".") if name.split(".")[0] == "whoswho" else []
             # Importing a module runs the packages above it first.
             above = [".".join(parts[:end]) for end in range(2, len(parts) + 1)]
-            found.update(path for path in map(module_file, above) if path)
-    return found
+            modules.update(path for path in map(module_file, above) if path)
+    return modules
 
 
 def reached(files: Iterable[Path]) -> set[Path]:

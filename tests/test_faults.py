@@ -67,13 +67,13 @@ def test_what_is_lost_is_found(undisturbed: Undisturbed, tmp_path: Path) -> None
     left = subprocess.Popen(["sleep", "60"], cwd=copy)
     try:
         # Of a command that changes nothing.
-        found = "\n".join(undisturbed.left("promote", copy))
+        text = "\n".join(undisturbed.left("promote", copy))
     finally:
         left.kill()
         left.wait()
-    for said in ("left running: sleep", "model/history.csv", "take: ?? stray.png",
+    for part in ("left running: sleep", "model/history.csv", "take: ?? stray.png",
                  "x.png.1.partial", "1 runs left RUNNING"):  # fmt: skip
-        assert said in found
+        assert part in text
 
 
 @pytest.mark.slow
@@ -84,8 +84,8 @@ def test_of_two_repros_at_once_one_goes_through(undisturbed: Undisturbed) -> Non
     with ThreadPoolExecutor(2) as pool:
         ends = [pool.submit(run, copy, command) for _ in range(2)]
     done = [end.result() for end in ends]
-    assert 0 in {one.returncode for one in done}
-    assert "Traceback" not in "".join(one.stderr for one in done)
+    assert 0 in {process.returncode for process in done}
+    assert "Traceback" not in "".join(process.stderr for process in done)
     assert undisturbed.left("suspects", copy) == []
 
 
@@ -115,8 +115,8 @@ def test_a_process_that_is_killed_costs_a_line_and_no_result(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     items = [(tmp_path / "mark", number) for number in range(40)]
-    found = list(pool.stream(ends_its_process_once, items, 2))
-    assert found == [number * number for number in range(40)]
+    squares = list(pool.stream(ends_its_process_once, items, 2))
+    assert squares == [number * number for number in range(40)]
     assert capsys.readouterr().err.count("ended from outside") == 1
 
 

@@ -113,10 +113,12 @@ class Set:
         """Outputs of the stages from preprocess on, for a dataset of these files."""
         rows = []
         for file in files:
-            one = paths.sha256(self.root / "data" / file)
+            digest = paths.sha256(self.root / "data" / file)
             label = file.split("/")[0]
-            rows.append(SplitRow(file, one, label, "train", one, "face", f"train/{one}.png"))
-            self.out(f"artifacts/dataset/train/{one}.png")
+            rows.append(
+                SplitRow(file, digest, label, "train", digest, "face", f"train/{digest}.png")
+            )
+            self.out(f"artifacts/dataset/train/{digest}.png")
         settings = PictureSettings("face", 0.3, 64, 0.9, 0.06)
         write_dataset(self.root / "artifacts/dataset", rows, settings)
         for out in (
@@ -157,11 +159,11 @@ class Set:
         file.write_bytes(content)
         return name
 
-    def held(self, kind: str, asked: str) -> dict[str, str]:
+    def held(self, kind: str, target: str) -> dict[str, str]:
         """Names of the objects that hold what is asked for."""
-        named = [[asked] if each == kind else [] for each in KINDS]
-        found = traces.find(self.root, TakedownRequest.parse(*named))
-        return removal.held(versions.opened(self.root), self.root, found)[0]
+        named = [[target] if each == kind else [] for each in KINDS]
+        its_traces = traces.find(self.root, TakedownRequest.parse(*named))
+        return removal.held(versions.opened(self.root), self.root, its_traces)[0]
 
     def there(self, folder: str = ".") -> set[str]:
         """Every file, without DVC's own and without the pictures' bar."""
@@ -174,12 +176,12 @@ class Set:
             and path.parent != self.root / "data/forgotten"
         } - {"dvc.yaml", "review.csv"}
 
-    def take(self, **asked: str) -> traces.Traces:
+    def take(self, **request: str) -> traces.Traces:
         """Find and remove."""
-        named = {kind: [asked.get(kind, "")] if kind in asked else [] for kind in KINDS}
-        found = traces.find(self.root, TakedownRequest.parse(*named.values()))
-        removal.remove(self.root, found)
-        return found
+        named = {kind: [request.get(kind, "")] if kind in request else [] for kind in KINDS}
+        its_traces = traces.find(self.root, TakedownRequest.parse(*named.values()))
+        removal.remove(self.root, its_traces)
+        return its_traces
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """`whoswho forget …`; all it printed."""
@@ -187,17 +189,17 @@ class Set:
 
     def cli(self, *arguments: str, code: int | None = 0) -> str:
         """`whoswho …` with nobody at a terminal; all it printed. `code` None: any exit code."""
-        said = io.StringIO()
+        output = io.StringIO()
         ended = 0
         with pytest.MonkeyPatch.context() as nobody, chdir(self.root):
             nobody.setattr(sys, "stdin", io.StringIO())
-            with redirect_stdout(said), redirect_stderr(said):
+            with redirect_stdout(output), redirect_stderr(output):
                 try:
                     cli.main(arguments)
                 except SystemExit as end:
                     ended = int(end.code or 0)
-        assert code in (ended, None), said.getvalue()
-        return said.getvalue()
+        assert code in (ended, None), output.getvalue()
+        return output.getvalue()
 
 
 KINDS = ("url", "sha256", "label")
@@ -312,8 +314,8 @@ def test_a_set_already_split_and_a_label_in_another_unicode_form(tmp_path: Path)
     assert made.there() == {f"data/{split}/Jun/b.jpg" for split in paths.SPLITS}
     assert forgotten.load(tmp_path / "data").bars_picture(copied)
     with pytest.raises(UserError, match="--label train: no such label"):
-        found = traces.find(tmp_path, TakedownRequest.parse([], [], ["train"]))
-        traces.check_known(found, elsewhere=False)
+        its_traces = traces.find(tmp_path, TakedownRequest.parse([], [], ["train"]))
+        traces.check_known(its_traces, elsewhere=False)
 
 
 def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> None:
@@ -325,12 +327,12 @@ def test_links_are_names_and_what_they_lead_to_outside_stays(made_set: Set) -> N
     links = {"out.jpg": outside, "dvc.jpg": cached, "in.jpg": Path("google_0001.jpg")}
     for name, target in links.items():
         (made_set.root / "data/Mina" / name).symlink_to(target)
-    found = traces.find(made_set.root, TakedownRequest.parse([], [sha256("one")], []))
-    assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(found.files)
-    assert "Mina/out.jpg" not in found.files, "nothing outside is read"
-    _, (place,) = removal.held(versions.opened(made_set.root), made_set.root, found)
+    its_traces = traces.find(made_set.root, TakedownRequest.parse([], [sha256("one")], []))
+    assert {"Mina/dvc.jpg", "Mina/in.jpg"} <= set(its_traces.files)
+    assert "Mina/out.jpg" not in its_traces.files, "nothing outside is read"
+    _, (place,) = removal.held(versions.opened(made_set.root), made_set.root, its_traces)
     assert list(place.objects.values()) == [str(cached)]
-    removal.remove(made_set.root, found)
+    removal.remove(made_set.root, its_traces)
     assert cached.is_file(), "a name is not the object; that is named"
     made_set.take(label="Mina")
     assert outside.read_text() == "one"
@@ -348,9 +350,9 @@ def test_a_file_that_cannot_be_opened_is_named_and_stops_nothing(
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
     monkeypatch.setattr(paths, "sha256", refuse)
-    said = made_set.run("--sha256", sha256("one"), "--yes")
-    assert "cannot be opened" in said
-    assert "data/Jun/google_0001.jpg" in said
+    output = made_set.run("--sha256", sha256("one"), "--yes")
+    assert "cannot be opened" in output
+    assert "data/Jun/google_0001.jpg" in output
     assert closed.is_file()
     assert not (made_set.root / "data/Jun/google_0002.jpg").exists()
     # Of a label that goes, it goes by its folder.
@@ -380,8 +382,8 @@ def test_rows_go_out_of_the_tables_of_all_crawls(made_set: Set) -> None:
     row = manifest.ManifestRow("Jun/google_0001.jpg", "Jun", sha256=sha256("four"))
     manifest.write(untouched, [row])
     before = untouched.read_bytes()
-    found = made_set.take(label="Mina")
-    assert "Jun/moved.jpg" not in found.files, "it is Jun's"
+    its_traces = made_set.take(label="Mina")
+    assert "Jun/moved.jpg" not in its_traces.files, "it is Jun's"
     rows = [row for file in manifest.files(made_set.root / "data") for row in tables.read(file)]
     assert [row["file"] for row in rows if row["sha256"] == sha256("three")] == ["Jun/moved.jpg"]
     assert not any("Mina" in "".join(row.values()) for row in rows)
@@ -394,8 +396,8 @@ def test_rows_go_out_of_the_tables_of_all_crawls(made_set: Set) -> None:
 def test_a_label_whose_folder_somebody_removed_is_known(made_set: Set) -> None:
     shutil.rmtree(made_set.root / "data/Mina")
     collection.Collection(made_set.root / "data").close()
-    said = made_set.run("--label", "Mina", "--yes")
-    assert "rows of data/manifest/" in said
+    output = made_set.run("--label", "Mina", "--yes")
+    assert "rows of data/manifest/" in output
     files = [made_set.root / file for file in made_set.there("data/manifest")]
     assert files
     assert not any("Mina" in file.read_text() for file in files)
@@ -445,11 +447,11 @@ def test_look_alikes_are_listed_and_taken_where_asked(made_set: Set) -> None:
         ("Mina/google_0001.jpg", "Jun/google_0002.jpg", "Mina/naver_0001.jpg"),
         ("Jun/google_0001.jpg",),
     )
-    said = made_set.run("--sha256", sha256("one"), "--dry-run")
-    assert f"data/Mina/naver_0001.jpg  {sha256('three')}" in said
-    assert "--with-copies" in said
-    said = made_set.run("--sha256", sha256("one"), "--with-copies", "--yes")
-    assert "look-alikes" not in said
+    output = made_set.run("--sha256", sha256("one"), "--dry-run")
+    assert f"data/Mina/naver_0001.jpg  {sha256('three')}" in output
+    assert "--with-copies" in output
+    output = made_set.run("--sha256", sha256("one"), "--with-copies", "--yes")
+    assert "look-alikes" not in output
     assert "data/Mina/naver_0001.jpg" not in made_set.there()
     assert "data/Jun/google_0001.jpg" in made_set.there()
 
@@ -468,30 +470,30 @@ def test_a_face_under_another_label_is_named(made_set: Set, cases: Path) -> None
             shutil.copy(shared / label / name, data / label)
     both = data / "maria_sharapova" / portraits["maria_sharapova"][0]
     line = f"  whoswho forget --sha256 {paths.sha256(both)}   # data/maria_sharapova/{both.name}"
-    asked = ("--label", "roger_federer")
-    assert "not looked for under other labels: " in made_set.run(*asked, "--dry-run")
+    options = ("--label", "roger_federer")
+    assert "not looked for under other labels: " in made_set.run(*options, "--dry-run")
     shutil.copy(REPOSITORY / "params.yaml", made_set.root)
     before = made_set.there()
-    said = made_set.run(*asked, "--dry-run")
-    assert named(said) == [line]
+    output = made_set.run(*options, "--dry-run")
+    assert named(output) == [line]
     assert made_set.there() == before
     assert named(made_set.run("--sha256", paths.sha256(both), "--dry-run")) == []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(embedding, "available", lambda: False)
-        assert "under other labels: dlib or" in made_set.run(*asked, "--dry-run")
+        assert "under other labels: dlib or" in made_set.run(*options, "--dry-run")
         patched.undo()
         patched.setenv("WHOSWHO_CLUSTER", "nowhere")
-        assert "under other labels: WHOSWHO_CLUSTER" in made_set.run(*asked, "--dry-run")
+        assert "under other labels: WHOSWHO_CLUSTER" in made_set.run(*options, "--dry-run")
     made_set.clean(*[(f"{label}/{name}",) for label, own in portraits.items() for name in own])
     made_set.cache()
-    assert named(made_set.run(*asked, "--yes")) == [line]
+    assert named(made_set.run(*options, "--yes")) == [line]
     assert not (data / "roger_federer").exists()
-    assert named(made_set.run(*asked, "--yes")) == [line], "by the objects in the cache"
+    assert named(made_set.run(*options, "--yes")) == [line], "by the objects in the cache"
 
 
-def named(said: str) -> list[str]:
+def named(output: str) -> list[str]:
     """The lines that name a picture under another label."""
-    return [line for line in said.splitlines() if "forget --sha256" in line]
+    return [line for line in output.splitlines() if "forget --sha256" in line]
 
 
 @pytest.mark.parametrize("kind", ["url", "label", "sha256"])
@@ -499,12 +501,12 @@ def test_killed_anywhere_the_same_command_finishes(
     made_set: Set, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed again and again at other changes of the disk, until one run comes through."""
-    asked = {"url": IMAGE, "label": "Mina", "sha256": sha256("one")}[kind]
+    target = {"url": IMAGE, "label": "Mina", "sha256": sha256("one")}[kind]
     made_set.review((sha256("one"), "Mina", "keep", ""))
     made_set.clean(("Mina/google_0001.jpg", "Jun/google_0002.jpg"), ("Jun/google_0001.jpg",))
     made_set.split("Mina/google_0001.jpg", "Jun/google_0001.jpg")
     made_set.cache()
-    held = made_set.held(kind, asked)
+    held = made_set.held(kind, target)
     of_model = md5("of artifacts/model/model.json")
     assert {md5("one"), md5(f"of artifacts/dataset/train/{sha256('one')}.png")} < held.keys()
     assert held[of_model] == "artifacts/model/model.json"
@@ -539,13 +541,13 @@ def test_killed_anywhere_the_same_command_finishes(
         while True:
             left = 1 + kills % 4  # further at every other try
             try:
-                made_set.take(**{kind: asked})
+                made_set.take(**{kind: target})
                 break
             except Killed:
                 kills += 1
                 barred = forgotten.load(made_set.root / "data")
                 assert barred.bars_picture(sha256("one")) or kills == 1
-            named = made_set.held(kind, asked)
+            named = made_set.held(kind, target)
             assert named.keys() == held.keys(), "whatever was removed"
     assert kills > 3
     for file in ("Mina/google_0001.jpg", "Jun/google_0002.jpg"):
@@ -559,10 +561,10 @@ def test_killed_anywhere_the_same_command_finishes(
 
 def test_dry_run_changes_nothing(made_set: Set) -> None:
     before = {file: (made_set.root / file).read_bytes() for file in made_set.there()}
-    said = made_set.run("--label", "Mina", "--dry-run")
+    output = made_set.run("--label", "Mina", "--dry-run")
     for file in ("Mina/google_0001.jpg", "Mina/google_0002.jpg", "Jun/google_0002.jpg"):
-        assert f"data/{file}" in said
-    assert "4 rows of data/manifest/" in said
+        assert f"data/{file}" in output
+    assert "4 rows of data/manifest/" in output
     assert before == {file: (made_set.root / file).read_bytes() for file in made_set.there()}
     assert not (made_set.root / "data/forgotten").exists()
     assert not (made_set.root / "mlflow.db").exists(), "no store is made to look into"
@@ -571,8 +573,8 @@ def test_dry_run_changes_nothing(made_set: Set) -> None:
 def test_it_asks_first(made_set: Set) -> None:
     pty = pytest.importorskip("pty", reason="Windows has none", exc_type=ImportError)
     before = made_set.there()
-    said = made_set.run("--url", IMAGE, code=2)
-    assert said.splitlines()[-1].startswith("whoswho: nothing was changed: nobody can be asked")
+    output = made_set.run("--url", IMAGE, code=2)
+    assert output.splitlines()[-1].startswith("whoswho: nothing was changed: nobody can be asked")
     assert made_set.there() == before
     for answer, gone in ((b"n\n", False), (b"y\n", True)):
         ours, theirs = pty.openpty()
@@ -591,10 +593,10 @@ def test_it_asks_first(made_set: Set) -> None:
 
 
 def test_what_is_not_there_is_barred_ahead(made_set: Set) -> None:
-    said = made_set.run("--url", "https://x.example/a.jpg", "--sha256", sha256("new"))
-    assert "nothing in this repository has it" in said
-    assert "barred from later crawls" in said
-    assert "  dvc repro" in said, "the bar is part of the set"
+    output = made_set.run("--url", "https://x.example/a.jpg", "--sha256", sha256("new"))
+    assert "nothing in this repository has it" in output
+    assert "barred from later crawls" in output
+    assert "  dvc repro" in output, "the bar is part of the set"
     barred = forgotten.load(made_set.root / "data")
     assert barred.bars_address("https://x.example/a.jpg")
     assert barred.bars_picture(sha256("new"))
@@ -602,7 +604,7 @@ def test_what_is_not_there_is_barred_ahead(made_set: Set) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ([], "say what, with --url, --sha256 or --label"),
         (["--url", "data:image/png;base64,AA"], "not an address in the net"),
@@ -611,10 +613,10 @@ def test_what_is_not_there_is_barred_ahead(made_set: Set) -> None:
         (["--label", ""], "--label: is empty"),
     ],
 )
-def test_bad_input_is_one_line(made_set: Set, arguments: list[str], said: str) -> None:
+def test_bad_input_is_one_line(made_set: Set, arguments: list[str], message: str) -> None:
     before = made_set.there()
     answer = made_set.run(*arguments, "--yes", code=2)
-    assert said in answer.splitlines()[-1]
+    assert message in answer.splitlines()[-1]
     assert "Traceback" not in answer
     assert made_set.there() == before
     assert not (made_set.root / "data/forgotten").exists()
@@ -639,13 +641,13 @@ def fixture_served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
 def test_a_crawl_under_way_ends_first(made_set: Set) -> None:
     before = made_set.there()
     with collection.alone(made_set.root):
-        said = made_set.run("--label", "Mina", "--yes", code=2)
-    assert "wait for its end" in said
+        output = made_set.run("--label", "Mina", "--yes", code=2)
+    assert "wait for its end" in output
     assert made_set.there() == before
 
 
 def test_what_a_crawl_brought_while_the_question_stood_goes_too(made_set: Set) -> None:
-    found = traces.find(made_set.root, TakedownRequest.parse([PAGE], [], []))
+    its_traces = traces.find(made_set.root, TakedownRequest.parse([PAGE], [], []))
     data = made_set.root / "data"
     shutil.copy(data / "Jun/google_0001.jpg", data / "Jun/google_0007.jpg")
     with (data / "Jun/google_0007.jpg").open("ab") as file:
@@ -653,7 +655,7 @@ def test_what_a_crawl_brought_while_the_question_stood_goes_too(made_set: Set) -
     later = paths.sha256(data / "Jun/google_0007.jpg")
     row = manifest.ManifestRow("Jun/google_0007.jpg", "Jun", page_url=PAGE, sha256=later)
     manifest.append(made_set.root / TABLE, row)
-    removal.remove(made_set.root, found)
+    removal.remove(made_set.root, its_traces)
     assert "data/Jun/google_0007.jpg" not in made_set.there()
     assert forgotten.load(data).bars_picture(later)
 
@@ -687,8 +689,8 @@ def test_a_later_crawl_brings_nothing_back(
     made_set.run("--sha256", red, "--yes")
     assert len(made_set.there("data/Sora")) == 1
 
-    said = made_set.cli(*crawl)
-    assert "data/forgotten/ bars them" in said
+    output = made_set.cli(*crawl)
+    assert "data/forgotten/ bars them" in output
     assert len(made_set.there("data/Sora")) == 1, "neither by its bytes"
     Image.new("RGB", (90, 90), "darkred").save(folder / "a.png")
     made_set.cli(*crawl)
@@ -710,10 +712,10 @@ def test_a_table_that_cannot_be_read_stops_before_anything_goes(made_set: Set) -
 
 def test_what_check_will_say_is_said(made_set: Set) -> None:
     (made_set.root / "keywords.txt").write_text("Jun\nMina actress = Mina\n")
-    said = made_set.run("--label", "Mina", "--yes")
-    assert "keywords.txt, line 2, still names a label" in said
-    assert "`whoswho check` will say" in said
-    assert "one label only, 'Jun'" in said
+    output = made_set.run("--label", "Mina", "--yes")
+    assert "keywords.txt, line 2, still names a label" in output
+    assert "`whoswho check` will say" in output
+    assert "one label only, 'Jun'" in output
 
 
 def test_a_hash_in_capitals_in_review_csv_is_the_pictures(made_set: Set) -> None:
@@ -742,39 +744,41 @@ OWN = (Path("keywords.txt"), paths.REVIEW)
 def test_of_commits_only_what_speaks_of_the_label_is_to_go(tmp_path: Path) -> None:
     in_git(tmp_path, reports_a__md="by Kim, once", review__csv="why\nnot Kim", keywords__txt="Kim")
     in_git(tmp_path, reports_a__md="of Kim Minji", reports_b__csv="Kim Minji/1.jpg,Kim Minji")
-    found = committed.find(tmp_path, {"Kim"}, {"Kim Minji", "Jun"}, set(), OWN)
-    assert list(found.paths.values()) == ["reports/a.md"]
-    assert committed.lines(found) == ["Git's history: reports/a.md, 1 state of it"]
+    history = committed.find(tmp_path, {"Kim"}, {"Kim Minji", "Jun"}, set(), OWN)
+    assert list(history.paths.values()) == ["reports/a.md"]
+    assert committed.lines(history) == ["Git's history: reports/a.md, 1 state of it"]
     in_git(tmp_path, review__csv="why\nnobody")
-    found = committed.find(tmp_path, {"Kim"}, {"Kim Minji"}, set(), OWN)
-    assert sorted(found.paths.values()) == ["reports/a.md", "review.csv"], "an earlier state of it"
+    history = committed.find(tmp_path, {"Kim"}, {"Kim Minji"}, set(), OWN)
+    assert sorted(history.paths.values()) == ["reports/a.md", "review.csv"], (
+        "an earlier state of it"
+    )
     subprocess.run(["git", "remote", "add", "origin", "/a folder"], cwd=tmp_path, check=True)
-    assert "git remote add origin '/a folder'" in committed.stripping(tmp_path, found)
+    assert "git remote add origin '/a folder'" in committed.stripping(tmp_path, history)
 
 
 def test_a_git_that_does_not_say_all_is_not_taken_for_one_that_holds_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     perhaps = "Git's history: perhaps; "
-    asked = {"Kim"}, set[str](), set[str](), ()
+    arguments = {"Kim"}, set[str](), set[str](), ()
     (tmp_path / "plain").mkdir()
-    assert committed.find(tmp_path / "plain", *asked) == committed.Committed()
+    assert committed.find(tmp_path / "plain", *arguments) == committed.Committed()
     in_git(tmp_path / "a", reports_a__md="by Kim", reports_b__md="of Jun")
     folder = tmp_path / "a"
     name = git.answer(folder, "rev-parse", "HEAD:reports/b.md") or ""
     (folder / ".git/objects" / name[:2] / name[2:]).unlink()
-    found = committed.find(folder, *asked)
-    assert list(found.paths.values()) == ["reports/a.md"]
-    assert committed.lines(found)[-1].startswith(perhaps)
+    history = committed.find(folder, *arguments)
+    assert list(history.paths.values()) == ["reports/a.md"]
+    assert committed.lines(history)[-1].startswith(perhaps)
     monkeypatch.setenv("PATH", str(tmp_path / "plain"))
-    (line,) = committed.lines(committed.find(folder, *asked))
+    (line,) = committed.lines(committed.find(folder, *arguments))
     assert line.startswith(perhaps)
 
 
 def test_an_absent_store_stops_no_takedown(made_set: Set, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    said = made_set.run("--label", "Mina", "--yes")
-    assert "warning: no run or version was looked into" in said
+    output = made_set.run("--label", "Mina", "--yes")
+    assert "warning: no run or version was looked into" in output
     assert not (made_set.root / "data/Mina").exists()
 
 
@@ -791,24 +795,24 @@ def test_objects_are_named_in_the_cache_and_in_every_remote(
         (place / held).parent.mkdir(parents=True)
         (place / held).write_text("one")
     for already_gone in (False, True):  # the second time no file tells the object's name
-        said = made_set.run("--sha256", sha256("one"), "--yes")
+        output = made_set.run("--sha256", sha256("one"), "--yes")
         line = f"DVC cache: .dvc/cache/{held}, also in remote disk, also in remote web"
-        assert line in said
-        assert "DVC remote gone: perhaps (nothing is seen there" in said
-        assert ("nothing in this repository has it" in said) is already_gone
-        steps = said.partition("next:")[2]
+        assert line in output
+        assert "DVC remote gone: perhaps (nothing is seen there" in output
+        assert ("nothing in this repository has it" in output) is already_gone
+        steps = output.partition("next:")[2]
         for remote in ("disk", "web"):
             assert f"  dvc gc --workspace --cloud -r {remote}\n" in steps
     made_set.put("Jun/google_0003.jpg", "one")
     shutil.rmtree(made_set.root / ".dvc/cache")
-    said = made_set.run("--sha256", sha256("one"), "--yes")
-    assert f"DVC remote disk: {local}/{held}, also in remote web" in said
-    said = made_set.run("--sha256", sha256("one"))
-    assert f"DVC remote disk: {local}/{held}, also in remote web  (sha256" in said
+    output = made_set.run("--sha256", sha256("one"), "--yes")
+    assert f"DVC remote disk: {local}/{held}, also in remote web" in output
+    output = made_set.run("--sha256", sha256("one"))
+    assert f"DVC remote disk: {local}/{held}, also in remote web  (sha256" in output
     shutil.rmtree(local)
-    said = made_set.run("--sha256", sha256("one"))
+    output = made_set.run("--sha256", sha256("one"))
     for remote in ("disk", "web"):
-        assert f"DVC remote {remote}: perhaps (no file tells any more" in said
+        assert f"DVC remote {remote}: perhaps (no file tells any more" in output
 
 
 def test_runs_and_versions_are_named(root: Path) -> None:
@@ -971,29 +975,29 @@ def test_a_person_is_taken_down_to_the_last_byte(trained: Workspace) -> None:
         "faces.sqlite",
         "artifacts/features/train.npy",
     ):
-        assert any(place in where for found in before.values() for where in found), place
+        assert any(place in where for places in before.values() for where in places), place
     assert all(before.values()), before
 
     forget = ("whoswho", "forget", "--label", PERSON, "--with-copies", "--yes")
-    said = trained.run(*forget).stdout
+    output = trained.run(*forget).stdout
     for line in (
         "version 1 (challenger) of run",
         f"exported model: {exported}\n",
         "Git's history: reports/predictions.csv, ",
         "also in remote team  (artifacts/model/weights.safetensors)",
     ):
-        assert line in said, said
+        assert line in output, output
     assert not half.exists()
-    shown = dict(re.findall(r"whoswho forget --sha256 (\w{64})   # data/(.+)", said))
+    shown = dict(re.findall(r"whoswho forget --sha256 (\w{64})   # data/(.+)", output))
     assert set(shown.values()) == groups() != set()
     forget += tuple(word for sha256 in shown for word in ("--sha256", sha256))
-    said = trained.run(*forget).stdout
+    output = trained.run(*forget).stdout
     again = trained.run(*forget).stdout
-    assert held_lines(again) == held_lines(said), "as after a kill"
-    assert steps(again) == steps(said)
+    assert held_lines(again) == held_lines(output), "as after a kill"
+    assert steps(again) == steps(output)
 
     script = "\n".join(
-        f"{step} --force" if step.startswith("dvc gc") else step for step in steps(said)
+        f"{step} --force" if step.startswith("dvc gc") else step for step in steps(output)
     )
     trained.run("bash", "-e", "-c", script)
     last = trained.run(*forget).stdout
@@ -1004,11 +1008,11 @@ def test_a_person_is_taken_down_to_the_last_byte(trained: Workspace) -> None:
     assert trained.run("git", "status", "--porcelain").stdout == ""
 
 
-def steps(said: str) -> list[str]:
+def steps(output: str) -> list[str]:
     """The commands that `forget` printed to be typed."""
-    lines = said.partition("next:\n")[2].splitlines()
+    lines = output.partition("next:\n")[2].splitlines()
     return [line.strip() for line in lines if line.startswith("  ")]
 
 
-def held_lines(said: str) -> list[str]:
-    return said.partition("held elsewhere")[2].partition("barred from")[0].splitlines()
+def held_lines(output: str) -> list[str]:
+    return output.partition("held elsewhere")[2].partition("barred from")[0].splitlines()

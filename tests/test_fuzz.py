@@ -209,8 +209,8 @@ def test_tables_of_the_set(tally: fuzzing.Tally, tmp_path: Path) -> None:
 
     look = read_file(table, rewritten, names="manifest")
     endless = whole.replace(b",2,", b"," + b"9" * 5000 + b",")
-    found = (*fuzzing.FOUND[".csv"], endless)
-    tally.run("manifest.csv", spoiled_table([whole]), look, found=found)
+    known_cases = (*fuzzing.FOUND[".csv"], endless)
+    tally.run("manifest.csv", spoiled_table([whole]), look, known_cases=known_cases)
     copied.unlink()
     bars = data / "forgotten" / "1.csv"
     forgotten.add(data, pictures=["c" * 64], addresses=["http://x.example/"], labels=["Cid"])
@@ -291,8 +291,8 @@ RENDERED: list[Path] = []  # a tenth of a second each
 
 
 def read_listed(folder: Path) -> None:
-    found = suspects.read_suspects(folder / paths.SUSPECTS)
-    assert found is None or found.sentence
+    listing = suspects.read_suspects(folder / paths.SUSPECTS)
+    assert listing is None or listing.sentence
 
 
 def read_features(folder: Path) -> None:

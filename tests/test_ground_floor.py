@@ -59,7 +59,7 @@ def test_tables_keep_every_digit_and_undecodable_file_names(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("sha256,label\n1,2\n", "column 'why' is missing"),
         ("sha256,label,why\n1,2,3\n1,2,3,4\n", "line 3: has more or fewer cells"),
@@ -67,9 +67,9 @@ def test_tables_keep_every_digit_and_undecodable_file_names(tmp_path: Path) -> N
         ("", "column 'sha256', 'label', 'why' is missing"),
     ],
 )
-def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, text: str, said: str) -> None:
+def test_a_wrong_table_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         tables.read(tmp_path / "t.csv", ["sha256", "label", "why"])
 
 
@@ -142,7 +142,7 @@ def test_the_root_is_dvcs_where_dvc_says_so(
 
 
 @pytest.mark.parametrize(
-    ("code", "exit_code", "said"),
+    ("code", "exit_code", "message"),
     [
         ("raise errors.UserError('a: b;\\n  c')", 2, "whoswho: a: b; c\n"),
         ("raise KeyboardInterrupt", 130, "whoswho: interrupted"),
@@ -151,12 +151,12 @@ def test_the_root_is_dvcs_where_dvc_says_so(
     ],
 )
 def test_mendable_errors_are_one_line_and_defects_keep_their_traceback(
-    code: str, exit_code: int, said: str
+    code: str, exit_code: int, message: str
 ) -> None:
     program = f"from whoswho import errors\nwith errors.one_line_errors():\n    {code}"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == exit_code
-    assert done.stderr.startswith(said)
+    assert done.stderr.startswith(message)
     assert exit_code == 1 or len(done.stderr.splitlines()) == 1
 
 
@@ -175,7 +175,7 @@ def test_a_label_in_any_script_can_be_said_on_any_terminal(encoding: str) -> Non
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 @pytest.mark.parametrize(
-    ("code", "status", "said"),
+    ("code", "status", "message"),
     [
         ("from whoswho import cli\ncli.main(['--help'])", 0, ""),
         ("from whoswho import cli\ncli.main(['sample', '--out', '.'])", 2, "whoswho: "),
@@ -186,7 +186,7 @@ def test_a_label_in_any_script_can_be_said_on_any_terminal(encoding: str) -> Non
 )  # fmt: skip
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_closes_the_pipe_ends_a_command_quietly(
-    code: str, status: int, said: str, unbuffered: str
+    code: str, status: int, message: str, unbuffered: str
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -197,8 +197,8 @@ def test_a_reader_that_closes_the_pipe_ends_a_command_quietly(
     )  # fmt: skip
     os.close(writing)
     assert done.returncode == status
-    assert done.stderr.startswith(said)
-    assert done.stderr.count("\n") == bool(said)
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == bool(message)
 
 
 def test_what_is_started_after_a_signal_can_be_ended_by_one() -> None:

@@ -66,7 +66,7 @@ print(json.dumps(sorted(set(json.loads(sys.argv[1])) & set(sys.modules))))
 """
 
 
-def said(program: str, *arguments: str) -> Any:
+def printed(program: str, *arguments: str) -> Any:
     """What a program that is told the heavy modules prints of them."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments, json.dumps(sorted(HEAVY))],
@@ -78,12 +78,12 @@ def said(program: str, *arguments: str) -> Any:
 
 def test_a_stage_brings_no_heavy_package_that_it_does_not_need() -> None:
     assert set(BROUGHT) == set(imports.STAGES)
-    brought = said(LOADED, json.dumps(list(BROUGHT)))
+    brought = printed(LOADED, json.dumps(list(BROUGHT)))
     assert {stage: set(names) for stage, names in brought.items()} == BROUGHT
 
 
 def test_faces_a_resnet_and_a_head_need_no_torchvision_and_no_compiler() -> None:
-    assert said(WORK) == ["torch"]
+    assert printed(WORK) == ["torch"]
 
 
 REPORT = """import time: self [us] | cumulative | imported package
@@ -97,14 +97,14 @@ what a stage prints
 
 
 def test_what_is_imported_is_read_from_what_python_writes() -> None:
-    found = imports.read(REPORT)
-    assert [module.name for module in found] == [
+    modules = imports.read(REPORT)
+    assert [module.name for module in modules] == [
         "numpy.linalg", "numpy", "json", "whoswho.tables", "torch._dynamo",
     ]  # fmt: skip
-    assert imports.by_package(found) == pytest.approx(
+    assert imports.by_package(modules) == pytest.approx(
         {"numpy": 0.0031, "Python": 0.0002, "whoswho": 0.00005, "torch": 0.004}
     )
-    assert imports.drawn_in(found) == pytest.approx(
+    assert imports.drawn_in(modules) == pytest.approx(
         {
             "whoswho.tables: numpy": 0.0031,
             "whoswho.tables: json": 0.0002,
@@ -112,7 +112,7 @@ def test_what_is_imported_is_read_from_what_python_writes() -> None:
         }
     )
     called = {"numpy": True, "numpy.linalg": False, "torch._dynamo": False, "whoswho.tables": True}
-    assert imports.never_called(found, called) == pytest.approx(
+    assert imports.never_called(modules, called) == pytest.approx(
         {"torch": 0.004, "numpy.linalg": 0.0001}
     )
 
@@ -133,5 +133,5 @@ def test_whose_functions_are_called_is_noted(tmp_path: Path) -> None:
     noted = tmp_path / "called.json"
     called = REPOSITORY / "bench" / "called.py"
     subprocess.run([sys.executable, called, noted, script, "a"], cwd=tmp_path, check=True)
-    found = json.loads(noted.read_text(encoding="utf-8"))
-    assert (found["used"], found["idle"]) == (True, False)
+    is_called = json.loads(noted.read_text(encoding="utf-8"))
+    assert (is_called["used"], is_called["idle"]) == (True, False)

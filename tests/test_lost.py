@@ -60,9 +60,9 @@ def test_a_deleted_run_costs_nothing(store: Store) -> None:
     standing = promotion.standing(store, store.root)
     assert (standing.run, standing.version, standing.missing) == (None, 3, "")
     # A takedown finds the picture by what the version carries.
-    found = holders.holding(store, pictures, set())
-    assert [len(holder.versions) for holder in found] == [1, 1, 1]
-    assert all(holder.splits == ("train",) and holder.models for holder in found)
+    holding_runs = holders.holding(store, pictures, set())
+    assert [len(holder.versions) for holder in holding_runs] == [1, 1, 1]
+    assert all(holder.splits == ("train",) and holder.models for holder in holding_runs)
     assert holders.holding(store, {"0" * 64}, set()) == []
 
 
@@ -109,12 +109,12 @@ def test_a_store_that_lacks_the_registered_model_says_how_to_bring_it_there(
         (fresh / name).parent.mkdir(exist_ok=True)
         shutil.copy(root / name, fresh / name)
     empty = open_store(fresh)
-    (said,) = promotion.table(empty, fresh)
-    assert "new or lost" in said
-    assert "dvc repro -f -s register" in said
-    assert promotion.standing(empty, fresh).missing == said
+    (message,) = promotion.table(empty, fresh)
+    assert "new or lost" in message
+    assert "dvc repro -f -s register" in message
+    assert promotion.standing(empty, fresh).missing == message
     register(fresh, outputs_of(fresh, weights, 0.9))  # another model
-    assert promotion.table(empty, fresh)[-1] == said
+    assert promotion.table(empty, fresh)[-1] == message
 
 
 def test_a_model_that_was_not_to_be_registered_is_not_missed(store: Store) -> None:

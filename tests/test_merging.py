@@ -31,7 +31,7 @@ def half_merged(file: Path, *lines: str) -> None:
     file.write_text(before + MARKERS.format(*(f"{line}\n" for line in lines)), encoding="utf-8")
 
 
-def said(look: object, *arguments: object) -> str:
+def refusal(look: object, *arguments: object) -> str:
     with pytest.raises(UserError) as caught:
         look(*arguments)  # type: ignore[operator]
     assert "\n" not in str(caught.value)
@@ -43,33 +43,35 @@ def test_merge_markers_are_named_in_every_file_that_is_read(tmp_path: Path) -> N
     lines = len((tmp_path / "params.yaml").read_text(encoding="utf-8").splitlines())
     half_merged(tmp_path / "params.yaml", "a: 1", "a: 2")
     line = f"holds merge markers of Git at line {lines + 1}; "
-    assert f"params.yaml: {line}" in said(params.load_params, tmp_path)
+    assert f"params.yaml: {line}" in refusal(params.load_params, tmp_path)
 
     line = "holds merge markers of Git at line 2; "
     file = tmp_path / "review.csv"
     file.write_text(",".join(review.COLUMNS) + "\n")
     row = f"{'a' * 64},Ann,{{}},,,"
     half_merged(file, row.format("keep"), row.format("drop"))
-    assert f"review.csv: {line}" in said(review.read, file)
+    assert f"review.csv: {line}" in refusal(review.read, file)
 
     (tmp_path / "keywords.txt").write_text("Ann\n")
     half_merged(tmp_path / "keywords.txt", "Bob", "Cid")
-    assert f"keywords.txt: {line}" in said(keywords.read, tmp_path / "keywords.txt")
+    assert f"keywords.txt: {line}" in refusal(keywords.read, tmp_path / "keywords.txt")
     (tmp_path / "keywords.txt").write_text("Ann\n=====\n")
-    assert "holds merge markers" not in said(keywords.read, tmp_path / "keywords.txt")
+    assert "holds merge markers" not in refusal(keywords.read, tmp_path / "keywords.txt")
 
     table = manifest.new_file(tmp_path / "data")
     manifest.write(table, [])
     half_merged(table, *2 * ["," * (len(manifest.COLUMNS) - 1)])
-    assert f"{table.name}: {line}" in said(manifest.read, tmp_path / "data")
+    assert f"{table.name}: {line}" in refusal(manifest.read, tmp_path / "data")
     table = tmp_path / "data/forgotten/1.csv"
     half_merged(table, "kind,sha256", "kind,sha256")
-    assert "1.csv: holds merge markers of Git at line 1; " in said(
+    assert "1.csv: holds merge markers of Git at line 1; " in refusal(
         forgotten.load, tmp_path / "data"
     )
     table = tmp_path / "metrics.json"
     half_merged(table, "{}", "{}")
-    assert "metrics.json: holds merge markers of Git at line 1; " in said(paths.read_json, table)
+    assert "metrics.json: holds merge markers of Git at line 1; " in refusal(
+        paths.read_json, table
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_check_refuses_what_only_dvc_or_a_crawl_would_read(
     (tmp_path / name).write_text("outs:\r\n")
     merging.check(tmp_path)
     half_merged(tmp_path / name, "- md5: 1", "- md5: 2")
-    message = said(merging.check, tmp_path)
+    message = refusal(merging.check, tmp_path)
     assert f"{name}: holds merge markers of Git at line 2" in message
     assert cure in message
 
@@ -118,22 +120,22 @@ def two_sides(folder: Path, **sides: tuple[str, str, str]) -> None:
 def test_a_merge_that_stands_still_is_refused_file_by_file(tmp_path: Path) -> None:
     changed = ("a\n", "b\n", "c\n")
     two_sides(tmp_path, data_dvc=changed, dvc_lock=changed, NOTES=changed)
-    assert "data.dvc: holds merge markers of Git at line 1" in said(merging.check, tmp_path)
+    assert "data.dvc: holds merge markers of Git at line 1" in refusal(merging.check, tmp_path)
     (tmp_path / "data.dvc").write_text("b\n")  # as DVC's driver leaves it where it fails
-    assert "data.dvc: is half merged" in said(merging.check, tmp_path)
+    assert "data.dvc: is half merged" in refusal(merging.check, tmp_path)
     git(tmp_path, "add", "data.dvc")
     theirs = subprocess.check_output(["git", "rev-parse", "theirs"], cwd=tmp_path, text=True)
-    message = said(merging.check, tmp_path)
+    message = refusal(merging.check, tmp_path)
     assert f"both sides of the merge changed it, and the pictures of {theirs[:12]}" in message
     (tmp_path / "data.dvc").write_text("b and c\n")
     git(tmp_path, "add", "data.dvc")
 
     assert (tmp_path / "dvc.lock").read_text() == "b\n", "ours, and no markers"
-    message = said(merging.check, tmp_path)
+    message = refusal(merging.check, tmp_path)
     assert "dvc.lock: not merged, nor need it be" in message
     command = message.split("`")[1].replace(" reports", "")
     subprocess.run(command, shell=True, check=True, cwd=tmp_path)
-    assert "NOTES: Git has not finished" in said(merging.check, tmp_path)
+    assert "NOTES: Git has not finished" in refusal(merging.check, tmp_path)
     commit(tmp_path)
     merging.check(tmp_path)
 
@@ -142,7 +144,7 @@ def test_a_side_that_was_left_out_is_said_until_somebody_says_it_is_meant(tmp_pa
     two_sides(tmp_path, data_dvc=("a\n", "b\n", "c\n"))
     (tmp_path / "data.dvc").write_text("c\n")
     commit(tmp_path)
-    message = said(merging.check, tmp_path)
+    message = refusal(merging.check, tmp_path)
     git(tmp_path, *re.search("`git (.*)`", message)[1].replace('"', "").split(maxsplit=3))
     merging.check(tmp_path)
 
@@ -231,14 +233,14 @@ class Side(Workspace):
         """Type what docs/team.md says, but clean alone, up to the first line that fails."""
         guide = (REPOSITORY / "docs/team.md").read_text(encoding="utf-8")
         lines = re.search("```sh\n(git fetch\n.*?)```", guide, re.DOTALL)[1].splitlines()
-        said = ""
+        output = ""
         for line in lines:
             line = line.replace("dvc repro", "dvc repro clean")
             done = self.run("bash", "-c", line, code=None)
-            said += f"$ {line}\n{done.stdout}{done.stderr}"
+            output += f"$ {line}\n{done.stdout}{done.stderr}"
             if done.returncode and not line.startswith("git merge"):
                 break
-        return said
+        return output
 
     def files(self) -> set[str]:
         data = self.path / "data"
@@ -265,21 +267,21 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def crawled(base: Path) -> tuple[Side, Side]:
     """Two clones after their crawls; the first has pushed, the second has not merged yet."""
-    one, two = (Side.clone(base / "hub", base / name) for name in ("one", "two"))
-    one.crawl_and_decide("mine", range(10, 14))
-    one.run("git", "push", "-q")
-    two.crawl_and_decide("yours", range(20, 24))
-    return one, two
+    first, second = (Side.clone(base / "hub", base / name) for name in ("one", "two"))
+    first.crawl_and_decide("mine", range(10, 14))
+    first.run("git", "push", "-q")
+    second.crawl_and_decide("yours", range(20, 24))
+    return first, second
 
 
 @pytest.fixture
 def sides(crawled: tuple[Side, Side], base: Path, tmp_path: Path) -> tuple[Side, Side]:
     """Copies of the two and of what they push to, for one test."""
     hub = shutil.copytree(base / "hub", tmp_path / "hub")
-    one, two = (side.copy(tmp_path / side.path.name) for side in crawled)
-    for side in (one, two):
+    first, second = (side.copy(tmp_path / side.path.name) for side in crawled)
+    for side in (first, second):
         side.run("git", "remote", "set-url", "origin", hub)
-    return one, two
+    return first, second
 
 
 @pytest.mark.slow
@@ -305,16 +307,18 @@ def test_a_merge_without_the_driver_or_the_other_sides_list_is_refused(
 
 @pytest.mark.slow
 def test_both_peoples_pictures_rows_and_decisions_are_there(sides: tuple[Side, Side]) -> None:
-    one, two = sides
-    expected = one.files() | two.files()
-    assert len(expected - one.files()) == len(expected - two.files()) == 5, "4 pictures, a table"
-    for line in merging.advice(two.path)[1:]:
-        two.run("bash", "-c", line)
-    said = two.merge()
-    assert "check: params.yaml and review.csv are sound, 14 files of 2 labels" in said, said
-    assert "Running stage 'clean'" in said
-    one.run("git", "pull", "-q")
-    one.run("dvc", "pull", "-q", "data.dvc")
+    first, second = sides
+    expected = first.files() | second.files()
+    assert len(expected - first.files()) == len(expected - second.files()) == 5, (
+        "4 pictures, a table"
+    )
+    for line in merging.advice(second.path)[1:]:
+        second.run("bash", "-c", line)
+    output = second.merge()
+    assert "check: params.yaml and review.csv are sound, 14 files of 2 labels" in output, output
+    assert "Running stage 'clean'" in output
+    first.run("git", "pull", "-q")
+    first.run("dvc", "pull", "-q", "data.dvc")
     for side in sides:
         assert side.files() == expected
         rows = {row.file: row for row in manifest.read(side.path / "data")}
@@ -327,7 +331,7 @@ def test_both_peoples_pictures_rows_and_decisions_are_there(sides: tuple[Side, S
         )
         status = side.run("git", "status", "--porcelain").stdout
         assert status == ""
-    decided = {row["file"]: row for row in two.rows("artifacts/clean/decisions.csv")}
+    decided = {row["file"]: row for row in second.rows("artifacts/clean/decisions.csv")}
     assert {file for file in expected if "manifest/" not in file} == set(decided)
     assert sum(row["decision"] == "dropped" for row in decided.values()) == 2
 
@@ -336,23 +340,23 @@ def test_both_peoples_pictures_rows_and_decisions_are_there(sides: tuple[Side, S
 def test_decisions_that_disagree_stop_the_merge_until_one_is_chosen(
     sides: tuple[Side, Side],
 ) -> None:
-    two = sides[1]
-    table = two.path / "review.csv"
-    about = paths.sha256(two.path / "data" / BY_HAND)
+    second = sides[1]
+    table = second.path / "review.csv"
+    about = paths.sha256(second.path / "data" / BY_HAND)
     words = table.read_text(encoding="utf-8")
     table.write_text(words.replace(f"{about},Ann,keep", f"{about},Ann,drop"), encoding="utf-8")
-    commit(two.path, "another word")
-    for line in merging.advice(two.path)[1:]:
-        two.run("bash", "-c", line)
-    said = two.merge()
-    assert f"disagree about the picture {about[:12]}… of 'Ann' (" in said, said
-    assert "dvc repro" not in said
-    done = two.run("python", "src/stage.py", "clean", code=2)
+    commit(second.path, "another word")
+    for line in merging.advice(second.path)[1:]:
+        second.run("bash", "-c", line)
+    output = second.merge()
+    assert f"disagree about the picture {about[:12]}… of 'Ann' (" in output, output
+    assert "dvc repro" not in output
+    done = second.run("python", "src/stage.py", "clean", code=2)
     assert f"disagree about the picture {about[:12]}…" in done.stderr
     lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
     table.write_text("".join(line for line in lines if f"{about},Ann,keep" not in line))
-    row = manifest.read(two.path / "data")[0]
-    forgotten.add(two.path / "data", pictures=[row.sha256])
-    check = two.run("whoswho", "check")
+    row = manifest.read(second.path / "data")[0]
+    forgotten.add(second.path / "data", pictures=[row.sha256])
+    check = second.run("whoswho", "check")
     assert "are sound, 14 files" in check.stdout
     assert f"whoswho forget --sha256 {row.sha256}" in check.stderr

@@ -45,7 +45,7 @@ def test_the_blogs_recipe_is_one_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("name: null", "name: a/b", "project.name: must be a name such as 'a-b', not 'a/b'"),
         ("  epochs: 30", "  epohcs: 30", "train.epohcs: unknown; did you mean train.epochs?"),
@@ -69,12 +69,12 @@ def test_the_blogs_recipe_is_one_command() -> None:
     ],
 )
 def test_one_line_names_the_key_and_what_is_allowed(
-    tmp_path: Path, old: str, new: str, said: str
+    tmp_path: Path, old: str, new: str, message: str
 ) -> None:
     assert old in GOOD
     with pytest.raises(UserError) as error:
         load(tmp_path, GOOD.replace(old, new, 1))
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert str(tmp_path / "params.yaml") in str(error.value)
 

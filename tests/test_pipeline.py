@@ -51,11 +51,11 @@ def sample(built: Workspace, tmp_path: Path) -> Workspace:
 
 
 def test_every_stage_ran_and_said_its_line(built: Workspace) -> None:
-    said = (built.path.parent / "repro.txt").read_text(encoding="utf-8")
-    assert sorted(built.ran(said)) == sorted(ALL)
+    output = (built.path.parent / "repro.txt").read_text(encoding="utf-8")
+    assert sorted(built.ran(output)) == sorted(ALL)
     for stage in ALL:
-        assert any(line.startswith(f"{stage}: ") for line in said.splitlines()), stage
-    assert "Warning" not in said
+        assert any(line.startswith(f"{stage}: ") for line in output.splitlines()), stage
+    assert "Warning" not in output
 
 
 def test_every_file_has_its_row_and_every_kept_row_its_picture(built: Workspace) -> None:
@@ -94,13 +94,13 @@ def test_clean_finds_what_the_sample_hides(built: Workspace) -> None:
             assert kind in decisions[file]["reasons"].split(";"), (file, decisions[file])
     for kind in ("duplicate", "near_duplicate", "cross_label"):
         expected = sum(value == kind for value in truth.values())
-        found = sum(kind in row["reasons"].split(";") for row in decisions.values())
+        count = sum(kind in row["reasons"].split(";") for row in decisions.values())
         if kind == "cross_label":
-            found += 2 * sum(
+            count += 2 * sum(
                 row["reasons"] == "swapped" and bool(row["duplicate_of"])
                 for row in decisions.values()
             )
-        assert found == expected, kind
+        assert count == expected, kind
     portraits = [file for file, kind in truth.items() if kind == "portrait"]
     lost = [
         f
@@ -116,23 +116,23 @@ def test_precision_and_recall_of_every_reason_on_the_drawn_dirt(built: Workspace
     What is about two pictures counts as their pair: either may be the one that stays.
     """
     plan = [file for file in drawing.plan(0, PORTRAITS) if file.kind != "litter"]
-    true, found = defaultdict(set), defaultdict(set)
+    true, decided = defaultdict(set), defaultdict(set)
     for file in plan:
         true[file.kind].add(frozenset({str(file.path), str(file.of)} - {""}))
     portraits = true.pop("portrait")
     for decision in read_decisions(built.path / paths.CLEAN):
         for reason in decision.reasons:
             settled = reason == "swapped" and decision.duplicate_of  # by the faces of the pair
-            found["cross_label" if settled else reason].add(
+            decided["cross_label" if settled else reason].add(
                 frozenset({decision.file, decision.duplicate_of} - {""})
             )
     assert len(true) == 11
     for reason, pictures in true.items():
-        assert pictures <= found[reason], f"{reason}: recall"
+        assert pictures <= decided[reason], f"{reason}: recall"
         if reason not in {"no_face", "several_faces"}:
-            assert found[reason] == pictures, f"{reason}: precision"
+            assert decided[reason] == pictures, f"{reason}: precision"
     # What rests on a detector or on distances takes out a few portraits.
-    false = set().union(*found.values()) - set().union(*true.values())
+    false = set().union(*decided.values()) - set().union(*true.values())
     assert false <= portraits
     assert len(false) <= 0.05 * len(portraits)
 
@@ -240,16 +240,16 @@ def test_a_lost_store_is_named_and_its_cure_works(sample: Workspace) -> None:
     )
     cure = "the store is another one, new or lost, or the project has another name; to register "
     cure += "the model here: "
-    for said in sample.python(commands).split("---\n")[:3]:
-        (line,) = [line for line in said.splitlines() if cure in line]
+    for output in sample.python(commands).split("---\n")[:3]:
+        (line,) = [line for line in output.splitlines() if cure in line]
         command = line.partition(cure)[2]
         assert command == "dvc repro -f -s register"
     assert sample.ran(sample.run(*command.split()).stdout) == ["register"]
     kept = store(sample)
     assert [version["tags"]["model.sha256"] for version in kept["versions"]] == [*before.values()]
     assert kept["aliases"] == {"challenger": kept["versions"][0]["version"]}
-    for said in sample.python(commands).split("---\n"):
-        assert "new or lost" not in said
+    for output in sample.python(commands).split("---\n"):
+        assert "new or lost" not in output
 
 
 def test_params_edited_while_train_runs_are_refused_with_a_cure_that_works(
@@ -266,11 +266,11 @@ def test_params_edited_while_train_runs_are_refused_with_a_cure_that_works(
     assert sample.ran(sample.repro("train")) == ["train"]
     script.write_text(code, encoding="utf-8")
     for stage in ("report", "register"):
-        said = sample.run("python", "src/stage.py", stage, code=2).stderr
-        assert said.startswith(
+        message = sample.run("python", "src/stage.py", stage, code=2).stderr
+        assert message.startswith(
             "whoswho: params.yaml: train.lr is 0.05, but the model was trained with 0.001: "
         )
-        assert said.endswith("then: dvc repro -f -s train && dvc repro\n")
+        assert message.endswith("then: dvc repro -f -s train && dvc repro\n")
     trained = read_description(sample.path / paths.MODEL).params
     set_params(sample.path, train={"lr": 0.001})
     with pytest.raises(UserError, match=r"dvc\.lock: train\.lr is 0\.05"):
@@ -343,9 +343,9 @@ def content(root: Path) -> dict[str, str]:
 def test_a_version_is_rebuilt_from_what_its_trace_says(built: Workspace, tmp_path: Path) -> None:
     """Every stage runs, since no earlier result is taken, and gives the same bytes."""
     folder = tmp_path / "again"
-    said = built.run("whoswho", "trace", "1", "--rebuild", folder).stdout
+    output = built.run("whoswho", "trace", "1", "--rebuild", folder).stdout
     tested = len(built.rows("artifacts/evaluation/predictions.csv"))
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         f"rebuilt in {folder}",
         "weights: equal to the byte",
         f"answers: {tested} of {tested} the same, largest difference of a probability 0",

@@ -84,15 +84,15 @@ def outside_functions(node: ast.AST) -> Iterator[ast.AST]:
 
 def windows_lacks(text: str) -> set[str]:
     """What a module uses while it is imported that Windows lacks."""
-    found: set[str] = set()
+    lacking: set[str] = set()
     for node in outside_functions(ast.parse(text)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names} & set(MODULES)
+            lacking |= {alias.name for alias in node.names} & set(MODULES)
         elif isinstance(node, ast.ImportFrom):
-            found |= {node.module} & set(MODULES)  # type: ignore[arg-type]
+            lacking |= {node.module} & set(MODULES)  # type: ignore[arg-type]
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-            found |= {node.attr} & set(NAMES.get(node.value.id, ()))
-    return found
+            lacking |= {node.attr} & set(NAMES.get(node.value.id, ()))
+    return lacking
 
 
 def test_tests_can_be_collected_on_windows() -> None:
@@ -187,7 +187,7 @@ def test_a_label_that_windows_cannot_hold(tmp_path: Path, name: str, says: str) 
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("Kim", "KIM"),
         ("straße", "STRASSE"),
@@ -196,9 +196,9 @@ def test_a_label_that_windows_cannot_hold(tmp_path: Path, name: str, says: str) 
     ],
 )
 def test_labels_that_are_one_folder_on_another_system(
-    tmp_path: Path, one: str, other: str
+    tmp_path: Path, first: str, second: str
 ) -> None:
-    for label in (one, other):
+    for label in (first, second):
         (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
         (tmp_path / "data" / label / "a.jpg").touch()
     if len(list((tmp_path / "data").iterdir())) < 2:

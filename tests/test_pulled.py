@@ -77,12 +77,12 @@ NOBODY = {
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """one, with both versions, pushed to hub and remote; two, a clone with the first."""
     folder = tmp_path_factory.mktemp("pulled")
-    one = Clone(folder / "one")
-    one.path.mkdir()
-    (one.path / "dvc.yaml").write_text("stages: {}\n")
+    colleague = Clone(folder / "one")
+    colleague.path.mkdir()
+    (colleague.path / "dvc.yaml").write_text("stages: {}\n")
     for file in OLD:
-        one.put(file)
-    one.run(
+        colleague.put(file)
+    colleague.run(
         "git init -q -b main && dvc init -q && dvc config core.analytics false",
         f"dvc remote add -q -d team {folder}/remote && dvc add -q data",
         f"git add -A && git commit -qm old && git clone -q --bare . {folder}/hub",
@@ -91,11 +91,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     two = Clone(folder / "two")
     two.run("dvc pull -q")
-    one.drop("Bob/1")
-    one.put(CHANGED, "by them")
+    colleague.drop("Bob/1")
+    colleague.put(CHANGED, "by them")
     for file in NEW - OLD:
-        one.put(file)
-    one.run("dvc add -q data && git commit -qam new && git push -q && dvc push -q")
+        colleague.put(file)
+    colleague.run("dvc add -q data && git commit -qam new && git push -q && dvc push -q")
     two.run("git fetch -q")
     return folder
 
@@ -116,10 +116,10 @@ def refusal(clone: Clone) -> str:
     return str(caught.value)
 
 
-def followed(clone: Clone, said: str, *expected: str) -> None:
+def followed(clone: Clone, message: str, *expected: str) -> None:
     """Do what the message says; then the check passes, and does so when DVC has added data/."""
-    command = re.search("`(.*?)`", said)[1]  # type: ignore[index]
-    assert command in expected, said
+    command = re.search("`(.*?)`", message)[1]  # type: ignore[index]
+    assert command in expected, message
     clone.run(command)
     pulled.check(clone.path)
     clone.run("dvc add -q data")
@@ -152,11 +152,11 @@ def theirs(**others: str) -> dict[str, str]:
 )
 def test_an_older_version_is_brought_forward(came: list[str], command: str, two: Clone) -> None:
     two.run(*came)
-    said = refusal(two)
-    assert ("is in no cache here" in said) == ("dvc fetch -q" not in came)
+    message = refusal(two)
+    assert ("is in no cache here" in message) == ("dvc fetch -q" not in came)
     if "dvc fetch -q" in came:
-        assert "new: Ann 1 (theirs), Bob 2 (3, theirs); taken out: Bob 1 (1)" in said
-    followed(two, said, command)
+        assert "new: Ann 1 (theirs), Bob 2 (3, theirs); taken out: Bob 1 (1)" in message
+    followed(two, message, command)
     assert two.has() == theirs()
 
 
@@ -198,11 +198,11 @@ def test_both_sides_files_are_kept(came: list[str], two: Clone) -> None:
         two.put(file)
     two.drop("Ann/2")
     two.run(*came, code=None)
-    said = refusal(two)
+    message = refusal(two)
     if any("dvc fetch" in command or "dvc pull" in command for command in came):
-        assert "new: Ann 1 (theirs), Bob 2 (3, theirs); taken out: Bob 1 (1)" in said
-        assert "of its own (new: Ann 1 (mine), Cid 1 (mine); taken out: Ann 1 (2))" in said
-    followed(two, said, "whoswho merge")
+        assert "new: Ann 1 (theirs), Bob 2 (3, theirs); taken out: Bob 1 (1)" in message
+        assert "of its own (new: Ann 1 (mine), Cid 1 (mine); taken out: Ann 1 (2))" in message
+    followed(two, message, "whoswho merge")
     expected = theirs(**{"Ann/mine": "Ann/mine", "Cid/mine": "Cid/mine"})
     del expected["Ann/2"]
     assert two.has() == expected
@@ -410,10 +410,10 @@ def test_check_and_clean_refuse_before_anything_is_undone(base: Path, tmp_path: 
     second.run("git", "pull", "-q", "first", "main")
     write(second.path / "data/Bob/mine.png", photograph(11))
     pulled_file = (second.path / "data.dvc").read_bytes()
-    said = second.repro("clean", code=None)
-    assert "failed to reproduce 'clean'" in said
-    assert "`whoswho merge` keeps both" in said
-    assert "data.dvc: the list of pictures that the last commit names is in no cache" in said
+    output = second.repro("clean", code=None)
+    assert "failed to reproduce 'clean'" in output
+    assert "`whoswho merge` keeps both" in output
+    assert "data.dvc: the list of pictures that the last commit names is in no cache" in output
     assert (second.path / "data.dvc").read_bytes() == pulled_file
     assert "`whoswho merge`" in second.run("whoswho", "check", code=2).stderr
     assert "Bob 1 (mine.png)" in second.run("whoswho", "merge").stdout

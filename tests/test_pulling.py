@@ -30,10 +30,10 @@ def run(folder: Path, *command: str, code: int | None = 0, **more: str) -> str:
     done = subprocess.run(
         command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False
     )
-    said = done.stdout + done.stderr
-    assert code is None or done.returncode == code, said
-    assert "Traceback" not in said
-    return said
+    output = done.stdout + done.stderr
+    assert code is None or done.returncode == code, output
+    assert "Traceback" not in output
+    return output
 
 
 def first_command(clone: Path, code: int = 0, **more: str) -> str:
@@ -105,10 +105,10 @@ def test_what_was_not_pushed_is_counted_and_who_has_it_named(clone: Path, storag
     for path in storage.rglob("*"):
         if path.is_file() and path.read_text() in ("Ann 0", "Ann 2", "한가상 1"):
             path.unlink()
-    said = first_command(clone, code=2)
+    output = first_command(clone, code=2)
     assert not (clone / "data").exists(), "half a set is taken for a whole one"
-    *of_dvc, last = said.splitlines()
-    assert any(line.startswith("ERROR: failed to pull") for line in of_dvc), said
+    *of_dvc, last = output.splitlines()
+    assert any(line.startswith("ERROR: failed to pull") for line in of_dvc), output
     lacking = "lacks 3 of the 6 files that data.dvc names (Ann 2, 한가상 1)"
     assert last.startswith(f"whoswho: remote storage ({storage}): {lacking}; whoever has")
     assert "must `dvc push` (it was changed last by t in commit " in last

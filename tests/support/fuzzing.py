@@ -135,9 +135,9 @@ class Tally:
 
     def run(
         self, name: str, strategy: st.SearchStrategy[bytes], look: Callable[[bytes], object],
-        examples: int = 150, found: Sequence[bytes] = (),
+        examples: int = 150, known_cases: Sequence[bytes] = (),
     ) -> None:  # fmt: skip
-        """Try what was `found` once and cases of a strategy: the same ones each time, or new
+        """Try each of `known_cases` once and cases of a strategy: the same ones each time, or new
         ones for as long as wanted.
         """
 
@@ -153,7 +153,7 @@ class Tally:
             suppress_health_check=list(HealthCheck),
             phases=(Phase.generate, Phase.shrink),
         )
-        for case in found:
+        for case in known_cases:
             tried(case)
         until = time.monotonic() + SECONDS
         round_ = 0

@@ -90,8 +90,8 @@ class Everything:
         """Where each picture is, its look-alike hash and its mirror image's."""
         looks = []
         for sha256, image in self._pictures():
-            found = fingerprint(image)
-            looks += [(each, found.bits, found.mirrored) for each in self.contents[sha256][0]]
+            hashes = fingerprint(image)
+            looks += [(each, hashes.bits, hashes.mirrored) for each in self.contents[sha256][0]]
         return looks
 
     def _pictures(self) -> Iterator[tuple[str, Image.Image]]:
