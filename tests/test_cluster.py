@@ -91,8 +91,8 @@ def test_stages_give_the_same_bytes_though_a_worker_is_killed(
     for name in STAGES:
         shutil.rmtree(space.path / OUTPUTS[name])
         done = space.run("python", "src/stage.py", name, WHOSWHO_CLUSTER=two_workers.address)
-        said, said_alone = (each.stdout.split("; seconds of") for each in (done, alone[name]))
-        assert said[0] == said_alone[0]
+        parts, parts_alone = (each.stdout.split("; seconds of") for each in (done, alone[name]))
+        assert parts[0] == parts_alone[0]
         lost = "worker tcp://127.0.0.1:[0-9]+ was lost; what it was at is done again"
         line = f"whoswho: warning: {lost}\n" if name == "preprocess" else ""
         assert re.fullmatch(line, done.stderr), done.stderr
@@ -224,7 +224,7 @@ def test_without_workers_or_scheduler_a_line_says_so(
         with pytest.raises(UserError, match=r"has no worker; start some with `dask worker tcp:"):
             list(cluster.stream(on_workers.name, files))
 
-        for lost, said in (
+        for lost, message in (
             ("worker", rf"no worker is left, the last were lost at {tmp_path}/"),
             ("scheduler", r"the scheduler at tcp://\S+ was lost; start it and its workers"),
         ):
@@ -233,10 +233,10 @@ def test_without_workers_or_scheduler_a_line_says_so(
             results = cluster.stream(on_workers.takes_its_time, files)
             assert next(results) == "0"
             dask.stop(worker if lost == "worker" else dask.scheduler)
-            with pytest.raises(UserError, match=said):
+            with pytest.raises(UserError, match=message):
                 list(results)
-        said = capfd.readouterr().err
-        assert said.count("\n") == said.count("was lost; what it was at is done again\n") == 1
+        err = capfd.readouterr().err
+        assert err.count("\n") == err.count("was lost; what it was at is done again\n") == 1
     finally:
         dask.stop_all()
 
@@ -284,11 +284,11 @@ def test_libraries_of_other_versions_are_named() -> None:
 
 def test_a_worker_that_does_not_see_the_repository_says_so(tmp_path: Path) -> None:
     mark = tmp_path / ".whoswho" / "mark"
-    said = f"does not see the files of {tmp_path}; share that folder with it"
-    assert member.refusal(Expected(installation(), mark, "a")) == said
+    message = f"does not see the files of {tmp_path}; share that folder with it"
+    assert member.refusal(Expected(installation(), mark, "a")) == message
     mark.parent.mkdir()
     mark.write_text("b")  # of another repository under the same path
-    assert member.refusal(Expected(installation(), mark, "c")) == said
+    assert member.refusal(Expected(installation(), mark, "c")) == message
     assert member.refusal(Expected(installation(), mark, "b")) == ""
 
 

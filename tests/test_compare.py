@@ -82,19 +82,19 @@ def compared(root: Path, first: str, second: str) -> paired.Comparison:
 
 
 def test_two_versions_are_compared_picture_by_picture(tried: Path) -> None:
-    found = compared(tried, "champion", "2")
-    assert found.params == {"train.lr": ("0.001", "0.01")}
-    assert found.data == "the same pictures in the same splits"
-    assert found.code == "the same commit cccccccccc"
-    assert len(found.pairs) == 18
-    assert found.right == (16, 14)
-    assert (len(found.only_first), len(found.only_second)) == (3, 1)
-    assert found.p == pytest.approx(0.625)  # 2 * (1 + 4) / 16
-    value, low, high = found.difference
+    comparison = compared(tried, "champion", "2")
+    assert comparison.params == {"train.lr": ("0.001", "0.01")}
+    assert comparison.data == "the same pictures in the same splits"
+    assert comparison.code == "the same commit cccccccccc"
+    assert len(comparison.pairs) == 18
+    assert comparison.right == (16, 14)
+    assert (len(comparison.only_first), len(comparison.only_second)) == (3, 1)
+    assert comparison.p == pytest.approx(0.625)  # 2 * (1 + 4) / 16
+    value, low, high = comparison.difference
     assert value == pytest.approx(-2 / 18)
     assert low < value < high
-    assert {label: rest for label, *rest in found.labels()}["장원영"] == [3, 2, 3]
-    assert paired.verdict(found) == [
+    assert {label: rest for label, *rest in comparison.labels()}["장원영"] == [3, 2, 3]
+    assert paired.verdict(comparison) == [
         "of 18 common test pictures A gets 16 right and B 14: difference -0.111 (95% interval "
         f"{low:+.3f} to {high:+.3f}; McNemar p = 0.625), too few pictures or too small a "
         "difference to tell"
@@ -102,13 +102,13 @@ def test_two_versions_are_compared_picture_by_picture(tried: Path) -> None:
 
 
 def test_another_split_is_not_comparable_and_by_how_many(tried: Path) -> None:
-    found = compared(tried, "2", "workspace")
-    assert found.apart == (0, 6)
-    assert paired.verdict(found)[0] == (
+    comparison = compared(tried, "2", "workspace")
+    assert comparison.apart == (0, 6)
+    assert paired.verdict(comparison)[0] == (
         "not comparable as they stand: 0 of A's 18 test pictures did not judge B, 6 of B's 24 did "
         "not judge A; what follows is of the common ones"
     )
-    assert found.data == "pictures: 6 only B has"
+    assert comparison.data == "pictures: 6 only B has"
     lines = promotion.table(open_store(tried), tried)
     assert [line.split()[0] for line in lines[:4]] == ["version", "3", "2", "1"]
     assert "registered (UTC)" in lines[0]
@@ -117,18 +117,20 @@ def test_another_split_is_not_comparable_and_by_how_many(tried: Path) -> None:
 
 
 def test_a_picture_that_taught_the_other_makes_them_not_comparable(tried: Path) -> None:
-    one = sides.side(open_store(tried), tried, "1")
-    sha256 = next(row.sha256 for row in one.record.split if row.split == "test")
+    side = sides.side(open_store(tried), tried, "1")
+    sha256 = next(row.sha256 for row in side.record.split if row.split == "test")
     taught = [
         row if row.sha256 != sha256 else type(row)(**{**vars(row), "split": "train"})
-        for row in one.record.split
+        for row in side.record.split
     ]
-    other = Side("other", Record(one.record.folder, one.record.model, taught,
-                                 one.record.evaluation), one.params, one.tags)  # fmt: skip
-    found = paired.compare(one, other)
-    assert found.taught == (0, 1)
-    assert paired.verdict(found)[0] == ("not comparable: 1 of the common test pictures taught B")
-    assert found.data == "pictures: 1 lie in another split"
+    other = Side("other", Record(side.record.folder, side.record.model, taught,
+                                 side.record.evaluation), side.params, side.tags)  # fmt: skip
+    comparison = paired.compare(side, other)
+    assert comparison.taught == (0, 1)
+    assert paired.verdict(comparison)[0] == (
+        "not comparable: 1 of the common test pictures taught B"
+    )
+    assert comparison.data == "pictures: 1 lie in another split"
 
 
 def test_a_side_is_found_by_every_name_it_has(tried: Path) -> None:
@@ -157,9 +159,9 @@ def test_deleting_a_run_costs_a_version_nothing(tried: Path, tmp_path: Path) -> 
     for run in store.runs():
         store.client.delete_run(run.info.run_id)
         shutil.rmtree(root / "mlartifacts" / run.info.run_id / "artifacts")
-    found = compared(root, "1", "2")
-    assert found.right == (16, 14)
-    assert found.params == {"train.lr": ("0.001", "0.01")}
+    comparison = compared(root, "1", "2")
+    assert comparison.right == (16, 14)
+    assert comparison.params == {"train.lr": ("0.001", "0.01")}
     assert any("16 right of 18" in note or "14 against 16" in note
                for note in promotion.judge(store, 2, POLICY).notes)  # fmt: skip
     page = register_page.write(store, root, *newest_of(tried))
@@ -186,21 +188,21 @@ def test_the_command_prints_and_the_page_shows_it(tried: Path) -> None:
         command, cwd=tried, capture_output=True, text=True, env=environment(), check=False
     )
     assert done.returncode == 0, done.stderr
-    found = compared(tried, "champion", "challenger")
+    comparison = compared(tried, "champion", "challenger")
     assert done.stdout.splitlines() == [
-        *comparison_tables.lines(found), "", "page: reports/compare.html",
+        *comparison_tables.lines(comparison), "", "page: reports/compare.html",
     ]  # fmt: skip
     with Image.open(tried / comparison_page.FIGURE) as figure:
         assert figure.width > 300
     with chromium(390, 800) as driver:
         driver.get((tried / comparison_page.PAGE).as_uri())
         text = driver.execute_script("return document.body.innerText")
-        for line in paired.verdict(found):
+        for line in paired.verdict(comparison):
             assert line in text
         for label in LABELS:
             assert label in text
         assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
-        assert all(asked.startswith(("file:", "data:")) for asked in requests(driver))
+        assert all(address.startswith(("file:", "data:")) for address in requests(driver))
 
 
 def printed(root: Path, capsys: pytest.CaptureFixture[str], *command: str) -> list[str]:
@@ -215,7 +217,7 @@ def printed(root: Path, capsys: pytest.CaptureFixture[str], *command: str) -> li
 def test_the_page_of_register_says_what_compare_and_the_gate_say(
     width: int, tried: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = printed(tried, capsys, "compare", "champion", "2")
+    lines = printed(tried, capsys, "compare", "champion", "2")
     gate = printed(tried, capsys, "promote", "2", "--dry-run")
     assert len(gate) > 3
     assert any(line.startswith("refused: ") for line in gate)
@@ -223,17 +225,17 @@ def test_the_page_of_register_says_what_compare_and_the_gate_say(
         driver.get((tried / "pages" / "2.html").as_uri())
         text = driver.execute_script("return document.body.innerText")
         named = [line for line in text.splitlines() if line[:3] in ("A: ", "B: ")]
-        assert said[:2] == [line.replace(" (challenger)", "") for line in named]  # as it was then
+        assert lines[:2] == [line.replace(" (challenger)", "") for line in named]  # as it was then
         assert [e.text for e in driver.find_elements("css selector", "#gate li")] == gate
         rows = driver.execute_script(
             "return [...document.querySelectorAll('#champion tr')]"
             ".map(row => [...row.cells].map(cell => cell.textContent.trim()))"
         )
-        spoken = [" ".join(line.split()) for line in said]
+        spoken = [" ".join(line.split()) for line in lines]
         assert len(rows) > 10
         assert ["train.lr", "0.001", "0.01"] in rows
         assert all(" ".join(" ".join(row).split()) in spoken for row in rows)
-        assert said[2] in text  # which of the two is better
+        assert lines[2] in text  # which of the two is better
         assert driver.execute_script("return document.scripts.length") == 0
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
         sizes = driver.execute_script(
@@ -242,7 +244,7 @@ def test_the_page_of_register_says_what_compare_and_the_gate_say(
         )
         assert min(sizes) >= 13
         links = [a.get_attribute("href") for a in driver.find_elements("css selector", "a")]
-        assert all(asked.startswith(("file:", "data:")) for asked in requests(driver))
+        assert all(address.startswith(("file:", "data:")) for address in requests(driver))
     run = open_store(tried).runs()[1].info
     assert links[:2] == [
         f"http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs/{run.run_id}",

@@ -55,9 +55,9 @@ def recipe(**changes: object) -> Recipe:
     return Recipe(PARAMS.train.model_copy(update=update), PARAMS.augment, 0)
 
 
-def judged(found: CrossValidation | None) -> CrossValidation:
-    assert found is not None
-    return found
+def judged(cross_validation: CrossValidation | None) -> CrossValidation:
+    assert cross_validation is not None
+    return cross_validation
 
 
 def test_look_alikes_are_held_out_together_and_every_picture_once() -> None:
@@ -95,16 +95,18 @@ def test_a_label_that_is_one_group_is_held_out_nowhere() -> None:
 
 
 def test_people_far_apart_are_told_apart_and_strangers_caught() -> None:
-    found = judged(cross_validate(data(*people(4, 25, spread=0.5)), recipe()))
-    metrics = found.metrics
+    cross_validation = judged(cross_validate(data(*people(4, 25, spread=0.5)), recipe()))
+    metrics = cross_validation.metrics
     assert metrics["cv/accuracy"] == 1
     assert (metrics["cv/pictures"], metrics["cv/repeats"]) == (100, 2)
     assert metrics["cv/chance"] == 0.25
     assert metrics["unknown/strangers_caught_worst"] > 0.9
     assert metrics["unknown/known_turned_away"] == pytest.approx(0.05, abs=0.04)
-    assert len(found.held_out.targets) == 200
-    assert found.held_out.logits.shape == (200, 4)
-    assert (found.held_out.logits.argmax(axis=1) == found.held_out.targets).all()
+    assert len(cross_validation.held_out.targets) == 200
+    assert cross_validation.held_out.logits.shape == (200, 4)
+    assert (
+        cross_validation.held_out.logits.argmax(axis=1) == cross_validation.held_out.targets
+    ).all()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -81,23 +81,25 @@ def test_the_measures_are_scikit_learns(seed: int) -> None:
     probabilities = dice.dirichlet(np.ones(4) / 2, 50)
     probabilities[0] = [0, 1, 0, 0]  # a certainty may be wrong
     predicted = probabilities.argmax(axis=1)
-    found = measure(list(actual), probabilities)
-    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(actual, predicted))
-    assert found["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"))
-    assert found["log_loss"] == pytest.approx(log_loss(actual, probabilities, labels=range(4)))
+    metrics = measure(list(actual), probabilities)
+    assert metrics["balanced_accuracy"] == pytest.approx(
+        balanced_accuracy_score(actual, predicted)
+    )
+    assert metrics["macro_f1"] == pytest.approx(f1_score(actual, predicted, average="macro"))
+    assert metrics["log_loss"] == pytest.approx(log_loss(actual, probabilities, labels=range(4)))
 
 
 def test_macro_means_say_over_how_many_labels_they_go() -> None:
-    found = measure([0, 0, 1, 1, 3], shares_for([0, 0, 1, 2, 1]))
-    assert found["macro_f1"] == pytest.approx((1 + 0.5 + 0) / 3)
-    assert found["macro_f1_labels"] == 3
-    assert found["balanced_accuracy"] == pytest.approx((1 + 0.5 + 0) / 3)
+    metrics = measure([0, 0, 1, 1, 3], shares_for([0, 0, 1, 2, 1]))
+    assert metrics["macro_f1"] == pytest.approx((1 + 0.5 + 0) / 3)
+    assert metrics["macro_f1_labels"] == 3
+    assert metrics["balanced_accuracy"] == pytest.approx((1 + 0.5 + 0) / 3)
 
 
 def test_a_label_missing_from_the_predictions_only_still_counts() -> None:
-    found = measure([0, 1, 2, 3], shares_for([0, 1, 2, 2]))
-    assert found["macro_f1_labels"] == 4
-    assert found["macro_f1"] == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
+    metrics = measure([0, 1, 2, 3], shares_for([0, 1, 2, 2]))
+    assert metrics["macro_f1_labels"] == 4
+    assert metrics["macro_f1"] == pytest.approx((1 + 1 + 2 / 3 + 0) / 4)
 
 
 # The numbers
@@ -105,16 +107,20 @@ def test_a_label_missing_from_the_predictions_only_still_counts() -> None:
 
 def test_the_numbers_of_a_split_by_hand() -> None:
     probabilities = np.array([[0.6, 0.2, 0.1, 0.1], [0.3, 0.4, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4]])
-    found = measure([0, 0, 3], probabilities)
-    assert found["pictures"] == 3
-    assert found["accuracy"] == pytest.approx(2 / 3)
-    assert found["chance"] == pytest.approx(2 / 3)
-    assert found["top_2"] == 1.0
-    assert found["log_loss"] == pytest.approx(-(math.log(0.6) + math.log(0.3) + math.log(0.4)) / 3)
+    metrics = measure([0, 0, 3], probabilities)
+    assert metrics["pictures"] == 3
+    assert metrics["accuracy"] == pytest.approx(2 / 3)
+    assert metrics["chance"] == pytest.approx(2 / 3)
+    assert metrics["top_2"] == 1.0
+    assert metrics["log_loss"] == pytest.approx(
+        -(math.log(0.6) + math.log(0.3) + math.log(0.4)) / 3
+    )
     # Bins .6 (one right) and .4 (one right, one wrong: mean probability .4, right .5).
-    assert found["ece"] == pytest.approx((abs(1 - 0.6) + abs(1 - 0.8)) / 3)
-    assert found["false_reject_rate"] == pytest.approx(2 / 3)
-    assert all(isinstance(value, int | float) and math.isfinite(value) for value in found.values())
+    assert metrics["ece"] == pytest.approx((abs(1 - 0.6) + abs(1 - 0.8)) / 3)
+    assert metrics["false_reject_rate"] == pytest.approx(2 / 3)
+    assert all(
+        isinstance(value, int | float) and math.isfinite(value) for value in metrics.values()
+    )
 
 
 def test_top_2_of_two_labels_is_all() -> None:

@@ -74,11 +74,11 @@ def onnx(workspace: Path) -> tuple[Path, list[str]]:
 def test_the_folder_answers_as_the_model_does(
     workspace: Path, tmp_path: Path, form: export.Format, onnx: tuple[Path, list[str]]
 ) -> None:
-    out, said = onnx
+    out, lines = onnx
     if form != "onnx":
-        out, said = tmp_path / "out", exported(workspace, tmp_path / "out", form)
-    assert "12 test pictures: the same names, probabilities differ by at most" in said[1]
-    difference = float(said[1].rpartition(" ")[2])
+        out, lines = tmp_path / "out", exported(workspace, tmp_path / "out", form)
+    assert "12 test pictures: the same names, probabilities differ by at most" in lines[1]
+    difference = float(lines[1].rpartition(" ")[2])
     assert difference < 1e-4
     settings = json.loads((out / export.SETTINGS).read_text("utf-8"))
     assert (out / settings["file"]).stat().st_size > 1_000_000
@@ -122,8 +122,8 @@ def test_of_dlibs_backbone_the_head_alone_is_exported(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     folder = make_model(tmp_path / "model", LABELS, backbone=state, arch=DLIB)
     for form in ("onnx", "safetensors"):
-        said = export.export(folder, "mine", tmp_path / form, form, tmp_path)
-        assert "the head alone" in said[1]
+        lines = export.export(folder, "mine", tmp_path / form, form, tmp_path)
+        assert "the head alone" in lines[1]
         assert (tmp_path / form / export.FILES[form]).stat().st_size < 1_000_000
         assert not (tmp_path / form / "example.py").exists()
         settings = json.loads((tmp_path / form / export.SETTINGS).read_text("utf-8"))

@@ -141,15 +141,15 @@ def test_features_have_a_view_an_epoch_for_training_and_one_elsewhere(
     stored: Path, dataset: Dataset
 ) -> None:
     loaded = load_features(stored, dataset, SHA)
-    assert {split: found.values.shape for split, found in loaded.items()} == {
+    assert {split: features.values.shape for split, features in loaded.items()} == {
         "train": (3, 11, WIDTH),
         "validation": (1, 3, WIDTH),
         "test": (1, 3, WIDTH),
     }
-    for split, found in loaded.items():
-        assert isinstance(found.values, np.memmap)
-        assert found.values.dtype == np.float32
-        assert found.targets.tolist() == [e.label for e in dataset.examples[split]]
+    for split, features in loaded.items():
+        assert isinstance(features.values, np.memmap)
+        assert features.values.dtype == np.float32
+        assert features.targets.tolist() == [e.label for e in dataset.examples[split]]
 
 
 def test_every_row_is_its_picture_seen_through_its_view(
@@ -242,9 +242,9 @@ def test_the_fast_pass_agrees_with_the_plain_one(
     with torch.inference_mode():
         expected = backbone.eval()(batch).numpy()
     for way in ways:
-        found = way.run(batch)
-        assert found.dtype == torch.float32
-        assert nearness(found.numpy(), expected) >= (
+        features = way.run(batch)
+        assert features.dtype == torch.float32
+        assert nearness(features.numpy(), expected) >= (
             0.999 if dtype == torch.bfloat16 else 0.999999
         )
 
@@ -266,13 +266,13 @@ def test_a_gpu_gives_the_processors_features_and_the_same_twice(
     backbone: nn.Module, tmp_path: Path
 ) -> None:
     many = draw_set(tmp_path / "set", {**COUNTS, "train": {"A": 70, "B": 80}})
-    found = []
+    arrays = []
     for name, place in (("cpu", torch.device("cpu")), ("one", PLACE), ("two", PLACE)):
         with paths.fresh_folder(tmp_path / name) as folder:
             extraction.extract(many, backbone, WIDTH, SHA, AUGMENT, folder, place)
-        found.append(np.load(tmp_path / name / "train.npy"))
-    assert nearness(found[1], found[0]) >= 0.999
-    assert np.array_equal(found[1], found[2])
+        arrays.append(np.load(tmp_path / name / "train.npy"))
+    assert nearness(arrays[1], arrays[0]) >= 0.999
+    assert np.array_equal(arrays[1], arrays[2])
 
 
 # What can be wrong with them

@@ -66,7 +66,7 @@ def test_pictures_that_only_one_of_them_was_tested_on_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "reason"),
     [
         ({"untrained_backbone": True}, "its backbone is untrained (random weights)"),
         ({"test": {}}, "it has no test pictures"),
@@ -81,10 +81,10 @@ def test_pictures_that_only_one_of_them_was_tested_on_do_not_count() -> None:
         ),
     ],
 )
-def test_each_reason_is_said(changed: dict[str, object], said: str) -> None:
+def test_each_reason_is_said(changed: dict[str, object], reason: str) -> None:
     decision = decide(facts(**changed), facts("version 1"), POLICY)
     assert not decision.allowed
-    assert said in "; ".join(decision.reasons)
+    assert reason in "; ".join(decision.reasons)
 
 
 def test_a_champion_taught_with_the_test_pictures_cannot_be_compared() -> None:
@@ -146,17 +146,17 @@ def test_a_newcomer_passes_and_the_notes_say_what_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "reason"),
     [
         ({"recall": {"a": 0.9, "b": 0.8, "c": 0.2}}, "recall below 0.3 of c (0.20)"),
         ({"strangers_caught": 0.5}, "it names more strangers than version 1"),
         ({"likeness": {"a": 0.6, "b": 0.5, "c": 0.3}}, "among those of c (0.30 against 0.55)"),
     ],
 )
-def test_what_speaks_against_a_newcomer(changed: dict[str, object], said: str) -> None:
+def test_what_speaks_against_a_newcomer(changed: dict[str, object], reason: str) -> None:
     decision = decide(with_newcomer(**changed), facts("version 1"), POLICY)
     assert not decision.allowed
-    assert said in "; ".join(decision.reasons)
+    assert reason in "; ".join(decision.reasons)
 
 
 def test_a_newcomer_that_takes_known_people_is_worse_than_the_champion() -> None:

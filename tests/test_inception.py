@@ -73,10 +73,10 @@ def test_its_weights_are_fetched_once_and_their_hash_is_kept(
     cached = tmp_path / "cache" / NAME
     assert (cached.parent / f"{NAME}.sha256").read_text().strip() == paths.sha256(cached)
     fetch(tmp_path, ["vggface2"])
-    assert site.asked == 1
+    assert site.request_count == 1
     cached.write_bytes(cached.read_bytes()[:-9])
     fetch(tmp_path)
-    assert site.asked == 2
+    assert site.request_count == 2
     assert paths.sha256(cached) == (cached.parent / f"{NAME}.sha256").read_text().strip()
 
 

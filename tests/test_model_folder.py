@@ -145,10 +145,10 @@ def spoil(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-4] + b"\1\2\3\4")
 
 
-@pytest.mark.parametrize("found", [1, 2, 4, "3", None])
-def test_another_format_is_refused(found: object, folder: Path) -> None:
-    edit(folder, format=found)
-    with pytest.raises(UserError, match=rf"its format is {found}, this code reads format 3"):
+@pytest.mark.parametrize("version", [1, 2, 4, "3", None])
+def test_another_format_is_refused(version: object, folder: Path) -> None:
+    edit(folder, format=version)
+    with pytest.raises(UserError, match=rf"its format is {version}, this code reads format 3"):
         load_model(folder)
     with pytest.raises(UserError, match="format"):
         read_description(folder)

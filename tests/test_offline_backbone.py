@@ -15,9 +15,9 @@ UNTRAINED = "untrained (random weights)"
 def test_weights_that_cannot_be_fetched_give_way_to_the_next(tmp_path: Path) -> None:
     weights = {"arch": "resnet18", "weights": ["IMAGENET1K_V1", "random"]}
     space = blocked(Workspace(tmp_path / "clone", **{**FAST, "backbone": weights}))
-    said = space.run("python", "src/stage.py", "backbone", **nowhere(tmp_path))
-    assert "random" in said.stdout
-    assert "IMAGENET1K_V1" in said.stdout + said.stderr
+    done = space.run("python", "src/stage.py", "backbone", **nowhere(tmp_path))
+    assert "random" in done.stdout
+    assert "IMAGENET1K_V1" in done.stdout + done.stderr
     assert space.json("artifacts/backbone/source.json")["entry"] == "random"
 
 

@@ -26,12 +26,12 @@ def rates(train: params.Train, steps: int) -> list[float]:
     """The learning rate of each step, of a highest one of 1."""
     optimizer = build_optimizer(train, [{"params": [torch.zeros(1)], "lr": 1.0}])
     scheduler = build_scheduler(train, optimizer, steps)
-    found = []
+    learning_rates = []
     for _ in range(train.epochs * steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        learning_rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         scheduler.step()
-    return found
+    return learning_rates
 
 
 def test_the_blogs_rate_is_constant() -> None:
@@ -39,14 +39,14 @@ def test_the_blogs_rate_is_constant() -> None:
 
 
 def test_the_rate_rises_in_a_line_and_falls_in_a_cosine() -> None:
-    found = rates(recipe(epochs=10, warmup=2, schedule="cosine"), 10)
-    rise = np.diff(found[:20])
+    learning_rates = rates(recipe(epochs=10, warmup=2, schedule="cosine"), 10)
+    rise = np.diff(learning_rates[:20])
     assert rise == pytest.approx(np.full(19, rise[0]))
-    assert 0 < found[0] < 0.06
-    assert max(found) == found[20] == 1
-    assert np.all(np.diff(found[20:]) < 0)
-    assert found[60] == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
-    assert 0 < found[-1] < 0.001
+    assert 0 < learning_rates[0] < 0.06
+    assert max(learning_rates) == learning_rates[20] == 1
+    assert np.all(np.diff(learning_rates[20:]) < 0)
+    assert learning_rates[60] == pytest.approx((1 + math.cos(math.pi / 2)) / 2)
+    assert 0 < learning_rates[-1] < 0.001
     assert set(rates(recipe(epochs=4, warmup=0.5), 10)[5:]) == {1.0}
 
 

@@ -48,13 +48,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(found: list[Path], folder: Path) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in found]
+def names(files: list[Path], folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in files]
 
 
 def test_a_folder_gives_all_that_lies_below_it(folder: Path) -> None:
-    found = prediction.pictures([str(folder / "a")], io.StringIO())
-    assert names(found, folder) == ["a/1.png", "a/notes.txt", "a/b/2.png"]
+    files = prediction.pictures([str(folder / "a")], io.StringIO())
+    assert names(files, folder) == ["a/1.png", "a/notes.txt", "a/b/2.png"]
 
 
 def test_a_pattern_the_shell_left_alone_is_followed(
@@ -62,8 +62,8 @@ def test_a_pattern_the_shell_left_alone_is_followed(
 ) -> None:
     for start in ("", f"{folder}/"):
         monkeypatch.chdir(folder)
-        found = prediction.pictures([f"{start}a/**/[12].png"], io.StringIO())
-        assert sorted(path.name for path in found) == ["1.png", "2.png"]
+        files = prediction.pictures([f"{start}a/**/[12].png"], io.StringIO())
+        assert sorted(path.name for path in files) == ["1.png", "2.png"]
 
 
 def test_what_is_no_pattern_is_said(folder: Path) -> None:
@@ -83,8 +83,8 @@ def test_a_file_may_be_called_like_a_pattern(folder: Path) -> None:
 
 def test_a_dash_takes_a_list(folder: Path) -> None:
     listed = io.StringIO("x.png\n\n장 원영.png\n")
-    found = prediction.pictures(["first.png", "-"], listed)
-    assert found == [Path("first.png"), Path("x.png"), Path("장 원영.png")]
+    files = prediction.pictures(["first.png", "-"], listed)
+    assert files == [Path("first.png"), Path("x.png"), Path("장 원영.png")]
     with pytest.raises(UserError, match="no file there"):
         prediction.pictures(["-"], io.StringIO(""))
 
@@ -174,10 +174,10 @@ def test_processes_look_at_pictures_as_this_one_does(tmp_path: Path) -> None:
     alone = predictor.predict(files, keep_images=True)
     together = list(predictor.stream(files, keep_images=True, processes=1))
     assert [answer.faces for answer in alone] == [1, 1, 0, None, 0]
-    for one, other in zip(together, alone, strict=True):
-        assert (one.name, one.faces, one.face) == (other.name, other.faces, other.face)
-        assert (one.problem, one.image) == (other.problem, other.image)
-        assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+    for pooled, single in zip(together, alone, strict=True):
+        assert (pooled.name, pooled.faces, pooled.face) == (single.name, single.faces, single.face)
+        assert (pooled.problem, pooled.image) == (single.problem, single.image)
+        assert pooled.probabilities == pytest.approx(single.probabilities, abs=1e-5)
     assert pool.cores() == 1 or predictor.processes(pool.FEW) >= 1
     assert predictor.processes(pool.FEW - 1) == 0
 
@@ -192,8 +192,8 @@ def test_every_answer_is_written_before_the_next_is_asked_for(
     def stream(_: Predictor, files: list[Path], **settings: object) -> Iterator[Prediction]:
         assert settings["processes"] == len(files)
         for number, file in enumerate(files):
-            asked = [str(other) in out.getvalue() for other in files[:number]]
-            assert all(asked)
+            is_written = [str(other) in out.getvalue() for other in files[:number]]
+            assert all(is_written)
             yield Prediction(str(file), label="None", probability=0.5, probabilities={"None": 0.5})
 
     monkeypatch.setattr(Predictor, "stream", stream)
@@ -228,8 +228,8 @@ def test_an_untrained_model_says_so_beside_its_answers_and_on_its_figure(
     command = "dvc exp run -S backbone.arch=efficientnet_lite0"  # its pictures are whole ones
     cli.main(arguments)
     warning = "whoswho: warning: untrained (random weights): its answers mean nothing; "
-    assert warning in (said := capsys.readouterr().err)
-    assert command in said
+    assert warning in (err := capsys.readouterr().err)
+    assert command in err
     assert titles == [f"untrained (random weights)\n{command}"]
     description = read_description(model)
     trained = description.backbone.model_copy(update={"entry": "IMAGENET1K_V2"})
@@ -269,9 +269,9 @@ def test_the_pictures_named_are_those_that_taught_the_answer() -> None:
     wrong = 0.6 * places[0] + 0.4 * places[1] + 2 * dice.standard_normal(24)
     planted = np.array([30, 31, 32])  # the first of B
     values[planted] = wrong + 0.5 * dice.standard_normal((3, 24))
-    asked = wrong + 0.5 * dice.standard_normal((20, 24))
+    questions = wrong + 0.5 * dice.standard_normal((20, 24))
     everything = np.arange(90)
-    first = answers(trained(values, targets, everything), asked)
+    first = answers(trained(values, targets, everything), questions)
     assert (first == 1).mean() > 0.8
     neighbours = Neighbours(
         fit_centres(Features(values[None].astype(np.float32), targets)),
@@ -282,16 +282,16 @@ def test_the_pictures_named_are_those_that_taught_the_answer() -> None:
         {"30.jpg": "keep", "31.jpg": "kept"},
         {},
     )
-    question = Prediction("x", label="B", features=asked[0].astype(np.float32))
-    found = neighbours.nearest(question)
-    assert {each.file for each in found} == {"30.jpg", "31.jpg", "32.jpg"}
-    assert found[0].similarity >= found[1].similarity >= found[2].similarity > 0.5
-    (known,) = [each for each in found if each.file == "30.jpg"]
+    question = Prediction("x", label="B", features=questions[0].astype(np.float32))
+    nearest = neighbours.nearest(question)
+    assert {each.file for each in nearest} == {"30.jpg", "31.jpg", "32.jpg"}
+    assert nearest[0].similarity >= nearest[1].similarity >= nearest[2].similarity > 0.5
+    (known,) = [each for each in nearest if each.file == "30.jpg"]
     assert (known.source, known.decision) == ("https://example.org/30", "keep")
-    named = [int(each.file.removesuffix(".jpg")) for each in found]
-    without = answers(trained(values, targets, np.setdiff1d(everything, named)), asked)
+    named = [int(each.file.removesuffix(".jpg")) for each in nearest]
+    without = answers(trained(values, targets, np.setdiff1d(everything, named)), questions)
     others = dice.choice(np.setdiff1d(np.flatnonzero(targets == 1), named), 3, replace=False)
-    at_random = answers(trained(values, targets, np.setdiff1d(everything, others)), asked)
+    at_random = answers(trained(values, targets, np.setdiff1d(everything, others)), questions)
     assert (without != first).sum() > 5 + (at_random != first).sum()
 
 

@@ -113,16 +113,16 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_damaged_version_gets_no_alias(store: Store, damage: str) -> None:
     """Whether it is to be promoted, also by force, or to come back."""
-    apply, said = DAMAGE[damage]
+    apply, message = DAMAGE[damage]
     apply(folder_of(store, 2))
     before = versions.aliases(store)
     for force in (False, True):
-        with pytest.raises(UserError, match=said) as refused:
+        with pytest.raises(UserError, match=message) as refused:
             promotion.promote(store, "2", LENIENT, force=force, why="all the same")
         assert "\n" not in str(refused.value)
     assert versions.aliases(store) == before
     alias_log.move(store, "previous", 2, "as before it was damaged")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         promotion.rollback(store)
     assert versions.aliases(store)["champion"] == 1
 

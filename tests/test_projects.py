@@ -74,7 +74,7 @@ def test_a_project_that_is_renamed_begins_anew_and_finds_the_old_one_again(
     assert (moved / "mlartifacts" / fresh / "artifacts" / "x.txt").is_file()
     (moved / "params.yaml").write_text("project: {name: null}\n", encoding="utf-8")
     back = open_store(moved)
-    assert [found.info.run_id for found in back.runs()] == [run]
+    assert [each.info.run_id for each in back.runs()] == [run]
     text = back.client.download_artifacts(run, "note.txt", str(moved))
     assert Path(text).read_text(encoding="utf-8") == "kept"
 
@@ -95,15 +95,17 @@ def test_the_registrys_pages_say_what_the_card_says_first(root: Path, weights: P
     card = (
         "# Model card\n\n> **Untrained.**\n\nNames which of 6 people.\n\n## Not for\n\n- doors\n"
     )
-    said = "test accuracy 1.000\n\nbackbone resnet18\n\n**Untrained.**\n\nNames which of 6 people."
+    description = (
+        "test accuracy 1.000\n\nbackbone resnet18\n\n**Untrained.**\n\nNames which of 6 people."
+    )
     register(root, record, card=card)
     store = open_store(root)
     version = store.client.get_model_version("whoswho", "1")
-    assert version.description == said
+    assert version.description == description
     assert sorted(version.tags) == [
         "backbone", "commit", "format", "model.sha256", "split.sha256", "test/accuracy",
         "untrained_backbone", "validation/accuracy", "validation/log_loss",
     ]  # fmt: skip
     model = store.client.get_registered_model("whoswho")
-    assert model.description == f"Registered last: version 1.\n\n{said}"
+    assert model.description == f"Registered last: version 1.\n\n{description}"
     assert list(model.tags.values()) == [f"none > 1 | {lineage.user(root)} | allowed | registered"]

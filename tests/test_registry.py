@@ -159,12 +159,12 @@ def test_what_is_not_there_is_named_with_the_ways_out(root: Path) -> None:
     ]
     with pytest.raises(UserError, match=r"whoswho promote.*--model artifacts/model"):
         version_files.model_folder(open_store(), "models:/whoswho@champion")
-    for reference, said in {
+    for reference, message in {
         "7": "version 7: not registered",
         "best": r"best: no such alias \(there are: none\)",
         "models:/else/1": "registers models:/whoswho only",
     }.items():
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             versions.resolve(open_store(), reference)
     with pytest.raises(UserError, match="there is no champion before"):
         promotion.rollback(open_store())

@@ -78,10 +78,10 @@ def test_of_two_promotions_at_once_on_one_machine_one_wins_and_the_other_is_told
 
     monkeypatch.setattr(embedded_store, "locked", announced)
     with ThreadPoolExecutor(2) as pool, locked(store.root):
-        said = [pool.submit(promote, number) for number in "23"]
+        futures = [pool.submit(promote, number) for number in "23"]
         waiting.wait(60)  # both know who the champion is, and none has moved it
         locked(store.root)
-    results = [each.result() for each in said]
+    results = [each.result() for each in futures]
     champion = versions.aliases(store)["champion"]
     assert sum(f"version {champion} is the champion" == each for each in results) == 1
     assert sum(f"made version {champion} champion at the same time" in r for r in results) == 1
@@ -90,18 +90,18 @@ def test_of_two_promotions_at_once_on_one_machine_one_wins_and_the_other_is_told
 def test_of_two_promotions_at_once_on_two_machines_the_loser_is_told(
     clones, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one, two = clones
+    first, second = clones
     move = alias_log.move
 
     def slow(store, alias: str, number: int, why: str, **more: bool) -> None:
         move(store, alias, number, why, **more)
-        if store is one and alias == "champion":
-            promotion.promote(two, "3", POLICY)
+        if store is first and alias == "champion":
+            promotion.promote(second, "3", POLICY)
 
     monkeypatch.setattr(alias_log, "move", slow)
     with pytest.raises(UserError, match=r"version 2 is not the champion: .* made version 3"):
-        promotion.promote(one, "2", POLICY)
-    assert versions.aliases(two)["champion"] == 3
+        promotion.promote(first, "2", POLICY)
+    assert versions.aliases(second)["champion"] == 3
 
 
 def test_a_remote_version_is_judged_without_its_run_and_refused_without_its_files(
@@ -133,11 +133,11 @@ class Proxy(BaseHTTPRequestHandler):
     limit = 0
     cuts = False  # the connection, without a word
     loses = ""  # the first answer to a request to an address that ends so
-    asked: list[str] | None = None  # gets the addresses
+    addresses: list[str] | None = None  # of the requests
 
     def forward(self) -> None:
-        if self.asked is not None:
-            self.asked.append(self.path)
+        if self.addresses is not None:
+            self.addresses.append(self.path)
         length = int(self.headers.get("Content-Length", 0))
         if length > self.limit:
             self.close_connection = True
@@ -197,10 +197,10 @@ def test_a_proxy_that_refuses_the_weights_is_named_and_nothing_half_made_is_left
                 answering(store, record.folder),
             ):
                 register(root, record)
-            said = str(refused.value)
-            assert address in said
-            assert ("cut the connection" if cuts else "refused it as too large (413)") in said
-            assert "client_max_body_size" in said
+            message = str(refused.value)
+            assert address in message
+            assert ("cut the connection" if cuts else "refused it as too large (413)") in message
+            assert "client_max_body_size" in message
         assert len(store.runs()) == runs + 1  # the model's own, complete
         assert {run.info.status for run in store.runs()} == {"FINISHED"}
         assert versions.all_versions(store) == []
@@ -219,13 +219,13 @@ def test_an_answer_that_is_lost_leaves_no_second_run(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         with runs.training_run(root, {"train.lr": 0.1}, {}) as run:
             store = open_store(root)
-            assert [found.info.run_id for found in store.runs()] == [run.run_id]
+            assert [each.info.run_id for each in store.runs()] == [run.run_id]
             everything = store.runs(view=ViewType.ALL)
             assert len(everything) == 2, "the server never saw the request twice"
             run.epoch({"epoch": 1, "train/loss": 1.0})
             run.finished("d" * 64)
-    (found,) = store.runs()
-    assert (found.info.status, found.data.metrics) == ("FINISHED", {"train/loss": 1.0})
+    (stored_run,) = store.runs()
+    assert (stored_run.info.status, stored_run.data.metrics) == ("FINISHED", {"train/loss": 1.0})
 
 
 @pytest.mark.parametrize("lost_answer", ["/logged-models", "/model-versions/create"])
@@ -234,13 +234,13 @@ def test_an_answer_that_is_lost_leaves_no_second_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     root = project(tmp_path / "root", f"ghosts_{len(lost_answer)}")
-    asked: list[str] = []
-    with proxied(tracking_server, limit=1e9, loses=lost_answer, asked=asked) as address:
+    addresses: list[str] = []
+    with proxied(tracking_server, limit=1e9, loses=lost_answer, addresses=addresses) as address:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
         registered = register(root, outputs_of(root, weights))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_server)
     store = open_store(root)
-    assert sum(path.endswith(lost_answer) for path in asked) == 2, "it was asked for again"
+    assert sum(path.endswith(lost_answer) for path in addresses) == 2, "it was asked for again"
     assert (
         [version.number for version in versions.all_versions(store)] == [registered.number] == [1]
     )

@@ -73,8 +73,8 @@ class Site:
         self.log = root / "server.log"
         with self.log.open("w") as out:
             self.process = start(command, cwd=root, stdout=out, stderr=out, env=environment())
-        found = self.wait(r"(http://127\.0\.0\.1:(\d+)) answers with version 1 of whoswho")
-        self.address, self.port = found[1], int(found[2])
+        match = self.wait(r"(http://127\.0\.0\.1:(\d+)) answers with version 1 of whoswho")
+        self.address, self.port = match[1], int(match[2])
 
     @property
     def store(self) -> Store:
@@ -88,9 +88,9 @@ class Site:
         """Until the server has said something so many times."""
         for _ in range(600):
             text = self.log.read_text("utf-8")
-            found = list(re.finditer(pattern, text))
-            if len(found) >= times:
-                return found[-1]
+            matches = list(re.finditer(pattern, text))
+            if len(matches) >= times:
+                return matches[-1]
             assert self.process.poll() is None, text
             time.sleep(0.1)
         raise AssertionError(text)
@@ -341,14 +341,14 @@ def test_it_answers_as_predict_does_and_says_why(site: Site, photograph: bytes) 
 
 def huge() -> dict[str, bytes]:
     """Small files that would be large pictures."""
-    found = {}
+    files = {}
     buffer = io.BytesIO()
     Image.new("1", (20000, 10000)).save(buffer, "PNG")
-    found["200 megapixels"] = buffer.getvalue()
+    files["200 megapixels"] = buffer.getvalue()
     side = (9000).to_bytes(2, "little")
     frame = b"," + bytes(4) + (b"\x01\x00" * 2) + b"\x00\x02\x02\x44\x01\x00"
-    found["3000 frames"] = b"GIF89a" + side * 2 + b"\x80\x00\x00" + bytes(6) + frame * 3000 + b";"
-    return found
+    files["3000 frames"] = b"GIF89a" + side * 2 + b"\x80\x00\x00" + bytes(6) + frame * 3000 + b";"
+    return files
 
 
 @pytest.mark.slow(minutes=2)
@@ -356,10 +356,10 @@ def test_bad_input_gets_a_clear_answer_in_flat_memory(site: Site, photograph: by
     process = psutil.Process(site.process.pid)
     site.predict(photograph, page="1")
     before = process.memory_info().rss
-    for said, content in huge().items():
+    for problem, content in huge().items():
         status, answer, _ = site.predict(content)
         assert (status, answer["label"]) == (200, None)
-        assert said in answer["problem"]
+        assert problem in answer["problem"]
     zeros = bytes(50_000_000)
     for path in ("/predict", "/invocations"):
         status, answer, _ = site.ask(path, zeros, Content_Type="application/json")
@@ -462,7 +462,7 @@ def test_no_request_is_lost_while_the_champion_changes(site: Site, photograph: b
     expected = {}
 
     def client(number: int) -> list[tuple[str, str]]:
-        found = []
+        answers = []
         while not done.is_set():
             if number % 2:
                 status, answer, version = site.predict(picture)
@@ -471,9 +471,9 @@ def test_no_request_is_lost_while_the_champion_changes(site: Site, photograph: b
                 status, answer, version = site.score({"inputs": {"image": [text] * 3}})
                 answer = answer["predictions"]
             assert status == 200, answer
-            found += [(version, f"{each['probability']:.4f}") for each in answer]
+            answers += [(version, f"{each['probability']:.4f}") for each in answer]
             time.sleep(0.15)
-        return found
+        return answers
 
     with ThreadPoolExecutor(8) as pool:
         clients = [pool.submit(client, number) for number in range(8)]
@@ -486,8 +486,8 @@ def test_no_request_is_lost_while_the_champion_changes(site: Site, photograph: b
             )
             assert site.version() == "2"
             assert running.versions(site.root) == {site.process.pid: 2}, "a takedown is told"
-            _, said, _ = site.ask("/model", method="GET")
-            assert "version 3" in " ".join(said["notes"])
+            _, reply, _ = site.ask("/model", method="GET")
+            assert "version 3" in " ".join(reply["notes"])
             time.sleep(1)
             site.move(1)
             site.until_version(1)
@@ -526,11 +526,11 @@ def cards(driver: Any) -> list[dict[str, Any]]:
 
 def shown(driver: Any, count: int) -> list[dict[str, Any]]:
     for _ in range(300):
-        found = cards(driver)
-        if len(found) == count and all(card["name"] != "…" for card in found):
-            return found
+        on_page = cards(driver)
+        if len(on_page) == count and all(card["name"] != "…" for card in on_page):
+            return on_page
         time.sleep(0.1)
-    raise AssertionError(found)
+    raise AssertionError(on_page)
 
 
 HAND_OVER = """
@@ -570,8 +570,8 @@ def test_the_page_shows_what_the_model_says(site: Site, photograph: bytes, tmp_p
         face = answer["face"]
         sides = [face["left"] * scale, face["top"] * scale, (face["right"] - face["left"]) * scale]
         left, top, width, _ = card["face"]
-        found = [left - card["picture"][0], top - card["picture"][1], width]
-        assert found == pytest.approx(sides, abs=1)
+        drawn = [left - card["picture"][0], top - card["picture"][1], width]
+        assert drawn == pytest.approx(sides, abs=1)
         for number, kind in enumerate(("drop", "paste"), start=2):
             content = base64.b64encode(photograph).decode()
             driver.execute_script(HAND_OVER, kind, f"{kind}.png", content)
@@ -580,8 +580,8 @@ def test_the_page_shows_what_the_model_says(site: Site, photograph: bytes, tmp_p
         (bad, *_) = shown(driver, 4)
         assert bad["name"] == "not_a_picture: text"
         assert bad["rows"] == []
-        asked = {address for address in browser.requests(driver)
-                 if not address.startswith(("data:", "blob:"))}  # fmt: skip
-        assert {address.startswith(site.address) for address in asked} == {True}
+        addresses = {address for address in browser.requests(driver)
+                     if not address.startswith(("data:", "blob:"))}  # fmt: skip
+        assert {address.startswith(site.address) for address in addresses} == {True}
         log = [entry["message"] for entry in driver.get_log("browser")]
         assert not [line for line in log if "blob:" not in line], log

@@ -76,10 +76,10 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
             {"inputs": {"image": texts}},
             {"inputs": [{"image": text} for text in texts]},
         ):
-            code, said = ask(address, body)
-            assert code == 200, said
-            assert len(said["predictions"]) == len(texts)
-            for answer in said["predictions"]:
+            code, reply = ask(address, body)
+            assert code == 200, reply
+            assert len(reply["predictions"]) == len(texts)
+            for answer in reply["predictions"]:
                 assert answer["label"] == expected.label
                 assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5)
                 assert answer["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
@@ -88,11 +88,11 @@ def test_a_served_model_answers_as_predict_does_in_every_form(root: Path) -> Non
         secret = moved / "secret.png"
         secret.write_bytes(png())
         bad = [str(secret), secret.as_uri(), "/etc/passwd", base64.b64encode(b"x").decode(), plain]
-        code, said = ask(address, {"dataframe_records": [{"image": value} for value in bad]})
-        assert code == 200, said
-        assert [a["label"] for a in said["predictions"]] == [None] * 4 + [expected.label]
-        assert all(a["problem"] for a in said["predictions"][:4])
-        assert "secret" not in json.dumps(said)
+        code, reply = ask(address, {"dataframe_records": [{"image": value} for value in bad]})
+        assert code == 200, reply
+        assert [a["label"] for a in reply["predictions"]] == [None] * 4 + [expected.label]
+        assert all(a["problem"] for a in reply["predictions"][:4])
+        assert "secret" not in json.dumps(reply)
         assert ask(address, {"dataframe_records": [{"picture": plain}]})[0] == 400
     # The same from the command line, in the environment that the version asks for.
     (moved / "rows.json").write_text(json.dumps({"inputs": {"image": [plain]}}), encoding="utf-8")

@@ -54,10 +54,10 @@ def test_an_older_store_is_left_alone_until_mlflows_command_is_run(
     before = (root / "mlflow.db").read_bytes()
     with runs.training_run(root, {}, {}) as run:
         run.finished("d" * 64)
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1, said
-    assert OLDER in said
-    assert "the training goes on untracked" in said
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1, err
+    assert OLDER in err
+    assert "the training goes on untracked" in err
     assert (root / "mlflow.db").read_bytes() == before
     command = re.search(r"make a backup, then run `(mlflow db upgrade .*)`", refused(root))
     assert command
@@ -105,9 +105,9 @@ def test_a_database_of_no_bytes_is_no_new_store(
 def test_a_store_that_another_program_holds_is_not_called_broken(root: Path) -> None:
     with closing(sqlite3.connect(root / "mlflow.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        said = refused(root)
-    assert "database is locked" in said
-    assert "move it away" not in said
+        message = refused(root)
+    assert "database is locked" in message
+    assert "move it away" not in message
 
 
 # --- Servers -------------------------------------------------------------------------------------
@@ -171,23 +171,23 @@ def test_a_server_that_hands_out_a_folder_of_its_own_is_refused_before_training(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-long-password")
-    said = refused(root)
-    assert f"keeps its artifacts in {own.as_uri()}/" in said
-    assert "start the server with --artifacts-destination" in said
+    message = refused(root)
+    assert f"keeps its artifacts in {own.as_uri()}/" in message
+    assert "start the server with --artifacts-destination" in message
     with runs.training_run(root, {}, {}) as run:
         run.finished("d" * 64)
     assert "goes on untracked" in capfd.readouterr().err
     assert not own.exists()
     # The command that sets the experiment aside; the next one is asked of the server anew.
-    command = shlex.split(said.partition("set the experiment aside: ")[2])
+    command = shlex.split(message.partition("set the experiment aside: ")[2])
     assert subprocess.run(command, env=os.environ | environment(), check=False).returncode == 0
-    assert refused(root) != said
+    assert refused(root) != message
 
 
 def test_a_name_that_the_server_does_not_take_is_said_with_the_option() -> None:
     from mlflow.exceptions import MlflowException
 
-    said = "API request to endpoint /api failed with error code 403 != 200. Response body: "
-    error = MlflowException(f"{said}'Invalid Host header - possible DNS rebinding attack'")
+    message = "API request to endpoint /api failed with error code 403 != 200. Response body: "
+    error = MlflowException(f"{message}'Invalid Host header - possible DNS rebinding attack'")
     assert "--allowed-hosts HOST:PORT" in refusal(error)
     assert refusal(ValueError("anything else")) == ""

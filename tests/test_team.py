@@ -89,9 +89,9 @@ def two_machines(space: Workspace, name: str, output: str) -> dict[str, bytes]:
         )
         for clone in clones
     ]  # fmt: skip
-    said = [agent.communicate()[0] for agent in agents]
-    assert [agent.returncode for agent in agents] == [0, 0], said
-    assert sum(text.count(f"{name}: ") for text in said) == 1, said
+    outputs = [agent.communicate()[0] for agent in agents]
+    assert [agent.returncode for agent in agents] == [0, 0], outputs
+    assert sum(text.count(f"{name}: ") for text in outputs) == 1, outputs
     (folder,) = [clone.path / output for clone in clones if (clone.path / output).exists()]
     return content(folder)
 
@@ -104,14 +104,20 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_features_come_in_shards_and_are_the_same_bytes(tmp_path: Path) -> None:
     space = prepared(tmp_path / "space", 0)
     folder = space.path / "artifacts" / "features"
-    found = []
+    contents = []
     for processes in (1, 2):
-        said = stage(space, "features", processes)
-        assert said.count("features: 512 numbers a view") == 1
-        found.append(content(folder))
-    assert found[0] == found[1]
-    assert two_machines(space, "features", "artifacts/features") == found[0]
-    assert set(found[0]) == {"index.csv", "index.json", "test.npy", "train.npy", "validation.npy"}
+        output = stage(space, "features", processes)
+        assert output.count("features: 512 numbers a view") == 1
+        contents.append(content(folder))
+    assert contents[0] == contents[1]
+    assert two_machines(space, "features", "artifacts/features") == contents[0]
+    assert set(contents[0]) == {
+        "index.csv",
+        "index.json",
+        "test.npy",
+        "train.npy",
+        "validation.npy",
+    }
 
 
 @pytest.mark.slow(minutes=2)
@@ -121,9 +127,9 @@ def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
     for processes in (1, 2):
         assert stage(space, "train", processes).count("train: 2 epochs") == 1
         histories.append(tables.read(space.path / "artifacts" / "model" / "history.csv"))
-    for one, other in zip(*histories, strict=True):
-        numbers = {name: float(value) for name, value in one.items()}
-        assert {n: float(v) for n, v in other.items()} == pytest.approx(numbers, rel=1e-4)
+    for first, second in zip(*histories, strict=True):
+        numbers = {name: float(value) for name, value in first.items()}
+        assert {n: float(v) for n, v in second.items()} == pytest.approx(numbers, rel=1e-4)
     with sqlite3.connect(space.path / "mlflow.db") as store:
         runs = store.execute("select status from runs").fetchall()
     assert runs == [("FINISHED",), ("FINISHED",)]
@@ -132,12 +138,12 @@ def test_two_processes_train_as_one_does_in_one_run(tmp_path: Path) -> None:
 
 
 def test_machines_that_differ_say_so_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = [("a", "one.example"), ("a", "two.example"), ("b", "three.example")]
+    gathered = [("a", "one.example"), ("a", "two.example"), ("b", "three.example")]
     group = ProcessGroup(0, 3)
-    monkeypatch.setattr(ProcessGroup, "all_gather", lambda self, value: found)
+    monkeypatch.setattr(ProcessGroup, "all_gather", lambda self, value: gathered)
     with pytest.raises(UserError, match=r"^what train reads on three\.example is .* one\.example"):
         group.check_same("what train reads", "a")
-    del found[2]
+    del gathered[2]
     group.check_same("what train reads", "a")
 
 
@@ -161,8 +167,8 @@ def test_bad_input_ends_several_processes_with_the_line_of_one(tmp_path: Path) -
     params = space.path / "params.yaml"
     text = params.read_text(encoding="utf-8")
     params.write_text(text.replace("batch: 8", "batch: 1"), encoding="utf-8")
-    said = stage(space, "train", 2, code=2)
-    assert "whoswho: train.batch: 1 pictures cannot be shared by 2 processes" in said
+    output = stage(space, "train", 2, code=2)
+    assert "whoswho: train.batch: 1 pictures cannot be shared by 2 processes" in output
 
 
 @pytest.mark.slow(minutes=2)
@@ -171,8 +177,8 @@ def test_an_error_of_one_process_is_told_once(name: str, tmp_path: Path) -> None
     space = prepared(tmp_path / "space", 0 if name == "features" else 4)
     for broken in sorted((space.path / "artifacts" / "dataset" / "train").rglob("*.*"))[-1:]:
         broken.write_bytes(broken.read_bytes()[:100])
-    said = stage(space, name, 2, code=2)
-    assert said.count(f"{broken.name}: cannot be read") == said.count("whoswho: ") == 1
+    output = stage(space, name, 2, code=2)
+    assert output.count(f"{broken.name}: cannot be read") == output.count("whoswho: ") == 1
 
 
 @pytest.mark.slow(minutes=2)
@@ -184,8 +190,8 @@ def test_a_process_that_the_system_ends_is_told(tmp_path: Path) -> None:
             "        os.kill(os.getpid(), 9)\n    return plain(self, indices)\n"
             "plain, Pictures.pixels = Pictures.pixels, pixels\n"
         )
-    said = stage(space, "features", 2, code=2)
-    assert "whoswho: WHOSWHO_PROCESSES: one of 2 processes was ended from outside" in said
+    output = stage(space, "features", 2, code=2)
+    assert "whoswho: WHOSWHO_PROCESSES: one of 2 processes was ended from outside" in output
 
 
 def test_on_gpus_the_batch_norms_that_learn_are_torchs_own() -> None:
@@ -220,6 +226,6 @@ def test_more_processes_than_gpus_are_an_error(
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     else:
         monkeypatch.setenv(process_group.PROCESSES, "3")
-    said = rf"WHOSWHO_PROCESSES: 3 processes here, but {gpus} GPU.*train\.device: cpu"
-    with pytest.raises(UserError, match=said):
+    message = rf"WHOSWHO_PROCESSES: 3 processes here, but {gpus} GPU.*train\.device: cpu"
+    with pytest.raises(UserError, match=message):
         process_group.run(lambda process_group: None, "auto")

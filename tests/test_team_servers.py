@@ -32,9 +32,9 @@ ADMIN = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": "passw
 def blocks(heading: str, kind: str = "sh") -> list[str]:
     """What stands to be typed under a heading of the guide."""
     section = GUIDE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    found = re.findall(rf"^```{kind}\n(.*?)^```", section, re.M | re.S)
-    assert found, heading
-    return found
+    code_blocks = re.findall(rf"^```{kind}\n(.*?)^```", section, re.M | re.S)
+    assert code_blocks, heading
+    return code_blocks
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Person(Workspace):
     @classmethod
     def at(cls, path: Path, servers: Servers) -> Person:
         person = cls.__new__(cls)
-        person.path, person.servers, person.said = path, servers, {}
+        person.path, person.servers, person.outputs = path, servers, {}
         person.surroundings = dict(servers.store.surroundings)
         return person
 
@@ -129,7 +129,7 @@ class Person(Workspace):
                 self.surroundings |= {name: quoted or plain for name, quoted, plain in words}
             else:
                 done = self.run("bash", "-ec", line, **self.surroundings)
-                self.said[line] = done.stdout + done.stderr
+                self.outputs[line] = done.stdout + done.stderr
 
     def whoswho(self, *words: str, code: int = 0) -> str:
         done = self.run("whoswho", *words, code=code, **self.surroundings)
@@ -196,11 +196,12 @@ def bob(ann: Person, servers: Servers) -> Person:
 
 
 def test_a_colleagues_first_command_computes_nothing(ann: Person, bob: Person) -> None:
-    assert ann.ran(ann.said["dvc repro"])
+    assert ann.ran(ann.outputs["dvc repro"])
     assert (
-        f"check: runs go to {ann.servers.address}, experiment faces" in ann.said["whoswho check"]
+        f"check: runs go to {ann.servers.address}, experiment faces"
+        in ann.outputs["whoswho check"]
     )
-    first = bob.said["dvc repro"]
+    first = bob.outputs["dvc repro"]
     assert bob.ran(first) == ["register"], first
     for stage in set(ALL) - {"register"}:
         assert f"Stage '{stage}' didn't change, skipping" in first, first
@@ -214,19 +215,21 @@ def test_both_see_both_runs_and_models(ann: Person, bob: Person) -> None:
         "for run in open_store().runs():\n"
         "    print(run.info.status, run.info.run_name, run.data.tags['mlflow.user'])"
     )
-    said = [person.python(code, **person.surroundings).split("---\n") for person in (ann, bob)]
-    tables, runs = zip(*said, strict=True)
+    outputs = [person.python(code, **person.surroundings).split("---\n") for person in (ann, bob)]
+    tables, runs = zip(*outputs, strict=True)
     assert tables[0] == tables[1]
     assert [line.split()[0] for line in tables[0].splitlines()[1:3]] == ["2", "1"]
     assert list(runs) == ["FINISHED epochs=3 (longer) faces\nFINISHED first ann\n"] * 2
 
 
 def test_one_promotes_and_the_other_predicts_and_serves(ann: Person, bob: Person) -> None:
-    assert "version 2 is the champion" in bob.said['whoswho promote --force --why "the first one"']
+    assert (
+        "version 2 is the champion" in bob.outputs['whoswho promote --force --why "the first one"']
+    )
     predict, serve = blocks("Bob joins")[1].splitlines()
     ann.type(predict)
     assert (
-        len(re.findall(r"^people/\w+/\d+\.png +(?:Ann|Bob|unknown)", ann.said[predict], re.M))
+        len(re.findall(r"^people/\w+/\d+\.png +(?:Ann|Bob|unknown)", ann.outputs[predict], re.M))
         == 24
     )
     port = free_port()
@@ -235,8 +238,8 @@ def test_one_promotes_and_the_other_predicts_and_serves(ann: Person, bob: Person
     with serving.serving(command, port, ann.path, **ann.surroundings) as address:
         sent = Request(f"{address}/predict", picture, {"Content-Type": "image/png"})
         with urlopen(sent, timeout=60) as answer:
-            said = json.load(answer)
-    assert set(said["probabilities"]) == {"Ann", "Bob"}
+            prediction = json.load(answer)
+    assert set(prediction["probabilities"]) == {"Ann", "Bob"}
 
 
 def test_who_may_read_may_not_promote(bob: Person, servers: Servers) -> None:
@@ -245,8 +248,8 @@ def test_who_may_read_may_not_promote(bob: Person, servers: Servers) -> None:
         "MLFLOW_TRACKING_USERNAME": "eve",
         "MLFLOW_TRACKING_PASSWORD": "first password of eve",
     }
-    said = eve.whoswho("promote", "1", "--force", "--why", "mine", code=2)
-    assert said.splitlines()[-1] == (
+    output = eve.whoswho("promote", "1", "--force", "--why", "mine", code=2)
+    assert output.splitlines()[-1] == (
         f"whoswho: tracking store {servers.address}: it does not let you do this (403); whoever "
         "runs it gives the right (docs/team.md)"
     )
@@ -258,9 +261,9 @@ def test_who_may_read_may_not_promote(bob: Person, servers: Servers) -> None:
 
 def test_a_typing_error_in_the_servers_name_stops_the_check(bob: Person) -> None:
     wrong = bob.surroundings | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
-    said = bob.run("whoswho", "check", code=2, **wrong).stderr
-    assert said.count("\n") == 1
-    assert "to train all the same, untracked: dvc repro" in said
+    err = bob.run("whoswho", "check", code=2, **wrong).stderr
+    assert err.count("\n") == 1
+    assert "to train all the same, untracked: dvc repro" in err
 
 
 def test_a_backup_brings_back_every_run_and_every_file(bob: Person, servers: Servers) -> None:
@@ -273,19 +276,19 @@ def test_a_backup_brings_back_every_run_and_every_file(bob: Person, servers: Ser
             ["bash", "-ec", servers.here(lines)],
             cwd=folder, env=servers.surroundings, check=True,
         )  # fmt: skip
-    found = []
+    stored = []
     for name in ("mlflow", "mlflow_restored"):
         client = MlflowClient(servers.database.uri(name))
         experiment = client.get_experiment_by_name("faces")
-        found.append(
+        stored.append(
             (
                 sorted(run.info.run_id for run in client.search_runs([experiment.experiment_id])),
                 sorted(version.source for version in client.search_model_versions()),
                 client.get_registered_model("faces").aliases,
             )
         )
-    assert found[0] == found[1]
-    assert [len(part) for part in found[0]] == [2, 2, 2]
+    assert stored[0] == stored[1]
+    assert [len(part) for part in stored[0]] == [2, 2, 2]
     kept = []
     for bucket in ("models", "models-restored"):
         listed = object_store.client(servers.store).list_objects_v2(Bucket=bucket)["Contents"]

@@ -68,9 +68,9 @@ def test_many_processes_make_one_sound_store(tmp_path: Path) -> None:
         s.client.log_text(s.client.create_run(s.experiment_id).info.run_id, "x", "x.txt")
     """
     started = [start(code, tmp_path) for _ in range(3)]
-    said = [process.communicate(timeout=120) for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0], said
-    assert all(text == "" for pair in said for text in pair), "MLflow's own lines got through"
+    outputs = [process.communicate(timeout=120) for process in started]
+    assert [process.returncode for process in started] == [0, 0, 0], outputs
+    assert all(text == "" for pair in outputs for text in pair), "MLflow's own lines got through"
     store = open_store(tmp_path)
     assert len(store.client.search_runs([store.experiment_id])) == 3
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -384,10 +384,10 @@ def test_a_repository_of_another_owner_is_named_with_gits_cure(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(committed.parent / "gitconfig"))
     tags = lineage.tags(committed, {}, {})
     assert (tags["commit"], tags["dirty"]) == ("none", "unknown")
-    said = capfd.readouterr().err
-    assert said.count("\n") == 1
-    assert said.startswith(f"whoswho: warning: {committed}: Git reads no repository of another")
-    subprocess.run(said.partition("trust this one: ")[2], shell=True, check=True)
+    err = capfd.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith(f"whoswho: warning: {committed}: Git reads no repository of another")
+    subprocess.run(err.partition("trust this one: ")[2], shell=True, check=True)
     assert len(lineage.tags(committed, {}, {})["commit"]) == 40
     assert capfd.readouterr().err == ""
 
@@ -503,10 +503,10 @@ def test_an_epoch_is_one_point_however_often_it_is_said(root: Path) -> None:
         for row in [*history(record)[:2], *history(record)]:
             run.epoch(row)
         run.finished("f" * 64)
-    store, found = only_run(root)
+    store, stored_run = only_run(root)
     assert {key: [step for step, _ in curve]
-            for key, curve in points(store, found.info.run_id).items()} == {
-        key: [1, 2, 3] for key in found.data.metrics
+            for key, curve in points(store, stored_run.info.run_id).items()} == {
+        key: [1, 2, 3] for key in stored_run.data.metrics
     }  # fmt: skip
 
 

@@ -80,36 +80,38 @@ def run(workspace: Path, stage: str, **more: str) -> subprocess.CompletedProcess
 
 def test_from_training_to_a_registered_version(workspace: Path) -> None:
     store = open_store(workspace)
-    (found,) = store.client.search_runs([store.experiment_id])
-    assert found.info.status == "FINISHED"
+    (stored_run,) = store.client.search_runs([store.experiment_id])
+    assert stored_run.info.status == "FINISHED"
     digest = model_digest(workspace / "artifacts" / "model")
-    tags = found.data.tags
+    tags = stored_run.data.tags
     assert tags["model.sha256"] == digest
     assert tags["backbone"] == "random"
     assert {"commit", "dirty", "data.dvc", "params", "inputs", "host", "pid", "start"} <= set(tags)
     assert "restored" not in tags
-    assert found.data.params["train.lr"] == "0.001"
-    assert found.data.params["split.train"] == "0.7"
-    assert not [name for name in found.data.params if name.startswith(("register.", "promote."))]
-    curves = points(store, found.info.run_id)
+    assert stored_run.data.params["train.lr"] == "0.001"
+    assert stored_run.data.params["split.train"] == "0.7"
+    assert not [
+        name for name in stored_run.data.params if name.startswith(("register.", "promote."))
+    ]
+    curves = points(store, stored_run.info.run_id)
     history = tables.read(workspace / "artifacts" / "model" / "history.csv")
     for name in ("train/loss", "train/accuracy", "validation/loss", "validation/accuracy"):
         assert curves[name] == [(int(r["epoch"]), float(r[name])) for r in history]
     assert not [name for name in curves if "C++" in name or "recall" in name]
-    kept = store.client.list_artifacts(found.info.run_id, "evaluation")
+    kept = store.client.list_artifacts(stored_run.info.run_id, "evaluation")
     assert "evaluation/per_label.csv" in {file.path for file in kept}
     page = workspace / "reports" / "register.html"
-    logged = store.client.download_artifacts(found.info.run_id, page.name)
+    logged = store.client.download_artifacts(stored_run.info.run_id, page.name)
     assert Path(logged).read_bytes() == page.read_bytes()
-    assert f"{found.info.run_id}</code>" in page.read_text(encoding="utf-8")
+    assert f"{stored_run.info.run_id}</code>" in page.read_text(encoding="utf-8")
     written = (workspace / "artifacts" / "registered.json").read_bytes()
     assert json.loads(written) == {"model.sha256": digest}
     before = curves
     run(workspace, "register")
-    assert points(store, found.info.run_id) == before
+    assert points(store, stored_run.info.run_id) == before
     assert (workspace / "artifacts" / "registered.json").read_bytes() == written
     (version,) = versions.all_versions(store)
-    assert version.run_id == found.info.run_id
+    assert version.run_id == stored_run.info.run_id
     assert version.tags["untrained_backbone"] == "true"
 
 
@@ -164,9 +166,9 @@ def test_a_training_that_goes_on_has_one_point_an_epoch(root: Path, prepared: Pa
     assert run_.returncode == 0, run_.stderr
     assert "training goes on after epoch" in run_.stdout
     store = open_store(workspace)
-    found = store.client.search_runs([store.experiment_id])
-    assert sorted(run.info.status for run in found) == ["FINISHED", "KILLED", "KILLED"]
-    for each in found:
+    runs = store.client.search_runs([store.experiment_id])
+    assert sorted(run.info.status for run in runs) == ["FINISHED", "KILLED", "KILLED"]
+    for each in runs:
         for name, curve in points(store, each.info.run_id).items():
             steps = [step for step, _ in curve]
             assert steps == list(range(1, len(steps) + 1)), name

@@ -64,14 +64,14 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Features]:
     """Features as a backbone gives them, 65 pictures of three labels seen twice."""
     dice = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("features")
-    found = {}
+    features = {}
     for split, views, count in (("train", 2, 65), ("validation", 1, 20)):
         targets = np.arange(count) % 3
         values = dice.normal(18, 19, (views, count, 40)) + 12 * np.eye(3, 40)[targets]
         np.save(folder / f"{split}.npy", values.astype(np.float32))
         mapped = np.load(folder / f"{split}.npy", mmap_mode="r")
-        found[split] = Features(mapped, targets.astype(np.int64))
-    return found
+        features[split] = Features(mapped, targets.astype(np.int64))
+    return features
 
 
 def three_labels() -> Dataset:
@@ -165,8 +165,8 @@ def test_stored_features_give_the_losses_of_a_plain_loop(
         expected.append({"epoch": epoch + 1, **row})
     history = fit_head(stored, standardize=standardize).history
     assert len(history) == 3
-    for found, row in zip(history, expected, strict=True):
-        assert found == pytest.approx(row, rel=1e-5)
+    for actual, row in zip(history, expected, strict=True):
+        assert actual == pytest.approx(row, rel=1e-5)
 
 
 def test_standardised_features_learn_where_the_blogs_head_hardly_does(
@@ -314,12 +314,12 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
         with pytest.raises(Cut):
             fit(checkpoint=kept, on_epoch=interrupted(at, []))
     seen: list[HistoryRow] = []
-    said: list[str] = []
-    resumed = fit(checkpoint=kept, on_epoch=seen.append, say=said.append)
+    messages: list[str] = []
+    resumed = fit(checkpoint=kept, on_epoch=seen.append, say=messages.append)
     assert same_state(whole, resumed)
     assert resumed.history == whole.history == seen
     assert [row["epoch"] for row in seen] == [1, 2, 3, 4]
-    assert said == ["training goes on after epoch 3"]
+    assert messages == ["training goes on after epoch 3"]
     assert [path.name for path in kept.path.parent.iterdir()] == ["training.pt"]
     kept.remove()
     assert not kept.path.exists()
@@ -386,12 +386,12 @@ def test_a_checkpoint_of_no_use_is_told_and_training_starts_anew(
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     if damage == "text":
         path.write_text("no checkpoint")
-    said: list[str] = []
+    messages: list[str] = []
     kept = Checkpoint(path, "other" if damage == "other key" else "key")
-    fitted = fit_head(stored, checkpoint=kept, say=said.append)
+    fitted = fit_head(stored, checkpoint=kept, say=messages.append)
     assert same_state(fitted, fit_head(stored))
     why = "another configuration" if damage == "other key" else "damaged"
-    assert [str(path) in line and why in line and "anew" in line for line in said] == [True]
+    assert [str(path) in line and why in line and "anew" in line for line in messages] == [True]
 
 
 def test_the_key_tells_inputs_and_settings_apart() -> None:

@@ -145,13 +145,13 @@ def test_a_note_that_a_person_wrote_stays(tried: Path) -> None:
 
 
 def test_a_run_is_named_by_what_differs() -> None:
-    one = {"train.lr": "0.001", "train.seed": "0", "split.seed": "0", "clean.faces": "one"}
+    params = {"train.lr": "0.001", "train.seed": "0", "split.seed": "0", "clean.faces": "one"}
     tags = {"commit": "a", "data.dvc": "d"}
 
     def name(changed: dict[str, str], others: dict[str, str] = {}) -> str:  # noqa: B006
-        return changes.name({**one, **changed}, {**tags, **others}, (one, tags))
+        return changes.name({**params, **changed}, {**tags, **others}, (params, tags))
 
-    assert changes.name(one, tags, None) == "first"
+    assert changes.name(params, tags, None) == "first"
     assert name({"train.lr": "0.01"}) == "lr=0.01"
     assert name({"train.seed": "1", "train.lr": "0.1"}) == "lr=0.1 train.seed=1"
     assert name({f"x.{n}": "1" for n in "abcdef"}) == "a=1 b=1 c=1 d=1 +2"

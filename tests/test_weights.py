@@ -44,9 +44,9 @@ def fetch(
     return weights.fetch(choices, arch, 0, [folder], cache=folder / "cache")
 
 
-def assert_same_backbone(found: network.State, state: network.State) -> None:
-    assert set(found) == {name for name in state if not name.startswith("fc.")}
-    assert all(torch.equal(value, state[name]) for name, value in found.items())
+def assert_same_backbone(loaded: network.State, state: network.State) -> None:
+    assert set(loaded) == {name for name in state if not name.startswith("fc.")}
+    assert all(torch.equal(value, state[name]) for name, value in loaded.items())
 
 
 # C2: files from elsewhere
@@ -77,11 +77,11 @@ def test_weights_load_however_they_were_saved(
     way: str, tmp_path: Path, state: network.State
 ) -> None:
     torch.save(WAYS[way](state), tmp_path / "mine.pth")
-    found, source = fetch(["mine.pth"], tmp_path)
+    loaded, source = fetch(["mine.pth"], tmp_path)
     if way == "in half precision":
         state = {k: v.half().float() if v.is_floating_point() else v for k, v in state.items()}
-    assert_same_backbone(found, state)
-    assert all(value.dtype in (torch.float32, torch.int64) for value in found.values())
+    assert_same_backbone(loaded, state)
+    assert all(value.dtype in (torch.float32, torch.int64) for value in loaded.values())
     assert (source.entry, source.origin, source.untrained) == ("mine.pth", "mine.pth", False)
 
 
@@ -210,8 +210,8 @@ def test_a_path_is_found_in_the_first_folder_that_has_it(
 ) -> None:
     (tmp_path / "copy").mkdir()
     torch.save(state, tmp_path / "mine.pth")
-    found, _ = weights.fetch(["mine.pth"], ARCH, 0, [tmp_path / "copy", tmp_path])
-    assert_same_backbone(found, state)
+    loaded, _ = weights.fetch(["mine.pth"], ARCH, 0, [tmp_path / "copy", tmp_path])
+    assert_same_backbone(loaded, state)
 
 
 def test_a_misspelt_name_stops_also_where_a_later_entry_could_be_had(tmp_path: Path) -> None:
@@ -235,8 +235,8 @@ def test_stored_weights_come_back_and_damage_is_noticed(tmp_path: Path) -> None:
     state, source = fetch(["absent.pth", "random"], tmp_path)
     with paths.fresh_folder(tmp_path / "backbone") as out:
         save_backbone(out, state, source)
-    found, stored = load_backbone(tmp_path / "backbone")
-    assert all(torch.equal(found[name], value) for name, value in state.items())
+    loaded, stored = load_backbone(tmp_path / "backbone")
+    assert all(torch.equal(loaded[name], value) for name, value in state.items())
     assert (
         stored.model_dump(mode="json")
         == source.model_dump(mode="json")
@@ -286,16 +286,16 @@ def files(folder: Path) -> list[str]:
 def test_published_weights_are_fetched_once_then_taken_from_the_cache(
     name: str, site: Site, tmp_path: Path, state: network.State, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    found, source = fetch([name, "random"], tmp_path)
-    assert_same_backbone(found, state)
+    loaded, source = fetch([name, "random"], tmp_path)
+    assert_same_backbone(loaded, state)
     assert source.entry == name
     assert source.origin == site.url
     assert source.passed_over == ()
     assert files(tmp_path / "cache") == [site.name]
-    asked = site.asked
+    before = site.request_count
     again, _ = fetch([name, "random"], tmp_path)
     assert_same_backbone(again, state)
-    assert site.asked == asked
+    assert site.request_count == before
     assert capfd.readouterr() == ("", "")
 
 
@@ -318,10 +318,10 @@ def test_a_bad_answer_leaves_nothing_and_the_next_entry_is_taken_aloud(
     _, source = fetch([NAME, "random"], tmp_path)
     assert source.entry == "random"
     assert [(p.entry, p.why) for p in source.passed_over] == [(NAME, "could not be fetched")]
-    said = source.sentence()
-    assert BAD[manner] in said
-    assert f"curl -LO {site.url}" in said
-    assert str(tmp_path / "cache" / site.name) in said
+    sentence = source.sentence()
+    assert BAD[manner] in sentence
+    assert f"curl -LO {site.url}" in sentence
+    assert str(tmp_path / "cache" / site.name) in sentence
     assert files(tmp_path / "cache") == []
     with pytest.raises(UserError, match="curl -LO"):
         fetch([NAME], tmp_path)
@@ -351,18 +351,18 @@ def test_a_damaged_cached_file_is_never_used(
     site.manner = "403"
     with pytest.raises(UserError) as error:
         fetch([NAME], tmp_path)
-    said = str(error.value)
-    assert f"{cached} is damaged" in said
-    assert f"begin {site.name[9:17]} and is {hashlib.sha256(broken).hexdigest()}" in said
-    assert f"curl -LO {site.url}" in said
+    message = str(error.value)
+    assert f"{cached} is damaged" in message
+    assert f"begin {site.name[9:17]} and is {hashlib.sha256(broken).hexdigest()}" in message
+    assert f"curl -LO {site.url}" in message
     _, source = fetch([NAME, "random"], tmp_path)
     assert source.untrained
     assert source.passed_over[0].why == "damaged in the cache"
     assert "is damaged" in source.sentence()
     # With the network back the file is replaced.
     site.manner = "whole"
-    found, source = fetch([NAME, "random"], tmp_path)
-    assert_same_backbone(found, state)
+    loaded, source = fetch([NAME, "random"], tmp_path)
+    assert_same_backbone(loaded, state)
     assert cached.read_bytes() == site.content
     assert files(tmp_path / "cache") == [site.name]
 
@@ -383,7 +383,7 @@ def test_a_network_that_never_answers_is_waited_for_once(
     site.manner = "silent"
     monkeypatch.setattr(downloads, "ANSWER_TIMEOUT", 1.0)
     _, source = fetch([NAME, "DEFAULT", "random"], tmp_path)
-    assert site.asked == 1
+    assert site.request_count == 1
     assert [p.entry for p in source.passed_over] == [NAME, "DEFAULT"]
 
 

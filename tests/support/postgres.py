@@ -29,11 +29,11 @@ class Postgres:
 
 
 def _programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdbs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     single = shutil.which("initdb")
-    if not found and not single:
+    if not initdbs and not single:
         skip_or_fail("needs PostgreSQL (Debian: apt-get install postgresql)")
-    return found[-1].parent if found else Path(str(single)).parent
+    return initdbs[-1].parent if initdbs else Path(str(single)).parent
 
 
 def _run(command: Sequence[str | Path]) -> None:

@@ -14,12 +14,12 @@ class Site:
         self.content = content
         self.name = name
         self.manner = "whole"
-        self.asked = 0
+        self.request_count = 0
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                site.asked += 1
+                site.request_count += 1
                 site.answer(self)
 
             def log_message(self, *_: object) -> None:
