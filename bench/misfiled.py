@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.sets import SETS, prepare, there
 from whoswho import paths
@@ -34,8 +35,8 @@ def people(workspace: Path) -> list[Vectors]:
     return [vectors[face & (targets == label)] for label in range(len(dataset.labels))]
 
 
-def shown(own: Vectors, under: Sequence[Vectors]) -> list[np.ndarray]:
-    """Of the faces under each other label, which are said to be the person's."""
+def shown(own: Vectors, *under: Vectors) -> list[NDArray[np.bool_]]:
+    """Of the faces under each other label, each alone in its picture, which are the person's."""
     names = [str(number) for number, faces in enumerate(under) for _ in faces]
     theirs = same_person.shows(own, np.concatenate(under), names, [True] * len(names))
     return np.split(theirs, np.cumsum([len(faces) for faces in under])[:-1])
@@ -52,12 +53,12 @@ def measure(labels: Sequence[Vectors], count: int) -> str:
             shuffled = dice.permutation(faces)
             misfiled, own = shuffled[:count], shuffled[count:]
             others = [other for number, other in enumerate(labels) if number != label]
-            first, *rest = shown(own, [misfiled, *others])
+            first, *rest = shown(own, misfiled, *others)
             alone += [*first]
             others_named += [*np.concatenate(rest)]
             host = int(dice.integers(len(others)))
             others[host] = np.concatenate([misfiled, others[host]])
-            among += [*shown(own, others)[host][:count]]
+            among += [*shown(own, *others)[host][:count]]
     return (
         f"{count} misfiled: named alone {np.mean(alone):.2f}, among another's "
         f"{np.mean(among):.2f}; of other people's {np.mean(others_named):.4f}"

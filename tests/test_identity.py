@@ -18,6 +18,7 @@ from support.pipeline import drawn_sample
 from support.press_faces import PressFaces, fixture_press_faces  # noqa: F401
 from support.repository import REPOSITORY
 
+from bench.misfiled import shown
 from whoswho import params, paths, sample
 from whoswho.artifacts.decisions import read_face_settings
 from whoswho.artifacts.model.settings import Face
@@ -410,13 +411,6 @@ def test_drawn_people_are_told_apart_and_keep_their_portraits(tmp_path: Path, ca
         if decision.file in portraits and {NOT_THIS_PERSON, SWAPPED} & set(decision.reasons)
     ]
     assert len(odd) <= 0.03 * len(portraits)
-
-
-def shown(own: Vectors, *labels: Vectors) -> list[NDArray[np.bool_]]:
-    """Of the faces of each other label, which are the person's."""
-    names = [str(number) for number, label in enumerate(labels) for _ in label]
-    mask = same_person.shows(own, np.concatenate(labels), names, [True] * len(names))
-    return np.split(mask, np.cumsum([len(label) for label in labels])[:-1])
 
 
 @pytest.mark.parametrize("count", [2, 30])
