@@ -13,7 +13,7 @@ import pytest
 from support.cleaning import Clean, fixture_clean, noisy, photograph, write  # noqa: F401
 
 from whoswho.dataset import review
-from whoswho.dataset.review import ReviewDecision
+from whoswho.dataset.review import Change, ReviewDecision
 from whoswho.errors import UserError
 from whoswho.paths import sha256 as file_hash
 
@@ -25,6 +25,16 @@ def rows(tmp_path: Path, *lines: str, header: str = HEADER) -> Path:
     path = tmp_path / "review.csv"
     path.write_text(header + "".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
+
+
+def record(
+    path: Path, picture: tuple[str, str], decision: ReviewDecision | None,
+    *, seen: ReviewDecision | None, changed: bool = False,
+) -> ReviewDecision | None:  # fmt: skip
+    """Write a decision about one picture; what holds now."""
+    outcome = review.record(path, {picture: Change(decision, seen)})[picture]
+    assert outcome.changed == changed
+    return outcome.current
 
 
 # --- Reading -------------------------------------------------------------------------------------
@@ -139,7 +149,7 @@ def test_two_rows_that_disagree_are_named_and_none_wins(
     assert sides in message
     assert "other picture" not in message
     with pytest.raises(UserError, match="lines 2 and 4"):
-        review.record(path, ("c" * 64, "a"), ReviewDecision("keep"), seen=None)
+        record(path, ("c" * 64, "a"), ReviewDecision("keep"), seen=None)
     assert path.read_bytes() == before
     path.write_bytes(before + f"{'b' * 64},a,drop,,,\n".encode())
     with pytest.raises(UserError, match=r"lines 2 and 4.*and so do rows of 1 other picture"):
@@ -153,7 +163,7 @@ OTHER = "b" * 64
 
 def test_a_decision_is_written_with_its_time(tmp_path: Path) -> None:
     path = tmp_path / "review.csv"
-    now = review.record(path, (SOME, "장원영"), ReviewDecision("keep", "", "it is her"), seen=None)
+    now = record(path, (SOME, "장원영"), ReviewDecision("keep", "", "it is her"), seen=None)
     assert now is not None
     (row,) = review.read(path)
     assert (row.sha256, row.label, row.bare) == (SOME, "장원영", now)
@@ -175,29 +185,29 @@ def test_the_rest_of_the_file_stays_as_it_is(tmp_path: Path) -> None:
     ).encode()
     path.write_bytes(before)
     seen = ReviewDecision("keep", "", "mine", "")
-    now = review.record(path, (SOME, "장원영"), ReviewDecision("drop", when="2026"), seen=seen)
+    now = record(path, (SOME, "장원영"), ReviewDecision("drop", when="2026"), seen=seen)
     after = before.replace(f"\n,장원영,{SOME.upper()},keep,mine,".encode(),
                            f"\n2026,장원영,{SOME},drop,,".encode())  # fmt: skip
     assert path.read_bytes() == after + b"\r\n"
-    review.record(path, ("d" * 64, "a"), ReviewDecision("keep", when="2027"), seen=None)
+    record(path, ("d" * 64, "a"), ReviewDecision("keep", when="2027"), seen=None)
     assert path.read_bytes() == after + f"\r\n2027,a,{'d' * 64},keep,,\r\n".encode()
-    review.record(path, ("d" * 64, "a"), None, seen=ReviewDecision("keep", when="2027"))
-    assert review.record(path, (SOME, "장원영"), seen, seen=now) == seen
+    record(path, ("d" * 64, "a"), None, seen=ReviewDecision("keep", when="2027"))
+    assert record(path, (SOME, "장원영"), seen, seen=now) == seen
     assert path.read_bytes() == before.replace(SOME.upper().encode(), SOME.encode()) + b"\r\n"
 
 
 def test_taking_it_back_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{OTHER},a,keep,,,2026")
     before = path.read_bytes()
-    now = review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
-    assert review.record(path, (SOME, "a"), None, seen=now) is None
+    now = record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
+    assert record(path, (SOME, "a"), None, seen=now) is None
     assert path.read_bytes() == before
 
 
 def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,2026")
-    review.record(path, (SOME, "b"), ReviewDecision("drop"), seen=None)
-    assert [(row.label, row.decision) for row in review.read(path)] == [
+    record(path, (SOME, "b"), ReviewDecision("drop"), seen=None)
+    assert [(one.label, one.decision) for one in review.read(path)] == [
         ("a", "keep"),
         ("b", "drop"),
     ]
@@ -205,13 +215,12 @@ def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
 
 def test_of_two_rows_the_one_that_holds_is_changed(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,drop,,,1", f"{OTHER},a,drop,,,", f"{SOME},a,drop,,,2")
-    with pytest.raises(review.Changed):
-        review.record(path, (SOME, "a"), None, seen=ReviewDecision("drop", when="1"))
+    record(path, (SOME, "a"), None, seen=ReviewDecision("drop", when="1"), changed=True)
     last = ReviewDecision("drop", when="2")
-    review.record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=last)
-    assert [row.when for row in review.read(path)] == ["", "3"], "the other would disagree"
-    review.record(path, (OTHER, "a"), None, seen=ReviewDecision("drop", when=""))
-    assert review.record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="3")) is None
+    record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=last)
+    assert [one.when for one in review.read(path)] == ["", "3"], "the other would disagree"
+    record(path, (OTHER, "a"), None, seen=ReviewDecision("drop", when=""))
+    assert record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="3")) is None
     assert review.read(path) == []
 
 
@@ -219,9 +228,8 @@ def test_what_was_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,by an editor,2026")
     before = path.read_bytes()
     for seen in (None, ReviewDecision("drop", "", "", "2026")):
-        with pytest.raises(review.Changed) as caught:
-            review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=seen)
-        assert caught.value.current == ReviewDecision("keep", "", "by an editor", "2026")
+        now = record(path, (SOME, "a"), ReviewDecision("drop"), seen=seen, changed=True)
+        assert now == ReviewDecision("keep", "", "by an editor", "2026")
     assert path.read_bytes() == before
 
 
@@ -229,7 +237,7 @@ def test_the_same_decision_again_writes_nothing(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,2026")
     before = path.stat().st_mtime_ns
     seen = ReviewDecision("keep", when="2026")
-    assert review.record(path, (SOME, "a"), ReviewDecision("keep"), seen=seen) == seen
+    assert record(path, (SOME, "a"), ReviewDecision("keep"), seen=seen) == seen
     assert path.stat().st_mtime_ns == before
 
 
@@ -237,7 +245,7 @@ def test_a_file_that_is_not_sound_is_left_alone(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{OTHER},a,kepe,,,")
     before = path.read_bytes()
     with pytest.raises(UserError, match="line 2: decision 'kepe'"):
-        review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
+        record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
     assert path.read_bytes() == before
 
 
@@ -247,7 +255,7 @@ def test_a_lock_that_is_never_let_go_is_an_error(
     path = rows(tmp_path)
     monkeypatch.setattr(review, "LOCK_SECONDS", 0.1)
     with review.locked(path), pytest.raises(UserError, match="another process"):
-        review.record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
+        record(path, (SOME, "a"), ReviewDecision("drop"), seen=None)
 
 
 def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> None:
@@ -257,14 +265,14 @@ def test_processes_and_threads_lose_nothing_of_each_other(tmp_path: Path) -> Non
         "for number in range(25):\n"
         "    sha256 = f'{int(sys.argv[2]) * 100 + number:064x}'\n"
         "    drop = review.ReviewDecision('drop')\n"
-        "    review.record(Path(sys.argv[1]), (sha256, 'a'), drop, seen=None)\n"
+        "    review.record(Path(sys.argv[1]), {(sha256, 'a'): review.Change(drop, None)})\n"
     )
     program = [sys.executable, "-c", code, path]
     others = [subprocess.Popen([*program, str(number)]) for number in (1, 2)]
     with ThreadPoolExecutor(4) as pool:
         list(
             pool.map(
-                lambda number: review.record(
+                lambda number: record(
                     path, (f"{number:064x}", "a"), ReviewDecision("keep"), seen=None
                 ),
                 range(25),

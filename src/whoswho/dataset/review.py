@@ -72,14 +72,6 @@ class Review(ReviewDecision):
         return self.sha256, self.label
 
 
-class Changed(Exception):  # noqa: N818 - an answer for whoever decides, not a defect
-    """Somebody else decided about the picture meanwhile; `current` is what holds now."""
-
-    def __init__(self, current: ReviewDecision | None) -> None:
-        super().__init__("the decision was changed elsewhere")
-        self.current = current
-
-
 def read(path: Path) -> list[Review]:
     """The rows of review.csv; none where the file is absent.
 
@@ -215,35 +207,12 @@ def locked(path: Path) -> Iterator[None]:
         ) from None
 
 
-def record(
-    path: Path,
-    picture: tuple[str, str],
-    decision: ReviewDecision | None,
-    *,
-    seen: ReviewDecision | None,
-) -> ReviewDecision | None:
-    """Write what a person decided about a picture; return what holds now.
-
-    Every other line of the file, its order, line ends and quotes stay as they are.
-
-    Args:
-        picture: sha256 and the label it lies under in data/.
-        decision: where its `when` is None it gets the present time. None takes the rows out.
-        seen: what held when the person decided.
-
-    Raises:
-        Changed: something else than `seen` holds by now; nothing is written.
-        UserError: the file is not sound, or cannot be written.
-    """
-    outcome = record_all(path, {picture: Change(decision, seen)})[picture]
-    if outcome.changed:
-        raise Changed(outcome.current)
-    return outcome.current
-
-
 @dataclass(frozen=True)
 class Change:
-    """A decision about one picture, and what held when the person made it; see `record`."""
+    """A decision about one picture, and what held when the person made it.
+
+    Where the decision's `when` is None it gets the present time. None takes the rows out.
+    """
 
     decision: ReviewDecision | None
     seen: ReviewDecision | None
@@ -257,10 +226,19 @@ class Outcome:
     changed: bool = False
 
 
-def record_all(
+def record(
     path: Path, changes: Mapping[tuple[str, str], Change]
 ) -> dict[tuple[str, str], Outcome]:
-    """`record` for many pictures, reading and writing the file once; the outcome of each."""
+    """Write what a person decided about pictures; the outcome of each.
+
+    Every other line of the file, its order, line ends and quotes stay as they are.
+
+    Args:
+        changes: by sha256 and the label the picture lies under in data/.
+
+    Raises:
+        UserError: the file is not sound, or cannot be written.
+    """
     outcomes: dict[tuple[str, str], Outcome] = {}
     decisions: dict[tuple[str, str], ReviewDecision | None] = {}
     now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -280,11 +258,6 @@ def record_all(
         if decisions:
             _write(path, decisions)
     return outcomes
-
-
-def held(reviews: Iterable[Review], picture: tuple[str, str]) -> ReviewDecision | None:
-    """What the rows say of a picture, None where they say nothing."""
-    return next((row.bare for row in reversed(list(reviews)) if row.picture == picture), None)
 
 
 def _write(path: Path, decisions: Mapping[tuple[str, str], ReviewDecision | None]) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from whoswho.dataset import review
 from whoswho.dataset.review import Change, Outcome, ReviewDecision
 from whoswho.errors import UserError
 from whoswho.listening import page_headers
@@ -56,10 +55,6 @@ def _answer_errors(app: Flask) -> None:
     def plain(error: HTTPException) -> tuple[dict[str, str], int]:
         return {"error": error.description or error.name}, error.code or 500
 
-    @app.errorhandler(review.Changed)
-    def changed(error: review.Changed) -> tuple[dict[str, Any], int]:
-        return {"error": "changed", "decision": error.current and asdict(error.current)}, 409
-
 
 def _answer_requests(app: Flask, page: Page) -> None:
     @app.get("/")
@@ -94,22 +89,15 @@ def _answer_requests(app: Flask, page: Page) -> None:
             abort(404)
         return Response(subsets[number], mimetype="font/woff")
 
-    @app.post("/decision")
-    def decide() -> dict[str, Any]:
-        body = request.get_json()
-        key, change = _change(body, "cleaned")
-        current = page.decide(body["cleaned"], key, change.decision, change.seen)
-        return {"decision": current and asdict(current)}
-
     @app.post("/decisions")
-    def decide_all() -> dict[str, Any]:
+    def decide() -> dict[str, Any]:
         body = request.get_json()
         if not isinstance(body, dict) or set(body) != {"cleaned", "changes"}:
             abort(400, "a request has cleaned and changes")
         if not isinstance(body["cleaned"], str) or not isinstance(body["changes"], list):
             abort(400, "cleaned is a text, changes a list")
         changes = dict(map(_change, body["changes"]))
-        outcomes = page.decide_all(body["cleaned"], changes)
+        outcomes = page.decide(body["cleaned"], changes)
         return {"outcomes": [_outcome(outcomes[key]) for key in changes]}
 
 
@@ -119,13 +107,12 @@ def _outcome(outcome: Outcome | Refused) -> dict[str, Any]:
     return {"decision": outcome.current and asdict(outcome.current), "changed": outcome.changed}
 
 
-def _change(body: object, *also: str) -> tuple[tuple[str, str], Change]:
+def _change(body: object) -> tuple[tuple[str, str], Change]:
     """A picture and what is to be written about it, checked for their kind."""
-    texts = (*also, "sha256", "label")
-    if not isinstance(body, dict) or set(body) != {*texts, "decision", "seen"}:
-        abort(400, f"a request has {', '.join(texts)}, decision and seen")
-    if not all(isinstance(body[name], str) for name in texts):
-        abort(400, f"{', '.join(texts)} are texts")
+    if not isinstance(body, dict) or set(body) != {"sha256", "label", "decision", "seen"}:
+        abort(400, "a change has sha256, label, decision and seen")
+    if not isinstance(body["sha256"], str) or not isinstance(body["label"], str):
+        abort(400, "sha256 and label are texts")
     decision, seen = _decision(body["decision"]), _decision(body["seen"])
     if decision is not None:  # one line, as a table's cell should be
         decision = replace(decision, why=" ".join(decision.why.split()))

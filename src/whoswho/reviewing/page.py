@@ -98,33 +98,15 @@ class Page:
         ]
 
     def decide(
-        self,
-        cleaned: str,
-        key: tuple[str, str],
-        decision: ReviewDecision | None,
-        seen: ReviewDecision | None,
-    ) -> ReviewDecision | None:
-        """Write a decision about a picture that is there; see `review.record`.
+        self, cleaned: str, changes: Mapping[tuple[str, str], Change]
+    ) -> dict[tuple[str, str], Outcome | Refused]:
+        """Write decisions about pictures that are there; see `review.record`.
+
+        What cannot be taken of one keeps no other from it.
 
         DVC notes review.csv as it is when a stage ends, not as the stage read it: a decision made
         meanwhile would count as taken and not be. So none is written while cleaning runs, nor on a
         page from before it.
-
-        Raises:
-            Refused: it cannot be taken.
-            review.Changed: something else than `seen` holds by now.
-        """
-        outcome = self.decide_all(cleaned, {key: Change(decision, seen)})[key]
-        if isinstance(outcome, Refused):
-            raise outcome
-        if outcome.changed:
-            raise review.Changed(outcome.current)
-        return outcome.current
-
-    def decide_all(
-        self, cleaned: str, changes: Mapping[tuple[str, str], Change]
-    ) -> dict[tuple[str, str], Outcome | Refused]:
-        """`decide` for many pictures; what cannot be taken of one keeps no other from it.
 
         Raises:
             Refused: none can be taken.
@@ -144,7 +126,7 @@ class Page:
             except Refused as error:
                 refused[key] = error
         sound = {key: change for key, change in changes.items() if key not in refused}
-        return {**refused, **(review.record_all(self.review, sound) if sound else {})}
+        return {**refused, **(review.record(self.review, sound) if sound else {})}
 
     def _check(
         self, shown: Gallery, key: tuple[str, str], decision: ReviewDecision | None

@@ -8,25 +8,31 @@ const token = document.querySelector("meta[name=token]").content;
 const AT_ONCE = 50; // decisions a request
 const done = []; // for undo: lists of {picture, before, after}
 
-const post = (address, content) =>
-  request(address, {
+const post = (changes) =>
+  request("decisions", {
     method: "POST",
     headers: { "Content-Type": "application/json", "X-Whoswho-Token": token },
-    body: JSON.stringify({ cleaned: page.cleaned, ...content }),
+    body: JSON.stringify({ cleaned: page.cleaned, changes }),
   });
 const bodyOf = ({ picture, decision }) => ({ sha256: picture.sha256, label: picture.label, decision, seen: decisionOf(picture) });
 
 // Send what is to be written about pictures; what was written, as one step that can be undone.
 async function send(changes, isUndo = false) {
   const written = [];
-  const take = ({ picture }, outcome) => {
-    const before = decisionOf(picture);
-    setDecision(picture, outcome.decision);
-    if (!outcome.changed) written.push({ picture, before, after: outcome.decision });
-  };
+  const errors = [];
   try {
-    if (changes.length === 1) await sendOne(changes[0], take);
-    else await sendMany(changes, take);
+    for (let start = 0; start < changes.length; start += AT_ONCE) {
+      const part = changes.slice(start, start + AT_ONCE);
+      const { outcomes } = await post(part.map(bodyOf));
+      outcomes.forEach(({ error, decision, changed }, index) => {
+        if (error) return errors.push(error);
+        const { picture } = part[index];
+        const before = decisionOf(picture);
+        setDecision(picture, decision);
+        if (!changed) written.push({ picture, before, after: decision });
+      });
+    }
+    report(changes.length, written.length, errors);
   } finally {
     redraw(changes.map(({ picture }) => picture));
     const step = written.filter(({ before, after }) => JSON.stringify(before) !== JSON.stringify(after));
@@ -35,29 +41,17 @@ async function send(changes, isUndo = false) {
   return written.length === changes.length;
 }
 
-async function sendOne(change, take) {
-  const { body, changed } = await post("decision", bodyOf(change));
-  take(change, { ...body, changed });
-  if (changed) say("This picture was decided elsewhere meanwhile. It is shown as it is now; decide again if you disagree.", true);
-}
-
-async function sendMany(changes, take) {
-  const errors = [];
-  let elsewhere = 0;
-  for (let start = 0; start < changes.length; start += AT_ONCE) {
-    const part = changes.slice(start, start + AT_ONCE);
-    const { body } = await post("decisions", { changes: part.map(bodyOf) });
-    body.outcomes.forEach((outcome, index) => {
-      if (outcome.error) return errors.push(outcome.error);
-      elsewhere += outcome.changed;
-      take(part[index], outcome);
-    });
+function report(asked, written, errors) {
+  const elsewhere = asked - written - errors.length;
+  if (asked === 1) {
+    if (elsewhere) say("This picture was decided elsewhere meanwhile. It is shown as it is now; decide again if you disagree.", true);
+    if (errors.length) say(errors[0], true);
+    return;
   }
-  const failed = errors.length + elsewhere;
-  const lines = [`${changes.length - failed} of ${changes.length} pictures decided; u undoes them all.`];
+  const lines = [`${written} of ${asked} pictures decided; u undoes them all.`];
   if (elsewhere) lines.push(`${elsewhere} decided elsewhere meanwhile: shown as they are now.`);
   if (errors.length) lines.push(`${errors.length} refused: ${errors[0]}`);
-  say(lines.join(" "), failed > 0);
+  say(lines.join(" "), written < asked);
 }
 
 const plain = (decision, other = "", why = "") => ({ decision, other_label: other, why, when: null });

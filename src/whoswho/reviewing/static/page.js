@@ -170,17 +170,17 @@ find("reload").addEventListener("click", () => location.reload());
 
 // Another tab, an editor or `dvc repro` may have been at work while this page lay behind.
 async function refresh() {
-  const { body } = await request("decisions");
-  setDecisions(body.decisions);
+  const { version, decisions } = await request("decisions");
+  setDecisions(decisions);
   page.pictures.forEach(draw);
   count();
-  find("stale").hidden = body.version === page.version;
+  find("stale").hidden = version === page.version;
 }
 window.addEventListener("focus", () => page.version && inTurn(refresh));
 
 async function start() {
-  const { version, decisions } = (await request("decisions")).body; // first: what comes later is newer
-  const { pictures, labels, reasons, cleaned, noSuspects } = (await request("gallery")).body;
+  const { version, decisions } = await request("decisions"); // first: what comes later is newer
+  const { pictures, labels, reasons, cleaned, noSuspects } = await request("gallery");
   Object.assign(page, { pictures, labels, reasons, version, cleaned });
   for (const picture of pictures) {
     const key = keyOf(picture);

@@ -18,10 +18,8 @@ export async function request(address, options = {}) {
     throw new Error("The server does not answer: is `whoswho review` still running?");
   }
   const body = await response.json().catch(() => ({}));
-  if (!response.ok && response.status !== 409) {
-    throw new Error(body.error ?? `The server answered ${response.status}.`);
-  }
-  return { body, changed: response.status === 409 };
+  if (!response.ok) throw new Error(body.error ?? `The server answered ${response.status}.`);
+  return body;
 }
 
 // One at a time, and each against what the one before left.
