@@ -35,7 +35,8 @@ from whoswho.artifacts.decisions import Decision, write_decisions
 from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.artifacts.split import SplitRow, write_dataset
 from whoswho.crawl import collection, finished
-from whoswho.crawl.site import Search
+from whoswho.crawl.commons import Commons
+from whoswho.crawl.site import CrawlSource, Search
 from whoswho.dataset import forgotten, manifest, versions
 from whoswho.errors import UserError
 from whoswho.lifecycle import holders
@@ -663,7 +664,9 @@ def test_what_a_crawl_brought_while_the_question_stood_goes_too(made_set: Set) -
 def test_marks_of_finished_searches_name_the_label_no_more(made_set: Set) -> None:
     marks = finished.Finished(made_set.root, made_set.root / "data")
     for label in ("Mina", "Jun"):
-        marks.add(Search(f"{label} actress", label), "google", finished.Extent(10, False, False))
+        search = Search(f"{label} actress", label)
+        source = CrawlSource("google", Commons, [search], 10)
+        marks.add(marks.mark(source, search, face=False))
     made_set.take(label="Mina")
     text = (made_set.root / finished.NAME).read_text()
     assert "Mina" not in text

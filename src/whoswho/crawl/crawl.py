@@ -18,7 +18,7 @@ from pathlib import Path
 
 from whoswho.crawl import addresses, collection, progress
 from whoswho.crawl.collection import Collection, is_thumbnail
-from whoswho.crawl.finished import Extent, Finished
+from whoswho.crawl.finished import Finished
 from whoswho.crawl.searching import Outcome, SearchRun, Shared
 from whoswho.crawl.site import CrawlOptions, CrawlSource, Search, Site
 from whoswho.dataset import forgotten
@@ -140,15 +140,14 @@ class _Crawl:
         """All searches of a label at a site."""
         shared, again = self._shared, self._options.again
         for search in searches:
-            contents = source.contents.get(search, "")
-            extent = Extent(source.limit, not source.thumbnails, self._options.face, contents)
+            mark = self._finished.mark(source, search, face=self._options.face)
             rows = [] if again else shared.collection.rows(search.label, source.site)
             counted = {
                 row.file
                 for row in rows
                 if row.file and (source.thumbnails or not is_thumbnail(row))
             }
-            done = rows and self._finished.covers(search, source.site, extent)
+            done = rows and self._finished.covers(mark)
             if done or 0 < source.limit <= len(counted):
                 self._skipped.append(search)
                 continue
@@ -160,7 +159,7 @@ class _Crawl:
             if shared.stop.is_set():
                 return
             if not outcome.error:
-                self._finished.add(search, source.site, extent)
+                self._finished.add(mark)
             self._tell(source, search, outcome)
 
     # --- Saying it -------------------------------------------------------------------------------

@@ -13,28 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import tables
-from whoswho.crawl.site import Search
+from whoswho.crawl.site import CrawlSource, Search
 from whoswho.errors import UserError
 
 NAME = Path(".whoswho/crawl/finished.csv")
 
 
 @dataclass(frozen=True)
-class Extent:
-    """What a search asks for: how many pictures (0: all), full ones, only faces.
-
-    `contents` tells one state of a list from another; a site's is empty.
-    """
-
-    limit: int
-    full: bool
-    face: bool
-    contents: str = ""
-
-
-@dataclass(frozen=True)
 class Mark:
-    """A row: a finished search and its extent, for a set of pictures."""
+    """A row: a finished search of a set of pictures, and what it asked for.
+
+    Attributes:
+        face: 1: only faces.
+        limit: how many pictures, 0: all.
+        full: 1: full ones.
+        contents: tells one state of a list from another; a site's is empty.
+    """
 
     data: str
     label: str
@@ -63,26 +57,26 @@ class Finished:
         self._data = str(resolved.relative_to(root) if inside else resolved)
         self._marks = {mark.key: mark for mark in _read(self._path)}
 
-    def covers(self, search: Search, site: str, extent: Extent) -> bool:
-        """Whether a search was finished that asked for at least as much, of the same list."""
-        mark = self._marks.get(self._mark(search, site, extent).key)
-        if mark is None or (extent.full and mark.full != "1"):
-            return False
-        if mark.contents != extent.contents:
-            return False
-        return mark.limit == "0" or 0 < extent.limit <= int(mark.limit)
+    def mark(self, source: CrawlSource, search: Search, *, face: bool) -> Mark:
+        """The mark that a search of a source gets once it is finished."""
+        asked = str(int(face)), str(source.limit), str(int(not source.thumbnails))
+        contents = source.contents.get(search, "")
+        return Mark(self._data, search.label, source.site, search.text, *asked, contents)
 
-    def add(self, search: Search, site: str, extent: Extent) -> None:
+    def covers(self, mark: Mark) -> bool:
+        """Whether a search was finished that asked for at least as much, of the same list."""
+        done = self._marks.get(mark.key)
+        if done is None or done.contents != mark.contents:
+            return False
+        if mark.full == "1" and done.full != "1":
+            return False
+        return done.limit == "0" or 0 < int(mark.limit) <= int(done.limit)
+
+    def add(self, mark: Mark) -> None:
         """Mark a search as finished."""
-        mark = self._mark(search, site, extent)
         with self._lock:
             self._marks[mark.key] = mark
             tables.write_rows(self._path, Mark, (self._marks[key] for key in sorted(self._marks)))
-
-    def _mark(self, search: Search, site: str, extent: Extent) -> Mark:
-        face, full = str(int(extent.face)), str(int(extent.full))
-        limit, contents = str(extent.limit), extent.contents
-        return Mark(self._data, search.label, site, search.text, face, limit, full, contents)
 
 
 def forget(root: Path, labels: Set[str]) -> None:
