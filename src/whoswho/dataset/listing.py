@@ -25,8 +25,9 @@ from whoswho.labels import (
 from whoswho.paths import SPLITS
 from whoswho.wording import plural
 
-# DVC may put a link to its cache in the place of a file; that is the file, wherever the cache is.
-_DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
+# An object of DVC by its path. A link to one may stand in the place of a file; that is the file,
+# wherever the cache is. One that ends in .dir is a folder's list.
+DVC_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 
 FEW_PICTURES = 20  # of a label: some 14 of them train, 3 judge
 
@@ -155,7 +156,7 @@ def problem(path: Path, data: Path) -> str:
         if path.is_symlink():
             target = path.resolve()
             inside = target.is_relative_to(data) and target.is_file()
-            if not inside and not _DVC_OBJECT.search(target.as_posix()):
+            if not inside and not DVC_OBJECT.search(target.as_posix()):
                 return "a link that leads out of data/ or to no file; not followed"
         if not stat.S_ISREG(path.stat().st_mode):
             return "neither a file nor a folder"

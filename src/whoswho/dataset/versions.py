@@ -137,9 +137,16 @@ def object_path(repo: Repo, name: str) -> Path:
 def files(repo: Repo, name: str) -> Files | None:
     """The files of a version; None where its list is not in the cache, or no list."""
     try:
-        entries = json.loads(object_path(repo, name).read_bytes())
-        return {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return listed(object_path(repo, name).read_bytes())
+    except OSError:
+        return None
+
+
+def listed(content: bytes) -> Files | None:
+    """The files that a folder's object lists; None where it is damaged."""
+    try:
+        return {str(entry["relpath"]): str(entry["md5"]) for entry in json.loads(content)}
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
 
 

@@ -16,7 +16,6 @@ from whoswho.dataset.manifest import ManifestRow
 from whoswho.errors import UserError
 from whoswho.labels import TABLES, from_folder
 from whoswho.tables import Row
-from whoswho.takedown import versioned
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def _hashes(data: Path) -> tuple[dict[str, str], set[str]]:
     def hashed(file: Path) -> str:
         try:
             target = file.resolve()
-            ours = target.is_relative_to(root) or versioned.is_object(target)
+            ours = target.is_relative_to(root) or listing.DVC_OBJECT.search(target.as_posix())
             whole = ours and target.is_file() and target.stat().st_size > 0
             return paths.sha256(target) if whole else ""
         except (FileNotFoundError, RuntimeError):  # gone meanwhile; a link in a circle

@@ -9,7 +9,6 @@ was broken off, or is asked for again, names the same objects.
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -73,8 +72,8 @@ def read(repo: Repo, workspace: Path, objects: Read) -> History:
         for name in (*step.writes.values(), *map(step.reads.get, (CLEAN, DATASET)))
         if name and name.endswith(_LIST)
     }
-    read_lists = objects(folders | named)
-    lists = {name: files for name, content in read_lists.items() if (files := _files(content))}
+    read_lists = objects(folders | named).items()
+    lists = {name: files for name, content in read_lists if (files := versions.listed(content))}
     wanted = {files[table] for files in lists.values() for table in (DECISIONS, SPLIT)
               if table in files}  # fmt: skip
     wanted |= {
@@ -236,15 +235,6 @@ def _locks(repo: Repo, workspace: Path) -> Iterator[str]:
     there = [name for name, path in blobs.items() if path]
     for content in git.contents(workspace, there).values():
         yield content.decode(errors="replace")
-
-
-def _files(content: bytes) -> dict[str, str]:
-    """The files that a folder's object lists; none where it is damaged."""
-    try:
-        entries = json.loads(content)
-        return {str(entry["relpath"]): str(entry["md5"]) for entry in entries}
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return {}
 
 
 def _rows(content: bytes) -> list[Row]:

@@ -115,8 +115,7 @@ def _going(traces: Traces, workspace: Path) -> list[str]:
     for table, rows in (("data/manifest/", traces.former), ("review.csv", traces.reviews)):
         if rows:
             lines.append(f"  {plural(len(rows), 'row')} of {table}")
-    computed = [output.path for output in traces.outputs] + traces.caches
-    if computed:
+    if computed := traces.outputs + traces.caches:
         lines.append("computed from them; the next `dvc repro` rebuilds it without them:")
         names = [path.relative_to(workspace).as_posix() for path in computed]
         lines.append(f"  {', '.join(names)}")

@@ -112,7 +112,7 @@ def _remove(workspace: Path, traces: Traces) -> None:
     _forget_faces(workspace, traces.pictures)
     drawn = [workspace / path for path in (*paths.COMPARISON, paths.REGISTER_PAGE)]
     # Only the outputs' tables tell that the caches go.
-    for path in (*traces.caches, *drawn, *(output.path for output in traces.outputs)):
+    for path in (*traces.caches, *drawn, *traces.outputs):
         _delete(path)
     for file in traces.files:
         (data / file).unlink(missing_ok=True)

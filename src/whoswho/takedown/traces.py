@@ -56,7 +56,7 @@ class Traces:
     rows: list[ManifestRow] = field(default_factory=list)
     former: list[ManifestRow] = field(default_factory=list)
     reviews: list[Row] = field(default_factory=list)
-    outputs: list[versioned.Output] = field(default_factory=list)
+    outputs: list[Path] = field(default_factory=list)
     caches: list[Path] = field(default_factory=list)
     in_split: bool = False
     look_alikes: dict[str, str] = field(default_factory=dict)
@@ -207,7 +207,7 @@ def _add_outputs(traces: Traces, workspace: Path) -> None:
     """What the stages computed from the pictures."""
     repo = versions.opened(workspace)
     outputs = versioned.derived(repo, spare=None if traces.in_split else paths.DATASET)
-    traces.outputs = [output for output in outputs if os.path.lexists(output.path)]
+    traces.outputs = list(filter(os.path.lexists, outputs))
     if traces.in_split and (workspace / paths.CHECKPOINTS).is_dir():
         traces.caches += sorted((workspace / paths.CHECKPOINTS).iterdir())
 

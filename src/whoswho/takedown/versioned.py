@@ -7,7 +7,6 @@ and as long as nobody collects it, whatever becomes of the name in data/.
 from __future__ import annotations
 
 import hashlib
-import re
 import shlex
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -17,22 +16,12 @@ from pathlib import Path
 from dvc.repo import Repo
 
 from whoswho import paths
-from whoswho.dataset import versions
+from whoswho.dataset import listing, versions
 from whoswho.errors import one_line
 from whoswho.takedown.history import Read
 from whoswho.timeouts import call_within
 
 REMOTE_S = 20.0  # a remote that takes longer is said not to answer
-_FOLDER = re.compile(r"[0-9a-f]{2}")
-_OBJECT = re.compile(r"[0-9a-f]{30}")  # one of a folder ends in .dir, and is a list
-
-
-@dataclass(frozen=True)
-class Output:
-    """An output of a stage: a file or folder, and whether DVC caches it."""
-
-    path: Path
-    cached: bool
 
 
 @dataclass(frozen=True)
@@ -52,14 +41,14 @@ class ObjectStore:
     problem: str = ""
 
 
-def derived(repo: Repo, *, spare: Path | None = None) -> list[Output]:
+def derived(repo: Repo, *, spare: Path | None = None) -> list[Path]:
     """Outputs of the stages that read data/, directly or not, the last stage's first.
 
     `spare` is an output that is known not to be reached; nor is what is computed from it alone.
     """
     root = Path(repo.root_dir)
     reached = {root / paths.DATA}
-    outputs: list[Output] = []
+    outputs: list[Path] = []
     stages = [stage for stage in repo.index.stages if stage.deps]
     while more := [
         stage
@@ -69,8 +58,8 @@ def derived(repo: Repo, *, spare: Path | None = None) -> list[Output]:
     ]:
         for stage in more:
             stages.remove(stage)
-            outs = [Output(Path(out.fs_path), bool(out.use_cache)) for out in stage.outs]
-            reached |= {out.path for out in outs}
+            outs = [Path(out.fs_path) for out in stage.outs]
+            reached.update(outs)
             outputs += outs
     return outputs[::-1]
 
@@ -134,13 +123,6 @@ def md5(file: Path) -> str:
         return hashlib.file_digest(opened_file, "md5").hexdigest()
 
 
-def is_object(path: Path) -> bool:
-    """Whether a path is an object of DVC, which may stand in data/ as a link."""
-    return path.parts[-4:-2] == ("files", "md5") and bool(
-        _FOLDER.fullmatch(path.parts[-2]) and _OBJECT.fullmatch(path.name)
-    )
-
-
 def _within(path: Path, reached: Set[Path]) -> bool:
     return path in reached or any(parent in reached for parent in path.parents)
 
@@ -159,8 +141,7 @@ def _pictures(folder: Path, pictures: Set[str]) -> dict[str, str]:
     return {
         file.parent.name + file.name: sha256
         for file in sorted(folder.glob("*/*"))
-        if _FOLDER.fullmatch(file.parent.name)
-        and _OBJECT.fullmatch(file.name)
+        if listing.DVC_OBJECT.search(file.as_posix())
         and (sha256 := paths.sha256(file)) in pictures
     }
 
