@@ -6,20 +6,21 @@ A picture is named by the hash of its bytes; no path is ever taken from a reques
 from __future__ import annotations
 
 import mimetypes
+import secrets
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
 from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
 
+from whoswho import listening
 from whoswho.dataset.review import Change, Outcome, ReviewDecision
 from whoswho.errors import UserError
-from whoswho.listening import page_headers
-from whoswho.reviewing.guard import check_request
 from whoswho.reviewing.page import Page, Refused
 
 MOST_BYTES = 2**19  # of a request: fifty decisions with long reasons
-_HEADERS = page_headers("'self'")
+_HEADERS = listening.page_headers("'self'")
 
 
 def application(page: Page, host: str = "127.0.0.1") -> Flask:
@@ -27,11 +28,25 @@ def application(page: Page, host: str = "127.0.0.1") -> Flask:
     mimetypes.add_type("text/javascript", ".js")  # a system's own table may say otherwise
     app = Flask(__name__, static_url_path="")
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
-    app.before_request(lambda: check_request(host, page.token))
+    app.before_request(lambda: _check_request(host, page.token))
     app.after_request(_harden)
     _answer_errors(app)
     _answer_requests(app, page)
     return app
+
+
+def _check_request(host: str, token: str) -> None:
+    """Refuse (403) the request at hand where it is not the own page's.
+
+    Besides what any page of this machine asks, what may change something needs the token that is
+    in the page alone.
+    """
+    if why := listening.refusal(request.method, request.path, request.headers, host):
+        abort(403, why)
+    shown = request.headers.get("X-Whoswho-Token", "")
+    reads = request.method in ("GET", "HEAD")
+    if not reads and not secrets.compare_digest(shown.encode(), token.encode()):
+        abort(403, "the server was started anew; reload the page")
 
 
 def _harden(response: Response) -> Response:
@@ -63,11 +78,11 @@ def _answer_requests(app: Flask, page: Page) -> None:
 
     @app.get("/gallery")
     def pictures() -> Response:
-        return Response(page.shown, mimetype="application/json")
+        return Response(page.shown.content, mimetype="application/json")
 
     @app.get("/decisions")
     def decisions() -> dict[str, Any]:
-        return {"version": page.version, "decisions": page.decisions()}
+        return {"version": page.shown.version, "decisions": page.decisions()}
 
     @app.get("/thumbnail/<sha256>", defaults={"large": False})
     @app.get("/picture/<sha256>", defaults={"large": True})
@@ -91,11 +106,7 @@ def _answer_requests(app: Flask, page: Page) -> None:
 
     @app.post("/decisions")
     def decide() -> dict[str, Any]:
-        body = request.get_json()
-        if not isinstance(body, dict) or set(body) != {"cleaned", "changes"}:
-            abort(400, "a request has cleaned and changes")
-        if not isinstance(body["cleaned"], str) or not isinstance(body["changes"], list):
-            abort(400, "cleaned is a text, changes a list")
+        body = _parts(request.get_json(), {"cleaned": str, "changes": list})
         changes = dict(map(_change, body["changes"]))
         outcomes = page.decide(body["cleaned"], changes)
         return {"outcomes": [_outcome(outcomes[key]) for key in changes]}
@@ -109,28 +120,31 @@ def _outcome(outcome: Outcome | Refused) -> dict[str, Any]:
 
 def _change(body: object) -> tuple[tuple[str, str], Change]:
     """A picture and what is to be written about it, checked for their kind."""
-    if not isinstance(body, dict) or set(body) != {"sha256", "label", "decision", "seen"}:
-        abort(400, "a change has sha256, label, decision and seen")
-    if not isinstance(body["sha256"], str) or not isinstance(body["label"], str):
-        abort(400, "sha256 and label are texts")
-    decision, seen = _decision(body["decision"]), _decision(body["seen"])
+    kinds = {"sha256": str, "label": str, "decision": dict | None, "seen": dict | None}
+    parts = _parts(body, kinds)
+    decision, seen = _decision(parts["decision"]), _decision(parts["seen"])
     if decision is not None:  # one line, as a table's cell should be
         decision = replace(decision, why=" ".join(decision.why.split()))
-    return (body["sha256"], body["label"]), Change(decision, seen)
+    return (parts["sha256"], parts["label"]), Change(decision, seen)
 
 
-def _decision(value: object) -> ReviewDecision | None:
-    if value is None:
+def _decision(body: object) -> ReviewDecision | None:
+    if body is None:
         return None
-    names = {"decision", "other_label", "why", "when"}
-    if not isinstance(value, dict) or set(value) != names:
-        abort(400, f"decision and seen are null or have {', '.join(sorted(names))}")
-    if not all(isinstance(part, str) for name, part in value.items() if name != "when"):
-        abort(400, "the parts of decision and seen are texts")
-    if not isinstance(value["when"], str | None):
-        abort(400, "when is a text, or null for now")
+    kinds = {"decision": str, "other_label": str, "why": str, "when": str | None}
+    parts = _parts(body, kinds)
     try:
-        "".join(part or "" for part in value.values()).encode("utf-8", "surrogateescape")
+        "".join(part or "" for part in parts.values()).encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         abort(400, "half a letter cannot be written")
-    return ReviewDecision(**value)
+    return ReviewDecision(**parts)
+
+
+def _parts(body: object, kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of an object of JSON; 400 where they are not those of `kinds`."""
+    if not isinstance(body, dict) or body.keys() != kinds.keys():
+        abort(400, f"an object has {', '.join(kinds)}")
+    for name, kind in kinds.items():
+        if not isinstance(body[name], kind):
+            abort(400, f"{name} is of another kind")
+    return body

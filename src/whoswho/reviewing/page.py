@@ -28,33 +28,33 @@ class Refused(Exception):  # noqa: N818 - an answer for the page, not a defect
 
 
 @dataclass(frozen=True)
-class _Read:
-    """What was read of the tables, made ready once: of many pictures it is many megabytes.
+class Shown:
+    """What is shown, made ready once: of many pictures it is many megabytes.
 
     Attributes:
+        gallery: the pictures as the last `dvc repro` left them.
+        content: the gallery as the page reads it (JSON).
+        version: another text whenever something else is shown.
         letters: those shown that a machine may have no font for.
     """
 
     gallery: Gallery
-    shown: bytes
+    content: bytes
     version: str
     letters: str
 
-
-def _read(workspace: Path) -> _Read:
-    gc.disable()  # it would look again and again at rows that all stay
-    try:
-        return _read_all(workspace)
-    finally:
-        gc.enable()
-
-
-def _read_all(workspace: Path) -> _Read:
-    read = gallery.load(workspace)
-    text = json.dumps(gallery.as_json(read), ensure_ascii=False, separators=(",", ":"))
-    # A file's name that is not valid UTF-8 goes as JSON's own escape.
-    shown = text.encode("utf-8", "backslashreplace")
-    return _Read(read, shown, hashlib.sha256(shown).hexdigest(), fonts.uncommon(text))
+    @classmethod
+    def read(cls, workspace: Path) -> Shown:
+        """What the tables have."""
+        gc.disable()  # it would look again and again at rows that all stay
+        try:
+            read = gallery.load(workspace)
+            text = json.dumps(gallery.as_json(read), ensure_ascii=False, separators=(",", ":"))
+            # A file's name that is not valid UTF-8 goes as JSON's own escape.
+            content = text.encode("utf-8", "backslashreplace")
+            return cls(read, content, hashlib.sha256(content).hexdigest(), fonts.uncommon(text))
+        finally:
+            gc.enable()
 
 
 class Page:
@@ -65,29 +65,17 @@ class Page:
         self.data = workspace / paths.DATA
         self.review = workspace / paths.REVIEW
         self.token = secrets.token_urlsafe()
-        self._read: _Read | None = None
+        self._shown: Shown | None = None
         self._lock = threading.Lock()
 
     @property
-    def gallery(self) -> Gallery:
-        """The pictures as the last `dvc repro` left them."""
-        return self._current().gallery
-
-    @property
-    def shown(self) -> bytes:
-        """The gallery as the page reads it (JSON)."""
-        return self._current().shown
-
-    @property
-    def version(self) -> str:
-        """Another text whenever something else is shown."""
-        return self._current().version
-
-    def _current(self) -> _Read:
+    def shown(self) -> Shown:
+        """What the tables have now."""
         with self._lock:
-            if self._read is None or self._read.gallery.version != gallery.version(self.workspace):
-                self._read = _read(self.workspace)
-            return self._read
+            now = gallery.version(self.workspace)
+            if self._shown is None or self._shown.gallery.version != now:
+                self._shown = Shown.read(self.workspace)
+            return self._shown
 
     def decisions(self) -> list[dict[str, Any]]:
         """What review.csv says of each picture, the rows of pictures not shown among them."""
@@ -116,7 +104,7 @@ class Page:
                 "`dvc repro` is cleaning, or was interrupted, and would miss this decision; "
                 "decide when it is done"
             )
-        shown = self.gallery
+        shown = self.shown.gallery
         if cleaned != shown.cleaned:
             raise Refused("the pictures were cleaned anew since this page was loaded; reload it")
         refused: dict[tuple[str, str], Refused] = {}
@@ -146,7 +134,7 @@ class Page:
 
     def thumbnail(self, sha256: str, *, large: bool = False) -> bytes | None:
         """A JPEG of the picture with these bytes, None where no file of the set has them."""
-        for picture in self.gallery.by_sha256.get(sha256, ()):
+        for picture in self.shown.gallery.by_sha256.get(sha256, ()):
             path = self.data / picture.file
             try:
                 return thumbnail_cache.jpeg(path, sha256, self.data, large=large)
@@ -157,7 +145,7 @@ class Page:
     def letters(self) -> tuple[bytes, ...]:
         """Fonts for the letters on the page that the machine may lack."""
         reasons = "".join(row.why for row in review.read(self.review))
-        return fonts.subsets(fonts.uncommon(self._current().letters + reasons))
+        return fonts.subsets(fonts.uncommon(self.shown.letters + reasons))
 
 
 def _check(decision: ReviewDecision, picture: GalleryPicture, labels: list[str]) -> None:

@@ -18,7 +18,7 @@ def serve(workspace: Path, host: str, port: int) -> None:
         UserError: nothing to review yet, review.csv is not sound, or the port is taken.
     """
     page = Page(workspace)
-    count = len(page.gallery.pictures)
+    count = len(page.shown.gallery.pictures)
     page.decisions()
     listening.warn(host, "see the pictures and decide about them")
     server = listen(page, host, port)
