@@ -1478,7 +1478,7 @@ def test_check_tries_every_site_unless_told_which(tmp_path: Path) -> None:
 
     def sites(*options: str) -> list[str]:
         given = cli.parser().parse_args(["crawl", "--out", str(tmp_path / "data"), *options])
-        return [source.site for source in command.plan(tmp_path, given).sources]
+        return [source.site for source in command.plan(tmp_path, given)[1]]
 
     assert sites("--check") == ["google", "naver", "commons"]
     assert sites("--check", "--sites", "commons") == ["commons"]

@@ -65,12 +65,12 @@ def crawl(options: argparse.Namespace) -> None:
     from whoswho.crawl import command, crawl, trial
     from whoswho.lifecycle.tracking.signals import as_exceptions
 
-    plan = command.plan(paths.workspace(), options)
+    data, sources, how = command.plan(paths.workspace(), options)
     with as_exceptions():
         if options.check:
-            trial.run(plan.sources, plan.options)
+            trial.run(sources, how)
         else:
-            crawl.run(paths.root(), plan.data, plan.sources, plan.options)
+            crawl.run(paths.root(), data, sources, how)
 
 
 def review(options: argparse.Namespace) -> None:

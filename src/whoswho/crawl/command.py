@@ -7,7 +7,7 @@ import os
 import re
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from whoswho import paths
@@ -21,17 +21,10 @@ CONTACT = "WHOSWHO_CONTACT"  # the environment's --contact
 LIMIT = 100  # of a search; a list that somebody made is taken whole
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Where to crawl into, from what, and how."""
-
-    data: Path
-    sources: Sequence[CrawlSource]
-    options: CrawlOptions
-
-
-def plan(workspace: Path, arguments: Namespace) -> Plan:
-    """The plan that the parsed options of the command line ask for.
+def plan(
+    workspace: Path, arguments: Namespace
+) -> tuple[Path, Sequence[CrawlSource], CrawlOptions]:
+    """Where to crawl into, from what and how, as the parsed options of the command line ask for.
 
     Raises:
         UserError: options that do not go together, or a file that cannot be used.
@@ -62,7 +55,7 @@ def plan(workspace: Path, arguments: Namespace) -> Plan:
         allow_private=arguments.allow_private,
         contact=_contact(arguments.contact),
     )
-    return Plan(data, _sources(workspace, data, arguments, options), options)
+    return data, _sources(workspace, data, arguments, options), options
 
 
 def _sources(
@@ -85,7 +78,9 @@ def _sources(
             note = "crawl: commons cannot search for faces alone; --face is left out there"
             say(note, trouble=True)
         limit = arguments.limit if arguments.limit is not None else LIMIT
-        sources += [sites.source(name, searches, options, limit) for name in names]
+        for name in names:
+            make = partial(sites.make, name, options)
+            sources.append(CrawlSource(name, make, searches, limit, thumbnails=not options.full))
     return sources
 
 

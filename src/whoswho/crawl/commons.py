@@ -37,8 +37,6 @@ _PARAMETERS = {
 class Commons:
     """The files that a search of Wikimedia Commons finds."""
 
-    name = "commons"
-
     def __init__(
         self, transport: Transport, *, full: bool, proxy: str | None = None, address: str = ADDRESS
     ) -> None:

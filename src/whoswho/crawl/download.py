@@ -37,10 +37,6 @@ class FetchedPicture:
     height: int
     note: str = ""
 
-    def noted(self, note: str) -> FetchedPicture:
-        """The same picture with another note."""
-        return replace(self, note=note)
-
 
 def identify(source: bytes | Path) -> FetchedPicture:
     """What a file or its bytes are, told by their content, nothing decoded.
@@ -97,6 +93,6 @@ def download(hit: Hit, transport: Transport, proxy: str | None = None) -> Fetche
     if hit.thumbnail in ("", hit.image):
         raise problem or DownloadError(why)
     try:
-        return fetch(hit.thumbnail).noted(f"{THUMBNAIL}: {why}")
+        return replace(fetch(hit.thumbnail), note=f"{THUMBNAIL}: {why}")
     except DownloadError as error:
         raise problem or error from None

@@ -39,7 +39,6 @@ class ImageSearch:
         Raises:
             UserError: the file of selectors is no good.
         """
-        self.name = name
         self.markup = markup.load(markup.FOLDER / f"{name}.yaml")
         self._options = options
         self._proxy = proxy

@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from whoswho.crawl import addresses, download, progress
 from whoswho.crawl.collection import Collection, is_thumbnail
@@ -171,9 +171,9 @@ class SearchRun:
             self._count_known(row)
             return
         if self.source.thumbnails and not picture.note:
-            picture = picture.noted(THUMBNAIL)
+            picture = replace(picture, note=THUMBNAIL)
         elif hit.file is not None:
-            picture = picture.noted(f"from {hit.file.name}")
+            picture = replace(picture, note=f"from {hit.file.name}")
         row = collection.save(self.search, site, hit, picture, link=self.source.link)
         self.counted.add(row.file)
         self.outcome.new += 1

@@ -55,9 +55,6 @@ class SiteError(Exception):
 class Site(Protocol):
     """A place pictures come from. One object serves one thread."""
 
-    name: str
-    """Also the start of its files' names: google_0002_ab12cd34.jpg."""
-
     def hits(self, search: Search, limit: int) -> Iterator[Hit]:
         """What the site finds, best first, at most `limit` (0: all), each picture once.
 
@@ -105,7 +102,7 @@ class CrawlSource:
     """A site and what it is asked.
 
     Attributes:
-        site: its name.
+        site: its name, also the start of its files' names: google_0002_ab12cd34.jpg.
         make: gives the site for a transport and a proxy.
         limit: pictures a label gets from it, 0: all.
         thumbnails: it is asked for thumbnails.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
-
-from whoswho.crawl.site import CrawlOptions, CrawlSource, Search, Site
+from whoswho.crawl.site import CrawlOptions, Site
 from whoswho.crawl.transport import Transport
 
 NAMES = ("google", "naver", "commons")
@@ -26,11 +23,3 @@ def make(name: str, options: CrawlOptions, transport: Transport, proxy: str | No
     from whoswho.crawl.image_search import ImageSearch
 
     return ImageSearch(name, options, proxy)
-
-
-def source(
-    name: str, searches: Sequence[Search], options: CrawlOptions, limit: int
-) -> CrawlSource:
-    """The site called `name` asked for each search, for at most `limit` pictures a label."""
-    made = partial(make, name, options)
-    return CrawlSource(name, made, searches, limit, thumbnails=not options.full)
