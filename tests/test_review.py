@@ -34,7 +34,7 @@ def record(
     """Write a decision about one picture; what holds now."""
     outcome = review.record(path, {picture: Change(decision, seen)})[picture]
     assert outcome.changed == changed
-    return outcome.current
+    return outcome.decision
 
 
 # --- Reading -------------------------------------------------------------------------------------

@@ -235,15 +235,13 @@ def _is_ready_split(data: Path, tree: _Tree) -> bool:
         )
     # Training first: what it is called shows best that this is a set split in folders.
     ordered = sorted(parts_of_split.items(), key=lambda part: part[1] != "train")
-    renames = [(name, split) for name, split in ordered if name != split]
-    if renames:
-        name, split = renames[0]
-        raise UserError(
-            f"{data}: looks split in folders already, but {name}/ is not a name of ours; "
-            f"rename {name} to {split} (the names are {', '.join(SPLITS)})"
-        )
-    extra = sorted(set(tops) - set(SPLITS))
-    if extra:
+    for name, split in ordered:
+        if name != split:
+            raise UserError(
+                f"{data}: looks split in folders already, but {name}/ is not a name of ours; "
+                f"rename {name} to {split} (the names are {', '.join(SPLITS)})"
+            )
+    if extra := sorted(set(tops) - set(SPLITS)):
         raise UserError(
             f"{data}: {extra[0]!r} lies beside the folders of a split set; a set already split "
             f"has {', '.join(SPLITS)} alone, else move every label directly into data/"

@@ -179,18 +179,20 @@ def _finding(workspace: Path, found: Behind) -> str:
             f"{workspace / TRACKED}: the list of pictures that {what} is in no cache here, and "
             f"{data.name}/ has others, so going on would undo what a colleague added or took out"
         )
-    came = _listed(found.theirs.items() - found.before.items())
-    gone = _listed(file for file in found.before.items() if file[0] not in found.theirs)
-    change = "; ".join(filter(None, (came and f"new: {came}", gone and f"taken out: {gone}")))
+    change = _changes(found.before, found.theirs)
     if found.same:
         return f"{data}: is still as {base} has it and lacks what came since ({change})"
-    own = _listed(found.ours.items() - found.before.items())
-    out = _listed(file for file in found.before.items() if file[0] not in found.ours)
-    changes = "; ".join(filter(None, (own and f"new: {own}", out and f"taken out: {out}")))
     return (
         f"{data}: comes from {base} and lacks what came since ({change}), and has changes of its "
-        f"own ({changes})"
+        f"own ({_changes(found.before, found.ours)})"
     )
+
+
+def _changes(before: Files, after: Files) -> str:
+    """What came into a version and what was taken out of it."""
+    new = _listed(after.items() - before.items())
+    out = _listed(file for file in before.items() if file[0] not in after)
+    return "; ".join(filter(None, (new and f"new: {new}", out and f"taken out: {out}")))
 
 
 def _cure(workspace: Path, found: Behind) -> str:
@@ -304,15 +306,12 @@ def _apply(data: Path, repo: Repo, steps: Steps) -> None:
 
 
 def _done(found: Behind, steps: Steps) -> list[str]:
-    lines = []
-    if steps.write:
-        lines.append(f"merge: came: {_listed(steps.write.items())}")
-    if steps.beside:
-        lines.append(
-            f"merge: changed on both sides, theirs stands beside: {_listed(steps.beside.items())}"
-        )
-    if steps.remove:
-        lines.append(f"merge: taken out by them: {_listed(steps.remove.items())}")
+    done = {
+        "came": steps.write,
+        "changed on both sides, theirs stands beside": steps.beside,
+        "taken out by them": steps.remove,
+    }
+    lines = [f"merge: {what}: {_listed(files.items())}" for what, files in done.items() if files]
     own = found.ours.items() - found.before.items() - set(steps.write.items())
     lines.append(f"merge: your own stay: {_listed(own) or 'none'}")
     return [*lines, "next: dvc add data && whoswho check"]

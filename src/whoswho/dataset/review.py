@@ -220,10 +220,16 @@ class Change:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What holds of a picture now; `changed`: somebody else decided, and nothing was written."""
+    """What holds of a picture now.
 
-    current: ReviewDecision | None
+    Attributes:
+        changed: somebody else decided, and nothing was written.
+        error: why nothing could be, else empty.
+    """
+
+    decision: ReviewDecision | None
     changed: bool = False
+    error: str = ""
 
 
 def record(

@@ -15,7 +15,7 @@ from flask import Flask, Response, abort, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from whoswho import listening
-from whoswho.dataset.review import Change, Outcome, ReviewDecision
+from whoswho.dataset.review import Change, ReviewDecision
 from whoswho.errors import UserError
 from whoswho.reviewing.page import Page, Refused
 
@@ -109,13 +109,7 @@ def _answer_requests(app: Flask, page: Page) -> None:
         body = _parts(request.get_json(), {"cleaned": str, "changes": list})
         changes = dict(map(_change, body["changes"]))
         outcomes = page.decide(body["cleaned"], changes)
-        return {"outcomes": [_outcome(outcomes[key]) for key in changes]}
-
-
-def _outcome(outcome: Outcome | Refused) -> dict[str, Any]:
-    if isinstance(outcome, Refused):
-        return {"error": str(outcome)}
-    return {"decision": outcome.current and asdict(outcome.current), "changed": outcome.changed}
+        return {"outcomes": [asdict(outcomes[key]) for key in changes]}
 
 
 def _change(body: object) -> tuple[tuple[str, str], Change]:

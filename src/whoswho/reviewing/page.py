@@ -87,7 +87,7 @@ class Page:
 
     def decide(
         self, cleaned: str, changes: Mapping[tuple[str, str], Change]
-    ) -> dict[tuple[str, str], Outcome | Refused]:
+    ) -> dict[tuple[str, str], Outcome]:
         """Write decisions about pictures that are there; see `review.record`.
 
         What cannot be taken of one keeps no other from it.
@@ -107,12 +107,12 @@ class Page:
         shown = self.shown.gallery
         if cleaned != shown.cleaned:
             raise Refused("the pictures were cleaned anew since this page was loaded; reload it")
-        refused: dict[tuple[str, str], Refused] = {}
+        refused: dict[tuple[str, str], Outcome] = {}
         for key, change in changes.items():
             try:
                 self._check(shown, key, change.decision)
             except Refused as error:
-                refused[key] = error
+                refused[key] = Outcome(None, error=str(error))
         sound = {key: change for key, change in changes.items() if key not in refused}
         return {**refused, **(review.record(self.review, sound) if sound else {})}
 

@@ -39,26 +39,24 @@ function filter() {
 
 // --- Dialogs ------------------------------------------------------------------------------------
 
-function openLabels() {
+// Ask about the current picture; `fill` sets the field as it stands.
+function ask(id, fill) {
   const picture = page.pictures[page.current];
   if (!picture || picture.fixed) return decide(() => undefined);
-  const select = find("label-dialog").querySelector("select");
-  const chosen = picture.suggested && !decisionOf(picture) ? picture.suggested.name : labelOf(picture);
-  select.replaceChildren(
-    ...page.labels.map(({ name, shown }) => new Option(shown, name, false, name === chosen)),
-  );
-  find("label-dialog").showModal();
-  select.focus();
+  const field = find(id).querySelector("select, input");
+  fill(field, picture);
+  find(id).showModal();
+  field.focus();
 }
 
-function openWhy() {
-  const picture = page.pictures[page.current];
-  if (!picture || picture.fixed) return decide(() => undefined);
-  const input = find("why-dialog").querySelector("input");
-  input.value = decisionOf(picture)?.why ?? "";
-  find("why-dialog").showModal();
-  input.focus();
-}
+const openLabels = () =>
+  ask("label-dialog", (select, picture) => {
+    const chosen = picture.suggested && !decisionOf(picture) ? picture.suggested.name : labelOf(picture);
+    const options = page.labels.map(({ name, shown }) => new Option(shown, name, false, name === chosen));
+    select.replaceChildren(...options);
+  });
+
+const openWhy = () => ask("why-dialog", (input, picture) => (input.value = decisionOf(picture)?.why ?? ""));
 
 function onClose(id, take) {
   const dialog = find(id);
