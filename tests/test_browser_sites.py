@@ -436,8 +436,9 @@ def test_the_variables_name_another_pair(
 ) -> None:
     monkeypatch.setenv(browser.BROWSER_VARIABLE, str(programs("mine", "9.0.0.1")))
     monkeypatch.setenv(browser.DRIVER_VARIABLE, str(programs("its", "9.0.0.2")))
-    pair = browser.programs()
-    assert (pair.browser_version, pair.driver_version) == ("9.0.0.1", "9.0.0.2")
+    _, _, pair = browser.programs()
+    assert "Chrome 9.0.0.1 (" in pair
+    assert "ChromeDriver 9.0.0.2 (" in pair
     monkeypatch.setenv(browser.DRIVER_VARIABLE, "/nowhere/chromedriver")
     with pytest.raises(SiteError, match="not at /nowhere/chromedriver"):
         browser.programs()

@@ -65,24 +65,8 @@ exec 3<&- </dev/null "$@"
 """
 
 
-@dataclass(frozen=True)
-class Programs:
-    """The two programs, and the versions they tell ('' where one tells none)."""
-
-    browser: str
-    browser_version: str
-    driver: str
-    driver_version: str
-
-    def __str__(self) -> str:
-        return (
-            f"Chrome {self.browser_version or 'of unknown version'} ({self.browser}) and "
-            f"ChromeDriver {self.driver_version or 'of unknown version'} ({self.driver})"
-        )
-
-
-def programs() -> Programs:
-    """The browser and the driver of this machine.
+def programs() -> tuple[str, str, str]:
+    """The browser and the driver of this machine, and how a message calls the pair.
 
     Nothing is downloaded; selenium would try to.
 
@@ -99,12 +83,12 @@ def programs() -> Programs:
     assert browser is not None
     assert driver is not None
     # On Windows chrome.exe answers no --version: it opens a window.
-    version = "" if sys.platform == "win32" else _version(browser)
-    pair = Programs(browser, version, driver, _version(driver))
-    majors = {text.split(".")[0] for text in (version, pair.driver_version) if text}
-    if len(majors) > 1:
+    versions = "" if sys.platform == "win32" else _version(browser), _version(driver)
+    told = [version or "of unknown version" for version in versions]
+    pair = f"Chrome {told[0]} ({browser}) and ChromeDriver {told[1]} ({driver})"
+    if len({version.split(".")[0] for version in versions if version}) > 1:
         raise SiteError(f"{pair} do not fit, their major versions differ; {CURE}")
-    return pair
+    return browser, driver, pair
 
 
 def _version(program: str) -> str:
@@ -152,13 +136,13 @@ def start(options: CrawlOptions, proxy: str | None, timeout: float) -> Browser:
     if options.window and sys.platform == "linux":
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise SiteError("--window needs a screen, and there is none; leave --window away")
-    pair = programs()
+    browser, chromedriver, pair = programs()
     profile = tempfile.TemporaryDirectory(prefix="whoswho-browser-", ignore_cleanup_errors=True)
-    settings = _chrome_options(options, proxy, pair.browser, profile.name)
+    settings = _chrome_options(options, proxy, browser, profile.name)
     service: Service | None = None
     try:
         with _ONE_AT_A_TIME:
-            service = _WatchedService(pair.driver, profile.name)
+            service = _WatchedService(chromedriver, profile.name)
             driver = webdriver.Chrome(options=settings, service=service)
         driver.set_page_load_timeout(timeout)
         driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": NO_DIALOGS})
