@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from whoswho import listening
 from whoswho.dataset.review import Change, ReviewDecision
 from whoswho.errors import UserError
-from whoswho.reviewing.page import Page, Refused
+from whoswho.reviewing.page import Page
 
 MOST_BYTES = 2**19  # of a request: fifty decisions with long reasons
 _HEADERS = listening.page_headers("'self'")
@@ -58,8 +58,7 @@ def _answer_errors(app: Flask) -> None:
     """Every error is one line of JSON for the page to show."""
 
     @app.errorhandler(UserError)
-    @app.errorhandler(Refused)
-    def refused(error: Exception) -> tuple[dict[str, str], int]:
+    def refused(error: UserError) -> tuple[dict[str, str], int]:
         return {"error": " ".join(str(error).split())}, 422
 
     @app.errorhandler(OSError)

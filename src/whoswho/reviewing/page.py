@@ -15,16 +15,13 @@ from typing import Any
 from whoswho import paths
 from whoswho.dataset import review
 from whoswho.dataset.review import Change, Outcome, ReviewDecision
+from whoswho.errors import UserError
 from whoswho.pictures.opening import ImageOpenError
 from whoswho.reporting.pages import fonts
 from whoswho.reviewing import gallery, thumbnail_cache
 from whoswho.reviewing.gallery import Gallery, GalleryPicture
 
 MOST_LETTERS = 1000  # of a person's reason
-
-
-class Refused(Exception):  # noqa: N818 - an answer for the page, not a defect
-    """A decision that cannot be taken, and why."""
 
 
 @dataclass(frozen=True)
@@ -97,40 +94,34 @@ class Page:
         page from before it.
 
         Raises:
-            Refused: none can be taken.
+            UserError: none can be taken.
         """
         if not (self.workspace / gallery.DECISIONS).exists():
-            raise Refused(
+            raise UserError(
                 "`dvc repro` is cleaning, or was interrupted, and would miss this decision; "
                 "decide when it is done"
             )
         shown = self.shown.gallery
         if cleaned != shown.cleaned:
-            raise Refused("the pictures were cleaned anew since this page was loaded; reload it")
-        refused: dict[tuple[str, str], Outcome] = {}
-        for key, change in changes.items():
-            try:
-                self._check(shown, key, change.decision)
-            except Refused as error:
-                refused[key] = Outcome(None, error=str(error))
-        sound = {key: change for key, change in changes.items() if key not in refused}
-        return {**refused, **(review.record(self.review, sound) if sound else {})}
+            raise UserError("the pictures were cleaned anew since this page was loaded; reload it")
+        why_not = {key: self._why_not(shown, key, changes[key].decision) for key in changes}
+        sound = {key: change for key, change in changes.items() if not why_not[key]}
+        refused = {key: Outcome(None, error=why) for key, why in why_not.items() if why}
+        return refused | (review.record(self.review, sound) if sound else {})
 
-    def _check(
+    def _why_not(
         self, shown: Gallery, key: tuple[str, str], decision: ReviewDecision | None
-    ) -> None:
+    ) -> str:
+        """Why a decision about a picture cannot be taken; empty where it can."""
         picture = shown.by_key.get(key)
         if picture is None:
-            raise Refused(
-                "This picture is not in artifacts/clean/decisions.csv any more; reload the page"
-            )
+            return "This picture is not in artifacts/clean/decisions.csv any more; reload the page"
         if not thumbnail_cache.is_there(self.data / picture.file, picture.sha256, self.data):
-            raise Refused(
+            return (
                 f"data/{picture.file} is gone, or has changed since cleaning; run `dvc repro`, "
                 "then reload the page"
             )
-        if decision is not None:
-            _check(decision, picture, shown.labels)
+        return _problem(decision, picture, shown.labels) if decision is not None else ""
 
     def thumbnail(self, sha256: str, *, large: bool = False) -> bytes | None:
         """A JPEG of the picture with these bytes, None where no file of the set has them."""
@@ -148,14 +139,16 @@ class Page:
         return fonts.subsets(fonts.uncommon(self.shown.letters + reasons))
 
 
-def _check(decision: ReviewDecision, picture: GalleryPicture, labels: list[str]) -> None:
+def _problem(decision: ReviewDecision, picture: GalleryPicture, labels: list[str]) -> str:
+    """What is wrong with a decision; empty where nothing is."""
     if picture.fixed and decision.decision == review.KEEP:
-        raise Refused(f"data/{picture.file} cannot be kept: {picture.fixed}")
+        return f"data/{picture.file} cannot be kept: {picture.fixed}"
     if decision.decision not in (review.KEEP, review.DROP):
-        raise Refused(f"a decision is {review.KEEP} or {review.DROP}")
+        return f"a decision is {review.KEEP} or {review.DROP}"
     if decision.other_label and decision.decision == review.DROP:
-        raise Refused("a dropped picture has no other label")
+        return "a dropped picture has no other label"
     if decision.other_label and decision.other_label not in labels:
-        raise Refused("no folder in data/ has that label; make it first, then `dvc repro`")
+        return "no folder in data/ has that label; make it first, then `dvc repro`"
     if len(decision.why) > MOST_LETTERS:
-        raise Refused(f"a reason has at most {MOST_LETTERS} letters")
+        return f"a reason has at most {MOST_LETTERS} letters"
+    return ""

@@ -179,12 +179,7 @@ window.addEventListener("focus", () => page.version && inTurn(refresh));
 async function start() {
   const { version, decisions } = await request("decisions"); // first: what comes later is newer
   const { pictures, labels, reasons, cleaned, noSuspects } = await request("gallery");
-  Object.assign(page, { pictures, labels, reasons, version, cleaned });
-  for (const picture of pictures) {
-    const key = keyOf(picture);
-    if (!page.byKey.has(key)) page.byKey.set(key, []);
-    page.byKey.get(key).push(picture);
-  }
+  Object.assign(page, { pictures, labels, reasons, version, cleaned, byKey: Map.groupBy(pictures, keyOf) });
   for (const picture of pictures) picture.besides = [];
   for (const picture of pictures) pictures[picture.duplicateOf]?.besides.push(picture);
   setDecisions(decisions);
