@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,17 +35,19 @@ _PARAMETERS = {
 }
 
 
+@dataclass(frozen=True)
 class Commons:
-    """The files that a search of Wikimedia Commons finds."""
+    """The files that a search of Wikimedia Commons finds.
 
-    def __init__(
-        self, transport: Transport, *, full: bool, proxy: str | None = None, address: str = ADDRESS
-    ) -> None:
-        """Ask the API at `address`; `full` gives files as uploaded, else THUMBNAIL_WIDTH wide."""
-        self._transport = transport
-        self._full = full
-        self._proxy = proxy
-        self._address = address
+    Attributes:
+        full: files as uploaded, else THUMBNAIL_WIDTH wide.
+        address: of the API.
+    """
+
+    transport: Transport
+    full: bool
+    proxy: str | None = None
+    address: str = ADDRESS
 
     def hits(self, search: Search, limit: int) -> Iterator[Hit]:
         """The pictures found, best first, at most `limit` (0: all).
@@ -92,7 +95,7 @@ class Commons:
     def _request(self, parameters: dict[str, str]) -> dict[str, Any]:
         query = urlencode(parameters)
         try:
-            body = self._transport.get(f"{self._address}?{query}", proxy=self._proxy)
+            body = self.transport.get(f"{self.address}?{query}", proxy=self.proxy)
         except DownloadError as error:
             cure = "try later"
             if str(error) in ("HTTP 403", "HTTP 429"):  # its rule for those who ask
@@ -103,7 +106,7 @@ class Commons:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise SiteError(f"{self._address} answers something else than JSON; try again later")
+            raise SiteError(f"{self.address} answers something else than JSON; try again later")
         if "error" in answer:
             refusal = answer["error"]
             code, info = (_plain(str(refusal.get(key, ""))) for key in ("code", "info"))
@@ -119,8 +122,8 @@ class Commons:
         licence = [_text(meta, "LicenseShortName"), _text(meta, "LicenseUrl")]
         return Hit(
             rank,
-            original if self._full or not small else small,
-            thumbnail=small if self._full else "",
+            original if self.full or not small else small,
+            thumbnail=small if self.full else "",
             page=info.get("descriptionurl", ""),
             author=_text(meta, "Artist") or info.get("user", ""),
             licence=" ".join(filter(None, licence)),

@@ -7,13 +7,12 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass
 class _Host:
     slots: threading.Semaphore
-    lock: threading.Lock = field(default_factory=threading.Lock)
     free_at: float = 0.0  # when the next request may start, on the monotonic clock
 
 
@@ -37,10 +36,11 @@ class Hosts:
         Raises:
             TimeoutError: the host asked for a rest longer than `longest` seconds.
         """
-        entry = self._entry(host)
+        with self._lock:
+            entry = self._hosts[host]
         with entry.slots:
             while not self._stop.is_set():
-                with entry.lock:
+                with self._lock:
                     now = time.monotonic()
                     wait = entry.free_at - now
                     if wait <= 0:
@@ -53,10 +53,6 @@ class Hosts:
 
     def rest(self, host: str, seconds: float) -> None:
         """Start no request to `host` for so long."""
-        entry = self._entry(host)
-        with entry.lock:
-            entry.free_at = max(entry.free_at, time.monotonic() + seconds)
-
-    def _entry(self, host: str) -> _Host:
         with self._lock:
-            return self._hosts[host]
+            entry = self._hosts[host]
+            entry.free_at = max(entry.free_at, time.monotonic() + seconds)

@@ -203,12 +203,8 @@ def _cure(workspace: Path, found: Behind) -> str:
     first = "" if found.name == versions.named(workspace) else f"git restore {TRACKED} && "
     if found.theirs is not None and not _absent(found.repo, found.theirs.values()):
         return f"`{first}dvc checkout {TRACKED}` brings it"
-    return f"`{first}dvc pull {' '.join([*_from(workspace, found.repo), TRACKED])}` brings it"
-
-
-def _from(workspace: Path, repo: Repo) -> list[str]:
-    """The option that names the remote, where none is the default."""
-    return [] if remote.default(workspace) else ["-r", _remote(workspace, repo)]
+    option = "" if remote.default(workspace) else f"-r {_remote(workspace, found.repo)} "
+    return f"`{first}dvc pull {option}{TRACKED}` brings it"
 
 
 def _remote(workspace: Path, repo: Repo) -> str:
