@@ -184,7 +184,7 @@ def as_json(gallery: Gallery) -> dict[str, Any]:
         "cleaned": gallery.cleaned,
         "reasons": [{"name": reason, "says": says(reason)} for reason in gallery.reasons],
         "labels": [{"name": label, "shown": fonts.drawable(label)} for label in gallery.labels],
-        "noSuspects": _shown(gallery.no_suspects),
+        "noSuspects": fonts.drawable(gallery.no_suspects),
         "pictures": [_as_json(picture, positions, kept) for picture in gallery.pictures],
     }
 
@@ -209,7 +209,7 @@ def _as_json(
         "file": row.file,
         "section": picture.section,
         "reason": picture.reason,
-        "measures": [(reason, _shown(text)) for reason, text in picture.measures],
+        "measures": [(reason, fonts.drawable(text)) for reason, text in picture.measures],
         "duplicateOf": positions.get(row.duplicate_of, -1),
         "split": picture.split,
         "size": [row.width or 0, row.height or 0],
@@ -223,10 +223,9 @@ def _as_json(
         "isGroup": SEVERAL_FACES in {*row.reasons, *row.overruled},
         "decided": review.KEEP if row.kept else review.DROP,
         "checked": picture.checked,
-        "fixed": _shown(picture.fixed),
+        "fixed": fonts.drawable(picture.fixed),
         "suspect": suspect and [suspect.probability_label, suspect.probability_suggested],
-        "suggested": picture.suggested
-        and {"name": picture.suggested, "shown": fonts.drawable(picture.suggested)},
+        "suggested": picture.suggested,
         "examples": [
             positions[example.file]
             for label in (picture.label, picture.suggested)
@@ -239,11 +238,6 @@ def _as_json(
 def _example(picture: GalleryPicture, kept: Sequence[GalleryPicture]) -> list[GalleryPicture]:
     """The first of a label's kept pictures that is another than `picture`; none without."""
     return [other for other in kept if other is not picture][:1]
-
-
-def _shown(text: str) -> str:
-    """A text as a page can write it; an empty one stays empty."""
-    return fonts.drawable(text) if text else ""
 
 
 def folder_label(row: Decision) -> str:

@@ -81,7 +81,7 @@ function build(picture, position) {
   const duplicate = page.pictures[picture.duplicateOf];
   if (duplicate) showBeside(card, duplicate);
   if (picture.suggested) {
-    const { shown } = picture.suggested;
+    const shown = shownLabel(picture.suggested);
     const box = copy("suspect");
     text(box, ".suggested", shown);
     if (picture.measures.some(([reason]) => reason === "cross_label")) text(box, ".lead", "Lies under another label too:");
@@ -104,7 +104,7 @@ function build(picture, position) {
 // What the filter's words are sought in.
 export const searchedOf = (picture) =>
   (picture.searched ??= [
-    picture.file, picture.folder, picture.name, picture.split, picture.suggested?.shown ?? "",
+    picture.file, picture.folder, picture.name, picture.split, shownLabel(picture.suggested),
     ...picture.measures.flat(),
   ].join("\n").normalize("NFC").toLowerCase());
 

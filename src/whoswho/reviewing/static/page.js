@@ -51,7 +51,7 @@ function ask(id, fill) {
 
 const openLabels = () =>
   ask("label-dialog", (select, picture) => {
-    const chosen = picture.suggested && !decisionOf(picture) ? picture.suggested.name : labelOf(picture);
+    const chosen = picture.suggested && !decisionOf(picture) ? picture.suggested : labelOf(picture);
     const options = page.labels.map(({ name, shown }) => new Option(shown, name, false, name === chosen));
     select.replaceChildren(...options);
   });
@@ -73,7 +73,7 @@ onClose("label-dialog", (dialog) => {
 });
 onClose("why-dialog", (dialog) => explain(dialog.querySelector("input").value.trim().replace(/\s+/g, " ")));
 onClose("help-dialog", () => {});
-onClose("zoom-dialog", () => find("zoom-dialog").querySelector(".frame").replaceChildren());
+onClose("zoom-dialog", () => {});
 find("zoom-dialog").addEventListener("click", () => find("zoom-dialog").close(""));
 find("zoom-dialog").addEventListener("keydown", (event) => {
   event.stopPropagation(); // once it is closed, the page would take the key as well
@@ -106,7 +106,7 @@ const KEYS = {
   " ": turn,
   c: confirm,
   l: openLabels,
-  s: () => page.pictures[page.current]?.suggested && relabel(page.pictures[page.current].suggested.name),
+  s: () => page.pictures[page.current]?.suggested && relabel(page.pictures[page.current].suggested),
   z: () => zoom(page.pictures[page.current]),
   a: chooseAlike,
   w: openWhy,
@@ -151,7 +151,7 @@ find("sections").addEventListener("click", (event) => {
   if (button.matches(".turn")) turn();
   else if (button.matches(".relabel")) openLabels();
   else if (button.matches(".explain")) openWhy();
-  else if (button.matches(".take")) relabel(suggested.name);
+  else if (button.matches(".take")) relabel(suggested);
   else if (button.matches(".confirm")) suspect ? confirm() : relabel(label);
 });
 find("sections").addEventListener("mousedown", (event) => event.shiftKey && event.preventDefault()); // marks no text
