@@ -207,7 +207,7 @@ def test_taking_it_back_leaves_the_file_as_it_was(tmp_path: Path) -> None:
 def test_equal_files_under_two_labels_have_a_row_each(tmp_path: Path) -> None:
     path = rows(tmp_path, f"{SOME},a,keep,,,2026")
     record(path, (SOME, "b"), ReviewDecision("drop"), seen=None)
-    assert [(one.label, one.decision) for one in review.read(path)] == [
+    assert [(row.label, row.decision) for row in review.read(path)] == [
         ("a", "keep"),
         ("b", "drop"),
     ]
@@ -218,7 +218,7 @@ def test_of_two_rows_the_one_that_holds_is_changed(tmp_path: Path) -> None:
     record(path, (SOME, "a"), None, seen=ReviewDecision("drop", when="1"), changed=True)
     last = ReviewDecision("drop", when="2")
     record(path, (SOME, "a"), ReviewDecision("keep", when="3"), seen=last)
-    assert [one.when for one in review.read(path)] == ["", "3"], "the other would disagree"
+    assert [row.when for row in review.read(path)] == ["", "3"], "the other would disagree"
     record(path, (OTHER, "a"), None, seen=ReviewDecision("drop", when=""))
     assert record(path, (SOME, "a"), None, seen=ReviewDecision("keep", when="3")) is None
     assert review.read(path) == []

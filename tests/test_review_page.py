@@ -133,7 +133,9 @@ class Site:
         ]
 
     def sha256(self, file: str) -> str:
-        return next(one.sha256 for one in self.page.shown.gallery.pictures if one.file == file)
+        return next(
+            picture.sha256 for picture in self.page.shown.gallery.pictures if picture.file == file
+        )
 
     def ask(
         self, path: str, method: str = "GET", body: bytes = b"", **headers: str
@@ -160,13 +162,13 @@ class Site:
         label = file.split("/")[0]
         row = {"decision": decision, "other_label": "", "why": "", "when": None}
         change = {"sha256": self.sha256(file), "label": label, "decision": row, "seen": None}
-        asked = {"cleaned": self.page.shown.gallery.cleaned, "changes": [change]}
+        request = {"cleaned": self.page.shown.gallery.cleaned, "changes": [change]}
         own = {
             "Content_Type": "application/json", "X_Whoswho_Token": self.page.token,
             "Origin": f"http://127.0.0.1:{self.port}", "Sec_Fetch_Site": "same-origin",
         }  # fmt: skip
         status, body, _ = self.ask(
-            "/decisions", "POST", json.dumps(asked).encode(), **(own | headers)
+            "/decisions", "POST", json.dumps(request).encode(), **(own | headers)
         )
         answer = json.loads(body)
         return status, answer["outcomes"][0] if status == 200 else answer
@@ -948,7 +950,7 @@ def test_a_file_spoilt_in_an_editor_is_said_and_left_alone(
 def test_a_full_disk_is_said_and_costs_no_decision(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = (one.file for one in site.page.shown.gallery.pictures[:2])
+    first, second = (picture.file for picture in site.page.shown.gallery.pictures[:2])
     assert site.decide(first, "drop")[0] == 200
     before = (site.workspace / paths.REVIEW).read_bytes()
 
@@ -973,15 +975,15 @@ def test_a_picture_that_is_gone_or_another_is_not_decided(tmp_path: Path) -> Non
         (tmp_path / "data" / "a" / "1.jpg").unlink()
         blocks(2).save(tmp_path / "data" / "b" / "1.jpg")
         for file in ("a/1.jpg", "b/1.jpg"):
-            _, said = site.decide(file, "drop")
-            assert f"data/{file} is gone, or has changed since cleaning" in said["error"]
+            _, answer = site.decide(file, "drop")
+            assert f"data/{file} is gone, or has changed since cleaning" in answer["error"]
         assert site.ask(f"/thumbnail/{table[0].sha256}")[0] == 404
         assert site.rows == []
         stale = site.sha256("a/1.jpg")
         finish(tmp_path, [put(tmp_path, f"{label}/2.jpg", blocks(3)) for label in "ab"])
         site.sha256 = lambda _: stale  # type: ignore[method-assign]
-        _, said = site.decide("a/1.jpg", "drop")
-        assert "decisions.csv any more" in said["error"]
+        _, answer = site.decide("a/1.jpg", "drop")
+        assert "decisions.csv any more" in answer["error"]
 
 
 def test_no_decision_is_made_while_or_before_cleaning_decides_anew(
@@ -1033,7 +1035,7 @@ def test_the_server_takes_no_decision_that_means_nothing(
     )  # fmt: skip
     assert status in (200, 400)
     answer = json.loads(content)
-    assert said in (answer["outcomes"][0] if status == 200 else answer)["error"]
+    assert message in (answer["outcomes"][0] if status == 200 else answer)["error"]
     assert site.rows == []
 
 
@@ -1136,8 +1138,8 @@ def test_a_decision_needs_host_origin_token_and_json(site: Site) -> None:
     assert site.decide(file, "keep", Host=localhost, Origin=f"http://{localhost}")[0] == 200
     tunnel = "127.0.0.1:8080"
     (row,) = site.rows
-    status, said = site.decide(file, "keep", Host=tunnel, Origin=f"http://{tunnel}")
-    assert (status, said["changed"]) == (200, True)
+    status, answer = site.decide(file, "keep", Host=tunnel, Origin=f"http://{tunnel}")
+    assert (status, answer["changed"]) == (200, True)
     assert site.rows == [row]
 
 
@@ -1209,8 +1211,8 @@ window.run = async () => {{
             outcomes = driver.execute_async_script(
                 "run().then(arguments[0], e => arguments[0](`${e}`))"
             )
-            assert found[0] in ("opaque0", "refused")
-            assert found[1:] == ["refused"] * 4
+            assert outcomes[0] in ("opaque0", "refused")
+            assert outcomes[1:] == ["refused"] * 4
             assert f"{site.address}decisions" in browser.requests(driver)
         elsewhere.shutdown()
     assert site.rows == []
