@@ -6,9 +6,9 @@ path, so that an experiment runs the code it was queued with.
 """
 
 import gc
+import importlib
 import os
 import re
-import runpy
 import sys
 from pathlib import Path
 
@@ -26,7 +26,10 @@ def main() -> None:
     # Two evaluations at once on two cores take half the time by it, one alone no longer.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        runpy.run_module(f"whoswho.stages.{sys.argv[1]}", run_name="__main__", alter_sys=True)
+        from whoswho.errors import one_line_errors
+
+        with one_line_errors():
+            importlib.import_module(f"whoswho.stages.{sys.argv[1]}").main()
     except ImportError as error:
         file = absent_module(error)
         if file is None:

@@ -8,7 +8,6 @@ Command: python src/stage.py backbone
 from whoswho import paths
 from whoswho.artifacts.model.backbone import save_backbone
 from whoswho.backbone import weights
-from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 
 
@@ -24,8 +23,3 @@ def main() -> None:
     with paths.fresh_folder(workspace / paths.BACKBONE) as out:
         save_backbone(out, state, source)
     print(f"backbone: {source.sentence()}")
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

@@ -16,7 +16,6 @@ from whoswho.artifacts.decisions import sentence
 from whoswho.artifacts.split import across_splits
 from whoswho.cleaning import checks, dropped_pictures, seconds
 from whoswho.dataset import pulled, review
-from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 
 
@@ -45,8 +44,3 @@ def main() -> None:
         notes.append(f"{across} (overlaps.csv)")
     notes.append(f"seconds of processor: {seconds.phrase(outcome.spent)}")
     print(f"clean: {'; '.join(notes)}")
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

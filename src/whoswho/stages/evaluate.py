@@ -16,7 +16,6 @@ from whoswho.artifacts.decisions import read_decisions
 from whoswho.artifacts.predictions import write_evaluation
 from whoswho.artifacts.split import load_dataset
 from whoswho.backbone.compute import device
-from whoswho.errors import one_line_errors
 from whoswho.evaluation import judging, shortcuts
 from whoswho.params import load_params
 
@@ -42,8 +41,3 @@ def main() -> None:
         f"chance {metric('chance'):.3f}, {len(evaluation.judged_pictures)} pictures"
         f"{unexplained}"
     )
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

@@ -14,7 +14,6 @@ from whoswho.backbone import extraction, network
 from whoswho.backbone.compute import device
 from whoswho.backbone.loading import process_group
 from whoswho.backbone.loading.process_group import ProcessGroup
-from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.wording import plural
 
@@ -57,8 +56,3 @@ def main() -> None:
             print(f"features: {width} numbers a view in {index.precision}; {splits}{note}")
 
     process_group.run(extract, params.train.device)
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

@@ -23,7 +23,6 @@ from whoswho.artifacts.split import (
     write_dataset,
     write_face_vectors,
 )
-from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.pictures import prepared_files, splitting
 
@@ -83,8 +82,3 @@ def main() -> None:
             "artifacts/clean/overlaps.csv), or put the labels right under data/ to be split anew"
         )
     print(f"preprocess: {'; '.join(notes)}")
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

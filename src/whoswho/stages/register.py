@@ -10,7 +10,7 @@ Command: python src/stage.py register
 """
 
 from whoswho import paths, trained_with
-from whoswho.errors import UserError, one_line_errors
+from whoswho.errors import UserError
 from whoswho.lifecycle.comparison import register_page
 from whoswho.lifecycle.registry import completion, registration, run_page
 from whoswho.lifecycle.registry.record import read_record
@@ -48,8 +48,3 @@ def main() -> None:
         f"register: run {run.info.run_name}; {result.message}; "
         f"open {register_page.PAGE.as_posix()}"
     )
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

@@ -11,7 +11,6 @@ Command: python src/stage.py report
 from __future__ import annotations
 
 from whoswho import paths, trained_with
-from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.reporting import card, contact_sheet, page, run_report, sentences
 
@@ -31,8 +30,3 @@ def main() -> None:
         f"report: {report.evaluation.judged} accuracy {sentences.interval(report)}; "
         f"open {(paths.REPORTS / 'report.html').as_posix()}"
     )
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

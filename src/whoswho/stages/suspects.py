@@ -11,7 +11,6 @@ from whoswho import paths
 from whoswho.artifacts.features import load_features, read_index
 from whoswho.artifacts.split import face_vectors, load_dataset
 from whoswho.artifacts.suspects import NO_FEATURES, SuspectList, write_suspects
-from whoswho.errors import one_line_errors
 from whoswho.params import load_params
 from whoswho.suspects.confident_learning import by_faces, by_features
 
@@ -32,8 +31,3 @@ def main() -> None:
     with paths.fresh_folder(workspace / paths.SUSPECTS) as folder:
         write_suspects(folder, listed)
     print(f"suspects: {listed.sentence}")
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()

@@ -18,7 +18,6 @@ from whoswho.artifacts.model.description import ModelDescription, model_digest, 
 from whoswho.artifacts.split import load_dataset
 from whoswho.backbone.loading import process_group
 from whoswho.backbone.loading.process_group import ProcessGroup
-from whoswho.errors import one_line_errors
 from whoswho.lifecycle.tracking import lineage
 from whoswho.params import flatten, load_params
 from whoswho.training.checkpoint import Checkpoint
@@ -93,8 +92,3 @@ def train(group: ProcessGroup) -> None:
         run.finished(model_digest(workspace / paths.MODEL))
     checkpoint.remove()
     print(f"train: {fitted.sentence}{calibration.sentence}")
-
-
-if __name__ == "__main__":
-    with one_line_errors():
-        main()
