@@ -77,7 +77,7 @@ def test_it_answers_what_evaluate_wrote(model: Predictor, tmp_path: Path) -> Non
     from whoswho.artifacts.model.settings import PictureSettings
     from whoswho.pictures.prepare import Preparer
 
-    preparer = Preparer(PictureSettings.from_json(PICTURE))
+    preparer = Preparer(PictureSettings(**PICTURE))
     for seed in range(5):
         stored = tmp_path / f"{seed}.png"
         preparer.from_source(png(seed)).image.save(stored)

@@ -89,10 +89,6 @@ def test_shrinking_does_not_alias() -> None:
     assert np.abs(small - 127).max() < 12
 
 
-def test_settings_travel_as_json() -> None:
-    assert PictureSettings.from_json(SETTINGS.to_json()) == SETTINGS
-
-
 def test_the_tensor_is_standardised_as_torchvision_does_it() -> None:
     images = [ramp(64, 64), Image.new("RGB", (64, 64), (255, 0, 10))]
     batch = to_tensor(images)

@@ -86,7 +86,7 @@ def make_model(
         head=shape,
         epoch=1,
         repeats=(),
-        picture=PictureSettings.from_json(PICTURE),
+        picture=PictureSettings(**PICTURE),
         temperature=1.0,
         min_similarity=min_similarity,
         cross_validation={},

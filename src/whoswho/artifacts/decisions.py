@@ -12,6 +12,8 @@ from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from whoswho import paths, tables
 from whoswho.artifacts.model.settings import Face
 from whoswho.errors import UserError
@@ -21,6 +23,8 @@ FACES = "faces.json"
 
 KEPT = "kept"
 DROPPED = "dropped"
+
+_AGAIN = "delete the file, then run `dvc repro`"
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,7 @@ class Decision:
         return self.decision == KEPT
 
 
-@dataclass(frozen=True)
-class FaceSettings:
+class FaceSettings(BaseModel, frozen=True, extra="forbid"):
     """How cleaning looked at faces.
 
     Attributes:
@@ -135,15 +138,14 @@ def read_decisions(folder: Path) -> list[Decision]:
             decisions.append(_from_row(row))
         except ValueError as error:
             raise UserError(
-                f"{path}: the row of {row['file']} was changed by hand ({error}); delete the "
-                "file, then run `dvc repro`"
+                f"{path}: the row of {row['file']} was changed by hand ({error}); {_AGAIN}"
             ) from None
     return decisions
 
 
 def write_face_settings(folder: Path, settings: FaceSettings) -> None:
     """Write faces.json."""
-    paths.write_json(folder / FACES, asdict(settings))
+    paths.write_json(folder / FACES, settings.model_dump())
 
 
 def read_face_settings(folder: Path) -> FaceSettings:
@@ -152,14 +154,8 @@ def read_face_settings(folder: Path) -> FaceSettings:
     Raises:
         UserError: it is absent, or not what cleaning writes.
     """
-    content = paths.read_json(folder / FACES)
-    try:
-        return FaceSettings(**content)
-    except TypeError as error:
-        raise UserError(
-            f"{folder / FACES}: was changed by hand ({error}); delete the file, then run "
-            "`dvc repro`"
-        ) from None
+    path = folder / FACES
+    return paths.validated(FaceSettings, paths.read_json(path), path, _AGAIN)
 
 
 def sentence(decisions: Sequence[Decision]) -> str:

@@ -19,6 +19,7 @@ from tokenize import TokenError
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import BaseModel
 
 from whoswho import paths, tables
 from whoswho.artifacts.model.settings import Box, Crop, PictureSettings
@@ -93,6 +94,15 @@ def across_splits(overlaps: Sequence[Overlap], hashes: Mapping[str, str]) -> str
     return f"{' and '.join(phrases)} {verb} across splits" if phrases else ""
 
 
+class Description(BaseModel, frozen=True, extra="forbid"):
+    """What all pictures of a set share, as dataset.json holds it."""
+
+    labels: tuple[str, ...]
+    splits: tuple[str, ...]
+    ready_split: bool
+    picture: PictureSettings
+
+
 @dataclass(frozen=True)
 class Example:
     """One prepared picture."""
@@ -150,13 +160,13 @@ def write_dataset(
     tables.write_rows(folder / SPLIT, SplitRow, rows)
     write_overlaps(folder, overlaps)
     present = {row.split for row in rows}
-    description = {
-        "labels": sorted({row.label for row in rows}),
-        "splits": [split for split in paths.SPLITS if split in present],
-        "ready_split": ready_split,
-        "picture": picture.to_json(),
-    }
-    paths.write_json(folder / DESCRIPTION, description)
+    description = Description(
+        labels=tuple(sorted({row.label for row in rows})),
+        splits=tuple(split for split in paths.SPLITS if split in present),
+        ready_split=ready_split,
+        picture=picture,
+    )
+    paths.write_json(folder / DESCRIPTION, description.model_dump())
 
 
 def load_dataset(folder: Path) -> Dataset:
@@ -166,15 +176,9 @@ def load_dataset(folder: Path) -> Dataset:
         UserError: no dataset is there, or it lacks pictures to learn from or to validate on, or
             its table names a label that its list does not have.
     """
-    description = paths.read_json(folder / DESCRIPTION)
-    try:
-        index = {str(label): number for number, label in enumerate(description["labels"])}
-        picture = PictureSettings.from_json(description["picture"])
-        ready_split = bool(description["ready_split"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{folder / DESCRIPTION}: not as this version writes it ({error!r}); {_AGAIN}"
-        ) from None
+    path = folder / DESCRIPTION
+    description = paths.validated(Description, paths.read_json(path), path, _AGAIN)
+    index = {label: number for number, label in enumerate(description.labels)}
     examples: dict[str, list[Example]] = {split: [] for split in paths.SPLITS}
     for row in read_split(folder):
         if row.label not in index or row.split not in examples:
@@ -201,10 +205,10 @@ def load_dataset(folder: Path) -> Dataset:
             )
     return Dataset(
         folder,
-        tuple(index),
-        picture,
+        description.labels,
+        description.picture,
         {split: tuple(rows) for split, rows in examples.items()},
-        ready_split,
+        description.ready_split,
         read_overlaps(folder),
     )
 

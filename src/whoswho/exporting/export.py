@@ -6,6 +6,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -102,7 +103,7 @@ def settings(model: Model, version: str, form: Format) -> dict[str, Any]:
         },
         "outputs": list(OUTPUTS),
         "labels": list(description.labels),
-        "picture": description.picture.to_json(),
+        "picture": asdict(description.picture),
         "mean": answering.mean.flatten().tolist(),
         "deviation": answering.deviation.flatten().tolist(),
         "temperature": description.temperature,

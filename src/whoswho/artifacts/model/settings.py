@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 Crop = Literal["face", "whole"]
 
@@ -23,25 +23,6 @@ class PictureSettings:
     size: int
     face_probability: float
     min_face_size: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> PictureSettings:
-        """From what `to_json` returned.
-
-        Raises:
-            KeyError, TypeError, ValueError: a value is absent or of another kind.
-        """
-        return cls(
-            crop=values["crop"],
-            margin=float(values["margin"]),
-            size=int(values["size"]),
-            face_probability=float(values["face_probability"]),
-            min_face_size=float(values["min_face_size"]),
-        )
 
 
 @dataclass(frozen=True)
