@@ -6,14 +6,15 @@ Labels are data: `None`, `NA` and `007` are names, so nothing is ever guessed fr
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from whoswho import git
 from whoswho.errors import UserError
-from whoswho.paths import fresh_file
+from whoswho.paths import finite, fresh_file
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -82,15 +83,51 @@ def columns(kind: type[DataclassInstance]) -> tuple[str, ...]:
 
 
 def read_rows(path: Path, kind: type[Kind]) -> list[Kind]:
-    """The rows of `path` as `kind`, a dataclass of strings; other columns are passed over.
+    """The rows of `path` as `kind`, see `from_cells`; other columns are passed over.
 
     Raises:
         UserError: as `read`.
+        ValueError: as `from_cells`.
     """
-    names = columns(kind)
-    return [kind(**{name: row[name] for name in names}) for row in read(path, names)]
+    return [kind(**from_cells(kind, row)) for row in read(path, columns(kind))]
+
+
+def from_cells(kind: type[DataclassInstance], row: Row) -> dict[str, Any]:
+    """The fields of the dataclass `kind` that are texts, numbers or flags, from a row's cells.
+
+    An empty cell is None where the field may be.
+
+    Raises:
+        ValueError: a cell is no number, or no flag, where one belongs.
+    """
+    return {
+        name: None if optional and not row[name] else value(row[name])
+        for name, value, optional in _values(kind)
+    }
+
+
+@cache
+def _values(kind: type[DataclassInstance]) -> list[tuple[str, Callable[[str], object], bool]]:
+    """Each such field with what a cell becomes there, and whether it may be None."""
+    typed = [(column.name, *str(column.type).partition(" | ")) for column in fields(kind)]
+    return [(name, _KNOWN[type], bool(none)) for name, type, _, none in typed if type in _KNOWN]
+
+
+def _flag(cell: str) -> bool:
+    if cell not in ("", "0", "1"):
+        raise ValueError(f"{cell!r} is neither 0 nor 1")
+    return cell == "1"
 
 
 def write_rows(path: Path, kind: type[Kind], rows: Iterable[Kind]) -> None:
     """Write rows of the dataclass `kind` under a header of its fields."""
     write(path, columns(kind), map(vars, rows))
+
+
+# What a cell becomes, by the annotation of its field.
+_KNOWN: dict[str, Callable[[str], object]] = {
+    "str": str,
+    "int": int,
+    "float": finite,
+    "bool": _flag,
+}

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
@@ -190,17 +189,14 @@ def _to_row(decision: Decision) -> dict[str, object]:
 
 def _from_row(row: tables.Row) -> Decision:
     """Raise ValueError for a cell that is no number where one belongs."""
-    cells: dict[str, Any] = {name: row[name] for name in _NAMES if name in row}
+    cells = tables.from_cells(Decision, row)
     for name in ("reasons", "overruled"):
         cells[name] = tuple(filter(None, row[name].split(";")))
-    for name in ("width", "height", "faces"):
-        cells[name] = int(row[name]) if row[name] else None
     sides = [row[column] for column in _FACE_COLUMNS]
     cells["main_face"] = _face(sides) if any(sides) else None
     cells["other_faces"] = tuple(
         _face(face.split(" ")) for face in filter(None, row["other_faces"].split(";"))
     )
-    cells["mirrored"] = _flag(row["mirrored"])
     cells["scores"] = {
         column.removeprefix(_SCORE): paths.finite(cell) if cell else None
         for column, cell in row.items()
@@ -216,9 +212,3 @@ def _from_row(row: tables.Row) -> Decision:
 def _face(sides: Sequence[str]) -> Face:
     left, top, right, bottom, probability = sides
     return Face(int(left), int(top), int(right), int(bottom), paths.finite(probability))
-
-
-def _flag(cell: str) -> bool:
-    if cell not in ("", "1"):
-        raise ValueError(f"mirrored {cell!r}")
-    return cell == "1"

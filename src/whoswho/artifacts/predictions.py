@@ -59,7 +59,6 @@ _RECIPE = (
     "validation/accuracy_deviation",
 )
 _AGAIN = "run `dvc checkout`, or `dvc repro -f -s evaluate`"
-_SCORES = ("precision", "recall", "f1")
 _COLUMNS = ("file", "split", "actual", "predicted", "similarity", "unknown")
 _PROBABILITY, _UNCALIBRATED, _PREDICTED = "probability/", "uncalibrated/", "predicted/"
 
@@ -258,9 +257,6 @@ def _read_evaluation(folder: Path) -> Evaluation:
     labels = tuple(row.pop("actual") for row in confusion)
     columns = [start + label for start in (_PROBABILITY, _UNCALIBRATED) for label in labels]
     pictures = tables.read(folder / PREDICTIONS, (*_COLUMNS, *columns))
-    scores = tables.read(folder / PER_LABEL, tables.columns(LabelScore))
-    robustness = tables.read(folder / ROBUSTNESS, tables.columns(RobustnessRow))
-    shortcuts = tables.read(folder / SHORTCUTS, tables.columns(ShortcutRow))
     judged, metrics = summary["judged"], summary["metrics"]
     if judged not in paths.SPLITS:
         raise ValueError(f"{SUMMARY}: judged on {judged!r}, no split")
@@ -278,11 +274,11 @@ def _read_evaluation(folder: Path) -> Evaluation:
         labels=labels,
         metrics={name: _number(value, name) for name, value in metrics.items()},
         pictures=tuple(_prediction_row(row, labels) for row in pictures),
-        scores=tuple(_label_score(row) for row in scores),
+        scores=tuple(tables.read_rows(folder / PER_LABEL, LabelScore)),
         confusion=counts,
         heat_maps=heat_maps,
-        robustness=tuple(map(_robustness_row, robustness)),
-        shortcuts=tuple(map(_shortcut_row, shortcuts)),
+        robustness=tuple(tables.read_rows(folder / ROBUSTNESS, RobustnessRow)),
+        shortcuts=tuple(tables.read_rows(folder / SHORTCUTS, ShortcutRow)),
     )
 
 
@@ -305,34 +301,7 @@ def _prediction_row(row: tables.Row, labels: Sequence[str]) -> PredictionRow:
         tuple(paths.finite(row[start + label]) for label in labels)
         for start in (_PROBABILITY, _UNCALIBRATED)
     )
-    file, split, actual, predicted, similarity, unknown = (row[name] for name in _COLUMNS)
-    if split not in paths.SPLITS or {actual, predicted} - set(labels):
-        raise ValueError(f"{PREDICTIONS}: {file}: a split or label that is none")
-    return PredictionRow(
-        file,
-        split,
-        actual,
-        predicted,
-        paths.finite(similarity),
-        unknown == "1",
-        probabilities,
-        uncalibrated,
-    )
-
-
-def _label_score(row: tables.Row) -> LabelScore:
-    defined = {name: paths.finite(row[name]) if row[name] else None for name in _SCORES}
-    return LabelScore(row["label"], row["split"], **defined, support=int(row["support"]))
-
-
-def _robustness_row(row: tables.Row) -> RobustnessRow:
-    change, strength, pictures, without_face, *numbers = (
-        row[name] for name in tables.columns(RobustnessRow)
-    )
-    counts = int(pictures), int(without_face)
-    return RobustnessRow(change, strength, *counts, *map(paths.finite, numbers))
-
-
-def _shortcut_row(row: tables.Row) -> ShortcutRow:
-    way, label, pictures, *numbers = (row[name] for name in tables.columns(ShortcutRow))
-    return ShortcutRow(way, label, int(pictures), *map(paths.finite, numbers))
+    if row["split"] not in paths.SPLITS or {row["actual"], row["predicted"]} - set(labels):
+        raise ValueError(f"{PREDICTIONS}: {row['file']}: a split or label that is none")
+    cells = tables.from_cells(PredictionRow, row)
+    return PredictionRow(**cells, probabilities=probabilities, uncalibrated=uncalibrated)
