@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,17 +31,6 @@ OVERLAPS = "overlaps.csv"
 FACE_VECTORS = "face_vectors.npy"
 DESCRIPTION = "dataset.json"
 
-# numpy reads its header as Python's own literal, and warns of one it had to mend.
-_NO_ARRAY = (
-    UserWarning,
-    OSError,
-    ValueError,
-    EOFError,
-    OverflowError,
-    MemoryError,
-    SyntaxError,
-    TokenError,
-)
 _AGAIN = "run `dvc repro -f -s preprocess`"
 
 Float32 = NDArray[np.float32]
@@ -181,23 +169,23 @@ def load_dataset(folder: Path) -> Dataset:
     index = {label: number for number, label in enumerate(description.labels)}
     examples: dict[str, list[Example]] = {split: [] for split in paths.SPLITS}
     for row in read_split(folder):
-        if row.label not in index or row.split not in examples:
-            raise UserError(
-                f"{folder / SPLIT}: {row.file}: label {row.label!r} or split {row.split!r} is "
-                f"unknown to {DESCRIPTION}; {_AGAIN}"
-            )
-        crop: Crop = "face" if row.crop == "face" else "whole"
-        examples[row.split].append(
-            Example(
+        try:
+            if row.label not in index or row.split not in examples:
+                raise ValueError(
+                    f"label {row.label!r} or split {row.split!r} is unknown to {DESCRIPTION}"
+                )
+            example = Example(
                 row.file,
                 row.sha256,
                 row.group,
                 index[row.label],
-                _prepared(folder, row.path),
-                crop,
-                _box(row.face, folder),
+                paths.inside(folder, row.path),
+                "face" if row.crop == "face" else "whole",
+                _box(row.face),
             )
-        )
+        except ValueError as error:
+            raise UserError(f"{folder / SPLIT}: {row.file}: {error}; {_AGAIN}") from None
+        examples[row.split].append(example)
     for split in ("train", "validation"):
         if not examples[split]:
             raise UserError(
@@ -213,28 +201,19 @@ def load_dataset(folder: Path) -> Dataset:
     )
 
 
-def _prepared(folder: Path, path: str) -> Path:
-    """Where a prepared picture lies."""
-    try:
-        return paths.inside(folder, path)
-    except ValueError as error:
-        raise UserError(f"{folder / SPLIT}: path: {error}; {_AGAIN}") from None
-
-
 def box_cell(box: Box | None) -> str:
     """A face's box as the column `face` holds it."""
     return " ".join(map(str, box or ()))
 
 
-def _box(cell: str, folder: Path) -> Box | None:
+def _box(cell: str) -> Box | None:
     """What `box_cell` was given."""
-    try:
-        left, top, right, bottom = map(int, cell.split())
-    except ValueError:
-        if not cell:
-            return None
-        raise UserError(f"{folder / SPLIT}: face: {cell!r} is no box; {_AGAIN}") from None
-    return left, top, right, bottom
+    if not cell:
+        return None
+    sides = tuple(map(int, cell.split()))
+    if len(sides) != 4:
+        raise ValueError(f"the face {cell!r} is no box")
+    return sides
 
 
 def open_prepared(path: Path) -> Image.Image:
@@ -318,9 +297,9 @@ def read_face_vectors(folder: Path, rows: int) -> Float32 | None:
         return None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")
+            warnings.simplefilter("error")  # of a header that numpy had to mend
             vectors: Float32 = np.load(path, mmap_mode="r")
-    except _NO_ARRAY as error:
+    except Exception as error:  # noqa: BLE001 - numpy reads its header as Python's own literal
         raise UserError(f"{path}: cannot be read ({one_line(error)}); {_AGAIN}") from None
     if vectors.dtype != np.float32:
         raise UserError(f"{path}: holds no 32-bit numbers; {_AGAIN}")
