@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from whoswho.artifacts.model.description import ModelDescription
 from whoswho.artifacts.predictions import Evaluation, LabelScore, PredictionRow
-from whoswho.artifacts.split import dataset_digest, open_prepared
+from whoswho.artifacts.split import Dataset, dataset_digest, open_prepared
+from whoswho.backbone import network
+from whoswho.backbone.network.architectures import normalization
 from whoswho.errors import UserError
-from whoswho.evaluation import measures
+from whoswho.evaluation import attention, measures, robustness
 from whoswho.evaluation.measures import Float64
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import torch
-    from numpy.typing import NDArray
-
-    from whoswho.artifacts.model.description import ModelDescription
-    from whoswho.artifacts.split import Dataset
-    from whoswho.inference.model import Answers, Model
-    from whoswho.params import Evaluate
+from whoswho.evaluation.served import served_outputs
+from whoswho.inference.model import Answers, Model, load_model, softmax
+from whoswho.params import Evaluate
+from whoswho.pictures import tensors
 
 MOST_EXPLAINED = 24  # labels; explaining one picture takes about half a second on one core
 
@@ -38,10 +36,6 @@ def judge(
         UserError: the set is not the one that the model was trained on, or a file of either is
             absent or damaged.
     """
-    from whoswho.evaluation import robustness
-    from whoswho.evaluation.served import served_outputs
-    from whoswho.inference.model import load_model, softmax
-
     model = load_model(folder, device)
     _check_trained_on(model.description, dataset)
     splits = [split for split in dataset.splits if split != "train"]
@@ -83,11 +77,6 @@ def explained(
     Of at most MOST_EXPLAINED labels; see `attention.heat_maps`. None of a backbone that is no
     network of torch: there is nothing to follow back.
     """
-    from whoswho.backbone import network
-    from whoswho.backbone.network.architectures import normalization
-    from whoswho.evaluation import attention
-    from whoswho.pictures import tensors
-
     if not network.learns(model.network.backbone):
         return {}
     examples = dataset.examples[split]
