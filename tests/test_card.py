@@ -12,7 +12,7 @@ from support.reported import HOSTILE, MISSING, workspace
 
 from whoswho import paths, tables
 from whoswho.artifacts.predictions import LabelScore, ShortcutRow
-from whoswho.reporting import card, run_report
+from whoswho.reporting import page, run_report
 from whoswho.reporting.run_report import RunReport
 
 
@@ -28,7 +28,7 @@ def without_test(tmp_path_factory: pytest.TempPathFactory) -> RunReport:
 
 
 def test_it_says_what_it_is_for_and_what_not(report: RunReport) -> None:
-    text = card.model_card(report)
+    text = page.model_card(report)
     assert "no proof of identity" in text
     assert "less similar than 0.600 (cosine) to everybody the model knows is answered" in text
     assert "90% of its pictures were answered so (of the label caught least 75%)" in text
@@ -48,7 +48,7 @@ def test_it_says_what_it_is_for_and_what_not(report: RunReport) -> None:
 
 
 def test_labels_told_without_their_faces_are_named(report: RunReport) -> None:
-    assert "without the face" not in card.model_card(report)  # it was not looked at
+    assert "without the face" not in page.model_card(report)  # it was not looked at
     rows = [
         ShortcutRow("surroundings", "C++", 20, 0.9, 0.1, 0.4),
         ShortcutRow("surroundings", "<b>x</b>", 20, 0.3, 0.2, -0.1),
@@ -57,7 +57,7 @@ def test_labels_told_without_their_faces_are_named(report: RunReport) -> None:
 
     def text(*rows: ShortcutRow) -> str:
         evaluation = replace(report.evaluation, shortcuts=rows)
-        return card.model_card(replace(report, evaluation=evaluation))
+        return page.model_card(replace(report, evaluation=evaluation))
 
     assert (
         "Told without the face, by what surrounds it alone: C++ (90% of its pictures, 10% of the "
@@ -72,16 +72,16 @@ def test_only_a_training_with_several_seeds_has_a_spread(
     report: RunReport, tmp_path: Path
 ) -> None:
     several = run_report.read_run(workspace(tmp_path, ("a", "b"), repeats=3))
-    assert "| accuracy on validation over 3 seeds | 0.700 ± 0.100 |" in card.model_card(several)
-    assert "seeds" not in card.model_card(report)
+    assert "| accuracy on validation over 3 seeds | 0.700 ± 0.100 |" in page.model_card(several)
+    assert "seeds" not in page.model_card(report)
 
 
 def test_it_is_the_same_each_time(report: RunReport) -> None:
-    assert card.model_card(report) == card.model_card(report)
+    assert page.model_card(report) == page.model_card(report)
 
 
 def test_without_a_test_split_it_says_validation(without_test: RunReport) -> None:
-    text = card.model_card(without_test)
+    text = page.model_card(without_test)
     assert "There is no test split" in text
     assert "On the validation pictures:" in text
     assert "random weights" not in text
@@ -90,7 +90,7 @@ def test_without_a_test_split_it_says_validation(without_test: RunReport) -> Non
 
 
 def test_every_label_has_its_row_and_none_breaks_the_table(report: RunReport) -> None:
-    rows = [line for line in card.model_card(report).splitlines() if line.startswith("|")]
+    rows = [line for line in page.model_card(report).splitlines() if line.startswith("|")]
     cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in rows]
     start = next(i for i, row in enumerate(cells) if row[0].strip() == "label (test)")
     table = cells[start + 2 : start + 2 + len(HOSTILE)]
@@ -104,7 +104,7 @@ def test_every_label_has_its_row_and_none_breaks_the_table(report: RunReport) ->
 def test_an_absent_label_keeps_its_row_and_is_not_defined(report: RunReport) -> None:
     (row,) = [s for s in report.evaluation.scores if s.label == MISSING and s.split == "test"]
     assert (row.recall, row.f1, row.support) == (None, None, 0)
-    assert "| C++ | 0.000 | not defined | not defined | 0 |" in card.model_card(report)
+    assert "| C++ | 0.000 | not defined | not defined | 0 |" in page.model_card(report)
 
 
 def test_the_tables(report: RunReport, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ from whoswho.lifecycle.serving import bodies
 from whoswho.pictures import opening
 from whoswho.pictures.opening import ImageOpenError
 from whoswho.pictures.opening.file_kinds import register_heif
-from whoswho.reporting import card, page, run_report
+from whoswho.reporting import page, run_report
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def read_all(folder: Path) -> None:
     """As the stage report does, but the figures; of a fixed number of cases few are rendered."""
     report = run_report.read_run(folder)
     run_report.write_tables(report, folder / "out")
-    card.model_card(report)
+    page.model_card(report)
     assert len(report.explained) == len(report.evaluation.heat_maps)
     if not fuzzing.SECONDS and len(RENDERED) > 3:
         return

@@ -1,7 +1,9 @@
-"""reports/report.html: one file that shows everything and asks nobody for anything.
+"""reports/report.html, one file that shows everything and asks nobody for anything, and beside it
+the model card: what the model is for, what it is made of, how far it can be trusted.
 
-Figures and the letters a machine may lack a font for lie inside it; it has no script, and its
-policy forbids the browser every request.
+Figures and the letters a machine may lack a font for lie inside the page; it has no script, and
+its policy forbids the browser every request. Neither holds a clock, host, version or run, so the
+same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -18,12 +21,13 @@ from whoswho.artifacts.split import Example, open_prepared
 from whoswho.artifacts.suspects import TABLE, to_look_at
 from whoswho.backbone.loading import views
 from whoswho.reporting import mistakes, report_tables, sentences
-from whoswho.reporting.pages.rendering import render_page
+from whoswho.reporting.pages.rendering import render_markdown, render_page
 from whoswho.reporting.plots import confusion, curves, sheets
 from whoswho.reporting.plots.sheets import JudgedPicture
 from whoswho.reporting.run_report import RunReport
 
 MOST_ROWS = 200  # of a list of single pictures; the tables in reports/ have them all
+MOST_OVERLAPS = 20  # on the card; artifacts/dataset/overlaps.csv has them all
 
 
 def write(report: RunReport, folder: Path) -> None:
@@ -35,22 +39,35 @@ def write(report: RunReport, folder: Path) -> None:
         curves.history(report.history, Path(scratch) / "history.png")
         figures["history"] = (Path(scratch) / "history.png").read_bytes()
     paths.write_text(folder / "report.html", html(report, figures))
+    paths.write_text(folder / "model_card.md", model_card(report))
 
 
 def html(report: RunReport, figures: Mapping[str, bytes]) -> str:
     """report.html with the figures, PNG files, by their names."""
     return render_page(
         "report.html",
-        report=report,
-        sentences=sentences,
-        tables=report_tables,
-        cleaning=report.cleaning,
+        **_told_by(report),
         figures=figures,
         mistakes=mistakes.worst(report),
         most=MOST_ROWS,
         suspects=to_look_at(report.suspects, untrained=report.model.backbone.untrained),
         suspects_table=TABLE.as_posix(),
     )
+
+
+def model_card(report: RunReport) -> str:
+    """model_card.md."""
+    return render_markdown("model_card.md", **_told_by(report), most=MOST_OVERLAPS)
+
+
+def _told_by(report: RunReport) -> dict[str, Any]:
+    """What both tell, under the names that their templates have for it."""
+    return {
+        "report": report,
+        "sentences": sentences,
+        "tables": report_tables,
+        "cleaning": report.cleaning,
+    }
 
 
 def draw_figures(report: RunReport, folder: Path) -> None:

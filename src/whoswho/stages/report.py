@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from whoswho import paths, trained_with
 from whoswho.params import load_params
-from whoswho.reporting import card, contact_sheet, page, run_report, sentences
+from whoswho.reporting import contact_sheet, page, run_report, sentences
 
 
 def main() -> None:
@@ -23,7 +23,6 @@ def main() -> None:
     trained_with.check(report.model.params, params, workspace)
     reports = workspace / paths.REPORTS
     run_report.write_tables(report, reports)
-    paths.write_text(reports / "model_card.md", card.model_card(report))
     page.write(report, reports)
     contact_sheet.write(workspace)
     print(
