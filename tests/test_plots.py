@@ -42,13 +42,13 @@ def draw_all(folder: Path, labels: tuple[str, ...]) -> dict[str, bytes]:
     n = len(labels)
     turned = labels[1:] + labels[:1]
     judged = [
-        sheets.JudgedPicture(picture(i), a, b, 0.5)
+        sheets.judged(picture(i), a, b, 0.5)
         for i, (a, b) in enumerate(zip(labels, turned, strict=True))
     ]
     heat = np.linspace(0, 1, 49).reshape(7, 7)
     confusion.confusion_matrix(labels, matrix(n), folder / "matrix.png")
     sheets.mistakes(judged, folder / "mistakes.png", wrong=n, total=99)
-    seen = [(item.image, item.actual, place % 3) for place, item in enumerate(judged)]
+    seen = [(picture(i), label, i % 3) for i, label in enumerate(labels)]
     sheets.training_batch(seen, folder / "training_batch.png", total=400)
     sheets.attention([(item, heat) for item in judged], folder / "attention.png")
     sheets.strip(
@@ -251,7 +251,7 @@ def test_calibration_bins() -> None:
 def test_a_sheet_without_mistakes_and_one_with_too_many(tmp_path: Path) -> None:
     sheets.mistakes([], tmp_path / "none.png", wrong=0, total=5)
     many = sheets.MOST_PICTURES + 5
-    items = [sheets.JudgedPicture(picture(i), "a", "b", 0.5) for i in range(many)]
+    items = [sheets.judged(picture(i), "a", "b", 0.5) for i in range(many)]
     sheets.mistakes(items, tmp_path / "many.png", wrong=many, total=100)
     with Image.open(tmp_path / "none.png") as none, Image.open(tmp_path / "many.png") as full:
         assert none.height < 200

@@ -23,7 +23,7 @@ def write(compared: Comparison, workspace: Path) -> None:
         for row in find_split(workspace / paths.DATASET) or ()
     }
     drawn = [
-        sheets.Disagreement(open_prepared(prepared[pair.sha256]), pair.first, pair.second)
+        sheets.disagreement(open_prepared(prepared[pair.sha256]), pair.first, pair.second)
         for pair in [*compared.only_first, *compared.only_second]
         if pair.sha256 in prepared and prepared[pair.sha256].is_file()
     ]

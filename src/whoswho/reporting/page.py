@@ -23,7 +23,6 @@ from whoswho.backbone.loading import views
 from whoswho.reporting import mistakes, report_tables, sentences
 from whoswho.reporting.pages.rendering import render_markdown, render_page
 from whoswho.reporting.plots import confusion, curves, sheets
-from whoswho.reporting.plots.sheets import JudgedPicture
 from whoswho.reporting.run_report import RunReport
 
 MOST_ROWS = 200  # of a list of single pictures; the tables in reports/ have them all
@@ -100,10 +99,10 @@ def draw_figures(report: RunReport, folder: Path) -> None:
     sheets.attention(explained, folder / "attention.png", split=split)
 
 
-def _opened(report: RunReport, picture: PredictionRow) -> JudgedPicture:
+def _opened(report: RunReport, picture: PredictionRow) -> sheets.Panel:
     """The picture as the network saw it, with label and answer."""
     image = open_prepared(report.prepared[picture.file])
-    return JudgedPicture(image, picture.actual, picture.predicted, picture.probability)
+    return sheets.judged(image, picture.actual, picture.predicted, picture.probability)
 
 
 def _seen(report: RunReport, example: Example, number: int) -> tuple[Image.Image, str, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,44 +27,6 @@ _FONT_SIZE = 9.0  # points
 _LINE, _GAP, _INDENT = 0.165, 0.14, 0.17
 
 
-@dataclass(frozen=True)
-class JudgedPicture:
-    """What a picture shows and what the model says, with the answer's probability."""
-
-    image: Image.Image
-    actual: str
-    predicted: str
-    probability: float
-
-    @property
-    def caption(self) -> list[CaptionLine]:
-        """The label, the answer in green where it is right, its probability."""
-        colour = GREEN if self.actual == self.predicted else RED
-        return [
-            CaptionLine(self.actual, INK),
-            CaptionLine(self.predicted, colour, mark="→"),
-            CaptionLine(f"{self.probability:.2f}", FAINT),
-        ]
-
-
-@dataclass(frozen=True)
-class Disagreement:
-    """A picture that one of two models named rightly and the other wrongly."""
-
-    image: Image.Image
-    first: PredictionRow
-    second: PredictionRow
-
-    @property
-    def caption(self) -> list[CaptionLine]:
-        """The label, then each model's answer, green where it is right."""
-        lines = [CaptionLine(self.first.actual, INK)]
-        for mark, row in (("A", self.first), ("B", self.second)):
-            text = f"{row.predicted} {row.probability:.2f}"
-            lines.append(CaptionLine(text, GREEN if row.right else RED, mark))
-        return lines
-
-
 class CaptionLine(NamedTuple):
     """A text in a caption; the mark before it stays there whatever way the text is read."""
 
@@ -86,8 +47,24 @@ class Panel(NamedTuple):
     caption: Sequence[CaptionLine]
 
 
+def judged(image: Image.Image, actual: str, predicted: str, probability: float) -> Panel:
+    """A picture over its label, the answer in green where it is right, and its probability."""
+    answer = CaptionLine(predicted, GREEN if actual == predicted else RED, mark="→")
+    sure = CaptionLine(f"{probability:.2f}", FAINT)
+    return Panel(image, [CaptionLine(actual, INK), answer, sure])
+
+
+def disagreement(image: Image.Image, first: PredictionRow, second: PredictionRow) -> Panel:
+    """A picture over its label, then the answer of each of two models, green where it is right."""
+    lines = [CaptionLine(first.actual, INK)]
+    for mark, row in (("A", first), ("B", second)):
+        text = f"{row.predicted} {row.probability:.2f}"
+        lines.append(CaptionLine(text, GREEN if row.right else RED, mark))
+    return Panel(image, lines)
+
+
 def mistakes(
-    pictures: Sequence[JudgedPicture], path: Path, *, wrong: int, total: int, split: str = "test"
+    pictures: Sequence[Panel], path: Path, *, wrong: int, total: int, split: str = "test"
 ) -> None:
     """Draw the wrong pictures, the surest first; at most MOST_PICTURES.
 
@@ -99,14 +76,11 @@ def mistakes(
     title = f"{split}: {wrong} of {total} pictures wrong"
     if len(shown) < wrong:
         title += f", the {len(shown)} the model was surest of"
-    _sheet([Panel(picture.image, picture.caption) for picture in shown], path, title=title)
+    _sheet(shown, path, title=title)
 
 
 def attention(
-    pictures: Sequence[tuple[JudgedPicture, NDArray[np.float64]]],
-    path: Path,
-    *,
-    split: str = "test",
+    pictures: Sequence[tuple[Panel, NDArray[np.float64]]], path: Path, *, split: str = "test"
 ) -> None:
     """Draw each picture, and beside it where the model looked for the name it gave.
 
@@ -114,7 +88,7 @@ def attention(
         pictures: with a heat map each, (height, width) of any size, 0 to 1.
     """
     panels = [
-        Panel(_beside_its_heat(picture.image, heat), picture.caption) for picture, heat in pictures
+        panel._replace(image=_beside_its_heat(panel.image, heat)) for panel, heat in pictures
     ]
     _sheet(panels, path, title=f"{split}: what counted for the answer", columns=3, width=2.9)
 
@@ -136,7 +110,7 @@ def training_batch(
     )
 
 
-def disagreements(pictures: Sequence[Disagreement], path: Path) -> None:
+def disagreements(pictures: Sequence[Panel], path: Path) -> None:
     """Draw the pictures that one of two models got right, those of the first before the other's.
 
     At most MOST_PICTURES.
@@ -145,7 +119,7 @@ def disagreements(pictures: Sequence[Disagreement], path: Path) -> None:
     shown = pictures[:MOST_PICTURES]
     if len(shown) < len(pictures):
         title += f", the first {len(shown)}"
-    _sheet([Panel(picture.image, picture.caption) for picture in shown], path, title=title)
+    _sheet(shown, path, title=title)
 
 
 def strip(
