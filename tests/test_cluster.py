@@ -265,7 +265,7 @@ def test_where_no_scheduler_answers_a_line_says_so(
         monkeypatch.setenv(cluster.VARIABLE, f"{scheme}://127.0.0.1:{port}")
         with pytest.raises(UserError, match=rf"no Dask scheduler answers at {scheme}://.*{port}"):
             list(mapping.each(on_workers.square, [1], ""))
-    assert list((tmp_path / ".whoswho").iterdir()) == []
+    assert list(tmp_path.glob(".whoswho/*")) == []
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

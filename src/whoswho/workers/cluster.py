@@ -18,10 +18,9 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import islice
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from whoswho import paths
@@ -86,8 +85,21 @@ def batches(
     function: Callable[[list[Item]], list[Result]], items: Iterable[Item], at_once: int
 ) -> Iterator[Result]:
     """As `stream`, with a function that takes so many items together and has a result for each."""
-    with _connected() as cluster:
-        yield from cluster.stream(function, items, at_once)
+    scheduler = address()
+    client = _client(scheduler)
+    from whoswho.workers.member import Expected
+
+    mark = paths.workspace() / ".whoswho" / f"seen-by-workers-{socket.gethostname()}-{os.getpid()}"
+    expected = Expected(installation(), mark, secrets.token_hex())
+    try:
+        paths.write_text(mark, expected.content)
+        yield from _Cluster(client, scheduler, expected).stream(function, items, at_once)
+    finally:
+        with suppress(Exception):  # the scheduler may be gone
+            client.unregister_worker_plugin(expected.content)
+        with suppress(Exception):
+            client.close(timeout=CONNECT)
+        mark.unlink(missing_ok=True)
 
 
 def part_of(function: Callable[[list[Item]], list[Result]], items: Sequence[Item]) -> bytes:
@@ -95,10 +107,8 @@ def part_of(function: Callable[[list[Item]], list[Result]], items: Sequence[Item
     return pickle.dumps((function, items))
 
 
-@contextmanager
-def _connected() -> Iterator[_Cluster]:
-    """The cluster, its workers made ready."""
-    scheduler = address()
+def _client(scheduler: str) -> Any:
+    """Dask's side of the talk with a scheduler; what it would say is said here, in a line."""
     try:
         import distributed
     except ImportError:
@@ -106,35 +116,18 @@ def _connected() -> Iterator[_Cluster]:
             f"{VARIABLE} needs Dask, which is not installed; pip install -c constraints.txt "
             "-e '.[cluster]', or unset it"
         ) from None
-    from whoswho.workers.member import Expected
-
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("distributed", "tornado"):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)  # it is said here, in a line
-    mark = paths.workspace() / ".whoswho" / f"seen-by-workers-{socket.gethostname()}-{os.getpid()}"
-    expected = Expected(installation(), mark, secrets.token_hex())
-    paths.write_text(mark, expected.content)
-    try:
-        client = _client(distributed, scheduler)
-        try:
-            cluster = _Cluster(client, scheduler, expected)
-            yield cluster
-        finally:
-            with suppress(Exception):  # the scheduler may be gone
-                client.unregister_worker_plugin(expected.content)
-            with suppress(Exception):
-                client.close(timeout=CONNECT)
-    finally:
-        mark.unlink(missing_ok=True)
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
-
-def _client(distributed: ModuleType, scheduler: str) -> Any:
-    class Client(distributed.Client):  # type: ignore[misc, name-defined]
+    class Client(distributed.Client):
         def __del__(self) -> None:  # one that never connected would wait, and say so at length
             pass
 
     def connect() -> Any:
-        return Client(scheduler, timeout=CONNECT, set_as_default=False, name="whoswho")
+        return Client(  # type: ignore[no-untyped-call]
+            scheduler, timeout=CONNECT, set_as_default=False, name="whoswho"
+        )
 
     try:
         with warnings.catch_warnings():
