@@ -327,22 +327,16 @@ def _is_branch(part: int | str) -> bool:
 
 
 def _nearest(where: str) -> str:
-    known = [
-        f"{name}.{key}" if key else name
-        for name, field in ((f.alias or n, f) for n, f in Params.model_fields.items())
-        for key in ("", *field.annotation.model_fields)  # type: ignore[union-attr]
-    ]
+    """What an unknown key may be meant as, else what there is: of its section, or the sections."""
+    keys = {
+        field.alias or name: list(field.annotation.model_fields)  # type: ignore[union-attr]
+        for name, field in Params.model_fields.items()
+    }
     section, _, key = where.partition(".")
-    same_section = [name for name in known if name.startswith(f"{section}.")]
     # Of keys in a section their own names are compared: the section's makes all alike.
-    own = {name.partition(".")[2]: name for name in same_section} if key else {n: n for n in known}
-    close = [own[name] for name in difflib.get_close_matches(key or where, own, 1, 0.6)]
-    if not close:
-        section = where.partition(".")[0]
-        inside = [name.partition(".")[2] for name in known if name.startswith(f"{section}.")]
-        return (
-            f"; known are {', '.join(inside)}"
-            if inside
-            else f"; sections are {', '.join(n for n in known if '.' not in n)}"
-        )
-    return f"; did you mean {close[0]}?"
+    known = keys.get(section, []) if key else [*keys, *(f"{s}.{k}" for s in keys for k in keys[s])]
+    if close := difflib.get_close_matches(key or where, known, 1, 0.6):
+        return f"; did you mean {f'{section}.{close[0]}' if key else close[0]}?"
+    if section in keys:
+        return f"; known are {', '.join(keys[section])}"
+    return f"; sections are {', '.join(keys)}"
