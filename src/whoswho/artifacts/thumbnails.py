@@ -5,8 +5,9 @@ data/ holds the originals and no later stage reads it: so cleaning draws a bound
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import groupby, zip_longest
 from pathlib import Path
 
 from whoswho.artifacts.decisions import Decision
@@ -49,10 +50,6 @@ def _order(row: Decision) -> tuple[str, str]:
 
 
 def _in_turn(rows: Sequence[Decision]) -> list[Decision]:
-    """The first of every label, then the second of every label, …"""
-    seen: Counter[str] = Counter()
-    turns = []
-    for row in rows:
-        turns.append((seen[row.label], row.label, row.file, row))
-        seen[row.label] += 1
-    return [row for *_, row in sorted(turns, key=lambda turn: turn[:3])]
+    """The first of every label, then the second of every label, …; `rows` are in order."""
+    of_labels = [list(own) for _, own in groupby(rows, key=lambda row: row.label)]
+    return [row for turn in zip_longest(*of_labels) for row in turn if row]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +22,8 @@ class ShownPicture:
     label: str
     kept: bool
     thumbnail: bytes | None
-    measure: str = ""
-    duplicate_of: ShownPicture | None = None
+    measure: str
+    duplicate_of: ShownPicture | None
 
 
 @dataclass(frozen=True)
@@ -48,30 +48,25 @@ def contact_sheet(table: Sequence[Decision], clean: Path) -> str:
     counts = count_decisions(table)
     by_file = {decision.file: decision for decision in table}
     chosen = chosen_for_sheet(table)
+
+    def shown(decision: Decision, reason: str = "") -> ShownPicture:
+        other = by_file.get(decision.duplicate_of) if reason else None
+        return ShownPicture(
+            decision.file,
+            decision.label,
+            decision.kept,
+            read_thumbnail(clean, decision.sha256),
+            reasons.explain(decision, reason) if reason else "",
+            shown(other) if other else None,
+        )
+
     sections = [
         Section(
             reason,
             reasons.says(reason),
             counts.totals[reason],
-            [_dropped(decision, reason, by_file, clean) for decision in chosen[reason]],
+            [shown(decision, reason) for decision in chosen[reason]],
         )
         for reason in counts.reasons
     ]
     return render_page("clean.html", cleaning=counts, sections=sections, files=len(table))
-
-
-def _dropped(
-    decision: Decision, reason: str, by_file: Mapping[str, Decision], clean: Path
-) -> ShownPicture:
-    other = by_file.get(decision.duplicate_of)
-    beside = _shown(other, clean) if other else None
-    return _shown(decision, clean, reasons.explain(decision, reason), beside)
-
-
-def _shown(
-    decision: Decision, clean: Path, measure: str = "", duplicate_of: ShownPicture | None = None
-) -> ShownPicture:
-    thumbnail = read_thumbnail(clean, decision.sha256)
-    return ShownPicture(
-        decision.file, decision.label, decision.kept, thumbnail, measure, duplicate_of
-    )
