@@ -11,7 +11,7 @@ from typing import Never
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from whoswho.arches import FACES, LITE0
@@ -144,16 +144,12 @@ def _extract_split(
         return [divmod(row, views) for row in rows]  # views of a picture side by side
 
     def keep(rows: range, vectors: Float32) -> None:
-        for (picture, view), vector in zip(indices(rows), vectors, strict=True):
-            values[view, picture] = vector
+        picture, view = np.divmod(rows, views)
+        values[view, picture] = vectors
         bar.update(len(rows))
 
-    def store(rows: range, batch: Tensor) -> None:
-        keep(rows, forward_pass.run(batch).numpy())
-
-    def open_and_store(rows: range) -> None:
-        pixels = pictures.pixels(indices(rows))
-        store(rows, tensors.standardized(pixels, pictures.normalization))
+    def open_and_keep(rows: range) -> None:
+        keep(rows, _vectors(pictures, indices(rows), forward_pass))
 
     if remote is not None:
         for_keep, for_workers = tee(own_chunks)
@@ -162,12 +158,12 @@ def _extract_split(
         for rows, vectors in zip(for_keep, found, strict=True):
             keep(rows, vectors)
     elif forward_pass.streams > 1:
-        forward.each(own_chunks, open_and_store, forward_pass.streams)
+        forward.each(own_chunks, open_and_keep, forward_pass.streams)
     else:
         for_store, for_loader = tee(own_chunks)
         batches = Loader(pictures, device).batches(map(indices, for_loader))
         for rows, batch in zip(for_store, batches, strict=True):
-            store(rows, batch)
+            keep(rows, forward_pass.run(batch).numpy())
     values.flush()  # type: ignore[attr-defined]
 
 
@@ -179,16 +175,13 @@ def _bring_together(values: Float32, batch: int, process_group: ProcessGroup) ->
     views, pictures, width = values.shape
     for number, rows in enumerate(forward.chunks(views * pictures, batch)):
         rank = number % process_group.world_size
-        places = [divmod(row, views) for row in rows]
+        picture, view = np.divmod(rows, views)
         if machines[rank] == 0:
             continue
         if process_group.rank == rank:
-            vectors = np.stack([values[view, picture] for picture, view in places])
-            process_group.send_to_main(vectors)
+            process_group.send_to_main(np.array(values[view, picture]))
         elif process_group.is_main_process:
-            vectors = process_group.receive(rank, (len(rows), width))
-            for (picture, view), vector in zip(places, vectors, strict=True):
-                values[view, picture] = vector
+            values[view, picture] = process_group.receive(rank, (len(rows), width))
     values.flush()  # type: ignore[attr-defined]
 
 
@@ -226,6 +219,11 @@ def _on_worker(
         )
     examples, indices = chunk
     pictures = Pictures(examples, augment, forward_pass.normalization)
+    return _vectors(pictures, indices, forward_pass)
+
+
+def _vectors(pictures: Pictures, indices: Indices, forward_pass: forward.Pass) -> Float32:
+    """The features of a batch, (rows, width)."""
     batch = tensors.standardized(pictures.pixels(indices), pictures.normalization)
     vectors: Float32 = forward_pass.run(batch).numpy()
     return vectors
