@@ -22,7 +22,7 @@ from whoswho import paths
 from whoswho.artifacts.features import load_features, write_empty_index
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone import extraction, network
-from whoswho.backbone.compute import device, forward
+from whoswho.backbone.compute import device, forward, fused
 from whoswho.backbone.loading import loader, views
 from whoswho.errors import UserError
 from whoswho.params import Augment
@@ -235,16 +235,16 @@ def test_the_fast_pass_agrees_with_the_plain_one(
 ) -> None:
     images = [Image.open(e.path) for e in dataset.examples["train"]]
     batch = tensors.to_tensor(images)
-    ways = [forward._eager(forward.fold(backbone), torch.device("cpu"), dtype, 32, 1)]
+    ways = [forward._eager(forward.fold(backbone), torch.device("cpu"), dtype)]
     # Of bf16 oneDNN needs instructions that not every processor has.
     if dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        ways.append(forward._fused(forward.fold(backbone), dtype))
+        ways.append(fused.FusedResNet(forward.fold(backbone), dtype))
     with torch.inference_mode():
         expected = backbone.eval()(batch).numpy()
     for way in ways:
-        features = way.run(batch)
-        assert features.dtype == torch.float32
-        assert nearness(features.numpy(), expected) >= (
+        found = way(batch)
+        assert found.dtype == torch.float32
+        assert nearness(found.numpy(), expected) >= (
             0.999 if dtype == torch.bfloat16 else 0.999999
         )
 

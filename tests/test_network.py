@@ -72,14 +72,14 @@ def test_the_architectures_are_torchvisions_classifiers() -> None:
 @pytest.mark.parametrize("arch", ["resnet-50", "wgg16", "Resnet50"])
 def test_an_unknown_architecture_is_an_error_with_names(arch: str) -> None:
     with pytest.raises(UserError, match=r"nearest: .*(resn|vgg)"):
-        network.backbone_outline(arch)
+        on_meta(arch)
 
 
 @pytest.mark.parametrize(("arch", "width"), [("resnet18", 512), ("resnext50_32x4d", 2048)])
 def test_a_backbone_gives_features_of_its_width(arch: str, width: int) -> None:
-    outline, told = network.backbone_outline(arch)
+    outline, told = on_meta(arch)
     assert told == width
-    assert not any(name.startswith("fc.") for name in outline)
+    assert not any(name.startswith("fc.") for name in outline.state_dict())
     backbone, _ = network.backbone_from(arch, network.random_backbone(arch, 0))
     assert backbone.eval()(torch.zeros(2, 3, 64, 64)).shape == (2, width)
 
@@ -203,7 +203,7 @@ def test_other_classifiers_lose_their_head_and_learn_from_a_block_up(
 
 def test_a_classifier_without_a_linear_head_is_an_error() -> None:
     with pytest.raises(UserError, match=r"squeezenet1_0 has no linear layer .* resnet50"):
-        network.backbone_outline("squeezenet1_0")
+        on_meta("squeezenet1_0")
 
 
 def test_a_size_that_a_backbone_cannot_take_is_an_error() -> None:

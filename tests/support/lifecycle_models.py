@@ -75,7 +75,7 @@ def make_model(
 
     backbone = backbone or network.random_backbone(arch, seed)
     shape = HeadShape((8,), 0.0, True)
-    _, width = network.backbone_outline(arch)
+    _, width = network.architectures.on_meta(arch)
     head = network.build_head(width, len(labels), shape, seed)
     state = {f"backbone.{name}": value for name, value in backbone.items()}
     state |= {f"head.{name}": value for name, value in head.state_dict().items()}

@@ -56,13 +56,13 @@ def prepare(backbone: nn.Module, device: torch.device) -> Pass:
     if isinstance(backbone, FaceEmbedding):
         return Pass(backbone, 64, 1, "fp32", normalization(backbone))
     folded = fold(backbone)
-    dtype = torch.bfloat16 if devices.has_bf16(device) else torch.float32
+    name, dtype = ("bf16", torch.bfloat16) if devices.has_bf16(device) else ("fp32", torch.float32)
     if device.type != "cpu":
-        return _eager(folded, device, dtype, batch=64, streams=1)
+        return Pass(_eager(folded, device, dtype), 64, 1, name, normalization(folded))
     devices.keep_memory()
-    if fused.is_available(backbone):
-        return _fused(folded, dtype)
-    return _eager(folded, device, dtype, batch=8, streams=torch.get_num_threads())
+    ours = fused.is_available(backbone)
+    run = fused.FusedResNet(folded, dtype) if ours else _eager(folded, device, dtype)
+    return Pass(run, 8, torch.get_num_threads(), name, normalization(folded))
 
 
 def fold(backbone: nn.Module) -> nn.Module:
@@ -119,14 +119,9 @@ def chunks(rows: int, size: int) -> Iterator[range]:
         yield range(start, min(start + size, rows))
 
 
-def _fused(folded: nn.Module, dtype: torch.dtype) -> Pass:
-    run = fused.FusedResNet(folded, dtype)
-    return Pass(run, 8, torch.get_num_threads(), _name(dtype), normalization(folded))
-
-
 def _eager(
-    folded: nn.Module, device: torch.device, dtype: torch.dtype, batch: int, streams: int
-) -> Pass:
+    folded: nn.Module, device: torch.device, dtype: torch.dtype
+) -> Callable[[Tensor], Tensor]:
     network = folded.to(device, dtype).to(memory_format=torch.channels_last)
 
     def run(pictures: Tensor) -> Tensor:
@@ -135,8 +130,4 @@ def _eager(
             features: Tensor = network(x)
             return features.float().cpu()
 
-    return Pass(run, batch, streams, _name(dtype), normalization(folded))
-
-
-def _name(dtype: torch.dtype) -> str:
-    return "bf16" if dtype == torch.bfloat16 else "fp32"
+    return run

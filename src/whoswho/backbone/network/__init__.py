@@ -165,12 +165,6 @@ def learns(backbone: nn.Module) -> bool:
     return next(backbone.parameters(), None) is not None
 
 
-def backbone_outline(arch: str) -> tuple[State, int]:
-    """The backbone's tensors on the meta device, in the network's order, and its width."""
-    net, width = architectures.on_meta(arch)
-    return dict(net.state_dict()), width
-
-
 def backbone_from(arch: str, state: State) -> tuple[nn.Module, int]:
     """A backbone holding the tensors of `state` itself (not copies), and its feature width."""
     net, width = architectures.on_meta(arch)

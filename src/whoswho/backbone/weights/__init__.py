@@ -47,7 +47,7 @@ def fetch(
     Raises:
         UserError: nothing on the list can be had, or an entry is wrong.
     """
-    expected, _ = network.backbone_outline(arch)
+    expected = architectures.on_meta(arch)[0].state_dict()
     if arch in OTHERS:
         choices = _own_choices(choices, arch)
     published = {entry: _published(entry, arch) for entry in choices}
