@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from whoswho.artifacts.model.description import HeadShape
 from whoswho.backbone.network import architectures
-from whoswho.backbone.network.architectures import State as State
 from whoswho.backbone.network.parts import FrozenBatchNorm
+from whoswho.backbone.network.parts import State as State
 from whoswho.backbone.network.seeds import seeded
 from whoswho.errors import UserError, one_line
 

@@ -8,67 +8,24 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from whoswho.arches import DLIB, INCEPTION, LITE0
-from whoswho.artifacts.model.settings import IMAGENET, SYMMETRIC, Normalization
+from whoswho.artifacts.model.settings import IMAGENET, Normalization
 from whoswho.backbone.network import dlib_resnet29, inception, lite0, resnet
+from whoswho.backbone.network.parts import State
 from whoswho.errors import UserError
-from whoswho.pictures import embedding
 
-State = dict[str, Tensor]
 Built = TypeVar("Built")
 
 RESNETS = resnet.SHAPES  # torchvision's too, built without it
 _CLASSES = 1000  # what torchvision's classifiers tell apart
 # Heads that two old architectures carry for training alone.
 _SIDE_HEADS = ("AuxLogits", "aux1", "aux2")
-
-
-@dataclass(frozen=True)
-class Other:
-    """An architecture that is not torchvision's.
-
-    Attributes:
-        build: makes the network without its head.
-        width: how many numbers it gives a picture.
-        weights: the names of its weights in backbone.weights, the default first.
-        heads: starts of the names of the head's tensors in a weights file.
-        normalization: of its pictures.
-        renamed: brings the names of a weights file to those of the network.
-    """
-
-    build: Callable[[], nn.Module]
-    width: int
-    weights: tuple[str, ...]
-    heads: tuple[str, ...]
-    normalization: Normalization
-    renamed: Callable[[State], State] = lambda state: state
-
-
-OTHERS = {
-    LITE0: Other(
-        lite0.build, lite0.WIDTH, (lite0.PACKAGE,), lite0.HEADS, SYMMETRIC, lite0.renamed
-    ),
-    DLIB: Other(
-        dlib_resnet29.FaceEmbedding,
-        dlib_resnet29.WIDTH,
-        (embedding.PACKAGE,),
-        (),
-        dlib_resnet29.PIXELS,
-    ),
-    INCEPTION: Other(
-        inception.build,
-        inception.WIDTH,
-        tuple(inception.URLS),
-        inception.HEADS,
-        inception.PIXELS,
-    ),
-}
+OTHERS = {LITE0: lite0.NETWORK, DLIB: dlib_resnet29.NETWORK, INCEPTION: inception.NETWORK}
 
 
 def architectures() -> tuple[str, ...]:

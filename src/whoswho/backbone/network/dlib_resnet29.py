@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from whoswho.arches import DLIB
 from whoswho.artifacts.model.settings import Normalization
+from whoswho.backbone.network.parts import Other
 from whoswho.errors import UserError
 from whoswho.pictures import embedding
 from whoswho.pictures.embedding import Embedder, Pixels, Vector
 from whoswho.workers import pool
 
-WIDTH = embedding.SIZE
 PIXELS = Normalization((0.0,) * 4, (1 / 255,) * 4, "RGBA")  # 0 to 255 as they are
 
 _BYTES = {"landmarks": 9_150_489, "network": 22_466_066}  # sizes of the files
@@ -85,3 +85,6 @@ class FaceEmbedding(nn.Module):
 
     def _files(self) -> dict[str, bytes]:
         return {name: getattr(self, name).cpu().numpy().tobytes() for name in _BYTES}
+
+
+NETWORK = Other(FaceEmbedding, embedding.SIZE, (embedding.PACKAGE,), (), PIXELS)

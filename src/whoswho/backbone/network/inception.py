@@ -10,9 +10,8 @@ import warnings
 from torch import nn
 
 from whoswho.artifacts.model.settings import Normalization
+from whoswho.backbone.network.parts import Other
 
-WIDTH = 512
-HEADS = ("logits.",)
 # (byte - 127.5) / 128, as the faces that it learnt from were scaled.
 PIXELS = Normalization((0.5,) * 3, (128 / 255,) * 3)
 
@@ -31,3 +30,6 @@ def build() -> nn.Module:
 
         net: nn.Module = InceptionResnetV1()
     return net
+
+
+NETWORK = Other(build, 512, tuple(URLS), ("logits.",), PIXELS)

