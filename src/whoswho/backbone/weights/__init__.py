@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from whoswho.artifacts.model.backbone import RANDOM, BackboneSource, PassedOver
 from whoswho.backbone import network
@@ -24,9 +23,6 @@ from whoswho.backbone.weights import packages
 from whoswho.backbone.weights.downloads import Timeout, UnavailableError, download
 from whoswho.backbone.weights.files import SUFFIXES, fit_to, open_state
 from whoswho.errors import UserError
-
-if TYPE_CHECKING:
-    from torchvision.models import WeightsEnum
 
 _TORCHVISION = ("IMAGENET1K_", "DEFAULT")  # how the names of torchvision's weights begin
 
@@ -50,14 +46,14 @@ def fetch(
     expected = architectures.on_meta(arch)[0].state_dict()
     if arch in OTHERS:
         choices = _own_choices(choices, arch)
-    published = {entry: _published(entry, arch) for entry in choices}
+    urls = {entry: _url(entry, arch) for entry in choices}
     timeout = Timeout()
     passed: list[PassedOver] = []
-    for entry, weights in published.items():
+    for entry, url in urls.items():
         try:
             if entry == RANDOM:
                 state, origin = _random(arch, seed), f"seed {seed}"
-            elif url := weights.url if weights else URLS.get(entry):
+            elif url:
                 state, origin = open_state(download(url, timeout, cache)), url
             elif _is_path(entry):
                 state, origin = open_state(_find(entry, folders)), entry
@@ -106,13 +102,13 @@ def _is_path(entry: str) -> bool:
     return "/" in entry or "\\" in entry or entry.endswith(SUFFIXES)
 
 
-def _published(entry: str, arch: str) -> WeightsEnum | None:
-    """torchvision's weights of that name; None for what is none of torchvision's.
+def _url(entry: str, arch: str) -> str | None:
+    """Where published weights of that name are; None for what is not published.
 
     A name that torchvision does not know is a mistake even where a later entry could be had.
     """
     if entry == RANDOM or arch in OTHERS or _is_path(entry):
-        return None
+        return URLS.get(entry)
     from torchvision.models import get_model_weights
 
     names = get_model_weights(arch)
@@ -122,8 +118,7 @@ def _published(entry: str, arch: str) -> WeightsEnum | None:
             f"({', '.join(names.__members__)}), nor {RANDOM!r}, nor a path "
             f"(ending in {', '.join(SUFFIXES)})"
         )
-    weights: WeightsEnum = names[entry]
-    return weights
+    return str(names[entry].url)
 
 
 def _random(arch: str, seed: int) -> State:
