@@ -28,6 +28,7 @@ from whoswho.dataset import listing
 from whoswho.errors import UserError
 from whoswho.stages import clean as clean_stage
 from whoswho.stages import preprocess as preprocess_stage
+from whoswho.workers import pool
 
 # --- One picture at a time -----------------------------------------------------------------------
 
@@ -237,7 +238,7 @@ def test_memory_does_not_grow_by_pixels(clean: Clean, tmp_path: Path) -> None:
     clean.fill("a", "b")
     write(clean.data / "a" / "large.png", photograph(1, (1500, 1500)))
     with (tmp_path / "store").open("w+b") as store:
-        pictures = evidence.examine_all(listing.scan(clean.data).files, store, Seconds(), 1)
+        pictures = evidence.examine_all(listing.scan(clean.data).files, store, Seconds())
     assert (tmp_path / "store").stat().st_size == len(pictures) * fingerprints.RECORD.itemsize
     assert max(len(pickle.dumps(picture)) for picture in pictures) < 2300
 
@@ -708,13 +709,15 @@ def test_the_same_files_give_the_same_bytes(clean: Clean) -> None:
     assert first == {p.name: p.read_bytes() for p in clean.out.iterdir() if p.is_file()}
 
 
-def test_processes_change_nothing(clean: Clean) -> None:
+def test_processes_change_nothing(clean: Clean, monkeypatch: pytest.MonkeyPatch) -> None:
     clean.fill("a", "b", count=12)
     clean.run()
     first = (clean.out / "decisions.csv").read_bytes()
     shutil.rmtree(clean.out)
     limits = DEFAULTS.model_copy(update={"faces": "any"})
-    outcome = checks.run(clean.data, limits, [], clean.out, worker_count=2)
+    monkeypatch.setattr(pool, "cores", lambda: 2)
+    monkeypatch.setattr(pool, "FEW", 2)
+    outcome = checks.run(clean.data, limits, [], clean.out)
     assert (clean.out / "decisions.csv").read_bytes() == first
     assert min(outcome.spent[work] for work in (OPENING, FINGERPRINTS, RELATING)) > 0
 

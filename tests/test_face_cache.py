@@ -205,7 +205,7 @@ def look(
 ) -> list[FaceEvidence]:
     limits: Clean = CLEAN.model_copy(update=changes)
     with FaceCache(folder) as cache:
-        return people.find_faces(pictures, limits, cache, worker_count=1)
+        return people.find_faces(pictures, limits, cache)
 
 
 def test_a_file_is_looked_at_once(

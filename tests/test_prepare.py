@@ -17,6 +17,7 @@ from whoswho.pictures.faces import FaceFinder, main_face
 from whoswho.pictures.opening import ImageOpenError, open_picture
 from whoswho.pictures.prepare import Preparer, face_square, prepare
 from whoswho.pictures.tensors import to_tensor
+from whoswho.workers import pool
 
 SETTINGS = PictureSettings("face", 0.3, 96, 0.95, 0.08)
 
@@ -142,12 +143,16 @@ def test_names_are_short_different_and_in_their_places(tmp_path: Path) -> None:
             assert (image.size, image.format) == ((96, 96), "WEBP")
 
 
-def test_the_order_of_the_answers_is_the_order_of_the_jobs(tmp_path: Path) -> None:
+def test_the_order_of_the_answers_is_the_order_of_the_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "cores", lambda: 2)
+    monkeypatch.setattr(pool, "FEW", 2)
     jobs = []
     for n in range(20):
         Image.new("RGB", (100, 100), (n, 0, 0)).save(tmp_path / f"{n}.png")
         jobs.append(prepared_files.Job(tmp_path / f"{n}.png", f"{n:064d}", "x", "train", None))
-    written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path / "out", worker_count=2)
-    for n, picture in enumerate(written):
-        with Image.open(tmp_path / "out" / picture.path) as image:
+    written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path / "out")
+    for n, one in enumerate(written):
+        with Image.open(tmp_path / "out" / one.path) as image:
             assert image.getpixel((5, 5)) == (n, 0, 0)

@@ -58,7 +58,7 @@ class Clean:
     def outcome(self, reviews: Sequence[Review] = (), **changes: object) -> checks.Outcome:
         limits = DEFAULTS.model_copy(update={"faces": "any", **changes})
         shutil.rmtree(self.out, ignore_errors=True)
-        return checks.run(self.data, limits, reviews, self.out, worker_count=1)
+        return checks.run(self.data, limits, reviews, self.out)
 
     def run(self, reviews: Sequence[Review] = (), **changes: object) -> dict[str, dict[str, str]]:
         """decisions.csv by file, checked for what must hold of every one of them."""

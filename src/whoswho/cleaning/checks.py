@@ -57,7 +57,6 @@ def run(
     params: Clean,
     reviews: Sequence[Review],
     out: Path,
-    worker_count: int | None = None,
     review_path: Path = Path("review.csv"),
     faces: Path | None = None,
 ) -> Outcome:
@@ -67,22 +66,19 @@ def run(
         reviews: what a person decided (`review.read`); `review_path` names the file in messages.
         out: an empty folder; gets pictures/, decisions.csv, overlaps.csv, faces.json and, where
             faces were told apart, face_vectors.npy.
-        worker_count: processes; None takes one per core.
         faces: the folder of what was found in earlier runs (`FaceCache`); None keeps nothing.
 
     Raises:
         UserError: about the set or the review, never about a single picture.
     """
     listing, spent = scan(data), Seconds()
-    evidence = replace(
-        gather(listing.files, params, spent, worker_count), can_embed=embedding.available()
-    )
+    evidence = replace(gather(listing.files, params, spent), can_embed=embedding.available())
     pictures = evidence.pictures
     held = review.match(reviews, ((p.sha256, p.file.label) for p in pictures), review_path)
     with FaceCache(faces) as cache:
         while indices := rules.needs_faces(evidence, params, held):
             files = [(pictures[index].file.path, pictures[index].sha256) for index in indices]
-            looked = people.find_faces(files, params, cache, worker_count, spent)
+            looked = people.find_faces(files, params, cache, spent)
             found = dict(zip(indices, looked, strict=True))
             evidence = replace(evidence, faces={**evidence.faces, **found})
     decided = rules.decide(evidence, params, held)

@@ -17,9 +17,7 @@ QUALITY = 75
 FEW = 100
 
 
-def write(
-    decisions: Sequence[Decision], data: Path, out: Path, worker_count: int | None = None
-) -> None:
+def write(decisions: Sequence[Decision], data: Path, out: Path) -> None:
     """Write `out`/thumbnails/<sha256>.jpg for every picture shown and for what it duplicates.
 
     A file that gives no picture gets none.
@@ -31,8 +29,7 @@ def write(
     source = {row.sha256: data / row.file for row in (*shown, *originals) if row.sha256}
     (out / FOLDER).mkdir()
     jobs = sorted(source.items())
-    count = 1 if len(jobs) < FEW else worker_count
-    for _ in mapping.each(partial(_draw, clean=out), jobs, "thumbnails", count):
+    for _ in mapping.each(partial(_draw, clean=out), jobs, "thumbnails", FEW):
         pass
 
 

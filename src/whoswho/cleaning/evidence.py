@@ -64,16 +64,14 @@ class Evidence:
     can_embed: bool = False
 
 
-def gather(
-    files: Sequence[ListedFile], params: Clean, spent: Seconds, worker_count: int | None = None
-) -> Evidence:
+def gather(files: Sequence[ListedFile], params: Clean, spent: Seconds) -> Evidence:
     """What all files say for themselves, and how their pictures are related; no faces yet.
 
     Args:
         spent: the seconds of processor are added to it.
     """
     with tempfile.TemporaryFile() as store:
-        pictures = examine_all(files, store, spent, worker_count)
+        pictures = examine_all(files, store, spent)
         with seconds.on(seconds.RELATING, spent):
             relations = duplicates.relations(
                 [each.fingerprint if each.is_compared(params) else None for each in pictures],
@@ -85,12 +83,12 @@ def gather(
 
 
 def examine_all(
-    files: Sequence[ListedFile], store: IO[bytes], spent: Seconds, worker_count: int | None
+    files: Sequence[ListedFile], store: IO[bytes], spent: Seconds
 ) -> list[PictureEvidence]:
     """`examine` of all files; their grey copies go to `store`, so that memory holds rows only."""
     pictures = []
     nothing = bytes(RECORD.itemsize)
-    examined = mapping.each(examine, files, "clean", worker_count)
+    examined = mapping.each(examine, files, "clean")
     for file, (picture, own) in zip(files, examined, strict=True):
         spent.update(own)
         kept = picture.fingerprint

@@ -80,7 +80,6 @@ def find_faces(
     pictures: Sequence[tuple[Path, str]],
     params: Clean,
     cache: FaceCache,
-    worker_count: int | None = None,
     spent: Seconds | None = None,
 ) -> list[FaceEvidence]:
     """The faces in each picture (path, sha256); only what `cache` lacks is looked for.
@@ -97,7 +96,7 @@ def find_faces(
             jobs[index] = _Job(path, detections, params)
         else:
             results[index] = known
-    found = mapping.each(_detect_and_embed, list(jobs.values()), "faces", worker_count)
+    found = mapping.each(_detect_and_embed, list(jobs.values()), "faces")
     for index, (measured, vector, own) in zip(jobs, found, strict=True):
         if spent is not None:
             spent.update(own)

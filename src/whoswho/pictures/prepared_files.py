@@ -39,16 +39,14 @@ class Written:
     box: Box | None
 
 
-def write_pictures(
-    jobs: Sequence[Job], settings: PictureSettings, out: Path, worker_count: int | None = None
-) -> list[Written]:
+def write_pictures(jobs: Sequence[Job], settings: PictureSettings, out: Path) -> list[Written]:
     """Write `out`/<split>/<label>/<name>_<hash>.webp for every job, in order."""
     paths = _names(jobs)
     for folder in sorted({(out / path).parent for path in paths}):
         folder.mkdir(parents=True, exist_ok=True)
     write = partial(_write, settings=settings, out=out)
     pairs = list(zip(jobs, paths, strict=True))
-    return list(mapping.each(write, pairs, "preprocess", worker_count))
+    return list(mapping.each(write, pairs, "preprocess"))
 
 
 def _write(job_and_path: tuple[Job, str], settings: PictureSettings, out: Path) -> Written:

@@ -17,7 +17,7 @@ def each(
     function: Callable[[Item], Result],
     items: Sequence[Item],
     title: str,
-    workers: int | None = None,
+    few: int | None = None,
 ) -> Iterator[Result]:
     """`function` of every item, in order; a progress bar with rate and ETA on a terminal.
 
@@ -25,13 +25,13 @@ def each(
 
     Args:
         function: a module's own function (or a partial of one): it is sent to other processes.
-        workers: processes; None takes one per core. Few pictures stay in this process.
+        few: fewer items than these stay in this process; None: than `pool.FEW`.
     """
-    count = min(workers or pool.cores(), pool.MOST_WORKERS)
+    count = min(pool.cores(), pool.MOST_WORKERS)
     results: Iterator[Result]
     if items and cluster.address():
         results = cluster.stream(function, items)
-    elif count <= 1 or len(items) < pool.FEW:
+    elif count <= 1 or len(items) < (few or pool.FEW):
         results = map(function, items)
     else:
         results = pool.stream(function, items, count)
