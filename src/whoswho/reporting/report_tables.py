@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from whoswho.artifacts.decisions import DROPPED, KEPT
 from whoswho.reporting.pages.table import CODE, LABEL, NAME, NUMBER, TEXT, Table, number
+from whoswho.reporting.run_report import RunReport
 from whoswho.reporting.sentences import cross_validated, interval
-
-if TYPE_CHECKING:
-    from whoswho.reporting.run_report import RunReport
 
 
 def pictures(report: RunReport) -> Table:

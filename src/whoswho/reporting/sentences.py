@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from whoswho import arches
 from whoswho.artifacts.predictions import WAYS
 from whoswho.reporting.pages.table import number
+from whoswho.reporting.run_report import RunReport
 from whoswho.wording import needs_most, plural
-
-if TYPE_CHECKING:
-    from whoswho.reporting.run_report import RunReport
 
 FETCH_WEIGHTS = "dvc repro -f -s backbone && dvc repro"
 UNTRAINED = (

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from whoswho.artifacts.predictions import PredictionRow
 from whoswho.reporting.plots import canvas
 from whoswho.reporting.plots.canvas import DPI, FAINT, GREEN, INK, POINTS, RED
 from whoswho.reporting.plots.fitting import fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-    from whoswho.artifacts.predictions import PredictionRow
 
 COLUMNS = 6  # pictures a row, as the blog shows them
 MOST_PICTURES = 60  # on one sheet
