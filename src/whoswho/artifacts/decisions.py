@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -85,6 +86,46 @@ class Decision:
         return self.decision == KEPT
 
 
+@dataclass(frozen=True)
+class CleaningCounts:
+    """Pictures by label, then by `kept`, `dropped`, and the reasons for dropping.
+
+    A picture dropped for two reasons counts under both, so reasons may add up to more than the
+    dropped.
+    """
+
+    counts: dict[str, Counter[str]]  # labels sorted
+
+    @cached_property
+    def totals(self) -> Counter[str]:
+        """The counts of all labels together."""
+        return sum(self.counts.values(), Counter())
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """Every reason there is, the most frequent first."""
+        found = self.totals.keys() - {KEPT, DROPPED}
+        return sorted(found, key=lambda reason: (-self.totals[reason], reason))
+
+    def reasons_of(self, label: str) -> list[str]:
+        """The reasons of one label, by name."""
+        return sorted(reason for reason in self.reasons if self.counts[label][reason])
+
+    @property
+    def counted_twice(self) -> bool:
+        """Whether a picture was dropped for more than one reason."""
+        totals = self.totals
+        return sum(totals[reason] for reason in self.reasons) > totals[DROPPED]
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row a count for cleaning.csv: for every label kept, dropped, then its reasons."""
+        return [
+            {"label": label, "reason": reason, "count": counts[reason]}
+            for label, counts in self.counts.items()
+            for reason in (KEPT, DROPPED, *self.reasons_of(label))
+        ]
+
+
 class FaceSettings(BaseModel, frozen=True, extra="forbid"):
     """How cleaning looked at faces.
 
@@ -159,18 +200,22 @@ def read_face_settings(folder: Path) -> FaceSettings:
 
 def sentence(decisions: Sequence[Decision]) -> str:
     """`231 files of 5 labels: 201 kept, 30 dropped (12 near_duplicate, …)`."""
-    kept = sum(decision.kept for decision in decisions)
-    labels = len({decision.label for decision in decisions if decision.label})
-    dropped = len(decisions) - kept
-    text = f"{len(decisions)} files of {labels} labels: {kept} kept, {dropped} dropped"
-    reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(decisions))
+    counts = count_decisions(decisions)
+    labels, totals = sum(map(bool, counts.counts)), counts.totals
+    text = f"{len(decisions)} files of {labels} labels: {totals[KEPT]} kept, "
+    text += f"{totals[DROPPED]} dropped"
+    reasons = ", ".join(f"{totals[reason]} {reason}" for reason in counts.reasons)
     return f"{text} ({reasons})" if reasons else text
 
 
-def count_reasons(decisions: Iterable[Decision]) -> list[tuple[str, int]]:
-    """Reasons of the dropped and their counts, the most frequent first."""
-    counts = Counter(reason for decision in decisions for reason in decision.reasons)
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def count_decisions(decisions: Iterable[Decision]) -> CleaningCounts:
+    """The counts of a table of decisions."""
+    counts: dict[str, Counter[str]] = {}
+    for decision in sorted(decisions, key=lambda decision: decision.label):
+        of_label = counts.setdefault(decision.label, Counter())
+        of_label[decision.decision] += 1
+        of_label.update(decision.reasons)
+    return CleaningCounts(counts)
 
 
 def _to_row(decision: Decision) -> dict[str, object]:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from whoswho import paths, sample
 from whoswho.arches import trained_offline
-from whoswho.artifacts.decisions import Decision, read_decisions
+from whoswho.artifacts.decisions import Decision, count_decisions, read_decisions
 from whoswho.artifacts.model.backbone import BackboneSource, load_source
 from whoswho.artifacts.model.description import read_description
 from whoswho.artifacts.predictions import Evaluation, read_evaluation
 from whoswho.artifacts.split import SplitRow, read_split
 from whoswho.artifacts.suspects import read_suspects, to_look_at
 from whoswho.dataset.listing import FEW_PICTURES
-from whoswho.reporting.cleaning_counts import count_decisions
 from whoswho.reporting.pages import fonts
 from whoswho.reporting.sentences import FETCH_WEIGHTS, WIDE, cross_validated
 from whoswho.wording import plural

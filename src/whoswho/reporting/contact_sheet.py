@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from whoswho import paths
-from whoswho.artifacts.decisions import Decision, read_decisions
+from whoswho.artifacts.decisions import Decision, count_decisions, read_decisions
 from whoswho.artifacts.thumbnails import chosen_for_sheet, read_thumbnail
 from whoswho.cleaning import reasons
-from whoswho.reporting.cleaning_counts import count_decisions
 from whoswho.reporting.pages.rendering import render_page
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho import paths, tables
-from whoswho.artifacts.decisions import Decision, read_decisions
+from whoswho.artifacts.decisions import CleaningCounts, Decision, count_decisions, read_decisions
 from whoswho.artifacts.model.description import (
     HISTORY_COLUMNS,
     HistoryRow,
@@ -30,7 +30,6 @@ from whoswho.artifacts.split import Dataset, Example, load_dataset
 from whoswho.artifacts.suspects import SuspectList, read_suspects
 from whoswho.errors import UserError, one_line
 from whoswho.params import Augment
-from whoswho.reporting.cleaning_counts import CleaningCounts, count_decisions
 
 CLEANING = ("label", "reason", "count")
 MEASURES = ("split", "measure", "value")
