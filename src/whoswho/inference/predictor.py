@@ -117,7 +117,6 @@ class Predictor:
                 "models are named as in models:/whoswho@champion"
             )
         self.model = load_model(folder)
-        self._preparer = Preparer(self.model.description.picture)
         self.large_pictures = threading.Lock()
 
     def predict(
@@ -144,13 +143,12 @@ class Predictor:
                 one does both, as a server should.
         """
         numbered = enumerate(sources, start=1)
+        look = partial(_looked_at, self.model.description.picture, keep_images)
         looked_at: Iterator[LookedAt]
         if processes:
-            look = partial(_look, self.model.description.picture, keep_images)
             looked_at = pool.stream(look, numbered, processes)
         else:
-            look = partial(_looked_at, self._preparer, keep_images, one_large=self.large_pictures)
-            looked_at = map(look, numbered)
+            looked_at = map(partial(look, one_large=self.large_pictures), numbered)
         while batch := list(islice(looked_at, BATCH)):
             for prediction in self._answered(batch):
                 yield prediction if keep_features else replace(prediction, features=None)
@@ -214,20 +212,13 @@ def _predictor(folder: Path, _digest: str) -> Predictor:
     return Predictor(folder)
 
 
-def _look(
-    settings: PictureSettings, keep_image: bool, numbered: tuple[int, PictureSource]
-) -> LookedAt:
-    """`_looked_at` in a process of its own, which keeps its detector."""
-    return _looked_at(_preparer(settings), keep_image, numbered)
-
-
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)  # a server changes over from one model to another
 def _preparer(settings: PictureSettings) -> Preparer:
     return Preparer(settings)
 
 
 def _looked_at(
-    preparer: Preparer,
+    settings: PictureSettings,
     keep_image: bool,
     numbered: tuple[int, PictureSource],
     one_large: AbstractContextManager[Any] | None = None,
@@ -239,7 +230,7 @@ def _looked_at(
         data = source if isinstance(source, bytes) else opening.read_bytes(Path(source))
         with _alone(one_large) if one_large and _is_large(data) else nullcontext():
             image = open_picture(data)
-            made = preparer.from_image(image)
+            made = _preparer(settings).from_image(image)
             prediction = Prediction(name, faces=made.faces, face=made.face)
             if keep_image:
                 width = image.width
