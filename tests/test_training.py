@@ -294,15 +294,16 @@ def same_after_a_kill(fit: Callable[..., Fitted], whole: Fitted, folder: Path, a
     kept = Checkpoint(folder / "kept.pt", "key")
     with pytest.raises(Cut):
         fit(checkpoint=kept, on_epoch=interrupted(at, []))
-    resumed = fit(checkpoint=kept, say=lambda _: None)
+    resumed = fit(checkpoint=kept)
     assert resumed.history == whole.history
     assert same_state(resumed, whole)
 
 
 @pytest.mark.parametrize("way", ["head", "network"])
 def test_an_interrupted_training_ends_as_if_it_had_not_been(
-    way: str, dataset: Dataset, backbone: State, stored: dict[str, Features], tmp_path: Path
-) -> None:
+    way: str, dataset: Dataset, backbone: State, stored: dict[str, Features], tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     def fit(**more: object) -> Fitted:
         if way == "head":
             return fit_head(stored, epochs=4, dropout=0.3, **more)
@@ -314,12 +315,12 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
         with pytest.raises(Cut):
             fit(checkpoint=kept, on_epoch=interrupted(at, []))
     seen: list[HistoryRow] = []
-    messages: list[str] = []
-    resumed = fit(checkpoint=kept, on_epoch=seen.append, say=messages.append)
+    capsys.readouterr()
+    resumed = fit(checkpoint=kept, on_epoch=seen.append)
+    assert capsys.readouterr().out == "training goes on after epoch 3\n"
     assert same_state(whole, resumed)
     assert resumed.history == whole.history == seen
     assert [row["epoch"] for row in seen] == [1, 2, 3, 4]
-    assert messages == ["training goes on after epoch 3"]
     assert [path.name for path in kept.path.parent.iterdir()] == ["training.pt"]
     kept.remove()
     assert not kept.path.exists()
@@ -331,7 +332,7 @@ def test_a_process_of_another_machine_goes_on_from_the_main_ones_checkpoint(
 ) -> None:
     kept = Checkpoint(tmp_path / "kept.pt", "key")
     whole = fit_head(stored, checkpoint=kept)
-    snapshot = kept.read(print)
+    snapshot = kept.read()
     monkeypatch.setattr(ProcessGroup, "from_main", lambda self, value: snapshot)
     monkeypatch.setattr(ProcessGroup, "data_parallel", lambda self, module: module)
     older = Checkpoint(tmp_path / "older.pt", "key")
@@ -368,7 +369,7 @@ def test_an_epoch_cut_before_its_checkpoint_is_done_again_once(
         fit_head(stored, checkpoint=kept, on_epoch=first.append)
     monkeypatch.undo()
     seen: list[HistoryRow] = []
-    resumed = fit_head(stored, checkpoint=kept, on_epoch=seen.append, say=lambda _: None)
+    resumed = fit_head(stored, checkpoint=kept, on_epoch=seen.append)
     # The row was never told before its checkpoint lay on disk, so none can be told twice.
     assert [row["epoch"] for row in first] == [1]
     assert [row["epoch"] for row in seen] == [1, 2, 3]
@@ -377,7 +378,7 @@ def test_an_epoch_cut_before_its_checkpoint_is_done_again_once(
 
 @pytest.mark.parametrize("damage", ["half", "text", "other key"])
 def test_a_checkpoint_of_no_use_is_told_and_training_starts_anew(
-    damage: str, stored: dict[str, Features], tmp_path: Path
+    damage: str, stored: dict[str, Features], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "training.pt"
     with pytest.raises(Cut):
@@ -386,12 +387,14 @@ def test_a_checkpoint_of_no_use_is_told_and_training_starts_anew(
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     if damage == "text":
         path.write_text("no checkpoint")
-    messages: list[str] = []
     kept = Checkpoint(path, "other" if damage == "other key" else "key")
-    fitted = fit_head(stored, checkpoint=kept, say=messages.append)
+    fitted = fit_head(stored, checkpoint=kept)
+    (line,) = capsys.readouterr().out.splitlines()
     assert same_state(fitted, fit_head(stored))
     why = "another configuration" if damage == "other key" else "damaged"
-    assert [str(path) in line and why in line and "anew" in line for line in messages] == [True]
+    assert str(path) in line
+    assert why in line
+    assert "anew" in line
 
 
 def test_the_key_tells_inputs_and_settings_apart() -> None:
@@ -427,7 +430,7 @@ def test_a_loss_that_is_not_finite_names_epoch_batch_and_cause_and_keeps_the_res
 
     with pytest.raises(UserError, match=r"loss is nan in epoch 2, batch 2.*inputs are not finite"):
         fit_head(finite, checkpoint=kept, on_epoch=poison)
-    state = kept.read(print)
+    state = kept.read()
     assert state is not None
     assert state["history"] == seen
     assert all(bool(torch.isfinite(value).all()) for value in state["module"].values())
@@ -665,7 +668,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_rest(
         fit_head(
             worse, epochs=12, keep=keep, checkpoint=kept, on_epoch=interrupted(whole.epoch + 1, [])
         )
-    resumed = fit_head(worse, epochs=12, keep=keep, checkpoint=kept, say=lambda _: None)
+    resumed = fit_head(worse, epochs=12, keep=keep, checkpoint=kept)
     assert same_state(resumed, whole)
 
 

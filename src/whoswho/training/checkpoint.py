@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ class Checkpoint:
         """The checkpoint of a training in the repository `root`."""
         return cls(root / paths.CHECKPOINTS / f"{key}.pt", key)
 
-    def read(self, say: Callable[[str], None]) -> dict[str, Any] | None:
+    def read(self) -> dict[str, Any] | None:
         """What `write` stored, or None where there is nothing of use; then says why."""
         if not self.path.is_file():
             return None
@@ -40,10 +39,10 @@ class Checkpoint:
             same = content["format"] == _FORMAT and content["key"] == self.key
             state: dict[str, Any] = content["state"]
         except Exception as error:  # noqa: BLE001 - whatever is in the file, the training can be done anew
-            say(f"{self.path}: damaged ({type(error).__name__}), so training starts anew")
+            print(f"{self.path}: damaged ({type(error).__name__}), so training starts anew")
             return None
         if not same:
-            say(f"{self.path}: of another configuration, so training starts anew")
+            print(f"{self.path}: of another configuration, so training starts anew")
             return None
         return state
 

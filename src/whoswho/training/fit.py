@@ -57,14 +57,13 @@ def fit(
     *,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[HistoryRow], None] = lambda row: None,
-    say: Callable[[str], None] = print,
     process_group: ProcessGroup | None = None,
 ) -> Fitted:
     """Train on the training split, measure on validation, return the network of the kept epoch.
 
     Args:
         checkpoint: written after each epoch, before `on_epoch`; the caller removes it once the
-            model is stored. One that is damaged or of another training is told to `say`.
+            model is stored. One that is damaged or of another training is told of.
         on_epoch: called once for each epoch in order, also for those that a checkpoint brought
             back: a caller that keeps a record of its own passes over what it has.
         process_group: the processes that train together; each calls this with the same arguments.
@@ -82,7 +81,7 @@ def fit(
             task = head_task(data, recipe, device)
         else:
             task = network_task(data, recipe, device, group)
-        return Trainer(task, recipe.train, device, group, say)
+        return Trainer(task, recipe.train, device, group)
 
     head_alone = data.features is not None
     with devices.using(device), devices.one_thread() if head_alone else nullcontext():

@@ -35,13 +35,11 @@ class Trainer:
         train: params.Train,
         device: torch.device,
         process_group: ProcessGroup,
-        say: Callable[[str], None] = print,
     ) -> None:
         self.task = task
         self.train = train
         self.device = device
         self.process_group = process_group
-        self.say = say
         self.loss = Loss(train, task.targets, task.labels)
         self.optimizer = build_optimizer(train, task.groups)
         self.scheduler = build_scheduler(train, self.optimizer, len(self._steps(0)))
@@ -188,7 +186,7 @@ class Trainer:
     def _resume(self, checkpoint: Checkpoint | None) -> list[HistoryRow]:
         snapshot = None
         if checkpoint is not None and self.process_group.is_main_process:
-            snapshot = checkpoint.read(self.say)
+            snapshot = checkpoint.read()
         # Another machine may have no checkpoint, or an older one.
         snapshot = self.process_group.from_main(snapshot)
         if snapshot is None:
@@ -199,7 +197,7 @@ class Trainer:
                 part.load_state_dict(snapshot[name])
         self.best = snapshot.get("best", snapshot["module"])
         history: list[HistoryRow] = snapshot["history"]
-        self.say(f"training goes on after epoch {len(history)}")
+        print(f"training goes on after epoch {len(history)}")
         return history
 
     @contextmanager
