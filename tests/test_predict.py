@@ -23,7 +23,7 @@ from whoswho.artifacts.model.settings import Face, PictureSettings
 from whoswho.artifacts.split import Dataset
 from whoswho.backbone.loading.process_group import ProcessGroup
 from whoswho.errors import UserError
-from whoswho.inference.predictor import Prediction, Predictor
+from whoswho.inference.predictor import Prediction, Predictor, framed
 from whoswho.inference.similarity import Centres
 from whoswho.lifecycle import prediction
 from whoswho.lifecycle.neighbours import Neighbours
@@ -103,12 +103,10 @@ def test_what_was_looked_at_is_said(faces: int | None, text: str) -> None:
 
 
 def test_the_face_that_was_looked_at_is_framed() -> None:
-    image = Image.new("RGB", (100, 50), "white")
-    answer = Prediction("x", face=Face(40, 20, 160, 80, 0.99), image=image, scale=0.5)
-    assert answer.boxed is not None
-    assert answer.boxed.getpixel((20, 25)) != (255, 255, 255)
-    assert answer.boxed.getpixel((50, 25)) == (255, 255, 255)
-    assert image.getpixel((20, 25)) == (255, 255, 255)
+    image = framed(Image.new("RGB", (1024, 512), "white"), Face(40, 20, 160, 80, 0.99))
+    assert image.size == (512, 256)
+    assert image.getpixel((20, 25)) != (255, 255, 255)
+    assert image.getpixel((50, 25)) == (255, 255, 255)
 
 
 @pytest.fixture(scope="module")

@@ -52,8 +52,8 @@ class Prediction:
         face: the one that was looked at, in pixels of the upright picture.
         features: (width,), what the backbone gives for it.
         problem: why the picture could not be read, in one line.
-        image: the upright picture, small, for figures (see `Predictor.predict`), and `scale`: its
-            pixels for each of the upright picture's.
+        image: the upright picture, small, for figures (see `Predictor.predict`), the face that
+            was looked at in a frame.
         prepared: what the network saw, kept with `image`.
     """
 
@@ -68,25 +68,12 @@ class Prediction:
     features: NDArray[np.float32] | None = field(default=None, compare=False)
     problem: str | None = None
     image: Image.Image | None = None
-    scale: float = 1.0
     prepared: Image.Image | None = None
 
     @property
     def title(self) -> str:
         """The name to show: the label, or `unknown`."""
         return UNKNOWN if self.unknown or self.label is None else self.label
-
-    @property
-    def boxed(self) -> Image.Image | None:
-        """The image with the face that was looked at in a frame."""
-        if self.image is None or self.face is None:
-            return self.image
-        framed = self.image.copy()
-        box = self.face.left, self.face.top, self.face.right, self.face.bottom
-        ImageDraw.Draw(framed).rectangle(
-            [side * self.scale for side in box], outline=FRAME, width=max(2, framed.width // 100)
-        )
-        return framed
 
     @property
     def looked_at(self) -> str:
@@ -233,14 +220,23 @@ def _looked_at(
             made = _preparer(settings).from_image(image)
             prediction = Prediction(name, faces=made.faces, face=made.face)
             if keep_image:
-                width = image.width
-                image.thumbnail((THUMBNAIL, THUMBNAIL))
-                scale = image.width / width
-                prediction = replace(prediction, image=image, scale=scale, prepared=made.image)
+                shown = framed(image, made.face)
+                prediction = replace(prediction, image=shown, prepared=made.image)
             del image
     except (ImageOpenError, OSError) as error:
         return Prediction(name, problem=_problem(error)), None
     return prediction, made
+
+
+def framed(image: Image.Image, face: Face | None) -> Image.Image:
+    """The upright picture itself, made small, with its face in a frame."""
+    width = image.width
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    if face is not None:
+        scale = image.width / width
+        box = [side * scale for side in (face.left, face.top, face.right, face.bottom)]
+        ImageDraw.Draw(image).rectangle(box, outline=FRAME, width=max(2, image.width // 100))
+    return image
 
 
 @contextmanager

@@ -178,9 +178,9 @@ def draw(predictions: Sequence[Prediction], path: Path, note: str = "") -> None:
     from whoswho.reporting.plots import sheets
 
     shown = [
-        (prediction.boxed, prediction.title, prediction.probability)
+        (prediction.image, prediction.title, prediction.probability)
         for prediction in predictions
-        if prediction.boxed and prediction.probability is not None
+        if prediction.image and prediction.probability is not None
     ]
     parts = note.split(": ")
     sheets.strip(shown, path, title=f"{parts[0]}\n{parts[-1]}" if note else "")
