@@ -590,7 +590,7 @@ def data(tmp_path: Path) -> Path:
 def cleaned(data: Path, **changes: object) -> dict[str, Decision]:
     limits = DEFAULTS.model_copy(update=changes)
     outcome = checks.run(data, limits, [], data.parent / "clean")
-    return {one.file: one for one in outcome.decisions}
+    return {decision.file: decision for decision in outcome.decisions}
 
 
 def test_of_a_crop_and_the_whole_the_whole_stays(data: Path) -> None:

@@ -242,9 +242,9 @@ def test_the_fast_pass_agrees_with_the_plain_one(
     with torch.inference_mode():
         expected = backbone.eval()(batch).numpy()
     for way in ways:
-        found = way(batch)
-        assert found.dtype == torch.float32
-        assert nearness(found.numpy(), expected) >= (
+        vectors = way(batch)
+        assert vectors.dtype == torch.float32
+        assert nearness(vectors.numpy(), expected) >= (
             0.999 if dtype == torch.bfloat16 else 0.999999
         )
 

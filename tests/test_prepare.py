@@ -153,6 +153,6 @@ def test_the_order_of_the_answers_is_the_order_of_the_jobs(
         Image.new("RGB", (100, 100), (n, 0, 0)).save(tmp_path / f"{n}.png")
         jobs.append(prepared_files.Job(tmp_path / f"{n}.png", f"{n:064d}", "x", "train", None))
     written = prepared_files.write_pictures(jobs, SETTINGS, tmp_path / "out")
-    for n, one in enumerate(written):
-        with Image.open(tmp_path / "out" / one.path) as image:
+    for n, answer in enumerate(written):
+        with Image.open(tmp_path / "out" / answer.path) as image:
             assert image.getpixel((5, 5)) == (n, 0, 0)
