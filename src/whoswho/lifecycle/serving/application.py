@@ -1,21 +1,24 @@
-"""The addresses of `whoswho serve`: the page, `/predict`, and those of MLflow's scoring app."""
+"""The addresses of `whoswho serve`: the page, `/predict`, and those of MLflow's scoring server."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import mimetypes
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import mlflow
 from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from whoswho import listening
@@ -33,7 +36,6 @@ SECONDS = 2.0  # between two looks at the alias
 PART = 8
 BODIES = 8  # in memory at once; the others wait unread
 _STATIC = Path(__file__).parent / "static"
-_TYPES = {".css": "text/css", ".js": "text/javascript", ".html": "text/html"}
 
 
 class Service:
@@ -72,7 +74,7 @@ class Service:
         return _json(answers[0] if len(answers) == 1 else answers, version)
 
     async def invocations(self, request: Request) -> Response:
-        """What MLflow's scoring app says of the rows, in its own form."""
+        """What MLflow's scoring server says of the rows, in its own form."""
         async with self._bodies:
             body = await bodies.read(request)
             kind = request.headers.get("content-type", "")
@@ -80,7 +82,7 @@ class Service:
             del body
             version = self.champion.version
             parts = await self._in_parts(
-                request, rows, lambda part: _scored(version.scoring, part)
+                request, rows, lambda part: asyncio.to_thread(version.score, part)
             )
         return _json({"predictions": [answer for part in parts for answer in part]}, version)
 
@@ -97,11 +99,10 @@ class Service:
         }
         return _json(content, version)
 
-    async def scoring(self, request: Request) -> Response:
-        """MLflow's own answer at /ping, /health and /version."""
-        version = self.champion.version
-        status, body = await _ask(version.scoring, "GET", request.url.path, b"")
-        return _named(Response(body, status), version)
+    async def alive(self, request: Request) -> Response:
+        """What MLflow's scoring server says at /ping, /health and /version."""
+        said = mlflow.__version__ if request.url.path == "/version" else "\n"
+        return _named(Response(said), self.champion.version)
 
     async def letters(self, request: Request) -> Response:
         """Fonts for the labels, whose letters the machine may lack: their sheet, or one."""
@@ -120,14 +121,6 @@ class Service:
         if number >= len(found):
             raise HTTPException(404)
         return Response(found[number], media_type="font/woff")
-
-    async def static(self, request: Request) -> Response:
-        """A file of the page; a name is looked up, never opened."""
-        name = request.path_params.get("name", "page.html")
-        files = {path.name: path for path in _STATIC.iterdir()}
-        if name not in files:
-            raise HTTPException(404)
-        return Response(files[name].read_bytes(), media_type=_TYPES[files[name].suffix])
 
     async def _in_parts(
         self, request: Request, items: Sequence[T], answer: Callable[[Sequence[T]], Any]
@@ -148,81 +141,46 @@ def application(champion: Champion, host: str, allowed: Collection[str] = ()) ->
     Args:
         allowed: further names under which it may be asked.
     """
+    mimetypes.add_type("text/javascript", ".js")  # a system's own table may say otherwise
     service = Service(champion)
-    probes = [Route(path, service.scoring) for path in ("/ping", "/health", "/version")]
+    probes = [Route(path, service.alive) for path in ("/ping", "/health", "/version")]
     app = Starlette(
         routes=[
-            Route("/", service.static),
             Route("/model", service.model),
             Route("/predict", service.predict, methods=["POST"]),
             Route("/invocations", service.invocations, methods=["POST"]),
             *probes,
             Route("/letters.css", service.letters),
             Route("/letters/{number:int}", service.letters),
-            Route("/{name}", service.static),
+            Mount("/", StaticFiles(directory=_STATIC, html=True)),
         ],
         exception_handlers={HTTPException: _refused, Exception: _failed},
         lifespan=service.following,
     )
-    return _Guarded(app, host, allowed)
+    return _guarded(app, host, allowed)
 
 
-class _Guarded:
-    """Refuses requests that are not a person's own, and says to browsers what a page may do."""
+def _guarded(app: ASGIApp, host: str, allowed: Collection[str]) -> ASGIApp:
+    """Refuse requests that are not a person's own, and say to browsers what a page may do."""
+    said = listening.page_headers("'self' blob: data:")
 
-    def __init__(self, app: ASGIApp, host: str, allowed: Collection[str]) -> None:
-        self._app = app
-        self._host = host
-        self._allowed = allowed
-        self._headers = [
-            (name.lower().encode(), value.encode())
-            for name, value in listening.page_headers("'self' blob: data:").items()
-        ]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *self._headers]
+                MutableHeaders(scope=message).update(said)
             await send(message)
 
+        answering = app
         if scope["type"] == "http":
             request = Request(scope)
             why = listening.refusal(
-                request.method, request.url.path, request.headers, self._host, self._allowed
+                request.method, request.url.path, request.headers, host, allowed
             )
             if why:
-                await JSONResponse({"error": why}, 403)(scope, receive, hardened)
-                return
-        await self._app(scope, receive, hardened)
+                answering = JSONResponse({"error": why}, 403)
+        await answering(scope, receive, hardened)
 
-
-async def _scored(app: ASGIApp, rows: Sequence[str]) -> list[Any]:
-    """The predictions of MLflow's app for rows that it understands."""
-    status, body = await _ask(app, "POST", "/invocations", bodies.split(rows))
-    if status != 200:
-        # The rows have its form: what went wrong is the model's, and the body would repeat them.
-        raise RuntimeError(f"MLflow's scoring app answered {status}")
-    predictions: list[Any] = json.loads(body)["predictions"]
-    return predictions
-
-
-async def _ask(app: ASGIApp, method: str, path: str, body: bytes) -> tuple[int, bytes]:
-    """Status and body of an ASGI application's answer to one request."""
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    version = {"asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
-    address = {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
-    scope = {"type": "http", "method": method, "headers": headers} | version | address
-    requests: asyncio.Queue[Message] = asyncio.Queue()
-    requests.put_nowait({"type": "http.request", "body": body, "more_body": False})
-    status, parts = 500, []
-
-    async def send(message: Message) -> None:
-        nonlocal status
-        status = message.get("status", status)
-        parts.append(message.get("body", b""))
-
-    await app(scope, requests.get, send)
-    return status, b"".join(parts)
+    return guarded
 
 
 def _json(content: Any, version: ServedVersion) -> Response:

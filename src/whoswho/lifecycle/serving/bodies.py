@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -134,12 +133,6 @@ def rows(content_type: str, body: bytes) -> list[str]:
         if not isinstance(value, str) or _has_half_letters(value):
             raise HTTPException(400, f"row {number}: `{_COLUMN}` is no text; {_FORMS}")
     return values
-
-
-def split(images: Sequence[str]) -> bytes:
-    """Rows in the form of MLflow's that the scoring app takes as it is."""
-    data = [[image] for image in images]
-    return json.dumps({"dataframe_split": {"columns": [_COLUMN], "data": data}}).encode()
 
 
 def _in_memory(*_: object, **__: object) -> io.BytesIO:

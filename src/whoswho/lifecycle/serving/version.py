@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import copy
-import io
 import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.pyfunc import scoring_server
+import pandas as pd
 from PIL import Image
-from starlette.types import ASGIApp
 
 from whoswho.backbone import network
 from whoswho.backbone.network.architectures import normalization
@@ -25,9 +23,9 @@ from whoswho.inference.predictor import Prediction, Predictor
 from whoswho.lifecycle import prediction as predicting
 from whoswho.lifecycle.neighbours import Neighbours
 from whoswho.lifecycle.registry import registration, version_files
-from whoswho.lifecycle.serving.bodies import Upload
+from whoswho.lifecycle.serving import bodies
 from whoswho.lifecycle.tracking.store import Store
-from whoswho.pictures import tensors
+from whoswho.pictures import tensors, thumbnail
 from whoswho.reporting.plots import sheets
 
 SHOWN = 320  # pixels, longest side of what the page shows of the network's input
@@ -39,7 +37,7 @@ class ServedVersion:
 
     Attributes:
         name: what its answers call it.
-        scoring: MLflow's own scoring app on it.
+        scored: as MLflow loads it, by the code that it carries.
         neighbours: its training pictures, where the workspace has them; else `no_why` says why
             not.
     """
@@ -47,12 +45,12 @@ class ServedVersion:
     name: str
     number: int
     predictor: Predictor
-    scoring: ASGIApp
+    scored: Any
     neighbours: Neighbours | None
     no_why: str
     explainer: Explainer = field(repr=False)
 
-    def answer(self, uploads: Sequence[Upload], *, page: bool) -> list[dict[str, Any]]:
+    def answer(self, uploads: Sequence[bodies.Upload], *, page: bool) -> list[dict[str, Any]]:
         """What `whoswho predict --json` says of pictures, and why where that is known.
 
         Args:
@@ -72,6 +70,10 @@ class ServedVersion:
                     neighbour["picture"] = self._thumbnail(neighbour["file"])
             answers.append(answer)
         return answers
+
+    def score(self, rows: Sequence[str]) -> list[Any]:
+        """What MLflow says of rows: of each an answer, by the code that the version carries."""
+        return list(self.scored.predict(pd.DataFrame({"image": list(rows)})))
 
     def _thumbnail(self, file: str) -> str | None:
         """A training picture as the network saw it; None where it is gone."""
@@ -135,15 +137,10 @@ def load(store: Store, number: int, workspace: Path) -> ServedVersion:
         neighbours = Neighbours.of(workspace, predictor.model)
     except UserError as error:
         no_why = str(error)
-    app = scoring_server.init(model)
-    return ServedVersion(
-        name, number, predictor, app, neighbours, no_why, Explainer(predictor.model)
-    )
+    explainer = Explainer(predictor.model)
+    return ServedVersion(name, number, predictor, model, neighbours, no_why, explainer)
 
 
 def _data_url(image: Image.Image) -> str:
-    shown = image.convert("RGB")
-    shown.thumbnail((SHOWN, SHOWN))
-    buffer = io.BytesIO()
-    shown.save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    content = thumbnail.jpeg(image.convert("RGB"), SHOWN, 85)
+    return f"data:image/jpeg;base64,{base64.b64encode(content).decode()}"
