@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import requests
 from mlflow.exceptions import MlflowException
 
+from whoswho import listening
 from whoswho.errors import UserError
 from whoswho.lifecycle.registry import run_page
 from whoswho.lifecycle.tracking import embedded_store, signals
 from whoswho.lifecycle.tracking.store import Store, open_store, public
 
-LOCAL = ("127.0.0.1", "localhost", "::1")
 STARTS_WITHIN_S = 120.0
 
 
@@ -36,7 +33,7 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
     """
     elsewhere = embedded_store.named_elsewhere(root) or ""
     if not elsewhere.startswith("http"):
-        check_free(host, port)
+        listening.listen(host, port).close()  # nothing listens there yet
     store = open_store(root)
     with suppress(MlflowException):  # whoever may only read has the view that is there
         run_page.write_view(store)
@@ -44,18 +41,12 @@ def serve(root: Path, host: str = "127.0.0.1", port: int = 5000) -> None:
         table = run_table(public(elsewhere).rstrip("/"), store)
         print(f"{table} shows the runs: MLFLOW_TRACKING_URI names it")
         return
-    if host not in LOCAL:
-        print(
-            f"whoswho: warning: {host} is open to others, and these pages ask for no password: "
-            "whoever reaches them can read and delete runs, models and pictures",
-            file=sys.stderr,
-        )
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}"
+    listening.warn(host, "read and delete runs, models and pictures")
+    here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # where it answers this machine
     with _server(store, host, port) as server:
         try:
-            _wait(server, f"http://{_reachable(shown)}:{port}/health")
-            table = run_table(address, store)
+            _wait(server, f"{listening.address(here, port)}/health")
+            table = run_table(listening.address(host, port), store)
             print(f"{table} shows the runs of {root} (Ctrl-C ends it)", flush=True)
             server.wait()
         except KeyboardInterrupt:
@@ -69,23 +60,6 @@ def run_table(address: str, store: Store) -> str:
         f"{address}/#/experiments/{store.experiment_id}/runs"
         f"?workflowType=machine_learning&viewStateShareKey={run_page.VIEW}"
     )
-
-
-def check_free(host: str, port: int) -> None:
-    """See that nothing listens there yet.
-
-    Raises:
-        UserError: something does, or there is no such address here.
-    """
-    try:
-        family, _, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-            if os.name != "nt":  # there it would let two programs listen
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
-    except (OSError, OverflowError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"{host}:{port}: {why}; another one: --port {port + 1}") from None
 
 
 @contextmanager
@@ -123,16 +97,9 @@ def _wait(server: subprocess.Popen[bytes], address: str) -> None:
     end = time.monotonic() + STARTS_WITHIN_S
     while server.poll() is None:
         try:
-            urllib.request.urlopen(address, timeout=5).close()
-            return
-        except urllib.error.HTTPError:
+            requests.get(address, timeout=5)
             return
         except OSError:
             if time.monotonic() > end:
                 raise UserError(f"ui: MLflow's server does not answer at {address}") from None
             time.sleep(0.2)
-
-
-def _reachable(host: str) -> str:
-    """The address that a server which listens at `host` answers at on this machine."""
-    return {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(host, host)
