@@ -86,9 +86,6 @@ def missing(store: Store, number: int) -> list[str]:
         UserError: the store does not say.
     """
     uri = _uri(store, number)
-    local = local_folder(uri)
-    if local is not None:
-        return [path.as_posix() for path in NEEDED if not (local / path).is_file()]
     try:
         there = {
             f"{folder}/{file.path.rpartition('/')[2]}"
@@ -110,27 +107,16 @@ def fetch_record(store: Store, number: int) -> Record:
         UserError: its files are gone or damaged.
     """
     uri = _uri(store, number)
-    local = local_folder(uri)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        try:
-            for path in FILES:
-                (folder / path.parent).mkdir(exist_ok=True)
-                if local is not None:
-                    shutil.copyfile(local / path, folder / path)
-                else:
-                    target = str(folder / path.parent)
-                    download_artifacts(f"{uri}/{path}", dst_path=target, tracking_uri=store.uri)
-        except (MlflowException, OSError):
-            raise UserError(_gone(store, number, uri)) from None
-        try:
-            return read_record(folder)
-        except UserError as error:
-            reason = str(error).replace(f"{folder}/", "").partition(";")[0]
-            raise UserError(
-                f"version {number}: its record cannot be read ({reason}); register it again "
-                f"with {AGAIN}"
-            ) from None
+    try:
+        return _fetched(store, uri)
+    except (MlflowException, OSError):
+        raise UserError(_gone(store, number, uri)) from None
+    except UserError as error:
+        reason = str(error).partition(";")[0]
+        raise UserError(
+            f"version {number}: its record cannot be read ({reason}); register it again "
+            f"with {AGAIN}"
+        ) from None
 
 
 def fetch_run_record(store: Store, run_id: str) -> Record:
@@ -139,19 +125,25 @@ def fetch_run_record(store: Store, run_id: str) -> Record:
     Raises:
         UserError: the run has not all of it: it was not completed, or files are gone.
     """
+    try:
+        return _fetched(store, store.run(run_id).info.artifact_uri)
+    except (MlflowException, OSError, UserError) as error:
+        raise UserError(
+            f"run {run_id}: does not have what its model was judged by ({error_line(error)}); a "
+            "training that ended is completed by `dvc repro`"
+        ) from None
+
+
+def _fetched(store: Store, uri: str) -> Record:
+    """The record among the artifacts at `uri`."""
     with tempfile.TemporaryDirectory() as scratch:
+        for path in FILES:
+            target = str(Path(scratch) / path.parent)
+            download_artifacts(f"{uri}/{path.as_posix()}", dst_path=target, tracking_uri=store.uri)
         try:
-            for path in FILES:
-                target = Path(scratch) / path.parent
-                target.mkdir(exist_ok=True)
-                store.client.download_artifacts(run_id, path.as_posix(), str(target))
             return read_record(Path(scratch))
-        except (MlflowException, OSError, UserError) as error:
-            reason = error_line(error).replace(f"{scratch}/", "")
-            raise UserError(
-                f"run {run_id}: does not have what its model was judged by ({reason}); a training "
-                "that ended is completed by `dvc repro`"
-            ) from None
+        except UserError as error:
+            raise UserError(str(error).replace(f"{scratch}/", "")) from None
 
 
 def upload_record(store: Store, model_id: str, record: Record) -> None:
@@ -179,20 +171,14 @@ def lineage_of(store: Store, version: Version | None, run: Run | None) -> dict[s
     """The files of `lineage.files` by name, from the version or else from the run; none where
     neither has them.
     """
-    names = (lineage.DESCRIPTION, lineage.PATCH)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        if version is not None:
-            uri = f"{_uri(store, version.number)}/{lineage.FOLDER}"
-            with suppress(MlflowException, OSError):
-                for file in list_artifacts(uri, tracking_uri=store.uri):
-                    name = file.path.rpartition("/")[2]
-                    download_artifacts(f"{uri}/{name}", dst_path=scratch, tracking_uri=store.uri)
-        if run is not None and not any(folder.iterdir()):
-            with suppress(MlflowException, OSError):
-                run_id, wanted = run.info.run_id, lineage.FOLDER.as_posix()
-                folder = Path(store.client.download_artifacts(run_id, wanted, scratch))
-        return {n: (folder / n).read_text("utf-8") for n in names if (folder / n).is_file()}
+    places = [_uri(store, version.number)] if version else []
+    places += [run.info.artifact_uri] if run else []
+    for place in places:
+        uri = f"{place}/{lineage.FOLDER.as_posix()}"
+        with suppress(MlflowException, OSError), tempfile.TemporaryDirectory() as scratch:
+            folder = Path(download_artifacts(uri, dst_path=scratch, tracking_uri=store.uri))
+            return {file.name: file.read_text("utf-8") for file in folder.iterdir()}
+    return {}
 
 
 def _gone(store: Store, number: int, uri: str) -> str:
