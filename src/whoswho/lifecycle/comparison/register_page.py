@@ -18,7 +18,6 @@ from mlflow.entities import Run
 from whoswho import arches, git, params, paths
 from whoswho.artifacts.suspects import TABLE, read_suspects, to_look_at
 from whoswho.lifecycle.comparison import comparison_tables, paired, sides
-from whoswho.lifecycle.comparison.sides import Side
 from whoswho.lifecycle.registry import promotion, versions
 from whoswho.lifecycle.registry.record import Record
 from whoswho.lifecycle.registry.registration import Registered
@@ -44,11 +43,16 @@ def write(store: Store, workspace: Path, run: Run, result: Registered, record: R
     own = sides.side(store, workspace, name)
     figures = [comparison_tables.measures("On its own pictures", {"this model": own})]
     if champion is not None and champion != result.number:
-        compared, missing = _attempt(lambda: _compared(store, workspace, str(champion), own))
+        compared, missing = _attempt(
+            lambda: paired.compare(sides.side(store, workspace, str(champion)), own)
+        )
         figures = comparison_tables.figures(compared) if compared else figures
     if result.number is not None:
-        number = result.number
-        gate, gate_missing = _attempt(lambda: _gate(store, workspace, number))
+        policy = params.load_params(workspace).promote
+        # The version was just made and need not be asked again.
+        gate, gate_missing = _attempt(
+            lambda: promotion.rehearse(store, name, policy, asked=False)[1]
+        )
     source, labels = record.model.backbone, record.model.labels
     taught = Counter(row.label for row in record.split if row.split == "train")
     page = render_page(
@@ -99,15 +103,6 @@ def _attempt(make: Callable[[], T]) -> tuple[T | None, str]:
         return make(), ""
     except Exception as error:  # noqa: BLE001 - what is left of an old champion may raise anything
         return None, error_line(error)
-
-
-def _compared(store: Store, workspace: Path, champion: str, own: Side) -> paired.Comparison:
-    return paired.compare(sides.side(store, workspace, champion), own)
-
-
-def _gate(store: Store, workspace: Path, number: int) -> list[str]:
-    """As `promote --dry-run` prints it, without asking the version again, which was just made."""
-    return promotion.gate_says(store, number, params.load_params(workspace).promote)[1]
 
 
 def _version(store: Store, number: int | None) -> str:

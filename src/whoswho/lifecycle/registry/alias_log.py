@@ -36,6 +36,13 @@ class Move:
     why: str
     forced: bool
 
+    def __str__(self) -> str:
+        before = _NONE if self.before is None else self.before
+        forced = " (forced)" if self.forced else ""
+        why = f": {self.why}" if self.why else ""
+        moved = f"{self.alias} {before} -> {self.after}"
+        return f"{self.when[:16]} UTC  {self.who}: {moved}{forced}{why}"
+
 
 def move(store: Store, alias: str, number: int, why: str, *, forced: bool = False) -> None:
     """Point an alias at a version and write that into the log, unless it points there already."""

@@ -108,30 +108,24 @@ def rollback(store: Store, *, why: str = "") -> list[str]:
     return [line, *(f"note: {note}" for note in notes)]
 
 
-def rehearse(store: Store, reference: str, policy: params.Promote) -> tuple[bool, list[str]]:
-    """Whether `promote` would go through, and all that it would say; nothing moves."""
-    number = versions.resolve(store, reference)
-    damage: tuple[str, ...] = ()
-    if versions.aliases(store).get(CHAMPION) != number:
-        try:
-            probes.check(store, number)
-        except UserError as error:
-            damage = (str(error),)
-    return gate_says(store, number, policy, damage)
-
-
-def gate_says(
-    store: Store, number: int, policy: params.Promote, damage: tuple[str, ...] = ()
+def rehearse(
+    store: Store, reference: str, policy: params.Promote, *, asked: bool = True
 ) -> tuple[bool, list[str]]:
-    """Whether the gate lets a version through, and its reasons and notes, a line each.
+    """Whether `promote` would go through, and all that it would say; nothing moves.
 
     Args:
-        damage: what else keeps the version from an alias.
+        asked: whether the version itself is asked if it still answers.
     """
+    number = versions.resolve(store, reference)
     if versions.aliases(store).get(CHAMPION) == number:
         return True, [f"version {number} is the champion already"]
     decision = judge(store, number, policy)
-    reasons = damage + decision.reasons
+    reasons = list(decision.reasons)
+    if asked:
+        try:
+            probes.check(store, number)
+        except UserError as error:
+            reasons.insert(0, str(error))
     verdict = "would be refused" if reasons else "would become the champion"
     lines = [f"version {number} {verdict}; nothing was moved"]
     lines += [f"refused: {reason}" for reason in reasons]
@@ -195,14 +189,8 @@ def table(store: Store, workspace: Path) -> list[str]:
             f"* another split than {measure}'s: judged on other pictures, so not comparable "
             f"(whoswho compare {measure.number} N)"
         )
-    for move in [move for move in alias_log.moves(store) if move.alias == CHAMPION][-5:]:
-        forced = " (forced)" if move.forced else ""
-        why = f": {move.why}" if move.why else ""
-        before = "none" if move.before is None else move.before
-        lines.append(
-            f"{move.when[:16]} UTC  {move.who}: champion {before} -> {move.after}{forced}{why}"
-        )
-    return lines
+    champions = [move for move in alias_log.moves(store) if move.alias == CHAMPION]
+    return lines + [str(move) for move in champions[-5:]]
 
 
 def _changes(store: Store, number: int, champion: int) -> list[str]:

@@ -99,9 +99,10 @@ def lines(store: Store, workspace: Path, traced: Traced, rebuild: Sequence[str])
     found = [f"{name:<10} {text}" for name, text in facts]
     if traced.record:
         found += ["", *_pictures(traced.record.split, workspace / paths.DATA)]
-    moves = [m for m in alias_log.moves(store) if traced.version and _about(m, traced.version)]
-    if moves:
-        found += ["", *(_move(move) for move in moves)]
+    number = traced.version.number if traced.version else None
+    moves = [str(m) for m in alias_log.moves(store) if number in (m.before, m.after)]
+    if number is not None and moves:
+        found += ["", *moves]
     return [*found, "", "to rebuild it:", *(f"  {command}" for command in rebuild)]
 
 
@@ -173,17 +174,6 @@ def _pictures(rows: Sequence[SplitRow], data: Path) -> list[str]:
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
-
-
-def _about(move: alias_log.Move, version: Version) -> bool:
-    return version.number in (move.before, move.after)
-
-
-def _move(move: alias_log.Move) -> str:
-    before = "none" if move.before is None else move.before
-    gate = "the gate was overruled" if move.forced else "allowed"
-    why = f": {move.why}" if move.why else ""
-    return f"{move.when[:16]} UTC  {move.who}: {move.alias} {before} -> {move.after}, {gate}{why}"
 
 
 def _record(store: Store, version: Version | None) -> Record | None:
