@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from whoswho import paths
 from whoswho.artifacts.model import description as model_files
-from whoswho.artifacts.split import Dataset, load_dataset, open_prepared
+from whoswho.artifacts.split import load_dataset, open_prepared
 from whoswho.errors import UserError
 from whoswho.exporting import places
 from whoswho.exporting.answering import Answering
@@ -39,13 +38,6 @@ OUTPUTS = ("probabilities", "similarity", "unknown")
 _OPSET = 18
 _BATCH = 16
 _CLOSE = 1e-3  # between two probabilities of one model in two forms
-
-
-class Compared(NamedTuple):
-    """How many pictures were answered in both forms, and how far the probabilities differ."""
-
-    pictures: int
-    difference: float
 
 
 def export(source: Path, version: str, target: Path, form: Format, workspace: Path) -> list[str]:
@@ -75,14 +67,7 @@ def export(source: Path, version: str, target: Path, form: Format, workspace: Pa
             f"note: of {model.description.arch} the head alone can be exported: its input is the "
             "128 numbers that dlib gives for an aligned face; landmarks and network stay dlib's"
         )
-    if compared is None:
-        lines.append("not compared: no prepared test pictures of its settings are here")
-    else:
-        lines.append(
-            f"{compared.pictures} test pictures: the same names, probabilities differ by at most "
-            f"{compared.difference:.2g}"
-        )
-    return lines
+    return [*lines, compared]
 
 
 def settings(model: Model, version: str, form: Format) -> dict[str, Any]:
@@ -129,46 +114,40 @@ def card(model: Model, version: str, source: Path, workspace: Path) -> str:
     )
 
 
-def compare(model: Model, run: Run, workspace: Path) -> Compared | None:
-    """The answers of both forms to the prepared test pictures; None where there are none.
+def compare(model: Model, run: Run, workspace: Path) -> str:
+    """What to say of how both forms answer the prepared test pictures, where there are any.
 
     Raises:
         UserError: they differ.
     """
+    absent = "not compared: no prepared test pictures of its settings are here"
     try:
         dataset = load_dataset(workspace / paths.DATASET)
     except UserError:
-        return None
-    split = dataset.splits[-1] if dataset.splits else ""
-    if not split or dataset.picture != model.description.picture:
-        return None
-    difference, count = 0.0, 0
-    for expected, answered in _both(model, run, dataset, split):
-        probabilities, _, unknown = answered
-        off = float(np.abs(probabilities - expected[0]).max())
-        same = (probabilities.argmax(axis=1) == expected[0].argmax(axis=1)) & (
-            unknown == expected[2]
+        return absent
+    if not dataset.splits or dataset.picture != model.description.picture:
+        return absent
+    examples, difference = dataset.examples[dataset.splits[-1]], 0.0
+    whole = Answering(model).whole
+    for start in range(0, len(examples), _BATCH):
+        chosen = examples[start : start + _BATCH]
+        images = [tensors.with_face(open_prepared(e.path), e.face) for e in chosen]
+        expected = model.answer(images)
+        probabilities, _, unknown = run(
+            tensors.pixels(images).numpy() if whole else expected.features
         )
-        difference, count = max(difference, off), count + len(same)
-        if not same.all() or off > _CLOSE:
+        off = float(np.abs(probabilities - expected.probabilities).max())
+        same = probabilities.argmax(axis=1) == expected.probabilities.argmax(axis=1)
+        difference = max(difference, off)
+        if not (same & (unknown == expected.unknown)).all() or off > _CLOSE:
             raise UserError(
                 f"nothing was exported: its answers differ from the model's (probabilities by "
                 f"{off:.2g}); another version of the packages may cure it, see constraints.txt"
             )
-    return Compared(count, difference)
-
-
-def _both(model: Model, run: Run, dataset: Dataset, split: str) -> Iterator[tuple[Arrays, Arrays]]:
-    """Batch by batch what the model says and what the exported file says."""
-    whole = Answering(model).whole
-    examples = dataset.examples[split]
-    for start in range(0, len(examples), _BATCH):
-        chosen = examples[start : start + _BATCH]
-        images = [tensors.with_face(open_prepared(e.path), e.face) for e in chosen]
-        answers = model.answer(images)
-        pixels: NDArray[Any] = tensors.pixels(images).numpy()
-        inputs = pixels if whole else answers.features
-        yield (answers.probabilities, answers.similarity, answers.unknown), run(inputs)
+    return (
+        f"{len(examples)} test pictures: the same names, probabilities differ by at most "
+        f"{difference:.2g}"
+    )
 
 
 def _write_onnx(answering: Answering, model: Model, _source: Path, folder: Path) -> Run:
