@@ -314,7 +314,7 @@ def test_a_trace_leads_from_a_version_to_its_making_and_from_a_picture_to_its_ve
     (label,) = [line for line in version.splitlines() if line.startswith(taught["label"])]
     assert f"no table says {counts.total() - 1}, commons 1" in label
     assert f"unknown {counts.total() - 1}, CC BY-SA 4.0 1" in label
-    assert "challenger none -> 1, allowed: registered" in version
+    assert "challenger none -> 1: registered" in version
     assert f"  git checkout -q {head}" in version
     assert "licence CC BY-SA 4.0, by A. Painter" in first
     assert "train pictures, as" in first

@@ -88,15 +88,13 @@ class Store:
         """Log the params that the run lacks; MLflow refuses to change one."""
         logged = self.run(run_id).data.params
         missing = [Param(k, text) for k, text in self.texts(params).items() if k not in logged]
-        for start in range(0, len(missing), 100):  # MLflow's limit a request
-            self.client.log_batch(run_id, params=missing[start : start + 100])
+        self.client.log_batch(run_id, params=missing)
 
     def log_points(self, run_id: str, points: Iterable[tuple[str, float, int]]) -> None:
         """Log metrics, each a name, a value and a step."""
         now = int(time.time() * 1000)
         metrics = [Metric(key, float(value), now, step) for key, value, step in points]
-        for start in range(0, len(metrics), 1000):
-            self.client.log_batch(run_id, metrics=metrics[start : start + 1000])
+        self.client.log_batch(run_id, metrics=metrics)
 
     def log_dataset(self, run_id: str, name: str, digest: str, profile: Mapping[str, int]) -> None:
         """Log a split of data.dvc as an input of the run; the same one again changes nothing."""
