@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,28 +61,28 @@ def find(store: Store, reference: str) -> Traced:
     Raises:
         UserError: there is none.
     """
-    run = None
+    everyone = versions.all_versions(store)
     try:
-        number: int | None = versions.resolve(store, reference)
+        number = versions.resolve(store, reference)
+        version = next((each for each in everyone if each.number == number), None)
+        run = or_none(partial(store.run, version.run_id)) if version else None
     except UserError as error:
         run = _run(store, reference)
         if run is None:
             raise UserError(
                 f"{reference}: no version, alias, run, file or sha256 of a picture ({error})"
             ) from None
-        number = None
-    everyone = versions.all_versions(store)
-    if number is None and run is not None:
-        number = next((v.number for v in everyone if v.run_id == run.info.run_id), None)
-    version = next((each for each in everyone if each.number == number), None)
-    if version is not None and run is None:
-        run = or_none(lambda: store.client.get_run(version.run_id))
+        version = next((each for each in everyone if each.run_id == run.info.run_id), None)
+    record = None
+    if version is not None:
+        with suppress(UserError):
+            record = version_files.fetch_record(store, version.number)
     files = version_files.lineage_of(store, version, run)
     content = json.loads(files.get(lineage.DESCRIPTION, "{}"))
     return Traced(
         version,
         run,
-        _record(store, version),
+        record,
         content.get("tags") or (run.data.tags if run else version.tags if version else {}),
         content.get("params") or (run.data.params if run else {}),
         files.get(lineage.PATCH, ""),
@@ -142,19 +144,15 @@ def _params(workspace: Path, traced: Traced) -> str:
     """How many, and those that are others in params.yaml now."""
     if not traced.params:
         return "nobody knows them any more"
-    now = params.flatten(params.load_params(workspace))
+    now = Store.texts(params.flatten(params.load_params(workspace)))
     other = [
-        f"{name} {_text(value)} (now {_text(now.get(name))})"
-        for name, value in traced.params.items()
-        if _text(now.get(name)) != _text(value)
+        f"{name} {value} (now {now.get(name, 'null')})"
+        for name, value in Store.texts(traced.params).items()
+        if now.get(name) != value
     ]
     return f"{len(traced.params)}, in params.yaml now " + (
         f"other: {', '.join(other)}" if other else "the same"
     )
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _pictures(rows: Sequence[SplitRow], data: Path) -> list[str]:
@@ -174,15 +172,6 @@ def _pictures(rows: Sequence[SplitRow], data: Path) -> list[str]:
 
 def _counted(counts: Counter[str]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.most_common())
-
-
-def _record(store: Store, version: Version | None) -> Record | None:
-    if version is None:
-        return None
-    try:
-        return version_files.fetch_record(store, version.number)
-    except UserError:
-        return None
 
 
 def _run(store: Store, reference: str) -> Run | None:
