@@ -147,19 +147,17 @@ def standing(store: Store, workspace: Path) -> Standing:
     aliases = versions.aliases(store)
     champion = aliases.get(CHAMPION)
     number = versions.version_of(store, digest)
-    if number is None:
-        gone = lost.missing_here(store, workspace)
-        return Standing(store.project, name, None, (), champion, None, gone)
     own = tuple(sorted(alias for alias, at in aliases.items() if at == number))
-    command = None
-    if version_files.missing(store, number):
-        gone = f"its files are gone; to register it again: {lost.CURE}"
-        return Standing(store.project, name, number, own, champion, None, gone)
-    if champion != number:
+    command, missing = None, ""
+    if number is None:
+        missing = lost.missing_here(store, workspace)
+    elif version_files.missing(store, number):
+        missing = f"its files are gone; to register it again: {lost.CURE}"
+    elif champion != number:
         allowed = judge(store, number, params.load_params(workspace).promote).allowed
         which = "" if CHALLENGER in own else f" {number}"
         command = f"whoswho promote{which}" + ("" if allowed else ' --force --why "a first try"')
-    return Standing(store.project, name, number, own, champion, command)
+    return Standing(store.project, name, number, own, champion, command, missing)
 
 
 def table(store: Store, workspace: Path) -> list[str]:
