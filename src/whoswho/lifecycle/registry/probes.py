@@ -38,9 +38,13 @@ def check(store: Store, number: int) -> None:
         UserError: it does not, and why.
     """
     version_files.check(store, number)
-    with _downloaded(store, number) as folder:
+    uri = store.client.get_model_version_download_uri(store.project, str(number))
+    with tempfile.TemporaryDirectory() as scratch:
+        local = version_files.local_folder(uri)
+        fetched = local or download_artifacts(uri, dst_path=scratch, tracking_uri=store.uri)
         try:
-            _check(folder, store.client.get_model_version(store.project, str(number)).tags)
+            tags = store.client.get_model_version(store.project, str(number)).tags
+            _check(Path(fetched), tags)
         except UserError as error:
             raise UserError(
                 f"version {number} gets no alias: {error}; where it is the model at hand register "
@@ -108,15 +112,3 @@ def _code_of_its_own(folder: Path) -> Iterator[None]:
     finally:
         forget()
         sys.path[:] = before
-
-
-@contextmanager
-def _downloaded(store: Store, number: int) -> Iterator[Path]:
-    """The folder of a version with all its files, fetched where it is remote."""
-    uri = store.client.get_model_version_download_uri(store.project, str(number))
-    local = version_files.local_folder(uri)
-    if local is not None:
-        yield local
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        yield Path(download_artifacts(uri, dst_path=scratch, tracking_uri=store.uri))
