@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from support.face_versions import trained
+from support.face_versions import judged, trained
 from support.press_faces import PressFaces, fixture_press_faces  # noqa: F401
 
 from whoswho.artifacts.model.description import FORMAT
-from whoswho.lifecycle.registry.gate import ComparedModel, Judged, changes, decide
+from whoswho.lifecycle.registry.gate import ComparedModel, changes, decide
 from whoswho.params import Promote
 
 POLICY = Promote(
     margin=0.02, recall_floor=0.3, significance=None, strangers_margin=0.1, newcomer_likeness=0.7
 )
 TEST = [f"t{n}" for n in range(100)]
-RIGHT, WRONG = Judged("a", "a", "a"), Judged("a", "b", "b")
+RIGHT, WRONG = judged("a", "a", "a"), judged("a", "b", "b")
 
 
 def facts(name: str = "version 2", right: int = 90, **changed: object) -> ComparedModel:
@@ -127,7 +127,7 @@ def test_significance_is_asked_only_where_the_policy_says_so() -> None:
 
 def with_newcomer(**changed: object) -> ComparedModel:
     """`facts` with a third person c, and 50 test pictures of theirs."""
-    test = facts().test | {f"c{n}": Judged("c", "c", "c") for n in range(50)}
+    test = facts().test | {f"c{n}": judged("c", "c", "c") for n in range(50)}
     made = facts(
         labels=("a", "b", "c"), test=test, recall={"a": 0.9, "b": 0.8, "c": 1.0},
         likeness={"a": 0.6, "b": 0.5, "c": 0.5},
@@ -161,7 +161,7 @@ def test_what_speaks_against_a_newcomer(changed: dict[str, object], reason: str)
 
 def test_a_newcomer_that_takes_known_people_is_worse_than_the_champion() -> None:
     """Three of a's pictures are called c: also where c is told from everybody else."""
-    test = dict(with_newcomer().test) | {f"t{n}": Judged("a", "c", "c") for n in range(3)}
+    test = dict(with_newcomer().test) | {f"t{n}": judged("a", "c", "c") for n in range(3)}
     decision = decide(with_newcomer(test=test), facts("version 1"), POLICY)
     assert "worse than version 1 beyond 0.02: 87 against 90" in decision.reasons[0]
     assert "3 of 100 answers to common test pictures change: a: a -> c (3)" in decision.notes
@@ -176,7 +176,7 @@ def test_a_person_may_be_taken_out() -> None:
 
 def test_what_users_see_change_counts_unknown_as_an_answer() -> None:
     before = facts(test={"t0": RIGHT, "t1": RIGHT, "t2": WRONG})
-    after = facts(test={"t0": Judged("a", "a", "unknown"), "t1": RIGHT, "t2": WRONG})
+    after = facts(test={"t0": judged("a", "a", "unknown"), "t1": RIGHT, "t2": WRONG})
     assert changes(after, before) == [
         "1 of 3 answers to common test pictures change: a: a -> unknown"
     ]

@@ -13,10 +13,11 @@ from support.repository import REPOSITORY
 from whoswho.artifacts.features import Features
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.artifacts.model.settings import PictureSettings
+from whoswho.artifacts.predictions import PredictionRow
 from whoswho.artifacts.split import Dataset, Example
 from whoswho.evaluation.folds import Fold
 from whoswho.labels import UNKNOWN
-from whoswho.lifecycle.registry.gate import ComparedModel, Judged
+from whoswho.lifecycle.registry.gate import ComparedModel
 from whoswho.params import Params, load_params
 from whoswho.pictures import splitting
 from whoswho.training.calibration import fit_centres, fit_min_similarity
@@ -24,6 +25,11 @@ from whoswho.training.cross_validation import Pool, cross_validate, train_fold
 from whoswho.training.inputs import Recipe, TrainingData
 
 SETTINGS = PictureSettings("face", 0.3, 224, 0.95, 0.08)
+
+
+def judged(actual: str, predicted: str, told: str) -> PredictionRow:
+    """A test picture, what the model takes it for, and what a user is told."""
+    return PredictionRow("", "test", actual, predicted, 0.0, told == UNKNOWN, (), ())
 
 
 def trained(name: str, vectors: NDArray[np.float32], labels: Sequence[str]) -> ComparedModel:
@@ -50,7 +56,7 @@ def trained(name: str, vectors: NDArray[np.float32], labels: Sequence[str]) -> C
     predicted = [data.dataset.labels[k] for k in logits.argmax(axis=1)]
     told = [UNKNOWN if s < limit else p for s, p in zip(similarity, predicted, strict=True)]
     test = {
-        digests[row]: Judged(labels[row], answer, shown)
+        digests[row]: judged(labels[row], answer, shown)
         for row, answer, shown in zip(tested, predicted, told, strict=True)
     }
     right = {label: [j.predicted == label for j in test.values() if j.actual == label]

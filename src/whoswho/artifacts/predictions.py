@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from whoswho import paths, tables
 from whoswho.errors import UserError, one_line
+from whoswho.labels import UNKNOWN
 
 PREDICTIONS = "predictions.csv"
 PER_LABEL = "per_label.csv"
@@ -88,6 +89,11 @@ class PredictionRow:
     def right(self) -> bool:
         """Whether the likeliest label is the picture's."""
         return self.actual == self.predicted
+
+    @property
+    def told(self) -> str:
+        """What a user is told: the predicted label, or `unknown`."""
+        return UNKNOWN if self.unknown else self.predicted
 
     @property
     def probability(self) -> float:

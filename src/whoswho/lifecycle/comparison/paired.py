@@ -100,17 +100,18 @@ def compare(first: Side, second: Side) -> Comparison:
     Raises:
         UserError: one of them has no test pictures.
     """
-    tested = [_tested(side) for side in (first, second)]
+    for side in (first, second):
+        if not side.record.tested:
+            raise UserError(
+                f"{side.name}: has no test pictures, so nothing compares it with another"
+            )
+    one, other = first.record.tested, second.record.tested
     pairs = [
-        Pair(sha256, tested[0][sha256], tested[1][sha256])
-        for sha256 in sorted(tested[0].keys() & tested[1].keys())
-        if tested[0][sha256].actual == tested[1][sha256].actual
+        Pair(sha256, one[sha256], other[sha256])
+        for sha256 in sorted(one.keys() & other.keys())
+        if one[sha256].actual == other[sha256].actual
     ]
     common = {pair.sha256 for pair in pairs}
-    taught = [
-        len(common & {row.sha256 for row in side.record.split if row.split == "train"})
-        for side in (first, second)
-    ]
     return Comparison(
         first,
         second,
@@ -118,8 +119,8 @@ def compare(first: Side, second: Side) -> Comparison:
         _data(first.record, second.record),
         _code(first.tags, second.tags),
         pairs,
-        (len(tested[0]) - len(pairs), len(tested[1]) - len(pairs)),
-        (taught[0], taught[1]),
+        (len(one) - len(pairs), len(other) - len(pairs)),
+        (len(common & first.record.taught), len(common & second.record.taught)),
     )
 
 
@@ -155,19 +156,6 @@ def _not_comparable(compared: Comparison) -> list[str]:
         if taught:
             lines.append(f"not comparable: {taught} of the common test pictures taught {name}")
     return lines
-
-
-def _tested(side: Side) -> dict[str, PredictionRow]:
-    """The model's answers to its test pictures, by the picture's hash."""
-    sha256 = {row.file: row.sha256 for row in side.record.split}
-    found = {
-        sha256[row.file]: row
-        for row in side.record.evaluation.pictures
-        if row.split == "test" and row.file in sha256
-    }
-    if not found:
-        raise UserError(f"{side.name}: has no test pictures, so nothing compares it with another")
-    return found
 
 
 def _data(first: Record, second: Record) -> str:

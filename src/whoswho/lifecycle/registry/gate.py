@@ -12,18 +12,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from whoswho.artifacts.model.description import FORMAT, other_format
-from whoswho.artifacts.predictions import WAYS
+from whoswho.artifacts.predictions import WAYS, PredictionRow
 from whoswho.evaluation.significance import mcnemar
 from whoswho.params import Promote
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A test picture: the label it lies under, the likeliest label, and what a user is told."""
-
-    actual: str
-    predicted: str
-    told: str  # `unknown` in place of a label that it is too unlike
 
 
 @dataclass(frozen=True)
@@ -34,7 +25,7 @@ class ComparedModel:
         format: the number of its format; only today's can be judged.
         unreadable: why nothing else is known of it; empty where it is.
         train: the pictures that taught it.
-        test: the test pictures.
+        test: its answers to the test pictures.
         recall: of each label on test; None where test has none of its pictures.
         strangers_caught: fraction of the pictures of people left out in turn that it calls
             unknown; None where that was not measured.
@@ -48,7 +39,7 @@ class ComparedModel:
     labels: tuple[str, ...] = ()
     untrained_backbone: bool = False
     train: frozenset[str] = frozenset()
-    test: Mapping[str, Judged] = field(default_factory=dict)
+    test: Mapping[str, PredictionRow] = field(default_factory=dict)
     recall: Mapping[str, float | None] = field(default_factory=dict)
     strangers_caught: float | None = None
     likeness: Mapping[str, float] = field(default_factory=dict)

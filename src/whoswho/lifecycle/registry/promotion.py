@@ -10,9 +10,8 @@ from pathlib import Path
 from whoswho import params, paths
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.errors import UserError
-from whoswho.labels import UNKNOWN
 from whoswho.lifecycle.registry import alias_log, gate, lost, probes, version_files, versions
-from whoswho.lifecycle.registry.gate import ComparedModel, Judged
+from whoswho.lifecycle.registry.gate import ComparedModel
 from whoswho.lifecycle.registry.registration import FORMAT_TAG, SPLIT_TAG
 from whoswho.lifecycle.registry.versions import CHALLENGER, CHAMPION, PREVIOUS
 from whoswho.lifecycle.tracking import embedded_store, runs
@@ -210,20 +209,13 @@ def _compared(store: Store, number: int) -> ComparedModel:
     except UserError as error:
         return ComparedModel(name, format_, unreadable=str(error))
     evaluation = record.evaluation
-    sha256 = {row.file: row.sha256 for row in record.split}
     return ComparedModel(
         name,
         format_,
         labels=record.model.labels,
         untrained_backbone=record.model.backbone.untrained,
-        train=frozenset(row.sha256 for row in record.split if row.split == "train"),
-        test={
-            sha256[row.file]: Judged(
-                row.actual, row.predicted, UNKNOWN if row.unknown else row.predicted
-            )
-            for row in evaluation.pictures
-            if row.split == "test" and row.file in sha256
-        },
+        train=record.taught,
+        test=record.tested,
         recall=evaluation.recall("test"),
         strangers_caught=evaluation.metrics.get("unknown/strangers_caught"),
         likeness=record.model.likeness,

@@ -14,7 +14,7 @@ from pathlib import Path
 from whoswho.artifacts import predictions, split
 from whoswho.artifacts.model import description
 from whoswho.artifacts.model.description import ModelDescription
-from whoswho.artifacts.predictions import Evaluation
+from whoswho.artifacts.predictions import Evaluation, PredictionRow
 from whoswho.artifacts.split import SplitRow
 
 MODEL, DATASET, EVALUATION = Path("model"), Path("dataset"), Path("evaluation")
@@ -41,6 +41,21 @@ class Record:
     def digest(self) -> str:
         """What names the model for good; its weights must be there."""
         return description.model_digest(self.folder / MODEL)
+
+    @cached_property
+    def taught(self) -> frozenset[str]:
+        """The pictures that taught it, by the sha256 of their files."""
+        return frozenset(row.sha256 for row in self.split if row.split == "train")
+
+    @cached_property
+    def tested(self) -> dict[str, PredictionRow]:
+        """Its answers to its test pictures, by the sha256 of their files."""
+        sha256 = {row.file: row.sha256 for row in self.split}
+        return {
+            sha256[row.file]: row
+            for row in self.evaluation.pictures
+            if row.split == "test" and row.file in sha256
+        }
 
     @property
     def split_digest(self) -> str:

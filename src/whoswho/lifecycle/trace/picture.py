@@ -112,8 +112,7 @@ def _version(store: Store, version: Version, found: Picture) -> tuple[str, str, 
     role = _role(row)
     for judged in record.evaluation.pictures:
         if row and judged.file == row.file and judged.split == row.split:
-            name = "unknown" if judged.unknown else judged.predicted
-            return str(version), role, f"{name} {max(judged.probabilities):.3f}", True
+            return str(version), role, f"{judged.told} {judged.probability:.3f}", True
     if found.file is None:
         return str(version), role, "nobody can tell without the file", bool(row)
     # Imported here: it brings torch, which what is known of a version or a run does without.
