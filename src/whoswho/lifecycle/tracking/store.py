@@ -151,21 +151,6 @@ def project_name(root: Path) -> str:
     return load_project(root).name or default
 
 
-def address(root: Path, project: str) -> str:
-    """MLFLOW_TRACKING_URI, or else the address of the embedded store, made where it is absent.
-
-    Raises:
-        UserError: it is a database that this MLflow must not open.
-    """
-
-    def create(uri: str, artifacts: str) -> None:
-        _experiment(MlflowClient(uri), project, artifacts)
-
-    named = embedded_store.named_elsewhere(root)
-    schema.check(named or embedded_store.uri(root))
-    return named or embedded_store.ready(root, project, create)
-
-
 @contextmanager
 def answering(store: Store, *uploaded: Path) -> Iterator[Store]:
     """Turn a store's failure into one line that says the work is safe.
@@ -277,7 +262,18 @@ def _use(uri: str) -> None:
 
 
 def _opened(root: Path, project: str) -> tuple[str, MlflowClient, Experiment]:
-    uri = address(root, project)
+    """The address of the store, made where it is absent, a client of it, and the experiment.
+
+    Raises:
+        UserError: it is a database that this MLflow must not open.
+    """
+
+    def create(uri: str, artifacts: str) -> None:
+        _experiment(MlflowClient(uri), project, artifacts)
+
+    named = embedded_store.named_elsewhere(root)
+    schema.check(named or embedded_store.uri(root))
+    uri = named or embedded_store.ready(root, project, create)
     client = MlflowClient(uri)
     return uri, client, _experiment(client, project, None)
 
