@@ -33,11 +33,9 @@ function frame(card, face) {
   const picture = card.querySelector(".picture img");
   const box = card.querySelector(".face");
   if (!face || !picture.naturalWidth) return;
-  const { naturalWidth: width, naturalHeight: height } = picture;
-  box.style.left = `${(100 * face.left) / width}%`;
-  box.style.top = `${(100 * face.top) / height}%`;
-  box.style.width = `${(100 * (face.right - face.left)) / width}%`;
-  box.style.height = `${(100 * (face.bottom - face.top)) / height}%`;
+  const [x, y] = [100 / picture.naturalWidth, 100 / picture.naturalHeight]; // percent a pixel
+  const [right, bottom] = [100 - face.right * x, 100 - face.bottom * y];
+  box.style.inset = `${face.top * y}% ${right}% ${bottom}% ${face.left * x}%`;
   box.hidden = false;
 }
 
