@@ -19,7 +19,7 @@ from whoswho import arches
 from whoswho.artifacts.model.description import read_description, write_description
 from whoswho.artifacts.model.settings import PictureSettings
 from whoswho.backbone import weights
-from whoswho.lifecycle.registry.packaging import SOURCE, carried_code
+from whoswho.lifecycle.registry.packaging import ENTRY, SOURCE, carried_code
 
 # Loads models in the order named and prints what each answers.
 LOAD = """
@@ -92,7 +92,7 @@ def save(folder: Path, model: Path, scratch: Path, source: Path = SOURCE) -> lis
 
     with carried_code(scratch, "0" * 64, source) as code:
         mlflow.pyfunc.save_model(
-            folder, python_model=str(code.entry), artifacts={"model": str(model)},
+            folder, python_model=str(code.folder / ENTRY), artifacts={"model": str(model)},
             code_paths=[str(code.folder)], pip_requirements=list(code.requirements),
         )  # fmt: skip
     return list(code.requirements)

@@ -69,19 +69,16 @@ def side(store: Store, workspace: Path, reference: str) -> Side:
 
 def _workspace(store: Store, workspace: Path) -> Side:
     record = read_record((workspace / paths.MODEL).parent)
-    run, number = (
-        runs.finished_run(store, record.digest),
-        versions.version_of(store, record.digest),
-    )
+    run = runs.finished_run(store, record.digest)
+    number = versions.version_of(store, record.digest)
     known = [f"version {number}"] * (number is not None)
     if run is not None:
         known.append(f"run {run.info.run_name}")
     read = params.flatten(params.load_params(workspace))
     flat = {**lineage.training_params(read), **record.model.params}
     name = f"{WORKSPACE} ({', '.join(known) or 'not registered'})"
-    return Side(
-        name, record, Store.texts(flat), lineage.tags(workspace, flat, record.model.inputs)
-    )
+    tags = lineage.tags(workspace, flat, record.model.inputs)
+    return Side(name, record, Store.texts(flat), tags)
 
 
 def _made(

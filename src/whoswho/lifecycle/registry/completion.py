@@ -53,10 +53,8 @@ def completed_run(
             _complete(store, run.run_id, record, reports, params)
             run.finished(record.digest)
     except (MlflowException, RequestException):
-        with suppress(MlflowException):
-            store.client.delete_run(
-                run.run_id
-            )  # no training failed, and the next try makes another
+        with suppress(MlflowException):  # no training failed, and the next try makes another
+            store.client.delete_run(run.run_id)
         raise
     return store.run(run.run_id)
 

@@ -52,5 +52,5 @@ def notes(store: Store, registered: Sequence[Version]) -> dict[int, str]:
         return ", ".join(parts)
 
     with ThreadPoolExecutor(8) as pool:  # a request or three to a server for each
-        found = list(pool.map(note, registered))
-    return {version.number: said for version, said in zip(registered, found, strict=True)}
+        numbers = (version.number for version in registered)
+        return dict(zip(numbers, pool.map(note, registered), strict=True))

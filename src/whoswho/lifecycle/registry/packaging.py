@@ -37,11 +37,6 @@ class CarriedCode:
     folder: Path
     requirements: tuple[str, ...]
 
-    @property
-    def entry(self) -> Path:
-        """The code file that MLflow runs."""
-        return self.folder / ENTRY
-
 
 @contextmanager
 def carried_code(scratch: Path, model_digest: str, source: Path = SOURCE) -> Iterator[CarriedCode]:

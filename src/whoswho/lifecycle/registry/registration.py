@@ -21,7 +21,7 @@ from mlflow.types.schema import Map
 
 from whoswho.artifacts.model.description import FORMAT
 from whoswho.lifecycle.registry import alias_log, run_page, version_files, versions
-from whoswho.lifecycle.registry.packaging import carried_code
+from whoswho.lifecycle.registry.packaging import ENTRY, carried_code
 from whoswho.lifecycle.registry.record import MODEL, Record
 from whoswho.lifecycle.registry.versions import CHALLENGER
 from whoswho.lifecycle.tracking import embedded_store
@@ -165,7 +165,7 @@ def _upload(store: Store, model_id: str, run_id: str, record: Record) -> None:
             model_id=model_id,
             flavor=mlflow.pyfunc,
             run_id=run_id,
-            python_model=str(code.entry),
+            python_model=str(code.folder / ENTRY),
             artifacts={"model": str((record.folder / MODEL).resolve())},
             # Loads without this repository installed, and with the code it was registered with.
             code_paths=[str(code.folder)],

@@ -9,6 +9,7 @@ from mlflow.entities import Run
 
 from whoswho import paths
 from whoswho.artifacts.predictions import Evaluation
+from whoswho.lifecycle.registry import versions
 from whoswho.lifecycle.registry.record import Record
 from whoswho.lifecycle.tracking.runs import CHANGED
 from whoswho.lifecycle.tracking.store import Store
@@ -67,7 +68,6 @@ def columns(runs: Sequence[Run]) -> list[str]:
         values[key] = {run.data.params.get(key) for run in runs}
     differ = [key for key in values if len(values[key]) > 1]
     params = (differ or [key for key in _FIRST_SHOWN if key in values])[:_MOST_PARAMS]
-    accuracies = ("test/accuracy", "cv/accuracy", "validation/accuracy")
-    shown = [f"metrics.`{name}`" for name in accuracies]
+    shown = [f"metrics.`{name}`" for name in versions.SHOWN]
     shown += [f"params.`{key}`" for key in params]
     return ["attributes.`User`", *shown]
