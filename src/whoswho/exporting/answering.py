@@ -36,6 +36,8 @@ class Answering(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.whole = network.learns(model.network.backbone)
+        size = model.description.picture.size
+        self.shape = (size, size, 3) if self.whole else (len(model.centres.mean),)
         self.backbone = model.network.backbone if self.whole else nn.Identity()
         self.head = model.network.head
         self.temperature = model.description.temperature
@@ -61,8 +63,6 @@ class Answering(nn.Module):
         similarity = ((scaled / lengths) @ self.directions.T).amax(dim=1)
         return Answer(probabilities, similarity, similarity < self.min_similarity)
 
-    def example(self, size: int, count: int = 2) -> Tensor:
-        """An input of `count` pictures, by which the network is followed."""
-        if self.whole:
-            return torch.zeros(count, size, size, 3, dtype=torch.uint8)
-        return torch.zeros(count, len(self.centre_mean))
+    def example(self) -> Tensor:
+        """Two inputs, by which the network is followed."""
+        return torch.zeros(2, *self.shape, dtype=torch.uint8 if self.whole else torch.float32)

@@ -56,7 +56,7 @@ def export(source: Path, version: str, target: Path, form: Format, workspace: Pa
     answering = Answering(model)
     places.note(workspace, target, model_files.model_digest(source))
     with paths.fresh_folder(target.resolve()) as folder:
-        run = _WRITERS[form](answering, model, source, folder)
+        run = _WRITERS[form](answering, source, folder)
         paths.write_json(folder / SETTINGS, settings(model, version, form))
         paths.write_text(folder / CARD, card(model, version, source, workspace))
         compared = compare(model, run, workspace)
@@ -74,9 +74,6 @@ def settings(model: Model, version: str, form: Format) -> dict[str, Any]:
     """All that whoever runs the file needs to know besides it."""
     answering = Answering(model)
     description = model.description
-    dimensions: list[str | int] = ["pictures", len(model.centres.mean)]
-    if answering.whole:
-        dimensions = ["pictures", description.picture.size, description.picture.size, 3]
     return {
         "version": version,
         "format": form,
@@ -84,7 +81,7 @@ def settings(model: Model, version: str, form: Format) -> dict[str, Any]:
         "input": {
             "what": "prepared RGB pictures" if answering.whole else "features of the backbone",
             "type": "uint8" if answering.whole else "float32",
-            "dimensions": dimensions,
+            "dimensions": ["pictures", *answering.shape],
         },
         "outputs": list(OUTPUTS),
         "labels": list(description.labels),
@@ -150,7 +147,7 @@ def compare(model: Model, run: Run, workspace: Path) -> str:
     )
 
 
-def _write_onnx(answering: Answering, model: Model, _source: Path, folder: Path) -> Run:
+def _write_onnx(answering: Answering, _source: Path, folder: Path) -> Run:
     try:
         import onnx  # noqa: F401
         import onnxruntime
@@ -161,13 +158,12 @@ def _write_onnx(answering: Answering, model: Model, _source: Path, folder: Path)
             '".[export]"'
         ) from None
     path = folder / FILES["onnx"]
-    example = answering.example(model.description.picture.size)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             answering,
-            (example,),
+            (answering.example(),),
             path,
             input_names=["input"],
             output_names=list(OUTPUTS),
@@ -183,19 +179,19 @@ def _write_onnx(answering: Answering, model: Model, _source: Path, folder: Path)
     return lambda inputs: tuple(session.run(None, {"input": inputs}))
 
 
-def _write_torchscript(answering: Answering, model: Model, _source: Path, folder: Path) -> Run:
+def _write_torchscript(answering: Answering, _source: Path, folder: Path) -> Run:
     path = folder / FILES["torchscript"]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # that it is an old way, and what it took for constants
         traced = torch.jit.trace(  # type: ignore[no-untyped-call]
-            answering, answering.example(model.description.picture.size), check_trace=False
+            answering, answering.example(), check_trace=False
         )
         traced.save(str(path))
         loaded = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
     return lambda inputs: _as_arrays(loaded(torch.from_numpy(inputs)))
 
 
-def _write_safetensors(answering: Answering, _model: Model, source: Path, folder: Path) -> Run:
+def _write_safetensors(answering: Answering, source: Path, folder: Path) -> Run:
     from safetensors.torch import save_file
 
     state = model_files.read_weights(source)
@@ -208,7 +204,7 @@ def _write_safetensors(answering: Answering, _model: Model, source: Path, folder
     return lambda inputs: _as_arrays(answering(torch.from_numpy(inputs)))
 
 
-_WRITERS: dict[Format, Callable[[Answering, Model, Path, Path], Run]] = {
+_WRITERS: dict[Format, Callable[[Answering, Path, Path], Run]] = {
     "onnx": _write_onnx,
     "torchscript": _write_torchscript,
     "safetensors": _write_safetensors,
