@@ -76,7 +76,7 @@ def ready(root: Path, experiment: str, create: Callable[[str, str], None]) -> st
 
 def uri(root: Path) -> str:
     """The address of the embedded store of this root."""
-    return _uri(root.resolve() / DATABASE)
+    return f"sqlite:///{(root.resolve() / DATABASE).as_posix()}"
 
 
 def exists(root: Path) -> bool:
@@ -91,10 +91,6 @@ def locked(root: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         yield
-
-
-def _uri(database: Path) -> str:
-    return f"sqlite:///{database.as_posix()}"
 
 
 def _file_of(uri: str) -> Path:
@@ -119,12 +115,12 @@ def _recorded(database: Path) -> dict[str, str]:
 def _make(database: Path, artifacts: str, create: Callable[[str, str], None]) -> None:
     if database.is_file() and database.stat().st_size:
         # Somebody ran plain `mlflow` here first: their store gets our experiment.
-        create(_uri(database), artifacts)
+        create(uri(database.parent), artifacts)
         return
     # A database open in this process cannot be renamed on Windows; its copy can.
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
         made = Path(scratch) / DATABASE
-        create(_uri(made), artifacts)
+        create(uri(made.parent), artifacts)
         with closing(sqlite3.connect(made)) as connection, connection:
             # MLflow's own experiment would otherwise lie in the working directory.
             connection.execute(
