@@ -208,6 +208,7 @@ TEXTS = ["aGk=", "data:image/png;base64,aGk="]
 )
 def test_rows_are_read_in_every_form_of_mlflows(content: dict[str, Any]) -> None:
     assert bodies.rows("application/json; charset=utf-8", json.dumps(content).encode()) == TEXTS
+    assert json.loads(bodies.split(TEXTS))["dataframe_split"]["data"] == [[t] for t in TEXTS]
 
 
 def test_rows_are_read_from_csv() -> None:

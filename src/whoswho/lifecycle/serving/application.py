@@ -1,9 +1,10 @@
-"""The addresses of `whoswho serve`: the page, `/predict`, and those of MLflow's scoring server."""
+"""The addresses of `whoswho serve`: the page, `/predict`, and those of MLflow's scoring app."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import mimetypes
 import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -11,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import mlflow
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -74,7 +74,7 @@ class Service:
         return _json(answers[0] if len(answers) == 1 else answers, version)
 
     async def invocations(self, request: Request) -> Response:
-        """What MLflow's scoring server says of the rows, in its own form."""
+        """What MLflow's scoring app says of the rows, in its own form."""
         async with self._bodies:
             body = await bodies.read(request)
             kind = request.headers.get("content-type", "")
@@ -82,7 +82,7 @@ class Service:
             del body
             version = self.champion.version
             parts = await self._in_parts(
-                request, rows, lambda part: asyncio.to_thread(version.score, part)
+                request, rows, lambda part: _scored(version.scoring, part)
             )
         return _json({"predictions": [answer for part in parts for answer in part]}, version)
 
@@ -99,10 +99,11 @@ class Service:
         }
         return _json(content, version)
 
-    async def alive(self, request: Request) -> Response:
-        """What MLflow's scoring server says at /ping, /health and /version."""
-        said = mlflow.__version__ if request.url.path == "/version" else "\n"
-        return _named(Response(said), self.champion.version)
+    async def scoring(self, request: Request) -> Response:
+        """MLflow's own answer at /ping, /health and /version."""
+        version = self.champion.version
+        status, body = await _ask(version.scoring, "GET", request.url.path, b"")
+        return _named(Response(body, status), version)
 
     async def letters(self, request: Request) -> Response:
         """Fonts for the labels, whose letters the machine may lack: their sheet, or one."""
@@ -143,7 +144,7 @@ def application(champion: Champion, host: str, allowed: Collection[str] = ()) ->
     """
     mimetypes.add_type("text/javascript", ".js")  # a system's own table may say otherwise
     service = Service(champion)
-    probes = [Route(path, service.alive) for path in ("/ping", "/health", "/version")]
+    probes = [Route(path, service.scoring) for path in ("/ping", "/health", "/version")]
     app = Starlette(
         routes=[
             Route("/model", service.model),
@@ -181,6 +182,35 @@ def _guarded(app: ASGIApp, host: str, allowed: Collection[str]) -> ASGIApp:
         await answering(scope, receive, hardened)
 
     return guarded
+
+
+async def _scored(app: ASGIApp, rows: Sequence[str]) -> list[Any]:
+    """The predictions of MLflow's app for rows that it understands."""
+    status, body = await _ask(app, "POST", "/invocations", bodies.split(rows))
+    if status != 200:
+        # The rows have its form: what went wrong is the model's, and the body would repeat them.
+        raise RuntimeError(f"MLflow's scoring app answered {status}")
+    predictions: list[Any] = json.loads(body)["predictions"]
+    return predictions
+
+
+async def _ask(app: ASGIApp, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    """Status and body of an ASGI application's answer to one request."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    version = {"asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
+    address = {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
+    scope = {"type": "http", "method": method, "headers": headers} | version | address
+    requests: asyncio.Queue[Message] = asyncio.Queue()
+    requests.put_nowait({"type": "http.request", "body": body, "more_body": False})
+    status, parts = 500, []
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        parts.append(message.get("body", b""))
+
+    await app(scope, requests.get, send)
+    return status, b"".join(parts)
 
 
 def _json(content: Any, version: ServedVersion) -> Response:

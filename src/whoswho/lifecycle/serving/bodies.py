@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from starlette.exceptions import HTTPException
@@ -135,6 +136,12 @@ def rows(content_type: str, body: bytes) -> list[str]:
         except (AttributeError, UnicodeEncodeError):
             raise HTTPException(400, f"row {number}: `{_COLUMN}` is no text; {_FORMS}") from None
     return values
+
+
+def split(images: Sequence[str]) -> bytes:
+    """Rows in the form of MLflow's that the scoring app takes as it is."""
+    data = [[image] for image in images]
+    return json.dumps({"dataframe_split": {"columns": [_COLUMN], "data": data}}).encode()
 
 
 def _in_memory(*_: object, **__: object) -> io.BytesIO:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-import pandas as pd
+from mlflow.pyfunc import scoring_server
 from PIL import Image
+from starlette.types import ASGIApp
 
 from whoswho.backbone import network
 from whoswho.backbone.network.architectures import normalization
@@ -37,7 +38,7 @@ class ServedVersion:
 
     Attributes:
         name: what its answers call it.
-        scored: as MLflow loads it, by the code that it carries.
+        scoring: MLflow's own scoring app on it.
         neighbours: its training pictures, where the workspace has them; else `no_why` says why
             not.
     """
@@ -45,7 +46,7 @@ class ServedVersion:
     name: str
     number: int
     predictor: Predictor
-    scored: Any
+    scoring: ASGIApp
     neighbours: Neighbours | None
     no_why: str
     explainer: Explainer = field(repr=False)
@@ -70,10 +71,6 @@ class ServedVersion:
                     neighbour["picture"] = self._thumbnail(neighbour["file"])
             answers.append(answer)
         return answers
-
-    def score(self, rows: Sequence[str]) -> list[Any]:
-        """What MLflow says of rows: of each an answer, by the code that the version carries."""
-        return list(self.scored.predict(pd.DataFrame({"image": list(rows)})))
 
     def _thumbnail(self, file: str) -> str | None:
         """A training picture as the network saw it; None where it is gone."""
@@ -137,8 +134,8 @@ def load(store: Store, number: int, workspace: Path) -> ServedVersion:
         neighbours = Neighbours.of(workspace, predictor.model)
     except UserError as error:
         no_why = str(error)
-    explainer = Explainer(predictor.model)
-    return ServedVersion(name, number, predictor, model, neighbours, no_why, explainer)
+    app, explainer = scoring_server.init(model), Explainer(predictor.model)
+    return ServedVersion(name, number, predictor, app, neighbours, no_why, explainer)
 
 
 def _data_url(image: Image.Image) -> str:
