@@ -400,6 +400,14 @@ def close_pairs(queries: np.ndarray, targets: np.ndarray, most: int) -> set[tupl
     return {(int(i), int(j), int(distance[i, j])) for i, j in np.argwhere(distance <= most)}
 
 
+def close(queries: np.ndarray, targets: np.ndarray, most: int, best: int) -> hamming.Pairs:
+    """What the search finds, sorted by query, then target."""
+    parts = hamming.close(queries, targets, most, best)
+    rows, places, distance = map(np.concatenate, zip(*parts, strict=True))
+    order = np.lexsort((places, rows))
+    return rows[order], places[order], distance[order]
+
+
 def families(seed: int, count: int) -> np.ndarray:
     """Hashes of 63 bits: some equal, some a few bits apart, some anywhere, some with few bits."""
     dice = np.random.default_rng(seed)
@@ -414,9 +422,9 @@ def families(seed: int, count: int) -> np.ndarray:
 @pytest.mark.parametrize("most", [0, 3, 10, 14, 40, 68])
 def test_no_close_hash_is_missed(most: int) -> None:
     queries, targets = families(0, 700), np.concatenate([families(1, 400), families(0, 500)])
-    rows, places, distance = hamming.close(queries, targets, most, len(targets))
-    pairs = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
-    assert pairs == sorted(close_pairs(queries, targets, most))
+    rows, places, distance = close(queries, targets, most, len(targets))
+    found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+    assert found == sorted(close_pairs(queries, targets, most))
 
 
 @pytest.mark.parametrize("chunks", [3, 4, 5, 8])
@@ -437,7 +445,7 @@ def test_of_many_close_hashes_the_first_are_kept(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(hamming, "_AT_ONCE", 64)
     hashes = families(2, 400)
     hashes[100:300] = hashes[7] ^ np.arange(200, dtype=np.uint64) % np.uint64(50)
-    rows, places, _ = hamming.close(hashes, hashes, 6, 5)
+    rows, places, _ = close(hashes, hashes, 6, 5)
     every = sorted(close_pairs(hashes, hashes, 6))
     for query in range(len(hashes)):
         expected = [place for row, place, _ in every if row == query][:5]
@@ -454,9 +462,9 @@ def test_no_close_hash_is_missed_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     hashes = families(3, 600)
     expected = sorted(close_pairs(hashes, hashes, 9))
     for best in (4, len(hashes)):
-        rows, places, distance = hamming.close(hashes, hashes, 9, best)
-        pairs = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
-        assert pairs == [
+        rows, places, distance = close(hashes, hashes, 9, best)
+        found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+        assert found == [
             pair for _, own in groupby(expected, lambda pair: pair[0]) for pair in list(own)[:best]
         ]
 
@@ -472,7 +480,7 @@ def compared(monkeypatch: pytest.MonkeyPatch, hashes: np.ndarray, best: int) -> 
 
     with monkeypatch.context() as patch:
         patch.setattr(hamming, "_scan", counting)
-        hamming.close(hashes, hashes, 10, best)
+        close(hashes, hashes, 10, best)
     return sum(counts)
 
 
@@ -492,23 +500,21 @@ def test_of_hashes_anywhere_one_pair_in_ten_is_compared(monkeypatch: pytest.Monk
     assert compared(monkeypatch, hashes, 9) < 50_000**2 / 10
 
 
-def test_pairs_in_either_order_come_once_and_sorted() -> None:
-    dice = np.random.default_rng(0)
-    rows, columns = dice.integers(0, 90, (2, 4000)).astype(np.int32)
-    distance = ((rows + columns) % 11).astype(np.uint8)
-    pairs = hamming.Unordered(90)
-    for start in range(0, 4000, 700):
-        part = slice(start, start + 700)
-        pairs.add((rows[part], columns[part], distance[part]))
-    group = np.arange(90) // 7
-    parts = list(pairs.sorted(100, group))
+def test_pairs_in_either_order_come_once_and_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hamming, "_QUERIES_AT_ONCE", 50)
+    hashes, others = families(4, 300), families(4, 300)
+    others[::4] ^= np.uint64(1)  # either order then has another distance
+    group = np.arange(300) // 7
+    parts = list(hamming.unordered_pairs(hashes, others, 14, 300, group, 50))
     assert len(parts) > 5
     triples = [tuple(map(int, row)) for part in parts for row in zip(*part, strict=True)]
     expected = {
-        (int(min(a, b)), int(max(a, b)), int(d))
-        for a, b, d in zip(rows, columns, distance, strict=True)
+        (min(a, b), max(a, b), distance)
+        for a, b, distance in close_pairs(hashes, others, 14)
+        if group[a] != group[b]
     }
-    assert triples == sorted(expected)
+    assert found == sorted(expected)
+    assert len(found) > len({pair[:2] for pair in found})
     seen = [set(group[smaller]) for smaller, *_ in parts]
     assert all(not first & second for first, second in combinations(seen, 2))
 

@@ -44,31 +44,28 @@ _AT_ONCE = 512
 
 @dataclass(frozen=True)
 class Limits:
-    """From which numbers two pictures are related; see `measures`.
+    """From which numbers two pictures are related.
 
     Attributes:
         agreement: of pictures that look alike.
-        correlation, detail: of those of them that are the same photograph.
+        correlation, detail: of those of them that are the same photograph: that of the pictures
+            and that of their `details`.
     """
 
     agreement: float
     correlation: float
     detail: float
 
-    def of(
-        self, correlation: Numbers, detail: Numbers, agreement: Numbers
-    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which of n pairs are the same photograph, and which are alike, those included."""
-        alike = agreement >= self.agreement
-        return alike & (correlation >= self.correlation) & (detail >= self.detail), alike
 
-
-def measures(
-    base: NDArray[Any], other: NDArray[Any], common: Numbers
-) -> tuple[Numbers, Numbers, Numbers]:
-    """Correlation of n pictures with others, that of their details, and `agreement`."""
+def related(
+    base: NDArray[Any], other: NDArray[Any], common: Numbers, limits: Limits
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Numbers]:
+    """Which of n pairs are the same photograph, which are alike, those included; correlations."""
+    alike = agreement(base, other, common) >= limits.agreement
+    correlation = correlations(base, other)
     detail = correlations(details(base), details(other))
-    return correlations(base, other), detail, agreement(base, other, common)
+    near = alike & (correlation >= limits.correlation) & (detail >= limits.detail)
+    return near, alike, correlation
 
 
 def agreement(base: NDArray[Any], other: NDArray[Any], common: Numbers) -> Numbers:

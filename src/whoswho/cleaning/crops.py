@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho.cleaning import hamming, landmarks, overlap
-from whoswho.cleaning.agreement import Common, Limits, Numbers, measures
+from whoswho.cleaning.agreement import Common, Limits, Numbers, related
 from whoswho.cleaning.fingerprints import AT_ONCE, StoredPictures
 from whoswho.cleaning.hamming import Indices
 from whoswho.cleaning.overlap import Placements
-from whoswho.cleaning.relations import ALIKE, NEAR_DUPLICATE, Relation
+from whoswho.cleaning.relations import Relation
 
 # Of 28 landmarks 4 come back within these from a crop by 20 % on each side, 8 from one by 10 %;
 # of landmarks of different photographs one pair in 200,000 is that close.
@@ -72,15 +72,10 @@ class CropSearch:
         What belongs to one pair of pictures is together.
         """
         marks, owner = self.pictures.landmarks, self.pictures.owner
-        bits = marks["bits"]
-        targets = marks["mirrored"] if self.is_mirrored else bits
-        pairs = hamming.Unordered(len(marks))
-        for rows, others, distance in hamming.close_in_parts(
-            bits, targets, _LANDMARK_BITS, _LANDMARK_COPIES + 1
-        ):
-            apart = owner[rows] != owner[others]
-            pairs.add((rows[apart], others[apart], distance[apart]))
-        return pairs.sorted(_MARKS_AT_ONCE, owner)
+        targets = marks["mirrored" if self.is_mirrored else "bits"]
+        return hamming.unordered_pairs(
+            marks["bits"], targets, _LANDMARK_BITS, _LANDMARK_COPIES + 1, owner, _MARKS_AT_ONCE
+        )
 
     def _tries(
         self, rows: Indices, others: Indices, distance: NDArray[np.uint8], known: Indices
@@ -164,25 +159,14 @@ class CropSearch:
         """Relations of the pairs that fit when laid over each other."""
         first, second = self.pictures.copies(a), self.pictures.copies(b, self.is_mirrored)
         fit = overlap.overlaps(first, second, overlap.align(first, second, placed))
-        over = _lie_over(fit.first, fit.second, _FITTED)
-        correlation, detail, agreement = measures(
-            fit.base,
-            fit.other,
-            np.maximum(
-                self.common.parts(a, fit.base_corners),
-                self.common.parts(b, fit.other_corners, self.is_mirrored),
-            ),
+        common = np.maximum(
+            self.common.parts(a, fit.base_corners),
+            self.common.parts(b, fit.other_corners, self.is_mirrored),
         )
-        near, alike = self.limits.of(correlation, detail, agreement)
-        for row in np.flatnonzero(alike & over):
-            yield self.pictures.relation(
-                int(a[row]),
-                int(b[row]),
-                NEAR_DUPLICATE if near[row] else ALIKE,
-                float(correlation[row]),
-                is_mirrored=self.is_mirrored,
-                overlap=float(min(fit.first[row], fit.second[row])),
-            )
+        near, alike, correlation = related(fit.base, fit.other, common, self.limits)
+        alike &= _lie_over(fit.first, fit.second, _FITTED)
+        shown = np.minimum(fit.first, fit.second)
+        return self.pictures.relations((a, b), (near, alike, correlation), shown, self.is_mirrored)
 
 
 def _lie_over(first: Numbers, second: Numbers, least: tuple[float, float]) -> NDArray[np.bool_]:

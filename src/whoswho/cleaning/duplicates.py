@@ -19,10 +19,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from whoswho.cleaning import hamming
-from whoswho.cleaning.agreement import Common, Limits, correlations, measures
+from whoswho.cleaning.agreement import Common, Limits, correlations, related
 from whoswho.cleaning.crops import CropSearch
 from whoswho.cleaning.fingerprints import (
     AT_ONCE,
@@ -30,7 +29,7 @@ from whoswho.cleaning.fingerprints import (
     StoredPictures,
     on_one_thread,
 )
-from whoswho.cleaning.hamming import Indices
+from whoswho.cleaning.hamming import Pairs
 from whoswho.cleaning.relations import ALIKE, DUPLICATE, NEAR_DUPLICATE, Relation
 
 # How much further than those of near duplicates the hashes of look-alikes may be, and how far
@@ -45,10 +44,7 @@ _DETAIL = 0.88
 # Of stretched crops under a caption 19 in 20 agree in 0.67 and more, of four sets each; different
 # photographs, faces that fill the frame among them, in 0.42 at most; see docs/benchmarks.md.
 _AGREEMENT = 0.60
-
-
-# First and second pictures, bits their hashes differ in, and whether the second is mirrored.
-Candidates = tuple[Indices, Indices, Indices, NDArray[np.bool_]]
+_AT_ONCE = 8 * AT_ONCE  # of the small grey copies
 
 
 def relations(
@@ -88,16 +84,20 @@ def relations(
         )
         limits = Limits(_AGREEMENT, min_correlation, _DETAIL)
         with on_one_thread():
-            candidates = _close_as_a_whole(
-                pictures, max_bits + ALIKE_BITS, min(ALIKE_CORRELATION, min_correlation)
-            )
-            a, b, _, is_mirrored = candidates
-            common = Common(len(chosen), a[~is_mirrored], b[~is_mirrored], pictures.small)
-            whole = list(_alike_as_a_whole(pictures, candidates, common, max_bits, limits))
+            candidates = {
+                is_mirrored: _close_as_a_whole(pictures, max_bits, min_correlation, is_mirrored)
+                for is_mirrored in (False, True)
+            }
+            common = Common(len(chosen), *candidates[False][:2], pictures.small)
+            whole = [
+                relation
+                for is_mirrored, pairs in candidates.items()
+                for relation in _alike(pictures, pairs, common, max_bits, limits, is_mirrored)
+            ]
             settled = [(near.a, near.b) for near in whole if near.kind == NEAR_DUPLICATE]
             found += whole
-            for mirrored in (False, True):
-                search = CropSearch(pictures, common, limits, is_mirrored=mirrored)
+            for is_mirrored in (False, True):
+                search = CropSearch(pictures, common, limits, is_mirrored=is_mirrored)
                 found += search.relations(settled)
     return sorted(_closest(found), key=lambda relation: (relation.a, relation.b))
 
@@ -114,53 +114,42 @@ def _closest(found: Iterable[Relation]) -> Iterator[Relation]:
 
 
 def _close_as_a_whole(
-    pictures: StoredPictures, max_bits: int, min_correlation: float
-) -> Candidates:
+    pictures: StoredPictures, max_bits: int, min_correlation: float, is_mirrored: bool
+) -> Pairs:
     """Pairs whose perceptual hashes are close and whose small grey copies correlate."""
-    count = len(pictures.bits)
-    nothing = np.zeros(0, np.int64)
-    found: list[Candidates] = [(nothing, nothing, nothing, nothing.astype(bool))]
-    for targets, is_mirrored in ((pictures.bits, False), (pictures.mirrored, True)):
-        close = hamming.Unordered(count)
-        for pairs in hamming.close_in_parts(pictures.bits, targets, max_bits, MOST_COPIES + 1):
-            close.add(pairs)
-        for a, b, distance in close.sorted(8 * AT_ONCE, np.arange(count)):
-            # A mirrored pair may be found at two distances: the smaller comes first.
-            new = (a != b) & (hamming.rank_in_run(a.astype(np.int64) * count + b) == 0)
-            a, b, distance = a[new], b[new], distance[new]
-            fit = np.zeros(len(a), dtype=bool)
-            for start in range(0, len(a), 8 * AT_ONCE):
-                part = slice(start, start + 8 * AT_ONCE)
-                greys = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
-                fit[part] = correlations(*greys) >= min_correlation
-            apart = distance[fit].astype(np.int64)
-            found.append((a[fit], b[fit], apart, np.full(fit.sum(), is_mirrored)))
-    first, second, bits, mirrored = (np.concatenate(column) for column in zip(*found, strict=True))
-    return first, second, bits, mirrored
+    targets, count = pictures.mirrored if is_mirrored else pictures.bits, len(pictures.bits)
+    nowhere = np.zeros(0, np.int32)
+    found = [(nowhere, nowhere, nowhere.astype(np.uint8))]
+    for a, b, distance in hamming.unordered_pairs(
+        pictures.bits, targets, max_bits + ALIKE_BITS, MOST_COPIES + 1, np.arange(count), _AT_ONCE
+    ):
+        # A mirrored pair may be found at two distances: the smaller comes first.
+        fit = hamming.rank_in_run(a.astype(np.int64) * count + b) == 0
+        for start in range(0, len(a), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            greys = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
+            fit[part] &= correlations(*greys) >= min(ALIKE_CORRELATION, min_correlation)
+        found.append((a[fit], b[fit], distance[fit]))
+    first, second, distance = (np.concatenate(column) for column in zip(*found, strict=True))
+    return first, second, distance
 
 
-def _alike_as_a_whole(
+def _alike(
     pictures: StoredPictures,
-    candidates: Candidates,
+    pairs: Pairs,
     common: Common,
     max_bits: int,
     limits: Limits,
+    is_mirrored: bool,
 ) -> Iterator[Relation]:
-    """Relations of those candidates that agree in what they do not have in common with many."""
-    for is_mirrored in (False, True):
-        a, b, distance = (column[candidates[3] == is_mirrored] for column in candidates[:3])
-        for start in range(0, len(a), 8 * AT_ONCE):
-            part = slice(start, start + 8 * AT_ONCE)
-            first, second = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
-            shared = np.maximum(common.parts(a[part]), common.parts(b[part], mirrored=is_mirrored))
-            measured = measures(first, second, shared)
-            near, alike = limits.of(*measured)
-            near &= distance[part] <= max_bits
-            for row in np.flatnonzero(alike):
-                yield pictures.relation(
-                    int(a[part][row]),
-                    int(b[part][row]),
-                    NEAR_DUPLICATE if near[row] else ALIKE,
-                    float(measured[0][row]),
-                    is_mirrored=is_mirrored,
-                )
+    """Relations of those pairs that agree in what they do not have in common with many."""
+    first, second, distance = pairs
+    for start in range(0, len(first), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        a, b = first[part], second[part]
+        shared = np.maximum(common.parts(a), common.parts(b, mirrored=is_mirrored))
+        greys = pictures.small(a), pictures.small(b, is_mirrored)
+        near, alike, correlation = related(*greys, shared, limits)
+        near &= distance[part] <= max_bits
+        whole = np.ones(len(a))
+        yield from pictures.relations((a, b), (near, alike, correlation), whole, is_mirrored)

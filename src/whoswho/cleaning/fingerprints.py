@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,12 +15,13 @@ from PIL import Image
 from threadpoolctl import ThreadpoolController
 
 from whoswho.cleaning import landmarks
+from whoswho.cleaning.agreement import Numbers
 from whoswho.cleaning.cells import sums
 from whoswho.cleaning.hamming import Indices
 from whoswho.cleaning.landmarks import LANDMARK, LONG, MOST
 from whoswho.cleaning.overlap import Copies
 from whoswho.cleaning.perceptual import hashes
-from whoswho.cleaning.relations import Relation
+from whoswho.cleaning.relations import ALIKE, NEAR_DUPLICATE, Relation
 
 SIDE = 32  # pixels of the small grey copy
 AT_ONCE = 128  # pairs laid over each other at a time: some 40 MB
@@ -150,7 +151,17 @@ class StoredPictures:
         back = back.ravel()
         return Copies(sums(grey), back, height[back], width[back])
 
-    def relation(self, a: int, b: int, kind: str, correlation: float, **more: Any) -> Relation:
-        """The relation of two of the pictures, by their index in the set."""
-        first, second = sorted((self.indices[a], self.indices[b]))
-        return Relation(first, second, kind, round(correlation, 4), **more)
+    def relations(
+        self,
+        pairs: tuple[Indices, Indices],
+        related: tuple[NDArray[np.bool_], NDArray[np.bool_], Numbers],
+        overlap: Numbers,
+        is_mirrored: bool,
+    ) -> Iterator[Relation]:
+        """The relations of those of n pairs that are alike, as `agreement.related` says."""
+        near, alike, correlation = related
+        for row in np.flatnonzero(alike):
+            first, second = sorted(self.indices[side[row]] for side in pairs)
+            kind = NEAR_DUPLICATE if near[row] else ALIKE
+            shown = round(float(correlation[row]), 4)
+            yield Relation(first, second, kind, shown, is_mirrored, float(overlap[row]))

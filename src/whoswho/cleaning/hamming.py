@@ -40,23 +40,16 @@ _FIRST_PART, _GROWTH, _LARGEST_PART = 2**10, 32, 2**20
 _QUERIES_AT_ONCE = 2**20
 
 
-def close(queries: Hashes, targets: Hashes, most: int, best: int) -> Pairs:
+def close(queries: Hashes, targets: Hashes, most: int, best: int) -> Iterator[Pairs]:
     """For each query the first `best` targets that differ from it in at most `most` bits.
 
     Exact. The targets come in order of preference: of a thousand copies of one picture only the
     first `best` stand for it, so that the answer stays linear in the number of queries.
 
     Returns:
-        Sorted by query, then target. A query that is a target too is its own neighbour.
+        Some queries after the other, each part in any order. A query that is a target too is its
+        own neighbour.
     """
-    parts = list(close_in_parts(queries, targets, most, best))
-    rows, columns, distance = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((columns, rows))
-    return rows[order], columns[order], distance[order]
-
-
-def close_in_parts(queries: Hashes, targets: Hashes, most: int, best: int) -> Iterator[Pairs]:
-    """What `close` answers, some queries after the other, each part in any order."""
     own = _Values(queries)
     others = own if targets is queries else _Values(targets)
     preferred = np.argsort(others.first()).astype(np.int32)
@@ -70,44 +63,42 @@ def close_in_parts(queries: Hashes, targets: Hashes, most: int, best: int) -> It
         yield rows, columns, np.bitwise_count(queries[rows] ^ targets[columns])
 
 
-class Unordered:
-    """Pairs of `count` things with each other, each once for each distance it was found at."""
+def unordered_pairs(
+    hashes: Hashes, targets: Hashes, most: int, best: int, group: Indices, at_once: int
+) -> Iterator[Pairs]:
+    """Things of different groups that are `close`, each pair once for each distance.
 
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._keys: list[NDArray[np.int64]] = []
+    Args:
+        hashes, targets: two hashes of each thing; they may be the same.
+        group: of each thing, growing.
+        at_once: how many pairs, and more where the smaller ones are of one group.
 
-    def add(self, pairs: Pairs) -> None:
-        """Take pairs in any order, also twice."""
-        rows, columns, distance = pairs
+    Returns:
+        The smaller of each pair first, sorted, also by distance; some at a time.
+    """
+    count, found = len(hashes), [np.zeros(0, np.int64)]
+    for rows, columns, distance in close(hashes, targets, most, best):
         keys = np.minimum(rows, columns).astype(np.int64)
-        keys *= self._count
+        keys *= count
         keys += np.maximum(rows, columns)
         keys *= BITS + 1
         keys += distance
+        keys = keys[group[rows] != group[columns]]
         keys.sort()
-        self._keys.append(keys[np.diff(keys, prepend=-1) != 0])
-
-    def sorted(self, at_once: int, group: Indices) -> Iterator[Pairs]:
-        """The pairs, the smaller of each first, sorted, also by distance; some at a time.
-
-        Args:
-            at_once: how many, and more where the smaller ones are of one group.
-            group: of each thing, growing.
-        """
-        keys = np.concatenate([np.zeros(0, np.int64), *self._keys])
-        self._keys = []
-        keys.sort()
-        begin = 0
-        while begin < len(keys):
-            last = keys[min(begin + at_once, len(keys)) - 1] // (BITS + 1) // self._count
-            after = int(np.searchsorted(group, group[last], side="right"))
-            end = int(np.searchsorted(keys, after * self._count * (BITS + 1)))
-            part = keys[begin:end]
-            rest, distance = np.divmod(part[np.diff(part, prepend=-1) != 0], BITS + 1)
-            smaller, larger = np.divmod(rest, self._count)
-            yield smaller.astype(np.int32), larger.astype(np.int32), distance.astype(np.uint8)
-            begin = end
+        found.append(keys[np.diff(keys, prepend=-1) != 0])
+    keys = np.concatenate(found)
+    del found
+    keys.sort()
+    begin = 0
+    while begin < len(keys):
+        last = keys[min(begin + at_once, len(keys)) - 1] // (BITS + 1) // count
+        after = int(np.searchsorted(group, group[last], side="right"))
+        end = int(np.searchsorted(keys, after * count * (BITS + 1)))
+        part = keys[begin:end]
+        rest, distance = np.divmod(part[np.diff(part, prepend=-1) != 0], BITS + 1)
+        smaller, larger = np.divmod(rest, count)
+        yield smaller.astype(np.int32), larger.astype(np.int32), distance.astype(np.uint8)
+        begin = end
 
 
 def rank_in_run(values: Indices) -> NDArray[np.int64]:
