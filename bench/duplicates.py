@@ -24,7 +24,7 @@ from bench.workspace import REPOSITORY
 from whoswho import params, sample
 from whoswho.cleaning import duplicates
 from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
-from whoswho.cleaning.relations import ALIKE, NEAR_DUPLICATE, Families, Relation
+from whoswho.cleaning.relations import ALIKE, NEAR_DUPLICATE, Relation, families
 from whoswho.pictures.opening import open_picture
 
 CASES = REPOSITORY.parent / "shared" / "cases" / "people"
@@ -125,22 +125,14 @@ def related(prints: Sequence[Fingerprint]) -> list[Relation]:
     )
 
 
-def families(count: int, pairs: Sequence[tuple[int, int]]) -> Families:
-    """Places that pairs hold together."""
-    joined = Families(count)
-    for a, b in pairs:
-        joined.join(a, b)
-    return joined
-
-
 def unlike(prints: Sequence[Fingerprint], pairs: Sequence[tuple[int, int]], name: str) -> None:
     """Print what is found in a set as it is."""
     relations = related(prints)
     same = [(relation.a, relation.b) for relation in relations if relation.kind != ALIKE]
     known = families(len(prints), pairs)
-    wrong = sum(known.of(a) != known.of(b) for a, b in same)
+    wrong = sum(known[a] != known[b] for a, b in same)
     got = families(len(prints), same)
-    kept = sum(got.of(a) == got.of(b) for a, b in pairs)
+    kept = sum(got[a] == got[b] for a, b in pairs)
     print(
         f"{name}: {kept} of {len(pairs)} known pairs found, {wrong} other pairs called the same "
         f"photograph, {len(relations) - len(same)} look-alikes, among {len(prints)} pictures"
@@ -160,11 +152,11 @@ def altered(
         made = [(place, count + number) for number, place in enumerate(chosen)]
         kinds = {(relation.a, relation.b): relation.kind for relation in relations}
         same = sum(kinds.get(pair) == NEAR_DUPLICATE for pair in made)
-        alike = families(count + len(made), [(relation.a, relation.b) for relation in relations])
-        together = sum(alike.of(a) == alike.of(b) for a, b in made)
+        alike = families(count + len(made), [(one.a, one.b) for one in found])
+        together = sum(alike[a] == alike[b] for a, b in made)
         known = families(count + len(made), [*pairs, *made])
-        called = [(relation.a, relation.b) for relation in relations if relation.kind != ALIKE]
-        wrong = sum(known.of(a) != known.of(b) for a, b in called)
+        called = [(one.a, one.b) for one in found if one.kind != ALIKE]
+        wrong = sum(known[a] != known[b] for a, b in called)
         print(
             f"  {name:30} recall {same / len(made):.3f}, "
             f"kept together {together / len(made):.3f}, "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 DUPLICATE = "duplicate"
@@ -32,24 +32,25 @@ class Relation:
     overlap: float = 1.0
 
 
-class Families:
-    """Union-find: which of `count` pictures belong together."""
+def families(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
+    """Union-find: of each of `count` pictures the smallest index among what pairs join it to."""
+    parent = list(range(count))
 
-    def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
-
-    def join(self, a: int, b: int) -> None:
-        """Put two pictures, and all that belong to them, into one family."""
-        a, b = self.of(a), self.of(b)
-        if a != b:
-            self._parent[max(a, b)] = min(a, b)
-
-    def of(self, index: int) -> int:
-        """The smallest index in the family."""
-        while self._parent[index] != index:
-            self._parent[index] = self._parent[self._parent[index]]
-            index = self._parent[index]
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
         return index
+
+    for a, b in pairs:
+        first, second = sorted((root(a), root(b)))
+        parent[second] = first
+    return [root(index) for index in range(count)]
+
+
+def photographs(count: int, relations: Iterable[Relation]) -> list[int]:
+    """The `families` that show one photograph each, however long the chain of its copies."""
+    return families(count, [(one.a, one.b) for one in relations if one.kind != ALIKE])
 
 
 def look_alike_groups(relations: Sequence[Relation], contents: Sequence[str]) -> list[int]:
@@ -64,17 +65,13 @@ def look_alike_groups(relations: Sequence[Relation], contents: Sequence[str]) ->
     Args:
         contents: of each picture what tells its content, the same for equal pixels.
     """
-    photographs = Families(len(contents))
-    for relation in relations:
-        if relation.kind != ALIKE:
-            photographs.join(relation.a, relation.b)
+    photograph = photographs(len(contents), relations)
     smallest: dict[int, str] = {}
-    for index, content in enumerate(contents):
-        of = photographs.of(index)
+    for of, content in zip(photograph, contents, strict=True):
         smallest[of] = min(content, smallest.get(of, content))
     alike: dict[int, set[int]] = defaultdict(set)
     for relation in relations:
-        a, b = photographs.of(relation.a), photographs.of(relation.b)
+        a, b = photograph[relation.a], photograph[relation.b]
         if a != b:
             alike[a].add(b)
             alike[b].add(a)
@@ -87,5 +84,4 @@ def look_alike_groups(relations: Sequence[Relation], contents: Sequence[str]) ->
     for leaf in alike.keys() - inner:
         (other,) = alike[leaf]
         group[leaf] = group.get(other, min(leaf, other))
-    families = [photographs.of(index) for index in range(len(contents))]
-    return [group.get(of, of) for of in families]
+    return [group.get(of, of) for of in photograph]

@@ -18,8 +18,9 @@ from whoswho.cleaning.relations import (
     CROPPED,
     DUPLICATE,
     NEAR_DUPLICATE,
-    Families,
     Relation,
+    families,
+    photographs,
 )
 from whoswho.errors import UserError
 from whoswho.params import Clean
@@ -87,19 +88,16 @@ def find(
                     known[key] = photograph
             if photograph is not None:
                 shared[index] = photograph
-    family = Families(len(cases))
-    for relation in relations:
-        if relation.kind != ALIKE:
-            family.join(relation.a, relation.b)
+    family = photographs(len(cases), relations)
     between = _between(cases, related, shared, placeholders.keys(), family)
-    photographs: dict[str, set[int]] = defaultdict(set)
+    different: dict[str, set[int]] = defaultdict(set)
     for index in related.first:
         if cases[index].is_compared and index not in placeholders:
-            photographs[cases[index].label].add(family.of(index))
-    totals = {label: len(different) for label, different in photographs.items()}
+            different[cases[index].label].add(family[index])
+    totals = {label: len(own) for label, own in different.items()}
     _check_fractions(between, totals, params)
     notes = _pairs(between, totals)
-    files = [family.of(index) for index in shared if index in placeholders]
+    files = [family[index] for index in shared if index in placeholders]
     if files:
         pictures = plural(len(set(files)), "placeholder picture")
         notes.append(f"{pictures} in {plural(len(files), 'file')}")
@@ -111,7 +109,7 @@ def _between(
     related: Related,
     shared: Mapping[int, SharedPhotograph],
     placeholders: Collection[int],
-    family: Families,
+    family: Sequence[int],
 ) -> _Between:
     """The photographs under each two labels, of those that a person said nothing of."""
     between: _Between = defaultdict(dict)
@@ -124,7 +122,7 @@ def _between(
         for rival in photograph.rivals:
             if rival not in placeholders:
                 between[cases[index].label, cases[rival].label].setdefault(
-                    family.of(index), (cases[index].file, cases[rival].file)
+                    family[index], (cases[index].file, cases[rival].file)
                 )
     return between
 
@@ -239,17 +237,13 @@ def _placeholders(
 
     Crops are left out: of a photograph of three people each may have one.
     """
-    whole = Families(len(cases))
-    for relation in relations:
-        if relation.kind != ALIKE and relation.overlap >= CROPPED:
-            whole.join(relation.a, relation.b)
-    for index, first in related.first.items():
-        whole.join(index, first)
+    pairs = [(one.a, one.b) for one in relations if one.kind != ALIKE and one.overlap >= CROPPED]
+    whole = families(len(cases), [*pairs, *related.first.items()])
     labels: dict[int, set[str]] = defaultdict(set)
     for index in related.first:
         if _counts(cases[index]):
-            labels[whole.of(index)].add(cases[index].label)
-    under = {index: len(labels[whole.of(index)]) for index in related.first}
+            labels[whole[index]].add(cases[index].label)
+    under = {index: len(labels[whole[index]]) for index in related.first}
     return {index: count for index, count in under.items() if count >= PLACEHOLDER_LABELS}
 
 
