@@ -147,10 +147,12 @@ def judge(
         ]
         rest = vectors[np.concatenate([np.empty(0, np.intp), *others])]
         limit = round(_limit(crowd, rest, false_alarm_rate), 4)
-        distances = dict(zip(crowd.faces.tolist(), _distances(vectors, crowd), strict=True))
         beside = np.flatnonzero((names == label) & apart)
-        away = map(float, _lengths(vectors[beside] - crowd.centre))
-        distances |= dict(zip(beside.tolist(), away, strict=True))
+        own = _left_out(vectors[crowd.faces], crowd.inside, crowd.centre)
+        away = np.append(own, _lengths(vectors[beside] - crowd.centre))
+        distances = dict(
+            zip([*crowd.faces.tolist(), *beside.tolist()], away.tolist(), strict=True)
+        )
         judgement.limits[label] = limit
         judgement.distances.update(distances)
         verdicts = _verdicts(vectors, label, crowds, distances, limit, false_alarm_rate)
@@ -224,21 +226,18 @@ def _crowds(
     vectors: Vectors, sure: NDArray[np.bool_], faces: Mapping[str, NDArray[np.intp]]
 ) -> dict[str, _Crowd]:
     """Each label's crowd, its spread drawn towards that of the set: of few faces it is a guess."""
-    first = {
+    crowds = {
         label: _Crowd(own, inside, centre, *_middle_and_spread(vectors[own], inside, centre))
         for label, own in faces.items()
         for inside, centre in [_half(vectors[own], sure[own])]
     }
-    usual = float(np.median([crowd.spread for crowd in first.values()])) if first else 0.0
-    grown = {
-        label: _grown(vectors[crowd.faces], sure[crowd.faces], crowd, usual)
-        for label, crowd in first.items()
-    }
-    usual = float(np.median([crowd.spread for crowd in grown.values()])) if grown else 0.0
-    return {
-        label: _grown(vectors[crowd.faces], sure[crowd.faces], crowd, usual)
-        for label, crowd in grown.items()
-    }
+    for _ in range(2):
+        usual = float(np.median([crowd.spread for crowd in crowds.values()])) if crowds else 0.0
+        crowds = {
+            label: _grown(vectors[crowd.faces], sure[crowd.faces], crowd, usual)
+            for label, crowd in crowds.items()
+        }
+    return crowds
 
 
 def _half(own: Vectors, sure: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], Vectors]:
@@ -289,10 +288,6 @@ def _middle_and_spread(
     lengths = _left_out(own, inside, centre)[inside]
     middle = float(np.median(lengths))
     return middle, MAD * float(np.median(np.abs(lengths - middle)))
-
-
-def _distances(vectors: Vectors, crowd: _Crowd) -> list[float]:
-    return list(map(float, _left_out(vectors[crowd.faces], crowd.inside, crowd.centre)))
 
 
 def _left_out(own: Vectors, inside: NDArray[np.bool_], centre: Vectors) -> Vectors:
