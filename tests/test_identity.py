@@ -21,10 +21,8 @@ from support.repository import REPOSITORY
 from bench.misfiled import shown
 from whoswho import params, paths, sample
 from whoswho.artifacts.decisions import read_face_settings
-from whoswho.artifacts.model.settings import Face
-from whoswho.cleaning import checks, identity, people, reasons
+from whoswho.cleaning import checks, identity, reasons
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
-from whoswho.cleaning.people import FaceEvidence
 from whoswho.dataset.review import Review
 from whoswho.pictures import embedding
 from whoswho.pictures.faces import FaceFinder
@@ -214,26 +212,6 @@ def test_few_and_equal_faces_do_not_raise() -> None:
 
 
 # --- The switch ----------------------------------------------------------------------------------
-
-
-def looked(count: int) -> list[FaceEvidence]:
-    box = Face(0, 0, 50, 60, 0.99)
-    return [FaceEvidence([box], row.astype(np.float32)) for row in faces(0, count)]
-
-
-def test_without_dlib_it_is_off_and_says_so() -> None:
-    judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, CLEAN, can_embed=False)
-    assert (judgement.verdicts, model) == ({}, "off")
-    (note,) = judgement.notes
-    assert "OFF" in note
-    assert "dlib-bin face-recognition-models" in note
-
-
-def test_at_rate_nought_it_is_off_without_a_word() -> None:
-    limits = CLEAN.model_copy(update={"identity_false_alarm_rate": 0.0})
-    assert not people.judges_identity(limits)
-    judgement, model = people.judge(looked(8), ["a"] * 8, [False] * 8, limits, can_embed=True)
-    assert (judgement.verdicts, judgement.notes, model) == ({}, [], "off")
 
 
 def test_the_weights_are_read_without_importing_their_package() -> None:

@@ -13,7 +13,7 @@ from support.cleaning import DEFAULTS
 
 from whoswho.artifacts.decisions import Decision
 from whoswho.artifacts.model.settings import Face
-from whoswho.cleaning import reasons, rules
+from whoswho.cleaning import people, reasons, rules
 from whoswho.cleaning.cases import Related
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.fingerprints import Fingerprint
@@ -213,6 +213,24 @@ def test_where_the_faces_cannot_tell_both_go_and_a_person_is_asked() -> None:
         assert gone == {"a/x.png": ("cross_label",), "c/y.png": ("cross_label",)}
         (message,) = [note for note in decided.notes if "whoswho review" in note]
         assert message.startswith("2 files of pictures under two labels dropped from both")
+
+
+def test_without_dlib_strangers_stay_and_it_is_said() -> None:
+    odd = two_people(("a/x.png", 2, 0.3))
+    assert [d.reasons for d in rules.decide(odd, DEFAULTS, {}).decisions][-1] == (NOT_THIS_PERSON,)
+    decided = rules.decide(replace(odd, can_embed=False), DEFAULTS, {})
+    assert all(decision.kept for decision in decided.decisions)
+    assert decided.identity_model == rules.OFF == "off"
+    (note,) = decided.identity.notes
+    assert "OFF" in note
+    assert "dlib-bin face-recognition-models" in note
+
+
+def test_at_rate_nought_strangers_stay_without_a_word() -> None:
+    decided = rules.decide(two_people(("a/x.png", 2, 0.3)), ONE, {})
+    assert not people.judges_identity(ONE)
+    assert all(decision.kept for decision in decided.decisions)
+    assert (decided.identity.notes, decided.identity_model) == ([], "off")
 
 
 def test_each_keeps_the_crop_of_a_photograph_of_both() -> None:

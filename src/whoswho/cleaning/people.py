@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from whoswho.artifacts.model.settings import Face
-from whoswho.cleaning import identity, seconds
-from whoswho.cleaning.identity import Judgement
+from whoswho.cleaning import seconds
 from whoswho.cleaning.quality import face_brightness, face_sharpness
 from whoswho.cleaning.seconds import Seconds
 from whoswho.params import Clean
@@ -31,7 +30,6 @@ from whoswho.workers import mapping
 
 NO_FACE = "no_face"
 SEVERAL_FACES = "several_faces"
-OFF = "off"
 
 
 @dataclass(frozen=True)
@@ -136,48 +134,6 @@ def scores(evidence: FaceEvidence) -> dict[str, float]:
 def judges_identity(params: Clean) -> bool:
     """Whether faces are told apart: it is wanted, and what can is installed."""
     return params.identity_false_alarm_rate > 0 and embedding.available()
-
-
-def judge(
-    evidence: Sequence[FaceEvidence],
-    labels: Sequence[str],
-    vouched: Sequence[bool],
-    params: Clean,
-    *,
-    can_embed: bool,
-    shared: Sequence[bool] = (),
-) -> tuple[Judgement, str]:
-    """What the embeddings say, by index in `evidence`, and by which model (`off`: by none).
-
-    Args:
-        vouched: whether a person said that a picture is rightly under its label.
-        can_embed: whether what tells faces apart is installed.
-        shared: whether a picture lies under another label too; empty where none does.
-    """
-    if params.identity_false_alarm_rate == 0:
-        return Judgement(), OFF
-    if not can_embed:
-        note = (
-            "not_this_person and swapped are OFF: dlib or its weights are not installed "
-            "(pip install -c constraints.txt dlib-bin face-recognition-models)"
-        )
-        return Judgement(notes=[note]), OFF
-    known = [index for index, faces in enumerate(evidence) if faces.vector is not None]
-    vectors = np.array([evidence[index].vector for index in known], np.float64)
-    judgement = identity.judge(
-        vectors.reshape(len(known), embedding.SIZE),
-        [labels[index] for index in known],
-        [vouched[index] for index in known],
-        params.identity_false_alarm_rate,
-        [shared[index] for index in known] if shared else None,
-    )
-    by_index = replace(
-        judgement,
-        verdicts={known[row]: verdict for row, verdict in judgement.verdicts.items()},
-        distances={known[row]: distance for row, distance in judgement.distances.items()},
-        sure={known[row] for row in judgement.sure},
-    )
-    return by_index, embedding.MODEL
 
 
 def _evidence(measured: Sequence[_Measured], params: Clean) -> FaceEvidence:

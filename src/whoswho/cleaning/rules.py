@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from whoswho.artifacts.decisions import DROPPED, KEPT, Decision
 from whoswho.artifacts.split import Overlap
-from whoswho.cleaning import people, shared_labels
+from whoswho.cleaning import identity, people, shared_labels
 from whoswho.cleaning.cases import Case, Related
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
 from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
@@ -35,7 +37,10 @@ from whoswho.cleaning.relations import (
 from whoswho.cleaning.shared_labels import Shared
 from whoswho.dataset.review import Review
 from whoswho.params import Clean
+from whoswho.pictures import embedding
 from whoswho.pictures.faces import main_face
+
+OFF = "off"
 
 Reviews = Mapping[tuple[str, str], Review]
 
@@ -46,8 +51,8 @@ class Decided:
 
     Attributes:
         overlaps: kept pictures of one photograph in two splits of a set that came split.
-        identity: what the faces say of each other, by index of the picture.
-        identity_model: that told the faces apart; off: none did.
+        identity: what the faces say of each other.
+        identity_model: that told the faces apart; OFF: none did.
         notes: what the user should know about pictures under several labels, one line each.
     """
 
@@ -69,13 +74,12 @@ def decide(evidence: Evidence, params: Clean, reviews: Reviews) -> Decided:
     """
     cases, related, shared = _before_faces(evidence, params, reviews)
     looked = _drop_by_faces(cases, evidence, params)
-    identity, model = _drop_strangers(cases, looked, shared, evidence, params)
-    indices = list(looked)
-    settled = shared_labels.settle(cases, shared, {indices[row] for row in identity.sure})
+    judgement, model, sure = _drop_strangers(cases, looked, shared, evidence, params)
+    settled = shared_labels.settle(cases, shared, sure)
     groups = _groups(cases, related, evidence.relations)
     decisions = [_decision(case, groups.get(index, "")) for index, case in enumerate(cases)]
     notes = [*shared.notes, *settled]
-    return Decided(decisions, _overlaps(cases, related), identity, model, notes)
+    return Decided(decisions, _overlaps(cases, related), judgement, model, notes)
 
 
 def needs_faces(evidence: Evidence, params: Clean, reviews: Reviews) -> list[int]:
@@ -222,26 +226,37 @@ def _drop_strangers(
     shared: Shared,
     evidence: Evidence,
     params: Clean,
-) -> tuple[Judgement, str]:
-    """Drop the faces that are not of their label's person; see `people.judge`."""
-    if params.faces != "one":
-        return Judgement(), people.OFF
-    judgement, model = people.judge(
-        list(looked.values()),
-        [cases[index].label for index in looked],
-        [cases[index].is_kept_by_review for index in looked],
-        params,
-        can_embed=evidence.can_embed,
-        shared=[index in shared.photographs for index in looked],
+) -> tuple[Judgement, str, set[int]]:
+    """Drop the faces that are not of their label's person.
+
+    Returns:
+        What the embeddings say, by which model (OFF: by none), and the pictures under two labels
+        whose face fits the one they are under.
+    """
+    if params.faces != "one" or params.identity_false_alarm_rate == 0:
+        return Judgement(), OFF, set()
+    if not evidence.can_embed:
+        note = (
+            "not_this_person and swapped are OFF: dlib or its weights are not installed "
+            "(pip install -c constraints.txt dlib-bin face-recognition-models)"
+        )
+        return Judgement(notes=[note]), OFF, set()
+    known = [index for index, found in looked.items() if found.vector is not None]
+    vectors = np.array([looked[index].vector for index in known], np.float64)
+    judgement = identity.judge(
+        vectors.reshape(len(known), embedding.SIZE),
+        [cases[index].label for index in known],
+        [cases[index].is_kept_by_review for index in known],
+        params.identity_false_alarm_rate,
+        [index in shared.photographs for index in known],
     )
-    indices = list(looked)
-    for number, distance in judgement.distances.items():
-        cases[indices[number]].scores[NOT_THIS_PERSON] = round(distance, 4)
-    for number, verdict in judgement.verdicts.items():
-        case = cases[indices[number]]
+    for row, distance in judgement.distances.items():
+        cases[known[row]].scores[NOT_THIS_PERSON] = round(distance, 4)
+    for row, verdict in judgement.verdicts.items():
+        case = cases[known[row]]
         case.add(verdict.reason, verdict.nearer if verdict.reason == SWAPPED else None)
         case.other_label = verdict.other_label
-    return judgement, model
+    return judgement, embedding.MODEL, {known[row] for row in judgement.sure}
 
 
 def _groups(
