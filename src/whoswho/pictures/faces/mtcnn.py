@@ -66,25 +66,26 @@ class Detector:
 
     def _refined(self, sums: Sums, found: Tensor) -> Tensor:
         """Those of (faces, 5) that the second network takes for faces too, moved."""
-        found, crops = sums.crops(found, 24)
-        if not len(found):
-            return found
-        shifts, probabilities = self._refine(_to_input(crops).contiguous())
-        sure = probabilities[:, 1] > THRESHOLDS[1]
-        found = torch.cat([found[sure, :4], probabilities[sure, 1:]], 1)
+        found, shifts = _sure(sums, found, self._refine, 24, THRESHOLDS[1])
         kept = boxes.apart(found, ALL_SIZES)
-        return boxes.squared(boxes.moved(found[kept], shifts[sure][kept]))
+        return boxes.squared(boxes.moved(found[kept], shifts[kept]))
 
     def _final(self, sums: Sums, found: Tensor) -> list[Find]:
         """What the third network takes for faces, each once."""
-        found, crops = sums.crops(found, 48)
-        if not len(found):
-            return []
-        shifts, probabilities = self._decide(_to_input(crops).contiguous())
-        sure = probabilities[:, 1] > THRESHOLDS[2]
-        found = torch.cat([found[sure, :4], probabilities[sure, 1:]], 1)
-        found = boxes.moved(found, shifts[sure])
+        found = boxes.moved(*_sure(sums, found, self._decide, 48, THRESHOLDS[2]))
         return [(row[:4], row[4]) for row in found[boxes.apart_inside(found, END)].tolist()]
+
+
+def _sure(
+    sums: Sums, found: Tensor, network: networks.Net, side: int, least: float
+) -> tuple[Tensor, Tensor]:
+    """Those of (faces, 5) that a network of `side` pixels is sure of, and the shifts it sees."""
+    found, crops = sums.crops(found, side)
+    if not len(found):
+        return found, found[:, :4]
+    shifts, probabilities = network(_to_input(crops).contiguous())
+    sure = probabilities[:, 1] > least
+    return torch.cat([found[sure, :4], probabilities[sure, 1:]], 1), shifts[sure]
 
 
 def _scales(short_side: int, min_size: float) -> Iterator[float]:

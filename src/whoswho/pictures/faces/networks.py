@@ -6,7 +6,8 @@ longer than to look at a dozen pictures. Its files are read; nothing of it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -32,13 +33,16 @@ class Net(nn.Module):
 
     def __init__(self, name: str, steps: tuple[Step, ...], dense: tuple[int, int] | None) -> None:
         super().__init__()
+        number, kind, width = len(steps) + 1, "conv", steps[-1][1]
+        head: Callable[[int, int], nn.Module] = partial(nn.Conv2d, kernel_size=1)
         with torch.device("meta"):  # nothing is drawn
-            layers = dict(_layers(steps, dense))
-            width, number = dense[1] if dense else steps[-1][1], len(steps) + (2 if dense else 1)
-            head = nn.Linear if dense else _pointwise
-            heads = {
-                f"{_kind(dense)}{number}_{n}": head(width, size) for n, size in ((1, 2), (2, 4))
-            }
+            layers = dict(_convolutions(steps))
+            if dense:
+                layers["columns"] = Columns()
+                layers[f"dense{number}"] = nn.Linear(*dense)
+                layers[f"prelu{number}"] = nn.PReLU(dense[1])
+                number, kind, head, width = number + 1, "dense", nn.Linear, dense[1]
+            heads = {f"{kind}{number}_{n}": head(width, size) for n, size in ((1, 2), (2, 4))}
         for each, layer in (layers | heads).items():
             self.add_module(each, layer)
         self._layers, self._heads = tuple(layers), tuple(heads)
@@ -80,28 +84,13 @@ def deciding() -> Net:
     return Net("onet", steps, (1152, 256))
 
 
-def _layers(
-    steps: tuple[Step, ...], dense: tuple[int, int] | None
-) -> Iterator[tuple[str, nn.Module]]:
-    """The layers before the heads, by the names that they have in the files."""
+def _convolutions(steps: tuple[Step, ...]) -> Iterator[tuple[str, nn.Module]]:
+    """The first layers, by the names that they have in the files."""
     for number, (given, channels, side, pool) in enumerate(steps, start=1):
         yield f"conv{number}", nn.Conv2d(given, channels, side)
         yield f"prelu{number}", nn.PReLU(channels)
         if pool:
             yield f"pool{number}", MaxPool(pool)
-    if dense:
-        number = len(steps) + 1
-        yield "columns", Columns()
-        yield f"dense{number}", nn.Linear(*dense)
-        yield f"prelu{number}", nn.PReLU(dense[1])
-
-
-def _kind(dense: tuple[int, int] | None) -> str:
-    return "dense" if dense else "conv"
-
-
-def _pointwise(given: int, channels: int) -> nn.Conv2d:
-    return nn.Conv2d(given, channels, 1)
 
 
 def _weights(name: str) -> dict[str, Tensor]:
