@@ -12,7 +12,7 @@ import numpy as np
 
 from whoswho.artifacts.model.settings import Face
 from whoswho.cleaning import seconds
-from whoswho.cleaning.quality import face_brightness, face_sharpness
+from whoswho.cleaning.quality import measure_face
 from whoswho.cleaning.seconds import Seconds
 from whoswho.params import Clean
 from whoswho.pictures import embedding, opening
@@ -58,7 +58,7 @@ class FaceEvidence:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A detection, however unsure, with its mean brightness (0 to 255) and `face_sharpness`."""
+    """A detection, however unsure, with what `measure_face` says of it."""
 
     face: Face
     brightness: float
@@ -200,10 +200,7 @@ def _detect_and_embed(job: _Job) -> tuple[list[_Measured], Vector | None, Second
         detections = job.detections
         if detections is None:
             detections = _finder(job.params.min_face_size).find_all(image)
-        measured = [
-            _Measured(face, face_brightness(image, face), face_sharpness(image, face))
-            for face in detections
-        ]
+        measured = [_Measured(face, *measure_face(image, face)) for face in detections]
     evidence = _evidence(measured, job.params)
     if not _is_embedded(evidence, job.params):
         return measured, None, spent

@@ -53,17 +53,15 @@ def measure(image: Image.Image, opacity: Image.Image | None = None) -> Quality:
     return Quality(*image.size, float(seen.mean()), float(grey.std()), _laplacian_variance(grey))
 
 
-def face_brightness(image: Image.Image, face: Face) -> float:
-    """Mean brightness of a face in an upright RGB picture, 0 to 255."""
-    part = image.crop((face.left, face.top, face.right, face.bottom)).convert("L")
-    return float(np.asarray(part, dtype=np.float64).mean())
+def measure_face(image: Image.Image, face: Face) -> tuple[float, float]:
+    """Mean brightness (0 to 255) of a face in an upright RGB picture, and its sharpness.
 
-
-def face_sharpness(image: Image.Image, face: Face) -> float:
-    """Variance of the Laplacian of a face's brightness in an upright RGB picture."""
+    That is the variance of the Laplacian of its brightness.
+    """
     part = image.crop((face.left, face.top, face.right, face.bottom)).convert("L")
     square = part.resize((_FACE_SIDE, _FACE_SIDE), Image.Resampling.BICUBIC)
-    return _laplacian_variance(np.asarray(square, dtype=np.float64))
+    brightness = float(np.asarray(part, dtype=np.float64).mean())
+    return brightness, _laplacian_variance(np.asarray(square, dtype=np.float64))
 
 
 def _laplacian_variance(grey: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
