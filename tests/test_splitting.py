@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from whoswho.errors import UserError
-from whoswho.pictures.splitting import assign, check_enough
+from whoswho.pictures.splitting import assign
 
 FRACTIONS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 Picture = tuple[str, str, str]
@@ -130,8 +130,6 @@ def test_a_label_too_small_is_named_with_its_count(count: int) -> None:
     pictures = alone("a", *range(30)) + alone("장원영", *range(count))
     with pytest.raises(UserError, match=f"'장원영': {count} picture"):
         assign(pictures, FRACTIONS, 0)
-    with pytest.raises(UserError, match=f"'장원영': {count} picture"):
-        check_enough({"a": 30, "장원영": count}, FRACTIONS)
 
 
 def test_look_alikes_alone_do_not_fill_the_splits() -> None:
