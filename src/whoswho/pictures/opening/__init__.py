@@ -12,10 +12,12 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
@@ -58,6 +60,8 @@ _HEADERS = threading.Lock()  # what `_quiet` switches belongs to the whole proce
 
 # Pillow reports a damaged file through Python's logging; here it becomes the reason instead.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+Result = TypeVar("Result")
 
 
 class ImageOpenError(Exception):
@@ -102,20 +106,7 @@ def open_with_format(source: Path | bytes, *, first_frame: bool = False) -> Open
     data = source if isinstance(source, bytes) else read_bytes(source)
     if not data:
         raise ImageOpenError(UNREADABLE, "the file is empty")
-    with _quiet():
-        try:
-            return _decode(data, first_frame=first_frame)
-        except ImageOpenError:
-            raise
-        except MemoryError:
-            raise ImageOpenError(UNREADABLE, "does not fit into memory") from None
-        except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
-            # Malformed or huge metadata makes decoders refuse sound pixels: try without it.
-            bare = without_metadata(data, announced_format(data))
-            if bare is not None:
-                with suppress(Exception):  # the first error is the one to tell
-                    return _decode(*bare, first_frame=first_frame)
-            raise _why(data, error) from None
+    return _attempt(data, partial(_decode, first_frame=first_frame))
 
 
 @dataclass(frozen=True)
@@ -136,20 +127,33 @@ def read_header(data: bytes) -> Header:
     kind = announced_format(data)
     if kind is None:
         raise ImageOpenError(NOT_A_PICTURE, describe(data) if data else "nothing at all")
-    with _HEADERS, _quiet():
-        try:
-            return Header(kind, *_size_of(data))
-        except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
-            bare = without_metadata(data, kind)
-            if bare is not None:
-                with suppress(Exception):
-                    return Header(kind, *_size_of(bare[0]))
-            raise _why(data, error) from None
+    with _HEADERS:
+        return Header(kind, *_attempt(data, _size_of))
 
 
-def _size_of(data: bytes) -> tuple[int, int]:
+def _size_of(data: bytes, _: int | None = None) -> tuple[int, int]:
     with _image_of(data) as image:
         return image.size
+
+
+def _attempt(data: bytes, read: Callable[..., Result]) -> Result:
+    """What `read` makes of a file's bytes, else of those without metadata and their orientation.
+
+    Malformed or huge metadata makes decoders refuse sound pixels.
+    """
+    with _quiet():
+        try:
+            return read(data)
+        except ImageOpenError:
+            raise
+        except MemoryError:
+            raise ImageOpenError(UNREADABLE, "does not fit into memory") from None
+        except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
+            bare = without_metadata(data, announced_format(data))
+            if bare is not None:
+                with suppress(Exception):  # the first error is the one to tell
+                    return read(*bare)
+            raise _why(data, error) from None
 
 
 def read_bytes(path: Path) -> bytes:
@@ -225,8 +229,6 @@ def _decode(data: bytes, orientation: int | None = None, *, first_frame: bool = 
 
 def _why(data: bytes, error: Exception) -> ImageOpenError:
     """The reason behind a decoder's error."""
-    if isinstance(error, ImageOpenError):
-        return error
     if isinstance(error, Image.DecompressionBombError):
         match = re.search(r"\((\d+) pixels\)", str(error))
         size = f"{int(match[1]) / 1e6:.0f} megapixels, " if match else ""

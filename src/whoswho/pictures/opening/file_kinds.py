@@ -82,14 +82,14 @@ def ends_early(data: bytes, kind: str | None) -> bool:
     if kind in ("JPEG", "JPEG2000"):
         return b"\xff\xd9" not in data[-65536 if kind == "JPEG" else -2 :]
     if kind == "PNG":
-        at = 8
         if data[12:16] != b"IHDR" and len(data) >= 16:
             return False  # broken from its start, whatever the lengths in it say
+        at = 8
         while at + 8 <= len(data):
             if data[at + 4 : at + 8] == b"IEND":
                 return False
             at += 12 + int.from_bytes(data[at : at + 4], "big")
-        return at != 8 or len(data) < 16
+        return True
     if kind == "WEBP":
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
     if kind == "GIF":
@@ -100,9 +100,7 @@ def ends_early(data: bytes, kind: str | None) -> bool:
             size = int.from_bytes(data[at : at + 4], "big")
             if size == 1:
                 size = int.from_bytes(data[at + 8 : at + 16], "big")
-            if size == 0:  # reaches to the end
-                return False
-            if size < 8:
+            if size < 8:  # broken; one of 0 reaches to the end
                 return False
             at += size
         return at != len(data)
@@ -124,10 +122,8 @@ def describe(head: bytes) -> str:
         return "a film (MP4)"
     if start[:4] == b"RIFF":
         return "sound or a film (RIFF)"
-    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = start.decode("utf-16", errors="replace")
-    else:
-        text = start.decode("utf-8", errors="replace")
+    encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
+    text = start.decode(encoding, errors="replace")
     low = text.lstrip("\ufeff \t\r\n").lower()
     if re.search(r"<svg[\s>]", low[:2000]) and low.startswith(("<?xml", "<svg", "<!--", "<!doc")):
         return "an SVG drawing"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -43,22 +43,31 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _in_strips(image: Image.Image, converted: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """The picture of what `converted` makes of strips of a picture."""
-    rows = max(1, _STRIP // image.width)
-    if rows >= image.height:
+    if image.width * image.height <= _STRIP:
         return converted(image)
     result = Image.new("RGB", image.size)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+    for top, strip in _strips(image):
         result.paste(converted(strip), (0, top))
     return result
 
 
+def _strips(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
+    """The parts of a picture that are in memory one at a time, each after its first row."""
+    rows = max(1, _STRIP // image.width)
+    for top in range(0, image.height, rows):
+        yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
 def _over_white(image: Image.Image) -> Image.Image:
-    if image.mode in ("La", "RGBa"):  # premultiplied; there is no direct way to RGBA
-        image = image.convert(image.mode.upper())
-    layer = image.convert("RGBA")
+    layer = _rgba(image)
     white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, layer).convert("RGB")
+
+
+def _rgba(image: Image.Image) -> Image.Image:
+    if image.mode in ("La", "RGBa"):  # premultiplied; there is no direct way to RGBA
+        image = image.convert(image.mode.upper())
+    return image.convert("RGBA")
 
 
 def opacity(image: Image.Image) -> Image.Image | None:
@@ -71,10 +80,7 @@ def opacity(image: Image.Image) -> Image.Image | None:
         return None
     scale = min(1.0, _OPACITY_SIDE / max(image.size))
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    small = image.resize(size, Image.Resampling.NEAREST)
-    if small.mode in ("La", "RGBa"):
-        small = small.convert(small.mode.upper())
-    return small.convert("RGBA").getchannel("A")
+    return _rgba(image.resize(size, Image.Resampling.NEAREST)).getchannel("A")
 
 
 def _from_lab(image: Image.Image) -> Image.Image:
@@ -107,9 +113,7 @@ def _grey(values: NDArray[np.float64]) -> Image.Image:
 def _bounds(image: Image.Image) -> tuple[float, float] | None:
     """The smallest and the largest value of a picture that is a number; None where none is."""
     low, high = [], []
-    rows = max(1, _STRIP // image.width)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+    for _, strip in _strips(image):
         values = np.asarray(strip)
         known = values[np.isfinite(values)]
         if known.size:
