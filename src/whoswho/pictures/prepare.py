@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -75,7 +76,6 @@ class Preparer:
 
     def __init__(self, settings: PictureSettings) -> None:
         self.settings = settings
-        self._finder: faces.FaceFinder | None = None
 
     def from_source(self, source: Path | bytes) -> Prepared:
         """Open, find the main face, prepare.
@@ -89,13 +89,10 @@ class Preparer:
         """`from_source` for a picture that is open already (upright RGB)."""
         if self.settings.crop != "face":
             return prepare(image, self.settings, None)
-        found = self._find(image)
+        found = self._finder.find(image)
         prepared = prepare(image, self.settings, faces.main_face(found))
         return replace(prepared, faces=len(found))
 
-    def _find(self, image: Image.Image) -> list[Face]:
-        if self._finder is None:
-            self._finder = faces.FaceFinder(
-                self.settings.face_probability, self.settings.min_face_size
-            )
-        return self._finder.find(image)
+    @cached_property
+    def _finder(self) -> faces.FaceFinder:
+        return faces.FaceFinder(self.settings.face_probability, self.settings.min_face_size)
