@@ -25,38 +25,29 @@ TURN_RIGHT = 6  # its value for "turn clockwise by a quarter to show"
 TRUNCATED_SHARE = 0.6  # of the bytes
 
 
-def encode(picture: Image.Image, suffix: str, quality: int) -> bytes:
+_FORMATS = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+
+
+def encode(picture: Image.Image, suffix: str, quality: int, **more: object) -> bytes:
     """The bytes of a picture as .jpg, .png, .webp; quality: of the lossy formats."""
     memory = io.BytesIO()
-    if suffix == ".jpg":
-        picture.save(memory, "JPEG", quality=quality)
-    elif suffix == ".webp":
-        picture.save(memory, "WEBP", quality=quality)
-    else:
-        picture.save(memory, "PNG", optimize=True)
+    how = {"optimize": True} if suffix == ".png" else {"quality": quality}
+    picture.save(memory, _FORMATS[suffix], **how, **more)
     return memory.getvalue()
 
 
 def odd_format(picture: Image.Image, how: str, quality: int) -> bytes:
     """A sound picture in one of the ways that trip programs up; how: a key of ODD_FORMATS."""
-    memory = io.BytesIO()
     if how == "webp named jpg":
         return encode(picture, ".webp", quality)
     if how == "exif turned":
         exif = Image.Exif()
         exif[ORIENTATION] = TURN_RIGHT
-        picture.transpose(Image.Transpose.ROTATE_90).save(
-            memory, "JPEG", quality=quality, exif=exif
-        )
-    elif how == "cmyk":
-        picture.convert("CMYK").save(memory, "JPEG", quality=quality)
-    elif how == "palette":
+        return encode(picture.transpose(Image.Transpose.ROTATE_90), ".jpg", quality, exif=exif)
+    if how == "palette":
         few = picture.quantize(96, dither=Image.Dither.NONE)
-        corner = few.getpixel((0, 0))
-        few.save(memory, "PNG", transparency=corner, optimize=True)
-    elif how == "grey":
-        picture.convert("L").save(memory, "JPEG", quality=quality)
-    return memory.getvalue()
+        return encode(few, ".png", quality, transparency=few.getpixel((0, 0)))
+    return encode(picture.convert({"cmyk": "CMYK", "grey": "L"}[how]), ".jpg", quality)
 
 
 # how a sound portrait is stored oddly -> its suffix

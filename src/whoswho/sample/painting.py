@@ -6,6 +6,7 @@ import numpy as np
 
 from whoswho.sample.brushes import Floats, bump, clouds, linear, mix, smooth
 from whoswho.sample.person import Person, Pose
+from whoswho.sample.surfaces import coat
 
 _EDGE = 0.012  # softness of painted borders in heads, about a pixel of the drawn picture
 
@@ -15,10 +16,8 @@ def paint_face(
 ) -> Floats:
     """The colours of a face (rows, columns, 4) at places in heads: linear light and gloss."""
     rows, columns = x.shape
-    skin = linear(face.skin)
-    paint = np.empty((rows, columns, 4), np.float32)
-    paint[..., :3] = skin * (1 + 0.05 * clouds(random, rows, columns, (9, 9), 3))[..., None]
-    paint[..., 3] = 0.18
+    tone = 1 + 0.05 * clouds(random, rows, columns, (9, 9), 3)
+    paint = coat(linear(face.skin) * tone[..., None], 0.18, rows, columns)
     _paint_skin(face, paint, x, y, random)
     _paint_nose(face, paint, x, y)
     strands = clouds(random, rows, columns, (rows // 8, columns // 6))

@@ -7,7 +7,15 @@ import numpy as np
 from whoswho.sample.brushes import Floats, bump, clouds, linear, mix, smooth
 from whoswho.sample.painting import mouth_line, paint_face
 from whoswho.sample.person import Person, Pose
-from whoswho.sample.surfaces import OVERSAMPLING, Light, Surface, draw_surfaces, rotation
+from whoswho.sample.surfaces import (
+    OVERSAMPLING,
+    Light,
+    Surface,
+    coat,
+    draw_surfaces,
+    grid,
+    rotation,
+)
 
 
 def _outline(face: Person, y: Floats) -> tuple[Floats, Floats]:
@@ -24,9 +32,7 @@ def _outline(face: Person, y: Floats) -> tuple[Floats, Floats]:
 def _skull(face: Person, angle: Floats, y: Floats) -> Floats:
     """Points (rows, columns, 3) of the bare skull at angles (0 is the nose) and heights."""
     half_width, depth = _outline(face, y)
-    return np.stack(
-        np.broadcast_arrays(half_width * np.sin(angle), y, depth * np.cos(angle)), axis=-1
-    ).astype(np.float32)
+    return grid(half_width * np.sin(angle), y, depth * np.cos(angle))
 
 
 def _relief(face: Person, pose: Pose, x: Floats, y: Floats) -> Floats:
@@ -81,7 +87,7 @@ def _front(face: Person, pose: Pose) -> Surface:
     points[..., 1] -= 0.07 * pose.mouth_open * smooth(-0.55, -0.8, y) * front
     skin_random = np.random.default_rng([7, int(1000 * face.width), int(1000 * face.nose_length)])
     paint = paint_face(face, pose, x, y, skin_random)
-    return Surface(points, paint, np.ones(points.shape[:2], np.bool_))
+    return Surface(points, paint)
 
 
 def _hair(face: Person, pose: Pose) -> list[Surface]:
@@ -117,10 +123,8 @@ def _hair(face: Person, pose: Pose) -> list[Surface]:
         radius = face.width * (1.08 + face.hair_volume * pose.hair_volume) * wave
         radius = radius * (0.98 - 0.1 * smooth(-0.3, -1.5, down))
         radius = radius * (1 - 0.35 * smooth(-0.1, 0.35, down))  # it begins under the other hair
-        grid = np.broadcast_arrays(radius * np.sin(angle), down, radius * np.cos(angle) * 0.9)
-        points = np.stack(grid, axis=-1).astype(np.float32)
-        paint = _hair_paint(face, random, rows, columns)
-        surfaces.append(Surface(points, paint, np.ones((rows, columns), np.bool_)))
+        points = grid(radius * np.sin(angle), down, radius * np.cos(angle) * 0.9)
+        surfaces.append(Surface(points, _hair_paint(face, random, rows, columns)))
     return surfaces
 
 
@@ -128,10 +132,8 @@ def _hair_paint(face: Person, random: np.random.Generator, rows: int, columns: i
     """Strands (rows, columns, 4)."""
     strand = clouds(random, rows, columns, (4 + int(20 * face.curl), max(columns // 5, 8)), 1)
     lock = clouds(random, rows, columns, (5, 24), 2)
-    paint = np.empty((rows, columns, 4), np.float32)
-    paint[..., :3] = linear(face.hair) * np.clip(1 + 0.22 * strand + 0.2 * lock, 0.3, 2)[..., None]
-    paint[..., 3] = 0.12
-    return paint
+    tone = np.clip(1 + 0.22 * strand + 0.2 * lock, 0.3, 2)[..., None]
+    return coat(linear(face.hair) * tone, 0.12, rows, columns)
 
 
 def _ears(face: Person, pose: Pose) -> list[Surface]:
@@ -145,15 +147,13 @@ def _ears(face: Person, pose: Pose) -> list[Surface]:
         x = side * (face.width * 0.97 + 0.10 * size * np.sin(down) * np.cos(around) + 0.02)
         y = -0.08 + 0.25 * size * np.cos(down) + 0 * around
         z = -0.08 + 0.13 * size * np.sin(down) * np.sin(around)
-        points = np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float32)
+        points = grid(x, y, z)
         # the grid of the mirrored ear runs the other way round, or its normals point inwards
         points = points if side > 0 else points[:, ::-1]
-        paint = np.empty((*points.shape[:2], 4), np.float32)
-        paint[..., :3] = skin * np.array([1.0, 0.85, 0.82], np.float32)
-        paint[..., 3] = 0.1
+        paint = coat(skin * np.array([1.0, 0.85, 0.82], np.float32), 0.1, count, count)
         inner = np.hypot(points[..., 1] + 0.06, points[..., 2] + 0.06) / (0.12 * size)
         mix(paint, skin * np.float32(0.45), 0.7 * smooth(1.0, 0.6, inner))
-        surfaces.append(Surface(points, paint, np.ones(points.shape[:2], np.bool_)))
+        surfaces.append(Surface(points, paint))
     return surfaces
 
 
@@ -162,12 +162,8 @@ def _neck(face: Person, pose: Pose) -> Surface:
     down = np.linspace(-0.4, -1.5, rows, dtype=np.float32)[:, None]
     angle = np.linspace(-0.6 * np.pi, 0.6 * np.pi, columns, dtype=np.float32)[None, :]
     radius = 0.6 * face.width + 0.25 * smooth(-1.1, -1.6, down)
-    grid = np.broadcast_arrays(radius * np.sin(angle), down, -0.22 + 0.8 * radius * np.cos(angle))
-    points = np.stack(grid, axis=-1).astype(np.float32)[::-1]
-    paint = np.empty((rows, columns, 4), np.float32)
-    paint[..., :3] = linear(face.skin) * np.float32(0.92)
-    paint[..., 3] = 0.1
-    return Surface(points, paint, np.ones((rows, columns), np.bool_))
+    points = grid(radius * np.sin(angle), down, -0.22 + 0.8 * radius * np.cos(angle))[::-1]
+    return Surface(points, coat(linear(face.skin) * np.float32(0.92), 0.1, rows, columns))
 
 
 def draw_head(canvas: Floats, face: Person, pose: Pose, light: Light) -> None:

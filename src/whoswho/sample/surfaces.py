@@ -35,7 +35,20 @@ class Surface:
 
     points: Floats  # rows, columns, 3
     paint: Floats  # rows, columns, 4: linear red, green, blue and gloss
-    present: NDArray[np.bool_]  # rows, columns
+    present: NDArray[np.bool_] | bool = True  # rows, columns
+
+
+def grid(x: Floats, y: Floats, z: Floats) -> Floats:
+    """Points (rows, columns, 3) of coordinates that are broadcast against each other."""
+    return np.stack(np.broadcast_arrays(x, y, z), axis=-1).astype(np.float32)
+
+
+def coat(colour: Floats, gloss: float, rows: int, columns: int) -> Floats:
+    """Paint (rows, columns, 4) of one gloss all over; colour: linear, broadcast."""
+    paint = np.empty((rows, columns, 4), np.float32)
+    paint[..., :3] = colour
+    paint[..., 3] = gloss
+    return paint
 
 
 def draw_surfaces(
