@@ -149,7 +149,7 @@ class StoredPictures:
             columns = (width[:, None] - 1 - np.arange(LONG)) % LONG
             grey = np.take_along_axis(grey, columns[:, None, :], axis=2)
         back = back.ravel()
-        return Copies(sums(grey), back, height[back], width[back])
+        return Copies(sums(grey), back, (height[back], width[back]))
 
     def relations(
         self,

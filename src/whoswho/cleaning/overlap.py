@@ -26,6 +26,9 @@ _OUTLIER = 1.5  # of the usual difference, from which a cell weighs less than ha
 _UNIT = 64  # placements are rounded to fractions of a pixel, so that every machine has the same
 
 
+Sizes = tuple[NDArray[np.int64], NDArray[np.int64]]  # heights and widths of n pictures
+
+
 @dataclass(frozen=True)
 class Copies:
     """Grey copies of n pictures.
@@ -33,13 +36,12 @@ class Copies:
     Attributes:
         table: sums of some pictures (`cells`), each once.
         which: the table of each of the n.
-        height, width: of each of the n.
+        size: height and width of each of the n.
     """
 
     table: NDArray[np.int32]
     which: NDArray[np.int64]
-    height: NDArray[np.int64]
-    width: NDArray[np.int64]
+    size: Sizes
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,7 @@ class Overlaps:
     second: Numbers
 
 
-def fractions(
-    first: tuple[NDArray[np.int64], NDArray[np.int64]],
-    second: tuple[NDArray[np.int64], NDArray[np.int64]],
-    placed: Placements,
-) -> tuple[Numbers, Numbers]:
+def fractions(first: Sizes, second: Sizes, placed: Placements) -> tuple[Numbers, Numbers]:
     """How much of each picture lies in the overlap, from their heights and widths."""
     base, other = _corners(first, second, placed)
     return _area(base) / (first[0] * first[1]), _area(other) / (second[0] * second[1])
@@ -110,13 +108,12 @@ def align(first: Copies, second: Copies, placed: Placements) -> Placements:
 
 def overlaps(first: Copies, second: Copies, placed: Placements) -> Overlaps:
     """What lies over each other at the given placements."""
-    sizes = (first.height, first.width), (second.height, second.width)
-    base, other = _corners(*sizes, placed)
+    base, other = _corners(first.size, second.size, placed)
     return Overlaps(
         *_parts(first, second, placed, SIDE),
-        base / np.stack([first.width, first.height] * 2, axis=1),
-        other / np.stack([second.width, second.height] * 2, axis=1),
-        *fractions(*sizes, placed),
+        base / np.stack(first.size[::-1] * 2, axis=1),
+        other / np.stack(second.size[::-1] * 2, axis=1),
+        *fractions(first.size, second.size, placed),
     )
 
 
@@ -125,11 +122,7 @@ def resemblances(first: Copies, second: Copies, placed: Placements) -> Numbers:
     return resemblance(*_parts(first, second, placed, _QUICK))
 
 
-def _corners(
-    first: tuple[NDArray[np.int64], NDArray[np.int64]],
-    second: tuple[NDArray[np.int64], NDArray[np.int64]],
-    placed: Placements,
-) -> tuple[Numbers, Numbers]:
+def _corners(first: Sizes, second: Sizes, placed: Placements) -> tuple[Numbers, Numbers]:
     """The overlap's left, top, right, bottom in each picture, n x 4."""
     offset = np.stack([placed.x, placed.y], axis=1)
     scale = np.stack([placed.wide, placed.high], axis=1)
@@ -145,32 +138,24 @@ def _area(corners: Numbers) -> Numbers:
 
 
 def _parts(
-    first: Copies,
-    second: Copies,
-    placed: Placements,
-    count: int,
+    first: Copies, second: Copies, placed: Placements, count: int
 ) -> tuple[Numbers, Numbers]:
     """The overlaps, each n x count x count cells."""
-    base, other = _corners((first.height, first.width), (second.height, second.width), placed)
+    base, other = _corners(first.size, second.size, placed)
     return (
-        cells(first.table, base, first.height, first.width, count, first.which),
-        cells(second.table, other, second.height, second.width, count, second.which),
+        cells(first.table, base, *first.size, count, first.which),
+        cells(second.table, other, *second.size, count, second.which),
     )
 
 
-def _moved(
-    first: Copies,
-    second: Copies,
-    placed: Placements,
-    count: int,
-) -> Placements:
+def _moved(first: Copies, second: Copies, placed: Placements, count: int) -> Placements:
     """The placements one step of Gauss-Newton on.
 
     Cells that do not fit at all weigh little (Cauchy's weights): a caption or a logo lies over one
     of the two and must not draw the rest aside.
     """
     base, other = _parts(first, second, placed, count)
-    _, corners = _corners((first.height, first.width), (second.height, second.width), placed)
+    _, corners = _corners(first.size, second.size, placed)
     half = np.maximum(corners[:, 2:] - corners[:, :2], 1.0) / 2
     down, right = np.gradient(other, axis=(1, 2))
     right *= (count / 2 / half[:, 0])[:, None, None]  # grey levels a pixel
