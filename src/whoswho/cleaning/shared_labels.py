@@ -111,7 +111,10 @@ def _between(
     placeholders: Collection[int],
     family: Sequence[int],
 ) -> _Between:
-    """The photographs under each two labels, of those that a person said nothing of."""
+    """The photographs under each two labels that share so many that it may be no accident.
+
+    Those that a person said something of do not count.
+    """
     between: _Between = defaultdict(dict)
     known = set()
     for index, photograph in shared.items():
@@ -124,7 +127,7 @@ def _between(
                 between[cases[index].label, cases[rival].label].setdefault(
                     family[index], (cases[index].file, cases[rival].file)
                 )
-    return between
+    return {pair: files for pair, files in between.items() if len(files) >= FEWEST_SHARED}
 
 
 def _photograph(
@@ -256,7 +259,7 @@ def _pairs(between: _Between, totals: Mapping[str, int]) -> list[str]:
     many = sorted(
         (-len(files), label, other)
         for (label, other), files in between.items()
-        if len(files) >= FEWEST_SHARED and (totals[label], label) <= (totals[other], other)
+        if (totals[label], label) <= (totals[other], other)
     )
     return [
         f"{-count} of {totals[label]} pictures of {label!r} lie under {other!r} too"
@@ -264,19 +267,14 @@ def _pairs(between: _Between, totals: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _check_fractions(
-    between: _Between,
-    totals: Mapping[str, int],
-    params: Clean,
-) -> None:
+def _check_fractions(between: _Between, totals: Mapping[str, int], params: Clean) -> None:
     """Photographs are counted, not files: five sizes of one picture are one accident."""
-    fractions = {
-        pair: len(files) / totals[pair[0]]
-        for pair, files in sorted(between.items())
-        if len(files) >= FEWEST_SHARED
-    }
-    worst = max(fractions, key=lambda pair: fractions[pair], default=None)
-    if worst is None or fractions[worst] <= params.cross_label_max_fraction:
+
+    def fraction(pair: tuple[str, str]) -> float:
+        return len(between[pair]) / totals[pair[0]]
+
+    worst = max(sorted(between), key=fraction, default=None)
+    if worst is None or fraction(worst) <= params.cross_label_max_fraction:
         return
     label, other = worst
     files = between[worst]
