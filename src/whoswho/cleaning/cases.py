@@ -101,6 +101,7 @@ class Related:
             if case.evidence.fingerprint is not None and case.is_decoded:
                 self.first[index] = first.setdefault(case.evidence.fingerprint.pixels, index)
                 self._members[self.first[index]].append(index)
+        self._pixels = {index: pixels for pixels, index in first.items()}
         self._near: dict[int, list[tuple[int, Relation]]] = defaultdict(list)
         for relation in relations:
             if relation.kind == NEAR_DUPLICATE:
@@ -113,24 +114,16 @@ class Related:
         Of equally large ones with different neighbours the one with fewest comes first, then by
         content: how many stay of a chain of near copies does not depend on their names.
         """
-        pixels = {
-            index: print_.pixels
-            for index in self._members
-            if (print_ := cases[index].evidence.fingerprint)
-        }
         near = {
             index: frozenset([index, *(other for other, _ in self._near[index])])
             for index in self._members
         }
         areas = {index: cases[index].rank[2] for index in near}
-
-        def neighbours(index: int) -> tuple[int, str]:
-            """How many, and the same text for pictures that are near exactly the same ones."""
-            own, area = near[index], areas[index]
-            same = [pixels[i] for i in own if areas[i] == area and near[i] == own]
-            return len(own), min(same)
-
-        order = {index: neighbours(index) for index in near}
+        # How many neighbours, and the same text for pictures that are near exactly the same ones.
+        order: dict[int, tuple[int, str]] = {}
+        for index, own in near.items():
+            same = [i for i in own if areas[i] == areas[index] and near[i] == own]
+            order[index] = len(own), min(self._pixels[i] for i in same)
         return sorted(
             self.first,
             key=lambda i: (*cases[i].rank[:3], order[self.first[i]], cases[i].rank[3]),
