@@ -49,14 +49,11 @@ class CropSearch:
     def relations(self, settled: Sequence[tuple[int, int]]) -> Iterator[Relation]:
         """All but those between pairs of indices that are `settled`."""
         known = self._settled(settled)
-        best = [self._best(*self._tries(*close, known)) for close in self._candidates()]
-        if not best:
-            return
-        a, b = (np.concatenate([part[side] for part in best]) for side in (0, 1))
-        placed = Placements.joined([placed for *_, placed in best])
-        for start in range(0, len(a), AT_ONCE):
-            part = slice(start, start + AT_ONCE)
-            yield from self._fitting(a[part], b[part], placed[part])
+        for close in self._candidates():
+            a, b, placed = self._best(*self._tries(*close, known))
+            for start in range(0, len(a), AT_ONCE):
+                part = slice(start, start + AT_ONCE)
+                yield from self._fitting(a[part], b[part], placed[part])
 
     def _settled(self, pairs: Sequence[tuple[int, int]]) -> Indices:
         """Pairs of indices as `_pair` has them, sorted; at least one, of no pictures."""

@@ -7,7 +7,6 @@ maximization" (PAMI 2008). All is done for many pairs at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,12 +59,6 @@ class Placements:
     def __getitem__(self, which: NDArray[np.int64] | NDArray[np.bool_] | slice) -> Placements:
         """Some of them."""
         return Placements(self.wide[which], self.high[which], self.x[which], self.y[which])
-
-    @staticmethod
-    def joined(parts: Sequence[Placements]) -> Placements:
-        """One after the other."""
-        columns = [(part.wide, part.high, part.x, part.y) for part in parts]
-        return Placements(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 @dataclass(frozen=True)
