@@ -7,6 +7,7 @@ again.
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -60,26 +61,24 @@ ODD_FORMATS = {
 }
 
 
+# how a copy of a picture is changed
+COPIES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "cropped": lambda picture: picture.crop((3, 4, picture.width - 5, picture.height - 3)),
+    "encoded again": lambda picture: picture,
+    "mirrored": ImageOps.mirror,
+    "resized": lambda picture: picture.resize(
+        (int(picture.width * 0.7), int(picture.height * 0.7)), Image.Resampling.LANCZOS
+    ),
+}
+
+
 def copy(original: Path, how: str) -> bytes:
-    """The bytes of a copy of a JPEG file; how: one of COPIES, or "" for the same bytes."""
+    """The bytes of a copy of a JPEG file; how: a key of COPIES, or "" for the same bytes."""
     if not how:
         return original.read_bytes()
     with Image.open(original) as opened:
-        picture = opened.convert("RGB")
-    width, height = picture.size
-    quality = 80
-    if how == "resized":
-        picture = picture.resize((int(width * 0.7), int(height * 0.7)), Image.Resampling.LANCZOS)
-    elif how == "mirrored":
-        picture = ImageOps.mirror(picture)
-    elif how == "cropped":
-        picture = picture.crop((3, 4, width - 5, height - 3))
-    elif how == "encoded again":
-        quality = 45
-    return encode(picture, ".jpg", quality)
-
-
-COPIES = ("cropped", "encoded again", "mirrored", "resized")
+        picture = COPIES[how](opened.convert("RGB"))
+    return encode(picture, ".jpg", 45 if how == "encoded again" else 80)
 
 
 def animation(frames: list[Image.Image]) -> bytes:

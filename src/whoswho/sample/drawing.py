@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,15 +25,11 @@ _THUMBNAIL = 44  # pixels, the longer side
 class SampleSummary:
     """What `draw` wrote."""
 
-    out: Path
-    labels: tuple[str, ...]
-    kinds: Mapping[str, int]  # files by kind
     files: int
     size: int  # bytes
 
     def __str__(self) -> str:
-        people = f"{len(self.labels)} invented people"
-        return f"{self.files} files of {people}, {self.size / 1e6:.1f} MB"
+        return f"{self.files} files of {len(LABELS)} invented people, {self.size / 1e6:.1f} MB"
 
 
 def draw(out: Path, seed: int = 0, portraits: int = PORTRAITS) -> SampleSummary:
@@ -54,8 +49,7 @@ def draw(out: Path, seed: int = 0, portraits: int = PORTRAITS) -> SampleSummary:
         _write([file for file in files if not file.of or file.scene], folder, seed)
         _write([file for file in files if file.of and not file.scene], folder, seed)
         size = sum((folder / file.path).stat().st_size for file in files)
-    kinds = Counter(file.kind for file in files)
-    return SampleSummary(out, LABELS, dict(sorted(kinds.items())), len(files), size)
+    return SampleSummary(len(files), size)
 
 
 def _write(files: Sequence[SampleFile], root: Path, seed: int) -> None:

@@ -42,16 +42,13 @@ class Scene:
 def any_light(random: np.random.Generator) -> Light:
     """A lamp somewhere before the person, from the sun to a warm bulb."""
     azimuth, elevation = random.uniform(-1.1, 1.1), random.uniform(0.0, 0.95)
-    direction = (
-        float(np.sin(azimuth) * np.cos(elevation)),
-        float(np.sin(elevation)),
-        float(np.cos(azimuth) * np.cos(elevation)),
-    )
+    level = np.cos(elevation)
+    direction = np.array([np.sin(azimuth) * level, np.sin(elevation), np.cos(azimuth) * level])
     warm = random.normal(0, 0.08)
     strength, fraction = random.uniform(0.75, 1.15), random.uniform(0.3, 0.6)
     lamp = strength * (1.15 - fraction) * np.array([1 + warm, 1, 1 - 1.3 * warm])
     ambient = strength * fraction * np.array([1 - 0.5 * warm, 1, 1 + 0.6 * warm])
-    return Light(direction, _triple(lamp), _triple(ambient))
+    return Light(_triple(direction), _triple(lamp), _triple(ambient))
 
 
 def any_scene(random: np.random.Generator, sizes: Sequence[tuple[int, int]]) -> Scene:
