@@ -64,24 +64,17 @@ def relations(
         min_correlation: the least that their grey copies correlate, where they overlap.
     """
     found: list[Relation] = []
-    first: dict[str, int] = {}
-    for index, fingerprint in enumerate(fingerprints):
-        if fingerprint is None:
-            continue
-        if fingerprint.pixels in first:
-            found.append(Relation(first[fingerprint.pixels], index, DUPLICATE))
-        else:
-            first[fingerprint.pixels] = index
+    first: dict[str, tuple[int, Fingerprint]] = {}
+    for index, known in enumerate(fingerprints):
+        if known is not None:
+            same, _ = first.setdefault(known.pixels, (index, known))
+            if same != index:
+                found.append(Relation(same, index, DUPLICATE))
     # The largest first, as the best copies; then by content, so that names change nothing.
-    chosen = sorted(
-        (-known.area, known.pixels, index, known)
-        for index in first.values()
-        if (known := fingerprints[index]) is not None
-    )
+    chosen = sorted(first.values(), key=lambda one: (-one[1].area, one[1].pixels))
     if chosen:
-        pictures = StoredPictures(
-            [index for *_, index, _ in chosen], [known for *_, known in chosen], store
-        )
+        indices, different = zip(*chosen, strict=True)
+        pictures = StoredPictures(indices, different, store)
         limits = Limits(_AGREEMENT, min_correlation, _DETAIL)
         with on_one_thread():
             candidates = {
@@ -99,18 +92,16 @@ def relations(
             for is_mirrored in (False, True):
                 search = CropSearch(pictures, common, limits, is_mirrored=is_mirrored)
                 found += search.relations(settled)
-    return sorted(_closest(found), key=lambda relation: (relation.a, relation.b))
+    return _closest(found)
 
 
-def _closest(found: Iterable[Relation]) -> Iterator[Relation]:
+def _closest(found: Iterable[Relation]) -> list[Relation]:
     """One relation a pair: a symmetric picture is close to another and to its mirror image."""
     order = (DUPLICATE, NEAR_DUPLICATE, ALIKE)
     best: dict[tuple[int, int], Relation] = {}
-    for relation in found:
-        known = best.get((relation.a, relation.b))
-        if known is None or order.index(relation.kind) < order.index(known.kind):
-            best[relation.a, relation.b] = relation
-    return iter(best.values())
+    for relation in sorted(found, key=lambda relation: order.index(relation.kind)):
+        best.setdefault((relation.a, relation.b), relation)
+    return [best[pair] for pair in sorted(best)]
 
 
 def _close_as_a_whole(

@@ -16,7 +16,7 @@ from whoswho.artifacts.split import Overlap
 from whoswho.cleaning import identity, people, shared_labels
 from whoswho.cleaning.cases import Case, Related
 from whoswho.cleaning.evidence import Evidence, PictureEvidence
-from whoswho.cleaning.identity import NOT_THIS_PERSON, SWAPPED, Judgement
+from whoswho.cleaning.identity import NOT_THIS_PERSON, Judgement
 from whoswho.cleaning.people import FaceEvidence
 from whoswho.cleaning.reasons import (
     BRIGHTNESS,
@@ -254,7 +254,7 @@ def _drop_strangers(
         cases[known[row]].scores[NOT_THIS_PERSON] = round(distance, 4)
     for row, verdict in judgement.verdicts.items():
         case = cases[known[row]]
-        case.add(verdict.reason, verdict.nearer if verdict.reason == SWAPPED else None)
+        case.add(verdict.reason, verdict.nearer)
         case.other_label = verdict.other_label
     return judgement, embedding.MODEL, {known[row] for row in judgement.sure}
 
