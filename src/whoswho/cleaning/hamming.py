@@ -115,11 +115,8 @@ class _Values:
 
     def __init__(self, hashes: Hashes) -> None:
         self._order = np.argsort(hashes, kind="stable").astype(np.int32)
-        ordered = hashes[self._order]
-        new = np.ones(len(ordered), dtype=bool)
-        new[1:] = ordered[1:] != ordered[:-1]
-        self.values = ordered[new]
-        self._start = np.append(np.flatnonzero(new), len(ordered)).astype(np.int32)
+        self.values, start = np.unique(hashes[self._order], return_index=True)
+        self._start = np.append(start, len(hashes)).astype(np.int32)
 
     def first(self) -> Indices:
         """The first place of each value."""
