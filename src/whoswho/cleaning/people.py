@@ -67,10 +67,10 @@ class _Measured:
 
 @dataclass(frozen=True)
 class _Job:
-    """A picture of which something is not known yet: detections (None), or what rests on them."""
+    """A picture of which something is not known yet: its detections (None), or the embedding."""
 
     path: Path
-    detections: Sequence[Face] | None
+    measured: Sequence[_Measured] | None
     params: Clean
 
 
@@ -89,9 +89,9 @@ def find_faces(
     results: dict[int, FaceEvidence] = {}
     jobs: dict[int, _Job] = {}
     for index, (path, sha256) in enumerate(pictures):
-        detections, known = _cached(sha256, version, params, cache)
+        detected, known = _cached(sha256, version, params, cache)
         if known is None:
-            jobs[index] = _Job(path, detections, params)
+            jobs[index] = _Job(path, detected, params)
         else:
             results[index] = known
     found = mapping.each(_detect_and_embed, list(jobs.values()), "faces")
@@ -100,7 +100,8 @@ def find_faces(
             spent.update(own)
         _, sha256 = pictures[index]
         cache.put(sha256, version, to_bytes(one.face for one in measured))
-        cache.put(sha256, _pixels_version(version), _pack(measured))
+        numbers = [number for one in measured for number in (one.brightness, one.sharpness)]
+        cache.put(sha256, _pixels_version(version), struct.pack(f"<{len(numbers)}d", *numbers))
         results[index] = evidence = replace(_evidence(measured, params), vector=vector)
         if vector is not None:
             version_of_face = embedding.embedder_version(evidence.faces[0])
@@ -155,22 +156,20 @@ def _is_embedded(evidence: FaceEvidence, params: Clean) -> bool:
 
 def _cached(
     sha256: str, version: str, params: Clean, cache: FaceCache
-) -> tuple[list[Face] | None, FaceEvidence | None]:
+) -> tuple[list[_Measured] | None, FaceEvidence | None]:
     """The detections and the evidence that the cache has; None for what it lacks."""
-    row = cache.get(sha256, version)
-    if row is None:
+    row, numbers = cache.get(sha256, version), cache.get(sha256, _pixels_version(version))
+    if row is None or numbers is None:
         return None, None
-    detections = from_bytes(row)
-    pixels = cache.get(sha256, _pixels_version(version))
-    if pixels is None:
-        return detections, None
-    evidence = _evidence(_unpack(detections, pixels), params)
+    pairs = zip(from_bytes(row), struct.iter_unpack("<2d", numbers), strict=True)
+    measured = [_Measured(face, *pair) for face, pair in pairs]
+    evidence = _evidence(measured, params)
     if not _is_embedded(evidence, params):
-        return detections, evidence
+        return measured, evidence
     vector = cache.get(sha256, embedding.embedder_version(evidence.faces[0]))
     if vector is None:
-        return detections, None
-    return detections, replace(evidence, vector=np.frombuffer(vector, np.float32))
+        return measured, None
+    return measured, replace(evidence, vector=np.frombuffer(vector, np.float32))
 
 
 def _pixels_version(version: str) -> str:
@@ -178,17 +177,7 @@ def _pixels_version(version: str) -> str:
     return f"brightness and sharpness of {version}"
 
 
-def _pack(measured: Sequence[_Measured]) -> bytes:
-    numbers = [number for one in measured for number in (one.brightness, one.sharpness)]
-    return struct.pack(f"<{len(numbers)}d", *numbers)
-
-
-def _unpack(detections: Sequence[Face], packed: bytes) -> list[_Measured]:
-    pairs = struct.iter_unpack("<2d", packed)
-    return [_Measured(face, *pair) for face, pair in zip(detections, pairs, strict=True)]
-
-
-def _detect_and_embed(job: _Job) -> tuple[list[_Measured], Vector | None, Seconds]:
+def _detect_and_embed(job: _Job) -> tuple[Sequence[_Measured], Vector | None, Seconds]:
     """All the detector finds, and the embedding of the only face that counts.
 
     It runs in any process.
@@ -197,16 +186,15 @@ def _detect_and_embed(job: _Job) -> tuple[list[_Measured], Vector | None, Second
     with seconds.on(seconds.OPENING, spent):
         image = opening.open_picture(job.path)
     with seconds.on(seconds.DETECTION, spent):
-        detections = job.detections
-        if detections is None:
+        measured = job.measured
+        if measured is None:
             detections = _finder(job.params.min_face_size).find_all(image)
-        measured = [_Measured(face, *measure_face(image, face)) for face in detections]
+            measured = [_Measured(face, *measure_face(image, face)) for face in detections]
     evidence = _evidence(measured, job.params)
     if not _is_embedded(evidence, job.params):
         return measured, None, spent
     with seconds.on(seconds.IDENTITY, spent):
-        vector = embedding.embed(image, evidence.faces[0])
-    return measured, vector, spent
+        return measured, embedding.embed(image, evidence.faces[0]), spent
 
 
 @lru_cache(maxsize=1)
