@@ -5,15 +5,7 @@ same bytes with the same versions of NumPy and Pillow; how many threads draw cha
 truth lives in the plan alone: the drawn folder holds only what a crawler would have left there.
 """
 
-from whoswho.sample.drawing import SampleSummary, draw
-from whoswho.sample.plan import FEWEST_PORTRAITS, LABELS, PORTRAITS, SampleFile, plan
+from whoswho.sample.drawing import draw
+from whoswho.sample.plan import FEWEST_PORTRAITS, LABELS, SampleFile, plan
 
-__all__ = [
-    "FEWEST_PORTRAITS",
-    "LABELS",
-    "PORTRAITS",
-    "SampleFile",
-    "SampleSummary",
-    "draw",
-    "plan",
-]
+__all__ = ["FEWEST_PORTRAITS", "LABELS", "SampleFile", "draw", "plan"]

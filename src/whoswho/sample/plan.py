@@ -95,7 +95,7 @@ def _crossing(files: list[SampleFile], number: int) -> int:
 
 def _plan_label(seed: int, number: int, portraits: int) -> list[SampleFile]:
     """The pictures of one label, numbered as two crawled sites left them."""
-    random = np.random.default_rng([seed, number])
+    label, random = LABELS[number], np.random.default_rng([seed, number])
     crossing = sum(number in (shown, other) for shown, other, _ in _CROSS)
     planned = ["portrait"] * portraits + _DIRT[number].split(", ") + ["cross_label"] * crossing
     stems = [""] * len(planned)
@@ -107,28 +107,22 @@ def _plan_label(seed: int, number: int, portraits: int) -> list[SampleFile]:
     suffixes = [str(suffix) for suffix in random.choice(_SUFFIXES, portraits, p=_SUFFIX_FRACTIONS)]
     suffixes[:FEWEST_PORTRAITS] = [".jpg"] * FEWEST_PORTRAITS
     originals = iter(range(FEWEST_PORTRAITS))  # what copies are made of
+    original: dict[int, int] = {}
+    for index, entry in enumerate(planned):
+        if entry.startswith(("duplicate", "near_duplicate")):
+            original[index] = first = next(originals)
+            # of equal copies the first by name stays: that is to be the original
+            stems[first], stems[index] = sorted((stems[first], stems[index]))
     files: list[SampleFile] = []
     for index, entry in enumerate(planned):
         kind, _, how = entry.partition(":")
-        of = ""
-        if kind in ("duplicate", "near_duplicate"):
-            original = next(originals)
-            # of equal copies the first by name stays: that is to be the original
-            if stems[index] < stems[original]:
-                stems[index], stems[original] = stems[original], stems[index]
-                path = _path(number, stems[original], ".jpg")
-                files[original] = replace(files[original], path=path)
-            of = files[original].path
+        of = f"{label}/{stems[original[index]]}.jpg" if index in original else ""
         suffix = suffixes[index] if index < portraits else _suffix(kind, how)
         recipe = np.random.default_rng([seed, number, index])
         scene, people = (None, ()) if of else _recipe(recipe, kind, how, number, suffix)
-        path, quality = _path(number, stems[index], suffix), int(recipe.integers(80, 91))
+        path, quality = f"{label}/{stems[index]}{suffix}", int(recipe.integers(80, 91))
         files.append(SampleFile(path, kind, of, how, quality, scene, people))
     return files
-
-
-def _path(number: int, stem: str, suffix: str) -> str:
-    return f"{LABELS[number]}/{stem}{suffix}"
 
 
 def _suffix(kind: str, how: str) -> str:
