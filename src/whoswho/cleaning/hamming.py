@@ -30,7 +30,7 @@ BITS = 64
 # never set, and stands where it spoils the least.
 _DEALT = sorted(range(BITS), key=lambda bit: (bit == BITS - 1, sum(divmod(bit + 1, 8)), bit))
 _AT_ONCE = 2**16  # comparisons at a time: they fit into a processor's cache
-_HELD = 2**21  # pairs held before the worse ones are let go: some 100 MB
+_HELD = 2**21  # pairs held before the worse ones are let go, or as many as are kept: some 100 MB
 # What the queries of one value of a chunk cost beside one comparison (1.4 ns on one core).
 _BUCKET = 12_000.0
 _CHUNKS = (2, 3, 4, 5, 6, 7, 8)
@@ -154,44 +154,32 @@ def _search(queries: Hashes, targets: Hashes, most: int, best: int) -> Places:
     The targets are searched part after part: what has its `best` is not sought any further, so
     that where many are close, a query costs the same however many there are.
     """
-    found = _Found(len(queries), best)
+    found, sought = _NOWHERE, np.arange(len(queries), dtype=np.int32)
     begin, size = 0, _FIRST_PART
-    while begin < len(targets) and len(sought := found.wanting()):
+    while begin < len(targets) and len(sought):
         part, own = targets[begin : begin + size], queries[sought]
         plan = _plan(len(own), len(part), most)
-        for rows, columns in _scan(own, part, most) if plan is None else plan.pairs(own, part):
-            found.add(sought[rows], columns + np.int32(begin))
+        batches = _scan(own, part, most) if plan is None else plan.pairs(own, part)
+        for rows, columns in _gathered(batches, max(_HELD, len(found[0]))):
+            new = sought[rows], columns + np.int32(begin)
+            found = _first(*_joined([found, new]), best)
+        few = np.bincount(found[0], minlength=len(queries)) < best
+        sought = np.flatnonzero(few).astype(np.int32)
         begin += size
         size = min(_GROWTH * size, _LARGEST_PART)
-    return found.pairs()
+    return found
 
 
-class _Found:
-    """The first `best` targets found of each query, and of others only what memory allows."""
-
-    def __init__(self, queries: int, best: int) -> None:
-        self._queries, self._best = queries, best
-        self._held, self._count, self._limit = [_NOWHERE], 0, _HELD
-
-    def add(self, rows: Indices, columns: Indices) -> None:
-        """Take pairs that were not there."""
-        self._held.append((rows, columns))
-        self._count += len(rows)
-        if self._count > self._limit:
-            self.pairs()
-            self._limit = max(_HELD, 2 * self._count)
-
-    def pairs(self) -> Places:
-        """The first of each query, sorted."""
-        rows, columns = _first(*_joined(self._held), self._best)
-        self._held, self._count = [(rows, columns)], len(rows)
-        return rows, columns
-
-    def wanting(self) -> NDArray[np.int32]:
-        """The queries with fewer than `best`."""
-        rows, _ = self.pairs()
-        few = np.bincount(rows, minlength=self._queries) < self._best
-        return np.flatnonzero(few).astype(np.int32)
+def _gathered(batches: Iterator[Places], most: int) -> Iterator[Places]:
+    """The batches joined until they hold more than `most` pairs; at least one."""
+    held, count = [_NOWHERE], 0
+    for batch in batches:
+        held.append(batch)
+        count += len(batch[0])
+        if count > most:
+            yield _joined(held)
+            held, count = [_NOWHERE], 0
+    yield _joined(held)
 
 
 def _joined(batches: list[Places]) -> Places:
@@ -250,16 +238,9 @@ class _Chunks:
     def pairs(self, queries: Hashes, targets: Hashes) -> Iterator[Places]:
         """Each close pair once: in the first chunk that leads to it."""
         for chunk in range(self.count):
-            if self.radius(chunk) < 0:
-                continue
-            held, count = [_NOWHERE], 0
-            for batch in self._pairs_by(chunk, queries, targets):
-                held.append(batch)
-                count += len(batch[0])
-                if count > _HELD:
-                    yield self._new(chunk, queries, targets, held)
-                    held, count = [_NOWHERE], 0
-            yield self._new(chunk, queries, targets, held)
+            if self.radius(chunk) >= 0:
+                for found in _gathered(self._pairs_by(chunk, queries, targets), _HELD):
+                    yield self._new(chunk, queries, targets, *found)
 
     def _pairs_by(self, chunk: int, queries: Hashes, targets: Hashes) -> Iterator[Places]:
         """The close pairs that a chunk leads to, a few in each batch."""
@@ -278,9 +259,10 @@ class _Chunks:
             for rows, own in _scan(sorted_queries[begin:end], sorted_targets[columns], self.most):
                 yield query_order[begin + rows], target_order[columns[own]]
 
-    def _new(self, chunk: int, queries: Hashes, targets: Hashes, found: list[Places]) -> Places:
+    def _new(
+        self, chunk: int, queries: Hashes, targets: Hashes, rows: Indices, columns: Indices
+    ) -> Places:
         """Those that no earlier chunk led to."""
-        rows, columns = _joined(found)
         differences = queries[rows] ^ targets[columns]
         new = np.ones(len(rows), dtype=bool)
         for earlier in range(chunk):
