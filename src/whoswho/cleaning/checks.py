@@ -31,7 +31,6 @@ from whoswho.dataset.listing import FEW_PICTURES, Listing, scan
 from whoswho.dataset.review import Review
 from whoswho.errors import UserError
 from whoswho.params import Clean
-from whoswho.pictures import embedding
 from whoswho.pictures.embedding import Vector
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.wording import ONE_GROUP
@@ -72,7 +71,7 @@ def run(
         UserError: about the set or the review, never about a single picture.
     """
     listing, spent = scan(data), Seconds()
-    evidence = replace(gather(listing.files, params, spent), can_embed=embedding.available())
+    evidence = gather(listing.files, params, spent, worker_count)
     pictures = evidence.pictures
     held = review.match(reviews, ((p.sha256, p.file.label) for p in pictures), review_path)
     with FaceCache(faces) as cache:

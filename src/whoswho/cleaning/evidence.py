@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
+from whoswho import paths
 from whoswho.cleaning import duplicates, quality, seconds
 from whoswho.cleaning.fingerprints import RECORD, Fingerprint, fingerprint
 from whoswho.cleaning.people import FaceEvidence
@@ -19,7 +20,7 @@ from whoswho.cleaning.relations import Relation
 from whoswho.cleaning.seconds import Seconds
 from whoswho.dataset.listing import ListedFile
 from whoswho.params import Clean
-from whoswho.pictures import opening
+from whoswho.pictures import embedding, opening
 from whoswho.workers import mapping
 
 
@@ -79,7 +80,7 @@ def gather(files: Sequence[ListedFile], params: Clean, spent: Seconds) -> Eviden
                 params.near_duplicate_max_bits,
                 params.near_duplicate_min_correlation,
             )
-    return Evidence(pictures, relations)
+    return Evidence(pictures, relations, can_embed=embedding.available())
 
 
 def examine_all(
@@ -115,15 +116,14 @@ def _examined(file: ListedFile, spent: Seconds) -> PictureEvidence:
     if file.problem:
         return PictureEvidence(file, reason=opening.UNREADABLE, detail=file.problem)
     with seconds.on(seconds.OPENING, spent):
+        sha256 = ""
         try:
             data = opening.read_bytes(file.path)
-        except opening.ImageOpenError as error:
-            return PictureEvidence(file, _hash_of(file.path), error.reason, error.detail)
-        sha256 = hashlib.sha256(data).hexdigest()
-        try:
+            sha256 = hashlib.sha256(data).hexdigest()
             opened = opening.open_with_format(data)
         except opening.ImageOpenError as error:
-            return PictureEvidence(file, sha256, error.reason, error.detail)
+            known = sha256 or _hash_of(file.path)
+            return PictureEvidence(file, known, error.reason, error.detail)
     with seconds.on(seconds.FINGERPRINTS, spent):
         return PictureEvidence(
             file,
@@ -137,7 +137,6 @@ def _examined(file: ListedFile, spent: Seconds) -> PictureEvidence:
 def _hash_of(path: Path) -> str:
     """The hash of a file too large to be read at once; empty where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return paths.sha256(path)
     except OSError:
         return ""
