@@ -10,16 +10,16 @@ that show different photographs, nothing is to be found.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from bench.duplicates import CASES, encoded, families, related
+from bench.duplicates import CASES, encoded, related
 from whoswho.cleaning import duplicates
 from whoswho.cleaning.fingerprints import Fingerprint, fingerprint
-from whoswho.cleaning.relations import look_alike_groups
+from whoswho.cleaning.relations import families, look_alike_groups
 from whoswho.pictures.opening import ImageOpenError, open_picture
 
 SETS = ("sports_celebrities", "raw_crawl", "film_actors_crawl", "idol_face_crops")
@@ -108,7 +108,7 @@ def halves(image: Image.Image, fraction: float) -> Image.Image:
 
 
 def counted(
-    originals: Sequence[Fingerprint], copies: Sequence[Fingerprint], known: Callable[[int], int]
+    originals: Sequence[Fingerprint], copies: Sequence[Fingerprint], known: Sequence[int]
 ) -> tuple[float, int]:
     """The fraction of copies in one group with their original, and how many pairs are wrong."""
     count = len(originals)
@@ -116,7 +116,7 @@ def counted(
     relations = related(every)
     group = look_alike_groups(relations, [each.pixels for each in every])
     right = sum(group[place] == group[place + count] for place in range(count))
-    wrong = sum(known(pair.a % count) != known(pair.b % count) for pair in relations)
+    wrong = sum(known[pair.a % count] != known[pair.b % count] for pair in found)
     return right / count, wrong
 
 
@@ -136,7 +136,7 @@ def stretches(prints: dict[str, list[Fingerprint]], copies: dict[str, list[Finge
         table[name] = []
         for agreement in AGREEMENTS:
             duplicates._AGREEMENT = agreement
-            table[name].append(counted(prints[name], copies[name], known.of))
+            table[name].append(counted(prints[name], copies[name], known))
         duplicates._AGREEMENT = chosen
         row = ", ".join(
             f"{agreement:g}: {recall:.3f} ({wrong})"
@@ -160,7 +160,7 @@ def stretches(prints: dict[str, list[Fingerprint]], copies: dict[str, list[Finge
 def cards(name: str, images: Sequence[Image.Image], prints: Sequence[Fingerprint]) -> None:
     """Print what is found among different photographs on one card."""
     known = families(len(prints), [(pair.a, pair.b) for pair in related(prints)])
-    different = [place for place in range(len(prints)) if known.of(place) == place][:PORTRAITS]
+    different = [place for place in range(len(prints)) if known[place] == place][:PORTRAITS]
     for way, fractions in (
         (news_card, (0.6, 0.7, 0.9)),
         (plain_card, (0.6, 0.7)),
