@@ -152,10 +152,10 @@ def altered(
         made = [(place, count + number) for number, place in enumerate(chosen)]
         kinds = {(relation.a, relation.b): relation.kind for relation in relations}
         same = sum(kinds.get(pair) == NEAR_DUPLICATE for pair in made)
-        alike = families(count + len(made), [(one.a, one.b) for one in found])
+        alike = families(count + len(made), [(pair.a, pair.b) for pair in relations])
         together = sum(alike[a] == alike[b] for a, b in made)
         known = families(count + len(made), [*pairs, *made])
-        called = [(one.a, one.b) for one in found if one.kind != ALIKE]
+        called = [(pair.a, pair.b) for pair in relations if pair.kind != ALIKE]
         wrong = sum(known[a] != known[b] for a, b in called)
         print(
             f"  {name:30} recall {same / len(made):.3f}, "

@@ -116,7 +116,7 @@ def counted(
     relations = related(every)
     group = look_alike_groups(relations, [each.pixels for each in every])
     right = sum(group[place] == group[place + count] for place in range(count))
-    wrong = sum(known[pair.a % count] != known[pair.b % count] for pair in found)
+    wrong = sum(known[pair.a % count] != known[pair.b % count] for pair in relations)
     return right / count, wrong
 
 

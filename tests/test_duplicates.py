@@ -423,8 +423,8 @@ def families(seed: int, count: int) -> np.ndarray:
 def test_no_close_hash_is_missed(most: int) -> None:
     queries, targets = families(0, 700), np.concatenate([families(1, 400), families(0, 500)])
     rows, places, distance = close(queries, targets, most, len(targets))
-    found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
-    assert found == sorted(close_pairs(queries, targets, most))
+    triples = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+    assert triples == sorted(close_pairs(queries, targets, most))
 
 
 @pytest.mark.parametrize("chunks", [3, 4, 5, 8])
@@ -463,8 +463,8 @@ def test_no_close_hash_is_missed_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     expected = sorted(close_pairs(hashes, hashes, 9))
     for best in (4, len(hashes)):
         rows, places, distance = close(hashes, hashes, 9, best)
-        found = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
-        assert found == [
+        triples = list(zip(rows.tolist(), places.tolist(), distance.tolist(), strict=True))
+        assert triples == [
             pair for _, own in groupby(expected, lambda pair: pair[0]) for pair in list(own)[:best]
         ]
 
@@ -513,8 +513,8 @@ def test_pairs_in_either_order_come_once_and_sorted(monkeypatch: pytest.MonkeyPa
         for a, b, distance in close_pairs(hashes, others, 14)
         if group[a] != group[b]
     }
-    assert found == sorted(expected)
-    assert len(found) > len({pair[:2] for pair in found})
+    assert triples == sorted(expected)
+    assert len(triples) > len({triple[:2] for triple in triples})
     seen = [set(group[smaller]) for smaller, *_ in parts]
     assert all(not first & second for first, second in combinations(seen, 2))
 

@@ -71,7 +71,7 @@ def run(
         UserError: about the set or the review, never about a single picture.
     """
     listing, spent = scan(data), Seconds()
-    evidence = gather(listing.files, params, spent, worker_count)
+    evidence = gather(listing.files, params, spent)
     pictures = evidence.pictures
     held = review.match(reviews, ((p.sha256, p.file.label) for p in pictures), review_path)
     with FaceCache(faces) as cache:
