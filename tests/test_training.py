@@ -451,7 +451,7 @@ def test_a_loss_that_is_not_finite_in_validation_alone_is_named(
     kept = Checkpoint(tmp_path / "training.pt", "key")
     with pytest.raises(UserError, match=r"loss is \S+ in epoch 1, validation;.*too high"):
         fit_head(stored, lr=1e30, epochs=1, batch=1000, keep=keep, checkpoint=kept)
-    assert kept.read(lambda _: None) is None
+    assert kept.read() is None
 
 
 def test_features_that_are_not_finite_stop_before_the_first_epoch(
