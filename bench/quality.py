@@ -38,7 +38,7 @@ def measure(scratch: Path, names: list[str], backbones: list[str]) -> None:
                 f"{metrics['cv/pictures']} pictures); unknown: strangers "
                 f"{metrics['unknown/strangers_caught']:.3f}, worst label "
                 f"{metrics['unknown/strangers_caught_worst']:.3f}, known "
-                f"{metrics['unknown/known_turned_away']:.3f}",
+                f"{metrics['unknown/false_reject_rate']:.3f}",
                 flush=True,
             )
 

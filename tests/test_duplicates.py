@@ -474,7 +474,9 @@ def compared(monkeypatch: pytest.MonkeyPatch, hashes: np.ndarray, best: int) -> 
     counts = []
     scan = hamming._scan
 
-    def counting(queries: np.ndarray, targets: np.ndarray, most: int) -> Iterator[hamming.Places]:
+    def counting(
+        queries: np.ndarray, targets: np.ndarray, most: int
+    ) -> Iterator[hamming.IndexPairs]:
         counts.append(len(queries) * len(targets))
         return scan(queries, targets, most)
 

@@ -99,7 +99,9 @@ def test_a_dash_takes_a_list(folder: Path) -> None:
 def test_what_was_looked_at_is_said(faces: int | None, text: str) -> None:
     answer = Prediction("x", label="A", probability=0.5, probabilities={"A": 0.5}, faces=faces)
     assert answer.looked_at == text
-    assert prediction.Table(["x"], ["A"], 1).line(answer).endswith(f"0.500        {text}")
+    assert (
+        prediction.PredictionTable(["x"], ["A"], 1).line(answer).endswith(f"0.500        {text}")
+    )
 
 
 def test_the_face_that_was_looked_at_is_framed() -> None:

@@ -28,7 +28,7 @@ def spread(image: Image.Image) -> float:
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 def test_a_change_leaves_size_and_original_and_says_how_strong_it_is(
-    change: robustness.Change, picture: Altered
+    change: robustness.Corruption, picture: Altered
 ) -> None:
     before = picture.image.tobytes()
     altered = change.alter(picture)

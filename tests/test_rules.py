@@ -28,7 +28,7 @@ from whoswho.errors import UserError
 GOOD = Quality(200, 150, brightness=120, contrast=50, sharpness=300)
 FACE = Face(10, 10, 60, 70, 0.99)
 ANY = DEFAULTS.model_copy(update={"faces": "any"})
-ONE = DEFAULTS.model_copy(update={"identity_false_alarm_rate": 0.0})
+WITHOUT_IDENTITY = DEFAULTS.model_copy(update={"identity_false_alarm_rate": 0.0})
 
 
 def picture(file: str, *, pixels: str = "", quality: Quality = GOOD) -> PictureEvidence:
@@ -227,8 +227,8 @@ def test_without_dlib_strangers_stay_and_it_is_said() -> None:
 
 
 def test_at_rate_nought_strangers_stay_without_a_word() -> None:
-    decided = rules.decide(two_people(("a/x.png", 2, 0.3)), ONE, {})
-    assert not people.judges_identity(ONE)
+    decided = rules.decide(two_people(("a/x.png", 2, 0.3)), WITHOUT_IDENTITY, {})
+    assert not people.judges_identity(WITHOUT_IDENTITY)
     assert all(decision.kept for decision in decided.decisions)
     assert (decided.identity.notes, decided.identity_model) == ([], "off")
 
@@ -249,17 +249,17 @@ def test_brightness_is_the_faces_where_one_is_found() -> None:
     """Field report G6; a picture that is dark as a whole is looked at for it."""
     dark, light, fair = (Quality(200, 150, mean, 30, 300) for mean in (6.0, 254.0, 120.0))
     pictures = [picture(f"a/{n}.png", quality=q) for n, q in enumerate((dark, light, fair, dark))]
-    assert rules.needs_faces(Evidence(pictures), ONE, {}) == [0, 1, 2, 3]
+    assert rules.needs_faces(Evidence(pictures), WITHOUT_IDENTITY, {}) == [0, 1, 2, 3]
     faces = [FaceEvidence([FACE], brightness=mean) for mean in (120.0, 120.0, 5.0)]
     evidence = Evidence(pictures, (), dict(enumerate([*faces, FaceEvidence([])])))
-    assert rules.needs_faces(evidence, ONE, {}) == []
-    table = decide(evidence, ONE)
+    assert rules.needs_faces(evidence, WITHOUT_IDENTITY, {}) == []
+    table = decide(evidence, WITHOUT_IDENTITY)
     assert reasons_of(table) == {
         "a/0.png": (), "a/1.png": (), "a/2.png": ("too_dark",), "a/3.png": ("too_dark",),
     }  # fmt: skip
     assert (table["a/0.png"].scores["too_dark"], table["a/3.png"].scores["too_dark"]) == (120, 6)
     tiny = picture("a/0.png", quality=Quality(20, 15, 6, 30, 300))
-    assert rules.needs_faces(Evidence([tiny]), ONE, {}) == []
+    assert rules.needs_faces(Evidence([tiny]), WITHOUT_IDENTITY, {}) == []
 
 
 def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:
@@ -268,13 +268,13 @@ def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:
         [picture("a/crop.png", quality=small), picture("a/whole.png")],
         [Relation(0, 1, NEAR_DUPLICATE, 0.99, overlap=0.6)],
     )
-    assert rules.needs_faces(evidence, ONE, {}) == [1]
+    assert rules.needs_faces(evidence, WITHOUT_IDENTITY, {}) == [1]
     group = Evidence(evidence.pictures, evidence.relations, {1: FaceEvidence([FACE, FACE])})
-    assert rules.needs_faces(group, ONE, {}) == [0]
+    assert rules.needs_faces(group, WITHOUT_IDENTITY, {}) == [0]
     faces = {0: FaceEvidence([FACE]), 1: FaceEvidence([FACE, FACE])}
     both = Evidence(evidence.pictures, evidence.relations, faces)
-    assert rules.needs_faces(both, ONE, {}) == []
-    table = decide(both, ONE)
+    assert rules.needs_faces(both, WITHOUT_IDENTITY, {}) == []
+    table = decide(both, WITHOUT_IDENTITY)
     assert reasons_of(table) == {"a/crop.png": (), "a/whole.png": ("several_faces",)}
     assert (table["a/crop.png"].faces, table["a/crop.png"].main_face) == (1, FACE)
     assert table["a/whole.png"].scores["several_faces"] == 1.0
@@ -284,7 +284,7 @@ def test_a_crop_stays_where_the_whole_picture_goes_for_its_faces() -> None:
 def test_what_a_person_kept_says_what_was_overruled() -> None:
     keep = Review("keep", "", "it is her", "", sha256="hash of a/1.png", label="a", line=2)
     evidence = Evidence([picture("a/1.png")], (), {0: FaceEvidence([], best_probability=0.3)})
-    table = decide(evidence, ONE, {keep.picture: keep})
+    table = decide(evidence, WITHOUT_IDENTITY, {keep.picture: keep})
     decision = table["a/1.png"]
     assert (decision.kept, decision.reasons, decision.overruled) == (True, (), ("no_face",))
     assert (decision.scores["no_face"], decision.review_why) == (0.3, "it is her")

@@ -53,7 +53,7 @@ def disk_error(error: BaseException, writing: Path) -> OSError | None:
     return OSError(code, os.strerror(code), named or str(writing))
 
 
-def said(error: UserError, longest: int = 1200) -> str:
+def message(error: UserError, longest: int = 1200) -> str:
     """What is printed of a mendable error: one line, cut in its middle where a value is endless.
 
     The file stands at its beginning, what to do at its end.
@@ -84,7 +84,7 @@ def one_line_errors() -> Iterator[None]:
             raise error
         raise SystemExit(NOBODY_READS) from None
     except UserError as error:
-        print(f"whoswho: {said(error)}", file=sys.stderr)
+        print(f"whoswho: {message(error)}", file=sys.stderr)
         raise SystemExit(BAD_INPUT) from None
     except OSError as error:
         if error.errno not in DISK_ERRORS:

@@ -22,10 +22,10 @@ def answer(folder: Path, *arguments: str) -> str | None:
 def refusal(folder: Path) -> str:
     """That Git does not read a repository of another user's, with Git's own cure; else empty."""
     done = _run(folder, "rev-parse", "--git-dir")
-    said = done.stderr.decode(errors="replace") if done else ""
-    if "dubious ownership" not in said:
+    stderr = done.stderr.decode(errors="replace") if done else ""
+    if "dubious ownership" not in stderr:
         return ""
-    cure = re.search(r"git config --global --add safe\.directory .*", said)
+    cure = re.search(r"git config --global --add safe\.directory .*", stderr)
     command = cure[0].strip() if cure else "git config --global --add safe.directory '*'"
     return f"{folder}: Git reads no repository of another user; if you trust this one: {command}"
 
@@ -43,28 +43,28 @@ def blobs(folder: Path, path: re.Pattern[str]) -> dict[str, str] | None:
     listed = answer(folder, "-c", "core.quotepath=off", "rev-list", *every)
     if above is None or listed is None:
         return None
-    found = {}
+    paths = {}
     for line in listed.splitlines():
         name, _, file = line.partition(" ")
         if name.startswith("?"):
-            found[name[1:]] = ""
+            paths[name[1:]] = ""
         elif file.startswith(above) and path.fullmatch(file.removeprefix(above)):
-            found[name] = file.removeprefix(above)
-    return found
+            paths[name] = file.removeprefix(above)
+    return paths
 
 
 def contents(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
     """What blobs of these names hold, by name; without those that Git does not give."""
-    asked = "".join(f"{name}\n" for name in names).encode()
-    done = _run(folder, "cat-file", "--batch", asked=asked) if asked else None
-    rest, found = done.stdout if done else b"", {}
+    request = "".join(f"{name}\n" for name in names).encode()
+    done = _run(folder, "cat-file", "--batch", stdin=request) if request else None
+    rest, contents_by_name = done.stdout if done else b"", {}
     while rest:  # a line that ends in the size, then that many bytes and a line end
         header, _, rest = rest.partition(b"\n")
         name, *_, size = header.decode().split()
         if size.isdigit():  # else "missing", of a clone that has not all
-            found[name] = rest[: int(size)]
+            contents_by_name[name] = rest[: int(size)]
             rest = rest[int(size) + 1 :]
-    return found
+    return contents_by_name
 
 
 def uncommitted(folder: Path, names: Sequence[str]) -> str | None:
@@ -84,14 +84,14 @@ def uncommitted(folder: Path, names: Sequence[str]) -> str | None:
 
 
 def _run(
-    folder: Path, *arguments: str, asked: bytes = b""
+    folder: Path, *arguments: str, stdin: bytes = b""
 ) -> subprocess.CompletedProcess[bytes] | None:
     """None where there is no Git, or it does not end."""
     command = ["git", "-C", str(folder), *arguments]
     surroundings = os.environ | {"LC_ALL": "C"}
     try:
         return subprocess.run(
-            command, input=asked, capture_output=True, timeout=30, check=False, env=surroundings
+            command, input=stdin, capture_output=True, timeout=30, check=False, env=surroundings
         )
     except (OSError, subprocess.SubprocessError):
         return None

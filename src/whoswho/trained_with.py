@@ -28,7 +28,7 @@ def check(trained: Mapping[str, Any], params: Params, workspace: Path) -> None:
         UserError: they do not; names the first param that differs, and the cure.
     """
     stated = {paths.PARAMS.name: flatten(params), LOCK.name: _locked(workspace / LOCK)}
-    for place, values in stated.items():
+    for file, values in stated.items():
         differing = [
             name
             for name, value in trained.items()
@@ -37,7 +37,7 @@ def check(trained: Mapping[str, Any], params: Params, workspace: Path) -> None:
         if differing:
             name, more = differing[0], f" (and {len(differing) - 1} more)" * (len(differing) > 1)
             raise UserError(
-                f"{place}: {name} is {values[name]}, but the model was trained with "
+                f"{file}: {name} is {values[name]}, but the model was trained with "
                 f"{trained[name]}{more}: params.yaml was edited while or after train ran; "
                 "put back what you do not want, then: dvc repro -f -s train && dvc repro"
             )

@@ -55,7 +55,7 @@ class Clean:
                 seed = first + 100 * place + number
                 write(self.data / label / f"{number}.png", photograph(seed, (160, 120)))
 
-    def outcome(self, reviews: Sequence[Review] = (), **changes: object) -> checks.Outcome:
+    def outcome(self, reviews: Sequence[Review] = (), **changes: object) -> checks.CleaningOutcome:
         limits = DEFAULTS.model_copy(update={"faces": "any", **changes})
         shutil.rmtree(self.out, ignore_errors=True)
         return checks.run(self.data, limits, reviews, self.out)

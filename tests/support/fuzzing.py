@@ -14,7 +14,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from whoswho.errors import UserError, said
+from whoswho.errors import UserError, message
 
 SECONDS = float(os.environ.get("WHOSWHO_FUZZ_SECONDS", "0"))  # of each target; 0: a fixed number
 
@@ -108,7 +108,7 @@ def _changed(draw: st.DrawFn, content: Any) -> Any:
 
 
 # What readers once ended in a traceback over.
-FOUND = {
+DAMAGED = {
     ".json": (
         b"[" * DEEP, b'{"a":' * DEEP, b'{"a": "\\ud83d"}', b'{"a": 1e999}', b'{"a": NaN}', b"null",
         b"{}", b'{"a": 1' + b"0" * 400 + b"}", b'{"none_because": "x", "judged": "x"}',
@@ -176,7 +176,7 @@ def refused_in_a_line(look: Callable[[], object], names: str = "") -> bool:
     try:
         look()
     except UserError as error:
-        text = said(error)
+        text = message(error)
         assert names in text, text
         assert 10 < len(text) < 1300, text
         return True

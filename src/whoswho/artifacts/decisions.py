@@ -104,8 +104,8 @@ class CleaningCounts:
     @cached_property
     def reasons(self) -> list[str]:
         """Every reason there is, the most frequent first."""
-        found = self.totals.keys() - {KEPT, DROPPED}
-        return sorted(found, key=lambda reason: (-self.totals[reason], reason))
+        names = self.totals.keys() - {KEPT, DROPPED}
+        return sorted(names, key=lambda reason: (-self.totals[reason], reason))
 
     def reasons_of(self, label: str) -> list[str]:
         """The reasons of one label, by name."""

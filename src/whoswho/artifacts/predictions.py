@@ -53,7 +53,7 @@ _RECIPE = (
     "cv/accuracy_high",
     "unknown/strangers_caught",
     "unknown/strangers_caught_worst",
-    "unknown/known_turned_away",
+    "unknown/false_reject_rate",
     "validation/accuracy",
     "validation/log_loss",
     "validation/accuracy_mean",
@@ -213,11 +213,11 @@ class Evaluation:
     @property
     def shortcut_labels(self) -> dict[str, list[ShortcutRow]]:
         """The labels that are told without the face above chance, by way."""
-        found: dict[str, list[ShortcutRow]] = {}
+        by_label: dict[str, list[ShortcutRow]] = {}
         for row in self.shortcuts:
             if row.low > 0:
-                found.setdefault(row.way, []).append(row)
-        return found
+                by_label.setdefault(row.way, []).append(row)
+        return by_label
 
     def recall(self, split: str) -> dict[str, float | None]:
         """The recall of each label in a split; empty where the split was not judged."""

@@ -154,8 +154,8 @@ def _extract_split(
     if remote is not None:
         for_keep, for_workers = tee(own_chunks)
         function = partial(remote, pictures.augment)
-        found = cluster.stream(function, (_chunk(pictures, indices(r)) for r in for_workers))
-        for rows, vectors in zip(for_keep, found, strict=True):
+        parts = cluster.stream(function, (_chunk(pictures, indices(r)) for r in for_workers))
+        for rows, vectors in zip(for_keep, parts, strict=True):
             keep(rows, vectors)
     elif forward_pass.streams > 1:
         forward.each(own_chunks, open_and_keep, forward_pass.streams)

@@ -43,7 +43,7 @@ _AT_ONCE = 512
 
 
 @dataclass(frozen=True)
-class Limits:
+class Thresholds:
     """From which numbers two pictures are related.
 
     Attributes:
@@ -58,7 +58,7 @@ class Limits:
 
 
 def related(
-    base: NDArray[Any], other: NDArray[Any], common: Numbers, limits: Limits
+    base: NDArray[Any], other: NDArray[Any], common: Numbers, limits: Thresholds
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], Numbers]:
     """Which of n pairs are the same photograph, which are alike, those included; correlations."""
     alike = agreement(base, other, common) >= limits.agreement

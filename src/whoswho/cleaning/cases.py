@@ -27,7 +27,7 @@ class Case:
     detail: str = ""
     is_mirrored: bool = False
     other_label: str = ""
-    found: FaceEvidence | None = None
+    face_evidence: FaceEvidence | None = None
     faces: int | None = None
 
     @property

@@ -48,8 +48,8 @@ def cells(
     across, down = (x - column)[:, None, :], (y - row)[:, :, None]
     # One number a corner: the table is read in a run.
     height_of_table, width_of_table = table.shape[1:]
-    places = np.arange(len(corners)) if which is None else which
-    corner = (row + height_of_table * places[:, None])[:, :, None]
+    indices = np.arange(len(corners)) if which is None else which
+    corner = (row + height_of_table * indices[:, None])[:, :, None]
     corner = corner * width_of_table + column[:, None, :]
     flat = table.reshape(-1)
 

@@ -37,7 +37,7 @@ from whoswho.wording import ONE_GROUP
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CleaningOutcome:
     """Every file's decision, look-alikes over the borders of a set already split, and notes.
 
     Attributes:
@@ -58,7 +58,7 @@ def run(
     out: Path,
     review_path: Path = Path("review.csv"),
     faces: Path | None = None,
-) -> Outcome:
+) -> CleaningOutcome:
     """Check every file of `data`, copy what stays to `out`/pictures, write the tables beside it.
 
     Args:
@@ -78,15 +78,15 @@ def run(
         while indices := rules.needs_faces(evidence, params, held):
             files = [(pictures[index].file.path, pictures[index].sha256) for index in indices]
             looked = people.find_faces(files, params, cache, spent)
-            found = dict(zip(indices, looked, strict=True))
-            evidence = replace(evidence, faces={**evidence.faces, **found})
+            faces_by_index = dict(zip(indices, looked, strict=True))
+            evidence = replace(evidence, faces={**evidence.faces, **faces_by_index})
     decided = rules.decide(evidence, params, held)
     _check_enough_left(decided.decisions, listing)
     _write(out, data, decided, params)
     write_face_vectors(out, _vectors(decided.decisions, evidence))
     notes = [*decided.notes, *decided.identity.notes, *filter(None, [cache.problem])]
     notes += _one_group(decided.decisions)
-    return Outcome(decided.decisions, decided.overlaps, listing, notes, spent)
+    return CleaningOutcome(decided.decisions, decided.overlaps, listing, notes, spent)
 
 
 def survey(data: Path) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from whoswho.cleaning import hamming, landmarks, overlap
-from whoswho.cleaning.agreement import Common, Limits, Numbers, related
+from whoswho.cleaning.agreement import Common, Numbers, Thresholds, related
 from whoswho.cleaning.fingerprints import AT_ONCE, StoredPictures
 from whoswho.cleaning.hamming import Indices
 from whoswho.cleaning.overlap import Placements
@@ -39,7 +39,7 @@ class CropSearch:
     """
 
     def __init__(
-        self, pictures: StoredPictures, common: Common, limits: Limits, *, is_mirrored: bool
+        self, pictures: StoredPictures, common: Common, limits: Thresholds, *, is_mirrored: bool
     ) -> None:
         self.pictures = pictures
         self.common, self.limits = common, limits
@@ -60,8 +60,8 @@ class CropSearch:
         indices = np.array(self.pictures.indices)
         order = np.argsort(indices)
         first, second = np.array([(0, 0), *pairs]).T
-        places = (order[np.searchsorted(indices, side, sorter=order)] for side in (first, second))
-        return np.sort(np.append(self._pair(*places)[1:], -1))
+        rows = (order[np.searchsorted(indices, side, sorter=order)] for side in (first, second))
+        return np.sort(np.append(self._pair(*rows)[1:], -1))
 
     def _candidates(self) -> Iterator[tuple[Indices, Indices, NDArray[np.uint8]]]:
         """Landmarks that are close and of different pictures, and the bits they differ in.

@@ -21,7 +21,7 @@ from typing import IO
 import numpy as np
 
 from whoswho.cleaning import hamming
-from whoswho.cleaning.agreement import Common, Limits, correlations, related
+from whoswho.cleaning.agreement import Common, Thresholds, correlations, related
 from whoswho.cleaning.crops import CropSearch
 from whoswho.cleaning.fingerprints import (
     AT_ONCE,
@@ -63,19 +63,19 @@ def relations(
         max_bits: the most that two perceptual hashes of near duplicates differ in.
         min_correlation: the least that their grey copies correlate, where they overlap.
     """
-    found: list[Relation] = []
+    result: list[Relation] = []
     first: dict[str, tuple[int, Fingerprint]] = {}
     for index, known in enumerate(fingerprints):
         if known is not None:
             same, _ = first.setdefault(known.pixels, (index, known))
             if same != index:
-                found.append(Relation(same, index, DUPLICATE))
+                result.append(Relation(same, index, DUPLICATE))
     # The largest first, as the best copies; then by content, so that names change nothing.
-    chosen = sorted(first.values(), key=lambda one: (-one[1].area, one[1].pixels))
+    chosen = sorted(first.values(), key=lambda item: (-item[1].area, item[1].pixels))
     if chosen:
         indices, different = zip(*chosen, strict=True)
         pictures = StoredPictures(indices, different, store)
-        limits = Limits(_AGREEMENT, min_correlation, _DETAIL)
+        limits = Thresholds(_AGREEMENT, min_correlation, _DETAIL)
         with on_one_thread():
             candidates = {
                 is_mirrored: _close_as_a_whole(pictures, max_bits, min_correlation, is_mirrored)
@@ -88,18 +88,18 @@ def relations(
                 for relation in _alike(pictures, pairs, common, max_bits, limits, is_mirrored)
             ]
             settled = [(near.a, near.b) for near in whole if near.kind == NEAR_DUPLICATE]
-            found += whole
+            result += whole
             for is_mirrored in (False, True):
                 search = CropSearch(pictures, common, limits, is_mirrored=is_mirrored)
-                found += search.relations(settled)
-    return _closest(found)
+                result += search.relations(settled)
+    return _closest(result)
 
 
-def _closest(found: Iterable[Relation]) -> list[Relation]:
+def _closest(relations: Iterable[Relation]) -> list[Relation]:
     """One relation a pair: a symmetric picture is close to another and to its mirror image."""
     order = (DUPLICATE, NEAR_DUPLICATE, ALIKE)
     best: dict[tuple[int, int], Relation] = {}
-    for relation in sorted(found, key=lambda relation: order.index(relation.kind)):
+    for relation in sorted(relations, key=lambda relation: order.index(relation.kind)):
         best.setdefault((relation.a, relation.b), relation)
     return [best[pair] for pair in sorted(best)]
 
@@ -110,7 +110,7 @@ def _close_as_a_whole(
     """Pairs whose perceptual hashes are close and whose small grey copies correlate."""
     targets, count = pictures.mirrored if is_mirrored else pictures.bits, len(pictures.bits)
     nowhere = np.zeros(0, np.int32)
-    found = [(nowhere, nowhere, nowhere.astype(np.uint8))]
+    parts = [(nowhere, nowhere, nowhere.astype(np.uint8))]
     for a, b, distance in hamming.unordered_pairs(
         pictures.bits, targets, max_bits + ALIKE_BITS, MOST_COPIES + 1, np.arange(count), _AT_ONCE
     ):
@@ -120,8 +120,8 @@ def _close_as_a_whole(
             part = slice(start, start + _AT_ONCE)
             greys = pictures.small(a[part]), pictures.small(b[part], is_mirrored)
             fit[part] &= correlations(*greys) >= min(ALIKE_CORRELATION, min_correlation)
-        found.append((a[fit], b[fit], distance[fit]))
-    first, second, distance = (np.concatenate(column) for column in zip(*found, strict=True))
+        parts.append((a[fit], b[fit], distance[fit]))
+    first, second, distance = (np.concatenate(column) for column in zip(*parts, strict=True))
     return first, second, distance
 
 
@@ -130,7 +130,7 @@ def _alike(
     pairs: Pairs,
     common: Common,
     max_bits: int,
-    limits: Limits,
+    limits: Thresholds,
     is_mirrored: bool,
 ) -> Iterator[Relation]:
     """Relations of those pairs that agree in what they do not have in common with many."""

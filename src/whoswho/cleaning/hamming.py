@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.signedinteger[Any]]  # of 32 bits where there may be many
-Places = tuple[Indices, Indices]  # of a hash and of one close to it
+IndexPairs = tuple[Indices, Indices]  # of a hash and of one close to it
 Pairs = tuple[Indices, Indices, NDArray[np.uint8]]  # the same and the bits they differ in
-_NOWHERE: Places = (np.zeros(0, np.int32), np.zeros(0, np.int32))
+_NOWHERE: IndexPairs = (np.zeros(0, np.int32), np.zeros(0, np.int32))
 
 BITS = 64
 # A perceptual hash's bits from the lowest frequency, down and across, to the highest; its 64th is
@@ -76,7 +76,7 @@ def unordered_pairs(
     Returns:
         The smaller of each pair first, sorted, also by distance; some at a time.
     """
-    count, found = len(hashes), [np.zeros(0, np.int64)]
+    count, parts = len(hashes), [np.zeros(0, np.int64)]
     for rows, columns, distance in close(hashes, targets, most, best):
         keys = np.minimum(rows, columns).astype(np.int64)
         keys *= count
@@ -85,9 +85,9 @@ def unordered_pairs(
         keys += distance
         keys = keys[group[rows] != group[columns]]
         keys.sort()
-        found.append(keys[np.diff(keys, prepend=-1) != 0])
-    keys = np.concatenate(found)
-    del found
+        parts.append(keys[np.diff(keys, prepend=-1) != 0])
+    keys = np.concatenate(parts)
+    del parts
     keys.sort()
     begin = 0
     while begin < len(keys):
@@ -122,7 +122,7 @@ class _Values:
         """The first place of each value."""
         return self._order[self._start[:-1]]
 
-    def expand(self, keys: Indices, values: Indices, most: int | None = None) -> Places:
+    def expand(self, keys: Indices, values: Indices, most: int | None = None) -> IndexPairs:
         """Each key as often as its value has places, beside the first `most` of those."""
         start = self._start[values]
         size = self._start[values + 1] - start
@@ -140,7 +140,7 @@ def _runs(start: Indices, size: Indices) -> NDArray[np.int32]:
     return runs
 
 
-def _first(rows: Indices, columns: Indices, best: int) -> Places:
+def _first(rows: Indices, columns: Indices, best: int) -> IndexPairs:
     """The `best` smallest columns of each row, sorted."""
     order = np.lexsort((columns, rows))
     rows, columns = rows[order], columns[order]
@@ -148,29 +148,29 @@ def _first(rows: Indices, columns: Indices, best: int) -> Places:
     return rows[kept], columns[kept]
 
 
-def _search(queries: Hashes, targets: Hashes, most: int, best: int) -> Places:
+def _search(queries: Hashes, targets: Hashes, most: int, best: int) -> IndexPairs:
     """What `close` answers, for different values each.
 
     The targets are searched part after part: what has its `best` is not sought any further, so
     that where many are close, a query costs the same however many there are.
     """
-    found, sought = _NOWHERE, np.arange(len(queries), dtype=np.int32)
+    pairs, sought = _NOWHERE, np.arange(len(queries), dtype=np.int32)
     begin, size = 0, _FIRST_PART
     while begin < len(targets) and len(sought):
         part, own = targets[begin : begin + size], queries[sought]
         plan = _plan(len(own), len(part), most)
         batches = _scan(own, part, most) if plan is None else plan.pairs(own, part)
-        for rows, columns in _gathered(batches, max(_HELD, len(found[0]))):
+        for rows, columns in _gathered(batches, max(_HELD, len(pairs[0]))):
             new = sought[rows], columns + np.int32(begin)
-            found = _first(*_joined([found, new]), best)
-        few = np.bincount(found[0], minlength=len(queries)) < best
+            pairs = _first(*_joined([pairs, new]), best)
+        few = np.bincount(pairs[0], minlength=len(queries)) < best
         sought = np.flatnonzero(few).astype(np.int32)
         begin += size
         size = min(_GROWTH * size, _LARGEST_PART)
-    return found
+    return pairs
 
 
-def _gathered(batches: Iterator[Places], most: int) -> Iterator[Places]:
+def _gathered(batches: Iterator[IndexPairs], most: int) -> Iterator[IndexPairs]:
     """The batches joined until they hold more than `most` pairs; at least one."""
     held, count = [_NOWHERE], 0
     for batch in batches:
@@ -182,11 +182,11 @@ def _gathered(batches: Iterator[Places], most: int) -> Iterator[Places]:
     yield _joined(held)
 
 
-def _joined(batches: list[Places]) -> Places:
+def _joined(batches: list[IndexPairs]) -> IndexPairs:
     return np.concatenate([rows for rows, _ in batches]), np.concatenate([c for _, c in batches])
 
 
-def _scan(queries: Hashes, targets: Hashes, most: int) -> Iterator[Places]:
+def _scan(queries: Hashes, targets: Hashes, most: int) -> Iterator[IndexPairs]:
     """All pairs compared, block after block; a batch for each block that holds a close pair."""
     for begin in range(0, len(targets), _AT_ONCE):
         part = targets[begin : begin + _AT_ONCE]
@@ -235,14 +235,14 @@ class _Chunks:
                 cost += self.changes(chunk) * queries * targets / values
         return cost
 
-    def pairs(self, queries: Hashes, targets: Hashes) -> Iterator[Places]:
+    def pairs(self, queries: Hashes, targets: Hashes) -> Iterator[IndexPairs]:
         """Each close pair once: in the first chunk that leads to it."""
         for chunk in range(self.count):
             if self.radius(chunk) >= 0:
-                for found in _gathered(self._pairs_by(chunk, queries, targets), _HELD):
-                    yield self._new(chunk, queries, targets, *found)
+                for pairs in _gathered(self._pairs_by(chunk, queries, targets), _HELD):
+                    yield self._new(chunk, queries, targets, *pairs)
 
-    def _pairs_by(self, chunk: int, queries: Hashes, targets: Hashes) -> Iterator[Places]:
+    def _pairs_by(self, chunk: int, queries: Hashes, targets: Hashes) -> Iterator[IndexPairs]:
         """The close pairs that a chunk leads to, a few in each batch."""
         query_keys, target_keys = self._keys(queries, chunk), self._keys(targets, chunk)
         query_order = np.argsort(query_keys).astype(np.int32)
@@ -261,7 +261,7 @@ class _Chunks:
 
     def _new(
         self, chunk: int, queries: Hashes, targets: Hashes, rows: Indices, columns: Indices
-    ) -> Places:
+    ) -> IndexPairs:
         """Those that no earlier chunk led to."""
         differences = queries[rows] ^ targets[columns]
         new = np.ones(len(rows), dtype=bool)

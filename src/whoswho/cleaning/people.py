@@ -94,13 +94,13 @@ def find_faces(
             jobs[index] = _Job(path, detected, params)
         else:
             results[index] = known
-    found = mapping.each(_detect_and_embed, list(jobs.values()), "faces")
-    for index, (measured, vector, own) in zip(jobs, found, strict=True):
+    detections = mapping.each(_detect_and_embed, list(jobs.values()), "faces")
+    for index, (measured, vector, own) in zip(jobs, detections, strict=True):
         if spent is not None:
             spent.update(own)
         _, sha256 = pictures[index]
-        cache.put(sha256, version, to_bytes(one.face for one in measured))
-        numbers = [number for one in measured for number in (one.brightness, one.sharpness)]
+        cache.put(sha256, version, to_bytes(measurement.face for measurement in measured))
+        numbers = [number for face in measured for number in (face.brightness, face.sharpness)]
         cache.put(sha256, _pixels_version(version), struct.pack(f"<{len(numbers)}d", *numbers))
         results[index] = evidence = replace(_evidence(measured, params), vector=vector)
         if vector is not None:
@@ -139,14 +139,14 @@ def judges_identity(params: Clean) -> bool:
 
 def _evidence(measured: Sequence[_Measured], params: Clean) -> FaceEvidence:
     """All but the embedding."""
-    best = best_probability(one.face for one in measured)
-    sure = [one for one in measured if one.face.probability >= params.face_probability]
+    best = best_probability(each.face for each in measured)
+    sure = [each for each in measured if each.face.probability >= params.face_probability]
     if not sure:
         return FaceEvidence([], best_probability=best)
     main = sure[0]
     least = params.second_face_min_sharpness * main.sharpness
-    sharp = [one.face for one in sure if one.sharpness >= least]
-    blurred = [one.face for one in sure if one.sharpness < least]
+    sharp = [each.face for each in sure if each.sharpness >= least]
+    blurred = [each.face for each in sure if each.sharpness < least]
     return FaceEvidence([*sharp, *blurred], None, best, main.brightness, len(blurred))
 
 

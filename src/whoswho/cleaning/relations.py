@@ -50,7 +50,9 @@ def families(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
 
 def photographs(count: int, relations: Iterable[Relation]) -> list[int]:
     """The `families` that show one photograph each, however long the chain of its copies."""
-    return families(count, [(one.a, one.b) for one in relations if one.kind != ALIKE])
+    return families(
+        count, [(relation.a, relation.b) for relation in relations if relation.kind != ALIKE]
+    )
 
 
 def look_alike_groups(relations: Sequence[Relation], contents: Sequence[str]) -> list[int]:

@@ -127,7 +127,7 @@ def _case(picture: PictureEvidence, reviews: Reviews) -> Case:
     return Case(picture, label, reviewed)
 
 
-def _drop_alone(case: Case, found: FaceEvidence | None, params: Clean) -> None:
+def _drop_alone(case: Case, faces: FaceEvidence | None, params: Clean) -> None:
     """What a file says for itself, and what a person said of it.
 
     Brightness is the main face's where one was found: what is around it may be black or white.
@@ -138,8 +138,8 @@ def _drop_alone(case: Case, found: FaceEvidence | None, params: Clean) -> None:
         case.add(case.evidence.reason)
     quality = case.evidence.quality
     if quality is not None:
-        if found is not None and found.brightness is not None:
-            quality = replace(quality, brightness=found.brightness)
+        if faces is not None and faces.brightness is not None:
+            quality = replace(quality, brightness=faces.brightness)
         case.scores |= measured(quality)
         case.reasons.update(failed(quality, params))
     if case.is_dropped_by_review:
@@ -209,12 +209,12 @@ def _drop_by_faces(
         for index, case in enumerate(cases)
         if case.is_kept and index in evidence.faces
     }
-    for index, found in left.items():
+    for index, faces in left.items():
         case = cases[index]
-        case.found = found
-        case.faces = people.counted(found, params)
-        case.scores |= people.scores(found)
-        problem = people.problem(found, params)
+        case.face_evidence = faces
+        case.faces = people.counted(faces, params)
+        case.scores |= people.scores(faces)
+        problem = people.problem(faces, params)
         if problem:
             case.add(problem)
     return left
@@ -241,7 +241,7 @@ def _drop_strangers(
             "(pip install -c constraints.txt dlib-bin face-recognition-models)"
         )
         return Judgement(notes=[note]), OFF, set()
-    known = [index for index, found in looked.items() if found.vector is not None]
+    known = [index for index, faces in looked.items() if faces.vector is not None]
     vectors = np.array([looked[index].vector for index in known], np.float64)
     judgement = identity.judge(
         vectors.reshape(len(known), embedding.SIZE),
@@ -304,8 +304,8 @@ def _decision(case: Case, group: str) -> Decision:
         format=evidence.format,
         group=group,
         faces=case.faces,
-        main_face=main_face(case.found.faces) if case.found else None,
-        other_faces=case.found.faces[1:] if case.found else (),
+        main_face=main_face(case.face_evidence.faces) if case.face_evidence else None,
+        other_faces=case.face_evidence.faces[1:] if case.face_evidence else (),
         reviewed=case.review.decision if case.review else "",
         review_why=case.review.why if case.review else "",
         picture=_picture_path(case) if case.is_kept else "",

@@ -240,7 +240,11 @@ def _placeholders(
 
     Crops are left out: of a photograph of three people each may have one.
     """
-    pairs = [(one.a, one.b) for one in relations if one.kind != ALIKE and one.overlap >= CROPPED]
+    pairs = [
+        (relation.a, relation.b)
+        for relation in relations
+        if relation.kind != ALIKE and relation.overlap >= CROPPED
+    ]
     whole = families(len(cases), [*pairs, *related.first.items()])
     labels: dict[int, set[str]] = defaultdict(set)
     for index in related.first:

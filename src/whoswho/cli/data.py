@@ -88,30 +88,30 @@ def forget(options: argparse.Namespace) -> None:
 
     workspace = paths.workspace()
     request = TakedownRequest.parse(options.url, options.sha256, options.label)
-    found = traces.find(workspace, request, with_copies=options.with_copies)
+    known = traces.find(workspace, request, with_copies=options.with_copies)
     repo = versions.opened(workspace)
-    objects, stores = removal.held(repo, workspace, found)
-    models, clear, served = _holders(workspace, found.pictures, request.labels)
-    traces.check_known(found, elsewhere=bool(models))
+    objects, stores = removal.held(repo, workspace, known)
+    models, clear, served = _holders(workspace, known.pictures, request.labels)
+    traces.check_known(known, elsewhere=bool(models))
     exports = removal.exports(workspace, {model.digest for model in models}, clear)
     commits = committed.find(
-        workspace, removal.words(found), removal.labels_that_stay(found), objects.keys(),
-        removal.left_to_people(found),
+        workspace, removal.words(known), removal.labels_that_stay(known), objects.keys(),
+        removal.left_to_people(known),
     )  # fmt: skip
     others = [line for model in models for line in model.lines]
     others += [*served, *exports.values(), *committed.lines(commits)]
-    theirs = same_face.find(workspace, repo, found)
-    print("\n".join(messages.before(found, theirs, workspace)))
+    theirs = same_face.find(workspace, repo, known)
+    print("\n".join(messages.before(known, theirs, workspace)))
     print("\n".join(messages.held(objects, stores, others, workspace)))
     if options.dry_run:
         print("dry run: nothing was changed, nothing is barred")
         return
-    if found.any and not options.yes:
+    if known.any and not options.yes:
         _confirm("Remove them here?")
-    changed = removal.remove(workspace, found)
+    changed = removal.remove(workspace, known)
     deletion = [line for model in models for line in model.deletion]
     steps = messages.Steps(
-        rebuild=changed or not found.past.present.isdisjoint(objects),
+        rebuild=changed or not known.past.present.isdisjoint(objects),
         push="remote" in repo.config["core"],
         deletion=deletion,
         exports=list(exports),

@@ -114,9 +114,9 @@ def trace(options: argparse.Namespace) -> list[str]:
 
     workspace = paths.workspace()
     with open_store() as store:
-        found = picture.picture(workspace, options.what)
-        if found:
-            return picture.lines(store, workspace, found)
+        shown = picture.picture(workspace, options.what)
+        if shown:
+            return picture.lines(store, workspace, shown)
         traced = training.find(store, options.what)
         if options.rebuild is None:
             return training.lines(store, workspace, traced, rebuild.commands(workspace, traced))

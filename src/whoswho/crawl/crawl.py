@@ -19,7 +19,7 @@ from pathlib import Path
 from whoswho.crawl import addresses, collection, progress
 from whoswho.crawl.collection import Collection, is_thumbnail
 from whoswho.crawl.finished import Finished
-from whoswho.crawl.searching import Outcome, SearchRun, Shared
+from whoswho.crawl.searching import CrawlState, SearchOutcome, SearchRun
 from whoswho.crawl.site import CrawlOptions, CrawlSource, Search, Site
 from whoswho.dataset import forgotten
 from whoswho.errors import UserError
@@ -50,7 +50,7 @@ def run(root: Path, data: Path, sources: Sequence[CrawlSource], options: CrawlOp
         closing(options.transport()) as transport,
         ThreadPoolExecutor(DOWNLOADS, "download") as downloads,
     ):
-        shared = Shared(pictures, barred, transport, downloads)
+        shared = CrawlState(pictures, barred, transport, downloads)
         crawl = _Crawl(shared, Finished(root, data), options)
         crawl.run(sources)
     crawl.report(labels)
@@ -59,12 +59,12 @@ def run(root: Path, data: Path, sources: Sequence[CrawlSource], options: CrawlOp
 class _Crawl:
     """A crawl under way."""
 
-    def __init__(self, shared: Shared, finished: Finished, options: CrawlOptions) -> None:
+    def __init__(self, shared: CrawlState, finished: Finished, options: CrawlOptions) -> None:
         self._shared = shared
         self._finished = finished
         self._options = options
         self._sites: list[Site] = []
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[SearchOutcome] = []
         self._failed: list[str] = []
         self._skipped: list[Search] = []
 
@@ -164,7 +164,7 @@ class _Crawl:
 
     # --- Saying it -------------------------------------------------------------------------------
 
-    def _tell(self, source: CrawlSource, search: Search, outcome: Outcome) -> None:
+    def _tell(self, source: CrawlSource, search: Search, outcome: SearchOutcome) -> None:
         name = f"crawl: {search.label}, {source.site}, “{search.text}”"
         self._outcomes.append(outcome)
         if outcome.error:

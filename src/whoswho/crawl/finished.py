@@ -59,9 +59,9 @@ class Finished:
 
     def mark(self, source: CrawlSource, search: Search, *, face: bool) -> Mark:
         """The mark that a search of a source gets once it is finished."""
-        asked = str(int(face)), str(source.limit), str(int(not source.thumbnails))
+        extent = str(int(face)), str(source.limit), str(int(not source.thumbnails))
         contents = source.contents.get(search, "")
-        return Mark(self._data, search.label, source.site, search.text, *asked, contents)
+        return Mark(self._data, search.label, source.site, search.text, *extent, contents)
 
     def covers(self, mark: Mark) -> bool:
         """Whether a search was finished that asked for at least as much, of the same list."""

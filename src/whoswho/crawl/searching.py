@@ -27,7 +27,7 @@ NOTHING = "the site gave no pictures and no reason; try another search"
 
 
 @dataclass
-class Outcome:
+class SearchOutcome:
     """What became of a search.
 
     Attributes:
@@ -59,7 +59,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Shared:
+class CrawlState:
     """What the searches of one crawl share; `stop` ends them all."""
 
     collection: Collection
@@ -73,16 +73,16 @@ class Shared:
 class SearchRun:
     """A search of a source under way; `counted` are the files that count towards its limit."""
 
-    shared: Shared
+    shared: CrawlState
     source: CrawlSource
     search: Search
     counted: set[str]
     proxy: str | None = None
-    outcome: Outcome = field(default_factory=Outcome)
+    outcome: SearchOutcome = field(default_factory=SearchOutcome)
     _met: set[ManifestRow] = field(default_factory=set)  # rows of the pictures of this run's hits
     _fruitless: int = 0  # results in a row that brought none
 
-    def run(self, site: Site) -> Outcome:
+    def run(self, site: Site) -> SearchOutcome:
         """Ask the site and keep what it finds, up to the limit."""
         limit, outcome = self.source.limit, self.outcome
         fetching: deque[tuple[Hit, Future[FetchedPicture]]] = deque()

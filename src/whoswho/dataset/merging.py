@@ -79,12 +79,12 @@ def barred_again(data: Path) -> str | None:
     """
     barred = forgotten.load(data)
     options = [_option(row, barred) for row in manifest.read_all(data)] if barred else []
-    asked = sorted({f"--{name} {shlex.quote(value)}" for name, value in filter(None, options)})
-    if not asked:
+    arguments = sorted({f"--{name} {shlex.quote(value)}" for name, value in filter(None, options)})
+    if not arguments:
         return None
     return (
         f"{data.name}/ holds what {data.name}/{forgotten.FOLDER}/ bars, since a takedown was "
-        f"merged with a crawl: whoswho forget {' '.join(asked)}"
+        f"merged with a crawl: whoswho forget {' '.join(arguments)}"
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from whoswho import git, paths
 from whoswho.dataset import pulling, remote, versions
 from whoswho.dataset.merging import GUIDE, TRACKED
-from whoswho.dataset.versions import Files, Version
+from whoswho.dataset.versions import DataVersion, Files
 from whoswho.errors import UserError
 from whoswho.wording import plural
 
@@ -44,7 +44,7 @@ class Behind:
     ours: Files
     name: str
     theirs: Files | None
-    base: Version | None
+    base: DataVersion | None
     before: Files
     same: bool
 
@@ -65,13 +65,13 @@ def check(workspace: Path) -> None:
         raise UserError(
             f"{workspace / UNFINISHED}: a merge of data/ was interrupted; `whoswho merge` ends it"
         )
-    found = _behind(workspace)
-    if not found:
+    behind = _behind(workspace)
+    if not behind:
         return
-    if staged and found.name != versions.named(workspace):
+    if staged and behind.name != versions.named(workspace):
         git.answer(workspace, "restore", "--", TRACKED)
     raise UserError(
-        f"{_finding(workspace, found)}; {_cure(workspace, found)} (if it is to go: {GUIDE})"
+        f"{_finding(workspace, behind)}; {_cure(workspace, behind)} (if it is to go: {GUIDE})"
     )
 
 
@@ -85,21 +85,21 @@ def merge(workspace: Path) -> list[str]:
         UserError: there is nothing to merge, or what is needed cannot be fetched.
     """
     note = workspace / UNFINISHED
-    found = _resumed(workspace, paths.read_json(note)) if note.is_file() else _behind(workspace)
-    if not found:
+    behind = _resumed(workspace, paths.read_json(note)) if note.is_file() else _behind(workspace)
+    if not behind:
         raise UserError(f"{workspace / paths.DATA}: lacks nothing that {TRACKED} names")
-    theirs = found.theirs
-    if theirs is None or _absent(found.repo, theirs.values()):
-        _fetch(workspace, found)
-        theirs = versions.files(found.repo, found.name)
-    if theirs is None or _absent(found.repo, theirs.values()):
-        raise UserError(_not_fetched(workspace, found))
-    steps = _steps(found, theirs)
-    base = found.base.name if found.base and found.base.reached else None
-    paths.write_json(note, {"name": found.name, "base": base})
-    _apply(workspace / paths.DATA, found.repo, steps)
+    theirs = behind.theirs
+    if theirs is None or _absent(behind.repo, theirs.values()):
+        _fetch(workspace, behind)
+        theirs = versions.files(behind.repo, behind.name)
+    if theirs is None or _absent(behind.repo, theirs.values()):
+        raise UserError(_not_fetched(workspace, behind))
+    steps = _steps(behind, theirs)
+    base = behind.base.name if behind.base and behind.base.reached else None
+    paths.write_json(note, {"name": behind.name, "base": base})
+    _apply(workspace / paths.DATA, behind.repo, steps)
     note.unlink()
-    return _done(found, steps)
+    return _done(behind, steps)
 
 
 # --- What is wrong ------------------------------------------------------------------------------
@@ -138,29 +138,29 @@ def _taken_from(
     ours: Files,
     name: str,
     theirs: Files | None,
-    known: Sequence[Version],
+    known: Sequence[DataVersion],
     listed: dict[str, Files],
-) -> Version | None:
+) -> DataVersion | None:
     """The version that data/ was taken from, where that is not the one called `name`.
 
     It is the nearest one, half of whose files are here at least, if nothing of what `theirs`
     changed since it has come.
     """
     mine = ours.items()
-    near = [(len(mine ^ listed[v.name].items()), place) for place, v in enumerate(known)
+    near = [(len(mine ^ listed[v.name].items()), index) for index, v in enumerate(known)
             if v.name in listed and v.name != name]  # fmt: skip
-    for distance, place in sorted(near):
-        before = listed[known[place].name]
+    for distance, index in sorted(near):
+        before = listed[known[index].name]
         stayed = before.items() & theirs.items() if theirs is not None else before.items()
         if 2 * len(stayed & mine) < len(stayed) or not before:
             continue
         if theirs is None:
-            return known[place]
+            return known[index]
         changed = {file for file, _ in before.items() ^ theirs.items()}
         come = any(ours.get(file) == theirs.get(file) for file in changed)
         stayed_so = any(ours.get(file) == before.get(file) for file in changed)
         if stayed_so and not come and distance < len(mine ^ theirs.items()):
-            return known[place]
+            return known[index]
     return None
 
 
@@ -168,23 +168,23 @@ def _absent(repo: Repo, names: Iterable[str]) -> list[str]:
     return [name for name in names if not versions.object_path(repo, name).exists()]
 
 
-def _finding(workspace: Path, found: Behind) -> str:
+def _finding(workspace: Path, behind: Behind) -> str:
     data = workspace / paths.DATA
     what = (
-        "the last commit names" if found.name == versions.named(workspace, "HEAD") else "it names"
+        "the last commit names" if behind.name == versions.named(workspace, "HEAD") else "it names"
     )
-    base = f"commit {found.base.commit[:12]}" if found.base else "another version"
-    if found.theirs is None:
+    base = f"commit {behind.base.commit[:12]}" if behind.base else "another version"
+    if behind.theirs is None:
         return (
             f"{workspace / TRACKED}: the list of pictures that {what} is in no cache here, and "
             f"{data.name}/ has others, so going on would undo what a colleague added or took out"
         )
-    change = _changes(found.before, found.theirs)
-    if found.same:
+    change = _changes(behind.before, behind.theirs)
+    if behind.same:
         return f"{data}: is still as {base} has it and lacks what came since ({change})"
     return (
         f"{data}: comes from {base} and lacks what came since ({change}), and has changes of its "
-        f"own ({_changes(found.before, found.ours)})"
+        f"own ({_changes(behind.before, behind.ours)})"
     )
 
 
@@ -195,15 +195,15 @@ def _changes(before: Files, after: Files) -> str:
     return "; ".join(filter(None, (new and f"new: {new}", out and f"taken out: {out}")))
 
 
-def _cure(workspace: Path, found: Behind) -> str:
+def _cure(workspace: Path, behind: Behind) -> str:
     """The command that brings what is lacking, and loses nothing that is here."""
-    going = found.ours.items() - (found.theirs or {}).items()
-    if not found.same or _absent(found.repo, (name for _, name in going)):
+    going = behind.ours.items() - (behind.theirs or {}).items()
+    if not behind.same or _absent(behind.repo, (name for _, name in going)):
         return "`whoswho merge` keeps both"
-    first = "" if found.name == versions.named(workspace) else f"git restore {TRACKED} && "
-    if found.theirs is not None and not _absent(found.repo, found.theirs.values()):
+    first = "" if behind.name == versions.named(workspace) else f"git restore {TRACKED} && "
+    if behind.theirs is not None and not _absent(behind.repo, behind.theirs.values()):
         return f"`{first}dvc checkout {TRACKED}` brings it"
-    option = "" if remote.default(workspace) else f"-r {_remote(workspace, found.repo)} "
+    option = "" if remote.default(workspace) else f"-r {_remote(workspace, behind.repo)} "
     return f"`{first}dvc pull {option}{TRACKED}` brings it"
 
 
@@ -238,28 +238,28 @@ def _resumed(workspace: Path, note: object) -> Behind:
     name, base = str(content.get("name", "")), content.get("base")
     _, ours = versions.lying(repo, workspace)
     before = versions.files(repo, str(base)) or {}
-    version = Version("", str(base), reached=True) if base else None
+    version = DataVersion("", str(base), reached=True) if base else None
     theirs = versions.files(repo, name)
     return Behind(repo, ours, name, theirs, version, before, same=False)
 
 
-def _fetch(workspace: Path, found: Behind) -> None:
+def _fetch(workspace: Path, behind: Behind) -> None:
     from dvc.exceptions import DvcException
 
-    of_commit = found.name != versions.named(workspace)
+    of_commit = behind.name != versions.named(workspace)
     options = {"revs": ["HEAD"], "workspace": False} if of_commit else {}
     try:
-        found.repo.fetch(targets=[TRACKED], remote=_remote(workspace, found.repo), **options)
+        behind.repo.fetch(targets=[TRACKED], remote=_remote(workspace, behind.repo), **options)
     except DvcException:
-        raise UserError(_not_fetched(workspace, found)) from None
+        raise UserError(_not_fetched(workspace, behind)) from None
 
 
-def _not_fetched(workspace: Path, found: Behind) -> str:
-    return pulling.failure(workspace, _remote(workspace, found.repo), found.name)
+def _not_fetched(workspace: Path, behind: Behind) -> str:
+    return pulling.failure(workspace, _remote(workspace, behind.repo), behind.name)
 
 
 @dataclass(frozen=True)
-class Steps:
+class FileChanges:
     """How data/ becomes what both sides want: files to write, by their MD5, and to remove."""
 
     write: Files
@@ -267,26 +267,26 @@ class Steps:
     remove: Files
 
 
-def _steps(found: Behind, theirs: Files) -> Steps:
+def _steps(behind: Behind, theirs: Files) -> FileChanges:
     # What only HEAD's log still leads to may be this person's own: nothing of it is removed.
-    before = found.before if found.base and found.base.reached else {}
+    before = behind.before if behind.base and behind.base.reached else {}
     write, beside, remove = {}, {}, {}
-    for file in sorted({*before, *found.ours, *theirs}):
-        old, mine, new = before.get(file), found.ours.get(file), theirs.get(file)
+    for file in sorted({*before, *behind.ours, *theirs}):
+        old, mine, new = before.get(file), behind.ours.get(file), theirs.get(file)
         if new in (old, mine):
             continue
         if new is None:
-            if mine is not None and mine == old and not _absent(found.repo, [mine]):
+            if mine is not None and mine == old and not _absent(behind.repo, [mine]):
                 remove[file] = mine
         elif mine in (old, None):
             write[file] = new
         else:
             path = PurePosixPath(file)
             beside[path.with_name(f"{path.stem}-{new[:8]}{path.suffix}").as_posix()] = new
-    return Steps(write, beside, remove)
+    return FileChanges(write, beside, remove)
 
 
-def _apply(data: Path, repo: Repo, steps: Steps) -> None:
+def _apply(data: Path, repo: Repo, steps: FileChanges) -> None:
     for file, name in {**steps.write, **steps.beside}.items():
         if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
             raise UserError(
@@ -301,13 +301,13 @@ def _apply(data: Path, repo: Repo, steps: Steps) -> None:
         (data / file).unlink(missing_ok=True)
 
 
-def _done(found: Behind, steps: Steps) -> list[str]:
+def _done(behind: Behind, steps: FileChanges) -> list[str]:
     done = {
         "came": steps.write,
         "changed on both sides, theirs stands beside": steps.beside,
         "taken out by them": steps.remove,
     }
     lines = [f"merge: {what}: {_listed(files.items())}" for what, files in done.items() if files]
-    own = found.ours.items() - found.before.items() - set(steps.write.items())
+    own = behind.ours.items() - behind.before.items() - set(steps.write.items())
     lines.append(f"merge: your own stay: {_listed(own) or 'none'}")
     return [*lines, "next: dvc add data && whoswho check"]

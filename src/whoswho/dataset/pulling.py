@@ -75,15 +75,15 @@ def failure(workspace: Path, name: str, version: str = "") -> str:
             f"DVC knows no remote {name!r} (it knows: {', '.join(sorted(known)) or 'none'}); "
             f"`dvc remote add -d {name} ADDRESS`, or `dvc remote default NAME` for another"
         )
-    place = f"remote {name} ({known[name].get('url', 'no address')})"
+    source = f"remote {name} ({known[name].get('url', 'no address')})"
     version = version or versions.named(workspace)
     try:
         missing = call_within(ANSWERS_WITHIN_S, lambda: _missing(repo, name, version))
     except Exception as error:  # noqa: BLE001 - a remote may be of any kind and fail in any way
-        return f"{place}: {_trouble(error, name)}"
+        return f"{source}: {_trouble(error, name)}"
     if missing is None:
-        return f"{place}: has all that {TRACKED} names; run the same command again"
-    return f"{place}: {missing}; {_pusher(workspace)}"
+        return f"{source}: has all that {TRACKED} names; run the same command again"
+    return f"{source}: {missing}; {_pusher(workspace)}"
 
 
 def _missing(repo: Repo, name: str, version: str) -> str | None:

@@ -26,7 +26,7 @@ _COMMITS = 100  # that change data.dvc, the newest; more lists cost more time to
 
 
 @dataclass(frozen=True)
-class Version:
+class DataVersion:
     """A version of data/.
 
     Attributes:
@@ -159,11 +159,11 @@ def named(workspace: Path, revision: str | None = None) -> str:
         text = file.read_text("utf-8", "replace") if file.is_file() else ""
     else:
         text = git.answer(workspace, "show", f"{revision}:./{TRACKED}") or ""
-    found = _NAMED.search(text)
-    return found[1] if found else ""
+    match = _NAMED.search(text)
+    return match[1] if match else ""
 
 
-def history(workspace: Path) -> list[Version]:
+def history(workspace: Path) -> list[DataVersion]:
     """The versions that commits name, the newest commit's first; those that only HEAD's log still
     knows, as after a rewritten history, come last. A stash or an experiment is nobody's base.
     """
@@ -178,10 +178,10 @@ def history(workspace: Path) -> list[Version]:
         return []
     lines = git.answer(workspace, "grep", "-E", _NAMED.pattern, *commits, "--", TRACKED) or ""
     names = {line[:40]: match[1] for line in lines.splitlines() if (match := _NAMED.search(line))}
-    versions: dict[str, Version] = {}
+    versions: dict[str, DataVersion] = {}
     for commit in commits:
         if name := names.get(commit):
-            versions.setdefault(name, Version(commit, name, commit in reached))
+            versions.setdefault(name, DataVersion(commit, name, commit in reached))
     return list(versions.values())
 
 
@@ -194,8 +194,8 @@ def came_by_commit(workspace: Path, name: str) -> bool:
     if not moves:
         return False
     commits = dict.fromkeys(move[:40] for move in moves)
-    found = git.answer(workspace, "grep", "-F", name, *commits, "--", TRACKED) or ""
-    having = {line[:40] for line in found.splitlines()}
+    lines = git.answer(workspace, "grep", "-F", name, *commits, "--", TRACKED) or ""
+    having = {line[:40] for line in lines.splitlines()}
     first = ""  # of the unbroken row of states with this version, what brought it
     for move in moves:
         if move[:40] not in having:

@@ -63,9 +63,9 @@ def _fold_of(targets: Rows, groups: Sequence[str], count: int, seed: int) -> Row
     np.add.at(in_group, (group, label), 1)
     in_fold = np.zeros((count, len(in_label)))
     fold_of = np.zeros(len(names), np.int64)
-    for place in np.argsort(-np.std(in_group[shuffled], axis=1), kind="stable"):
+    for index in np.argsort(-np.std(in_group[shuffled], axis=1), kind="stable"):
         chosen, least, smallest = 0, np.inf, np.inf
-        own = in_group[shuffled[place]]
+        own = in_group[shuffled[index]]
         for fold in range(count):
             in_fold[fold] += own
             uneven = float(np.mean(np.std(in_fold / in_label, axis=0)))
@@ -74,5 +74,5 @@ def _fold_of(targets: Rows, groups: Sequence[str], count: int, seed: int) -> Row
             if uneven < least or (np.isclose(uneven, least) and size < smallest):
                 chosen, least, smallest = fold, uneven, size
         in_fold[chosen] += own
-        fold_of[shuffled[place]] = chosen
+        fold_of[shuffled[index]] = chosen
     return fold_of[group]

@@ -42,7 +42,7 @@ class Altered(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Change:
+class Corruption:
     """A way in which pictures get worse.
 
     Attributes:
@@ -101,12 +101,14 @@ def mask_lower_face(picture: Altered) -> Altered:
 
 
 CHANGES = (
-    Change("blur", lambda side: f"radius {side * _BLUR:.0f} of {side} pixels", blur),
-    Change("JPEG", lambda _: f"quality {_JPEG_QUALITY} of 100", jpeg),
-    Change("darkness", lambda _: f"brightness divided by {_DARKNESS}", darken),
-    Change("small size", lambda side: f"{side * _SMALL:.0f} of {side} pixels", shrink),
-    Change("quarter turn", lambda _: "90 degrees", quarter_turn),
-    Change("lower face masked", lambda _: "half of the face", mask_lower_face, needs_face=True),
+    Corruption("blur", lambda side: f"radius {side * _BLUR:.0f} of {side} pixels", blur),
+    Corruption("JPEG", lambda _: f"quality {_JPEG_QUALITY} of 100", jpeg),
+    Corruption("darkness", lambda _: f"brightness divided by {_DARKNESS}", darken),
+    Corruption("small size", lambda side: f"{side * _SMALL:.0f} of {side} pixels", shrink),
+    Corruption("quarter turn", lambda _: "90 degrees", quarter_turn),
+    Corruption(
+        "lower face masked", lambda _: "half of the face", mask_lower_face, needs_face=True
+    ),
 )
 
 
@@ -166,7 +168,7 @@ def measure(
     return rows
 
 
-def _outputs(model: Model, jobs: Sequence[tuple[Change, Example]]) -> Outputs:
+def _outputs(model: Model, jobs: Sequence[tuple[Corruption, Example]]) -> Outputs:
     """What the network gives for every changed picture, by the fastest pass of this machine."""
     device = next(model.network.head.parameters()).device
     run = forward.prepare(model.network.backbone, device)

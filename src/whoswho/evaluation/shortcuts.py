@@ -99,37 +99,37 @@ def told(
         own = predicted[judged & (targets == index)] == index
         others = predicted[judged & (targets != index)] == index
         if len(own) and len(others):
-            share, low, _ = _wilson(own, confidence)
+            rate, low, _ = _wilson(own, confidence)
             chance, _, high = _wilson(others, confidence)
-            least = share - chance - math.hypot(share - low, high - chance)
-            rows.append(ShortcutRow(way, label, len(own), share, chance, least))
+            least = rate - chance - math.hypot(rate - low, high - chance)
+            rows.append(ShortcutRow(way, label, len(own), rate, chance, least))
     return rows
 
 
 def _wilson(hits: NDArray[np.bool_], confidence: float) -> tuple[float, float, float]:
     """The fraction of hits, and the ends of its interval with that confidence to either side."""
-    count, share = len(hits), float(hits.mean())
+    count, mean = len(hits), float(hits.mean())
     z = NormalDist().inv_cdf(confidence)
-    middle = share + z * z / (2 * count)
-    half = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    middle = mean + z * z / (2 * count)
+    half = z * math.sqrt(mean * (1 - mean) / count + (z / (2 * count)) ** 2)
     scale = 1 + z * z / count
-    return share, (middle - half) / scale, (middle + half) / scale
+    return mean, (middle - half) / scale, (middle + half) / scale
 
 
-def _ridge(features: Float64, targets: Int64, asked: Float64) -> Int64:
-    """The labels of the `asked` features; of each label the same weight, however many pictures."""
+def _ridge(features: Float64, targets: Int64, queries: Float64) -> Int64:
+    """The labels of `queries`; of each label the same weight, however many pictures."""
     mean, deviation = features.mean(axis=0), features.std(axis=0)
     deviation[deviation == 0] = 1
-    scaled, asked = ((each - mean) / deviation for each in (features, asked))
+    scaled, queries = ((each - mean) / deviation for each in (features, queries))
     labels, columns = np.unique(targets, return_inverse=True)
     answers = np.eye(len(labels))[columns]
     weights = (1 / answers.sum(axis=0))[columns, np.newaxis] * len(targets) / len(labels)
-    known, asked = (np.hstack([each, np.ones((len(each), 1))]) for each in (scaled, asked))
+    known, queries = (np.hstack([each, np.ones((len(each), 1))]) for each in (scaled, queries))
     penalty = _RIDGE * len(targets) * np.eye(known.shape[1])
     penalty[-1, -1] = 0  # the constant
     solved = np.linalg.solve(known.T @ (weights * known) + penalty, known.T @ (weights * answers))
-    found: Int64 = labels[(asked @ solved).argmax(axis=1)]
-    return found
+    predicted: Int64 = labels[(queries @ solved).argmax(axis=1)]
+    return predicted
 
 
 def _surroundings(image: Image.Image, face: Box) -> Float64:
@@ -173,10 +173,10 @@ def _files(examples: Sequence[Example], decisions: Mapping[str, Decision]) -> Fl
             for row in rows
         ]
     )
-    shares = np.linspace(0, 1, _QUANTILES + 1)[1:-1]
+    quantiles = np.linspace(0, 1, _QUANTILES + 1)[1:-1]
     columns = []
     for column in numbers.T:
-        limits = np.unique(np.quantile(column, shares))
+        limits = np.unique(np.quantile(column, quantiles))
         columns.append(np.eye(len(limits) + 1)[np.searchsorted(limits, column, side="right")])
     sites = [site(row.file) for row in rows]
     columns.append(np.array([[each == name for name in sorted(set(sites))] for each in sites]))
@@ -185,5 +185,5 @@ def _files(examples: Sequence[Example], decisions: Mapping[str, Decision]) -> Fl
 
 def site(file: str) -> str:
     """What a file's name begins with before its number: the site, as the crawl names files."""
-    found = re.match(r"([^_]+)_\d+", PurePosixPath(file).name)
-    return found[1] if found else ""
+    match = re.match(r"([^_]+)_\d+", PurePosixPath(file).name)
+    return match[1] if match else ""

@@ -28,8 +28,10 @@ def paired_interval(
     draw from the multinomial distribution of which of the two is right.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
-    shares = np.array([only_first, only_second, pictures - only_first - only_second]) / pictures
-    drawn = generator.multinomial(pictures, shares, resamples)
+    probabilities = (
+        np.array([only_first, only_second, pictures - only_first - only_second]) / pictures
+    )
+    drawn = generator.multinomial(pictures, probabilities, resamples)
     low, high = np.percentile((drawn[:, 1] - drawn[:, 0]) / pictures, (2.5, 97.5))
     return float(low), float(high)
 

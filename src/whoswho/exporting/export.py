@@ -18,7 +18,7 @@ from whoswho import paths
 from whoswho.artifacts.model import description as model_files
 from whoswho.artifacts.split import load_dataset, open_prepared
 from whoswho.errors import UserError
-from whoswho.exporting import places
+from whoswho.exporting import exports
 from whoswho.exporting.answering import Answering
 from whoswho.inference.model import Model, load_model
 from whoswho.pictures import tensors
@@ -55,7 +55,7 @@ def export(source: Path, version: str, target: Path, form: Format, workspace: Pa
         raise UserError(f"{target}: is there already; name a new folder")
     model = load_model(source)
     answering = Answering(model)
-    places.note(workspace, target, model_files.model_digest(source))
+    exports.note(workspace, target, model_files.model_digest(source))
     with paths.fresh_folder(target.resolve()) as folder:
         run = _WRITERS[form](answering, source, folder)
         paths.write_json(folder / SETTINGS, settings(model, version, form))

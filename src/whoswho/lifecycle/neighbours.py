@@ -100,9 +100,9 @@ class Neighbours:
         own = np.flatnonzero(self.labels == prediction.label)
         directed = self.centres.directed
         cosines = directed(self.features[own]) @ directed(prediction.features[np.newaxis])[0]
-        found = []
-        for place in np.argsort(-cosines, kind="stable")[:count]:
-            file = self.files[own[place]]
+        neighbours = []
+        for index in np.argsort(-cosines, kind="stable")[:count]:
+            file = self.files[own[index]]
             source, decision = self.sources.get(file, ""), self.decisions.get(file, "")
-            found.append(Neighbour(file, round(float(cosines[place]), 4), source, decision))
-        return found
+            neighbours.append(Neighbour(file, round(float(cosines[index]), 4), source, decision))
+        return neighbours

@@ -158,7 +158,7 @@ def writer(request: Request, labels: Sequence[str], out: TextIO) -> Write:
         return _csv_writer(request, out)
     if request.form == "json":
         return partial(_write_json, request, out)
-    table = Table([str(file) for file in request.files], labels, request.top or 1)
+    table = PredictionTable([str(file) for file in request.files], labels, request.top or 1)
     print(table.header, file=out, flush=True)
 
     def write(prediction: Prediction, neighbours: Sequence[Neighbour]) -> None:
@@ -187,7 +187,7 @@ def draw(predictions: Sequence[Prediction], path: Path, note: str = "") -> None:
     print(f"figure: {path}", file=sys.stderr)
 
 
-class Table:
+class PredictionTable:
     """A line a picture under a header: name, probability, what was looked at.
 
     Its columns are as wide as what may come: all names of files, all labels.
@@ -268,8 +268,8 @@ def best(prediction: Prediction, top: int) -> list[tuple[str, float]]:
 
 def _below(folder: Path) -> list[Path]:
     """All files below a folder but hidden ones and what systems leave there; no link followed."""
-    found = []
+    files = []
     for path, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not is_litter(name))
-        found += [Path(path) / name for name in sorted(names) if not is_litter(name)]
-    return found
+        files += [Path(path) / name for name in sorted(names) if not is_litter(name)]
+    return files

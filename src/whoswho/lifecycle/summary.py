@@ -106,7 +106,7 @@ def _unknown(evaluation: Evaluation) -> str:
     if caught is None:
         return "not measured: that needs stored features and three labels"
     worst = evaluation.metrics["unknown/strangers_caught_worst"]
-    known = evaluation.metrics["unknown/known_turned_away"]
+    known = evaluation.metrics["unknown/false_reject_rate"]
     text = f"of strangers {caught:.0%} (of the label caught least {worst:.0%})"
     return f"{text}, of known people {known:.0%}"
 

@@ -89,9 +89,9 @@ class Preparer:
         """`from_source` for a picture that is open already (upright RGB)."""
         if self.settings.crop != "face":
             return prepare(image, self.settings, None)
-        found = self._finder.find(image)
-        prepared = prepare(image, self.settings, faces.main_face(found))
-        return replace(prepared, faces=len(found))
+        faces_found = self._finder.find(image)
+        prepared = prepare(image, self.settings, faces.main_face(faces_found))
+        return replace(prepared, faces=len(faces_found))
 
     @cached_property
     def _finder(self) -> faces.FaceFinder:

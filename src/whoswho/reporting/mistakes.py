@@ -92,10 +92,10 @@ def _facts(
     yield "similarity", f"{likeness}, unknown" if prediction.unknown else likeness
     yield "size", f"{decision.width} x {decision.height} pixels, {decision.format}"
     if decision.faces is not None:
-        found = "framed" if decision.main_face else "the picture was used whole"
-        yield "faces", f"{decision.faces}, {found}"
-    said = f", by hand: {decision.review_why or decision.reviewed}" if decision.reviewed else ""
-    yield "decision", f"{decision.decision}{said}"
+        framing = "framed" if decision.main_face else "the picture was used whole"
+        yield "faces", f"{decision.faces}, {framing}"
+    by_hand = f", by hand: {decision.review_why or decision.reviewed}" if decision.reviewed else ""
+    yield "decision", f"{decision.decision}{by_hand}"
     if decision.overruled:
         yield "overruled", ", ".join(decision.overruled)
     others = [file for file in alike[decision.group] if file != decision.file]

@@ -81,7 +81,7 @@ def cross_validation(report: RunReport) -> list[tuple[str, str]]:
     for name, text in (
         ("strangers_caught", "strangers answered unknown, each label left out in turn"),
         ("strangers_caught_worst", "the same, of the label that is caught least"),
-        ("known_turned_away", "known people answered unknown, cross-validated"),
+        ("false_reject_rate", "known people answered unknown, cross-validated"),
     ):
         rows.append((text, number(metrics.get(f"unknown/{name}"))))
     return rows

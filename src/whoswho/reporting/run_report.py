@@ -86,8 +86,8 @@ class RunReport:
         examples = self.dataset.examples["train"]
         chosen = sorted(examples, key=lambda example: (example.sha256, example.file))
         return [
-            (example, place % views)
-            for place, example in enumerate(chosen[: min(batch, MOST_SEEN)])
+            (example, index % views)
+            for index, example in enumerate(chosen[: min(batch, MOST_SEEN)])
         ]
 
     @cached_property

@@ -29,8 +29,8 @@ def main() -> None:
     with device.using(processor):
         evaluation = judging.judge(workspace / paths.MODEL, dataset, params.evaluate, processor)
     decisions = read_decisions(workspace / paths.CLEAN)
-    found = shortcuts.check(dataset, decisions, params.evaluate.seed)
-    evaluation = replace(evaluation, shortcuts=tuple(found))
+    checked = shortcuts.check(dataset, decisions, params.evaluate.seed)
+    evaluation = replace(evaluation, shortcuts=tuple(checked))
     with paths.fresh_folder(workspace / paths.EVALUATION) as out:
         write_evaluation(out, evaluation)
     metric = evaluation.metric

@@ -91,9 +91,9 @@ def by_faces(dataset: Dataset, vectors: Float32, settings: params.Suspects) -> S
     has_face = ~np.isnan(vectors[:, 0])
     examples = _examples(dataset)
     shown = [example for example, face in zip(examples, has_face, strict=True) if face]
-    found = _find(dataset, shown, vectors[has_face], settings)
+    listed = _find(dataset, shown, vectors[has_face], settings)
     update = {"by_faces": True, "faceless": len(examples) - len(shown), "pictures": len(examples)}
-    return found.model_copy(update=update)
+    return listed.model_copy(update=update)
 
 
 def _examples(dataset: Dataset) -> list[Placed]:
@@ -115,9 +115,11 @@ def _find(
     measured = _measure(probabilities, targets, len(examples))
     if measured.none_because:
         return measured
-    found = _off_diagonal(probabilities, targets, [examples[i] for i in judged], dataset.labels)
-    listed = tuple(found[: most_listed(settings.max_fraction, len(judged))])
-    return measured.model_copy(update={"suspects": listed, "confident": len(found)})
+    confident = _off_diagonal(
+        probabilities, targets, [examples[i] for i in judged], dataset.labels
+    )
+    listed = tuple(confident[: most_listed(settings.max_fraction, len(judged))])
+    return measured.model_copy(update={"suspects": listed, "confident": len(confident)})
 
 
 def most_listed(max_fraction: float, judged: int) -> int:

@@ -56,7 +56,7 @@ def find(
     longest_first = sorted(forms | _forms(longer), key=len, reverse=True)
     pattern = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
     contents = git.contents(workspace, texts)
-    found = {
+    held = {
         name: texts[name]
         for name, content in contents.items()
         if any(match[0] in forms for match in pattern.finditer(content.decode(errors="replace")))
@@ -64,8 +64,8 @@ def find(
     for name, path in stored.items():
         match = _OBJECTS.fullmatch(path)
         if match and "".join(match.groups()) in objects:
-            found[name] = path
-    return Committed(found, unread=lacking or contents.keys() != texts.keys())
+            held[name] = path
+    return Committed(held, unread=lacking or contents.keys() != texts.keys())
 
 
 def _forms(words: Iterable[str]) -> set[str]:
@@ -74,15 +74,17 @@ def _forms(words: Iterable[str]) -> set[str]:
 
 def lines(committed: Committed) -> list[str]:
     """What to say of them: a line a path."""
-    found = committed.paths
-    kept = sorted({path for path in found.values() if not _OBJECTS.fullmatch(path)})
-    states = Counter(found.values())
-    said = [f"Git's history: {path}, {plural(states[path], 'state')} of it" for path in kept]
-    if objects := [path for path in found.values() if _OBJECTS.fullmatch(path)]:
-        said.append(f"Git's history: {plural(len(objects), 'object')} of a DVC remote inside Git")
+    path_of = committed.paths
+    kept = sorted({path for path in path_of.values() if not _OBJECTS.fullmatch(path)})
+    states = Counter(path_of.values())
+    output = [f"Git's history: {path}, {plural(states[path], 'state')} of it" for path in kept]
+    if objects := [path for path in path_of.values() if _OBJECTS.fullmatch(path)]:
+        output.append(
+            f"Git's history: {plural(len(objects), 'object')} of a DVC remote inside Git"
+        )
     if committed.unread:
-        said.append("Git's history: perhaps; Git did not give all of it (`git fsck` says why)")
-    return said
+        output.append("Git's history: perhaps; Git did not give all of it (`git fsck` says why)")
+    return output
 
 
 def stripping(workspace: Path, committed: Committed) -> list[str]:

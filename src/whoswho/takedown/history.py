@@ -133,13 +133,13 @@ def originals(history: History, pictures: Set[str]) -> dict[str, tuple[str, str]
     """The objects that are these pictures' own bytes, as cleaning's tables of any version name
     them: name of the object -> sha256, and the file in data/.
     """
-    found = {}
+    by_object = {}
     for step in history.steps:
         data = history.lists.get(step.reads.get(DATA, ""), {})
         for row in history.rows(step.writes.get(CLEAN, ""), DECISIONS) or ():
             if row.get("sha256") in pictures and row.get("file") in data:
-                found[data[row["file"]]] = row["sha256"], f"{DATA}/{row['file']}"
-    return found
+                by_object[data[row["file"]]] = row["sha256"], f"{DATA}/{row['file']}"
+    return by_object
 
 
 def objects(history: History, pictures: Set[str], names: Mapping[str, str]) -> dict[str, str]:
@@ -201,7 +201,7 @@ def _computed(
 
 def look_alikes(history: History, pictures: Set[str]) -> set[tuple[str, str]]:
     """File and sha256 of what looks like one of the pictures by any version's table."""
-    return {found for table in history.tables.values() for found in alike(table, pictures)}
+    return {sha256 for table in history.tables.values() for sha256 in alike(table, pictures)}
 
 
 def alike(table: Iterable[Mapping[str, str]], pictures: Set[str]) -> set[tuple[str, str]]:

@@ -139,17 +139,17 @@ def _staying(traces: Traces) -> list[str]:
     return lines
 
 
-def _same_face(found: SameFace) -> list[str]:
-    if found.problem:
-        return [f"their face was not looked for under other labels: {found.problem}"]
-    if not found.files:
+def _same_face(same: SameFace) -> list[str]:
+    if same.problem:
+        return [f"their face was not looked for under other labels: {same.problem}"]
+    if not same.files:
         return []
     return [
         "under other labels, perhaps with the person's face: these stay; look at them, then take "
         "what shows the person (--sha256 may be repeated):",
         *_indented(
             f"whoswho forget --sha256 {sha256}   # data/{file}"
-            for file, sha256 in found.files.items()
+            for file, sha256 in same.files.items()
         ),
     ]
 

@@ -20,7 +20,7 @@ from whoswho import paths, tables
 from whoswho.crawl import collection, finished
 from whoswho.dataset import forgotten, manifest, review
 from whoswho.errors import UserError
-from whoswho.exporting import places
+from whoswho.exporting import exports as exported
 from whoswho.labels import from_folder
 from whoswho.pictures.face_cache import FaceCache
 from whoswho.takedown import committed, history, versioned
@@ -59,10 +59,10 @@ def held(
         if sha256
     }
     lost = traces.pictures - set(traces.files.values()) - {sha256 for sha256, _ in named.values()}
-    found = versioned.by_content(repo, lost)
-    names |= {name: f"sha256 {sha256}" for name, sha256 in found.items()}
+    by_name = versioned.by_content(repo, lost)
+    names |= {name: f"sha256 {sha256}" for name, sha256 in by_name.items()}
     objects = history.objects(traces.past, traces.pictures, names)
-    complete = lost <= set(found.values())
+    complete = lost <= set(by_name.values())
     return objects, versioned.stores(repo, objects.keys(), complete=complete)
 
 
@@ -93,10 +93,10 @@ def exports(workspace: Path, held: Set[str], clear: Set[str]) -> dict[str, str]:
         clear: digests of models that did not.
     """
     return {
-        place.folder: f"exported model: {place.folder}"
-        + ("" if place.model in held else ": perhaps, no run tells any more of its model")
-        for place in places.known(workspace)
-        if place.model not in clear
+        export.folder: f"exported model: {export.folder}"
+        + ("" if export.model in held else ": perhaps, no run tells any more of its model")
+        for export in exported.known(workspace)
+        if export.model not in clear
     }
 
 

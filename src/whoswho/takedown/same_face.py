@@ -60,12 +60,12 @@ def find(workspace: Path, repo: Repo, traces: Traces) -> SameFace:
     if not pictures:
         return SameFace()
     try:
-        return _found(workspace, pictures, traces.staying)
+        return _in_others(workspace, pictures, traces.staying)
     except UserError as error:
         return SameFace(problem=str(error))
 
 
-def _found(
+def _in_others(
     workspace: Path,
     pictures: Sequence[Sequence[tuple[Path, str]]],
     staying: Mapping[str, str],
@@ -90,26 +90,26 @@ def _found(
     alone = [len(shown[file]) == 1 for file in files]
     faces = np.concatenate([_NONE, *shown.values()])
     theirs = [same_person.shows(own, faces, labels, alone) for own in people]
-    found = {
+    shown_in = {
         file for file, is_theirs in zip(files, np.any(theirs, axis=0), strict=True) if is_theirs
     }
-    return SameFace({file: others[file] for file in sorted(found)})
+    return SameFace({file: others[file] for file in sorted(shown_in)})
 
 
 def _pictures(workspace: Path, repo: Repo, traces: Traces) -> list[list[tuple[Path, str]]]:
     """The pictures, path and sha256, of each person asked for by their label."""
-    found = {
+    by_sha256 = {
         sha256: (file, workspace / paths.DATA / file)
         for file, sha256 in traces.files.items()
         if sha256
     }
-    gone = traces.pictures - found.keys() if traces.request.labels else set()
+    gone = traces.pictures - by_sha256.keys() if traces.request.labels else set()
     for name, (sha256, file) in history.originals(traces.past, gone).items():
         path = versions.object_path(repo, name)
         if path.is_file():
-            found[sha256] = file.removeprefix(f"{paths.DATA.as_posix()}/"), path
+            by_sha256[sha256] = file.removeprefix(f"{paths.DATA.as_posix()}/"), path
     people: dict[str, list[tuple[Path, str]]] = defaultdict(list)
-    for sha256, (file, path) in sorted(found.items()):
+    for sha256, (file, path) in sorted(by_sha256.items()):
         for label in map(from_folder, Path(file).parts[:2]):  # the first may be a split
             if label in traces.request.labels:
                 people[label].append((path, sha256))
@@ -136,10 +136,10 @@ def _vectors(
         lacking = None if faces is None else [face for face, vector in kept.items() if not vector]
         jobs.append(_Job(path, lacking, settings))
     todo = [index for index, job in enumerate(jobs) if job.faces is None or job.faces]
-    for index, found in zip(
+    for index, vectors in zip(
         todo, mapping.each(_embedded, [jobs[i] for i in todo], "faces"), strict=True
     ):
-        known[index] += found
+        known[index] += vectors
     return [np.concatenate([_NONE, *(vector[None] for vector in own)]) for own in known]
 
 

@@ -69,19 +69,19 @@ def reader(repo: Repo) -> Read:
     away = set()
 
     def read(names: Set[str]) -> dict[str, bytes]:
-        found = {
+        contents = {
             name: file.read_bytes()
             for name in names
             if (file := versions.object_path(repo, name)).is_file()
         }
         for remote in sorted(repo.config["remote"]):
-            missing = names - found.keys()
+            missing = names - contents.keys()
             if missing and remote not in away:
                 try:
-                    found |= call_within(REMOTE_S, partial(_fetched, repo, remote, missing))
+                    contents |= call_within(REMOTE_S, partial(_fetched, repo, remote, missing))
                 except Exception:  # noqa: BLE001 - as below, where it is said
                     away.add(remote)
-        return found
+        return contents
 
     return read
 

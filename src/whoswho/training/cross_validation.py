@@ -1,4 +1,4 @@
-"""How well a recipe names, and turns away, pictures that it did not learn from.
+"""How well a recipe names, and rejects, pictures that it did not learn from.
 
 Cross-validation by look-alike group on the stored features of the training and validation
 pictures; those of the test split stay out of it. What is fitted is fitted inside the fold: the
@@ -80,7 +80,7 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Answer:
+class FoldAnswer:
     """What the model of a fold gives for the pictures held out of it; see `HeldOut`."""
 
     rows: Rows
@@ -98,7 +98,7 @@ def cross_validate(data: TrainingData, recipe: Recipe) -> CrossValidation | None
     pool, train = Pool.of(data), recipe.train
     repeats = train.cv_repeats if len(pool.targets) <= MOST_REPEATED else 1
     plain = train.model_copy(update={"keep": "last", "patience": 0})
-    answers: list[list[Answer]] = []
+    answers: list[list[FoldAnswer]] = []
     first: list[Fold] = []
     for seed in range(train.seed, train.seed + repeats):
         folds = split_folds(pool.targets, pool.groups.tolist(), train.folds, seed)
@@ -116,20 +116,20 @@ def cross_validate(data: TrainingData, recipe: Recipe) -> CrossValidation | None
     )
     metrics = _accuracy(pool, answers, train.seed)
     rate = train.false_reject_rate
-    turned_away = [_turned_away([a.similarity for a in repeat], rate) for repeat in answers]
-    metrics["unknown/known_turned_away"] = float(np.mean(turned_away))
+    rejected = [_rejected([a.similarity for a in repeat], rate) for repeat in answers]
+    metrics["unknown/false_reject_rate"] = float(np.mean(rejected))
     metrics |= _strangers(pool, first, rate)
     likeness = likeness_of_labels(pool, first, data.dataset.labels)
     return CrossValidation(held_out, metrics, likeness)
 
 
-def _answer(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> Answer:
+def _answer(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> FoldAnswer:
     """Train on a fold's training pictures and answer those held out."""
     trainer = train_fold(data, recipe, pool, fold)
     with devices.using(trainer.device):
         logits = trainer.validation_logits().astype(np.float64)
     centres = fit_centres(pool.features(fold.train))
-    return Answer(fold.held_out, logits, centres.similarity(pool.values[0, fold.held_out]))
+    return FoldAnswer(fold.held_out, logits, centres.similarity(pool.values[0, fold.held_out]))
 
 
 def train_fold(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> Trainer:
@@ -144,7 +144,7 @@ def train_fold(data: TrainingData, recipe: Recipe, pool: Pool, fold: Fold) -> Tr
     return trainer
 
 
-def _accuracy(pool: Pool, answers: Sequence[Sequence[Answer]], seed: int) -> dict[str, float]:
+def _accuracy(pool: Pool, answers: Sequence[Sequence[FoldAnswer]], seed: int) -> dict[str, float]:
     """Mean and deviation over the repeats, and the interval over look-alike groups.
 
     Look-alikes are right or wrong together, so that the interval is that of groups drawn with
@@ -186,7 +186,7 @@ def _limits(similarity: Sequence[Float64], false_reject_rate: float) -> list[flo
     return limits
 
 
-def _turned_away(similarity: Sequence[Float64], false_reject_rate: float) -> float:
+def _rejected(similarity: Sequence[Float64], false_reject_rate: float) -> float:
     """The fraction of held-out pictures of known people that would be called unknown."""
     limits = _limits(similarity, false_reject_rate)
     below = [values < limit for values, limit in zip(similarity, limits, strict=True)]

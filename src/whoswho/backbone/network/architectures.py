@@ -50,8 +50,8 @@ def check_arch(arch: str) -> None:
 
 def normalization(backbone: nn.Module) -> Normalization:
     """How the backbone's pictures become numbers; torchvision's where it says nothing."""
-    found: Normalization = getattr(backbone, "normalization", IMAGENET)
-    return found
+    own: Normalization = getattr(backbone, "normalization", IMAGENET)
+    return own
 
 
 def headless(arch: str) -> tuple[nn.Module, int]:

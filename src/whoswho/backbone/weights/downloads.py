@@ -91,8 +91,10 @@ def _record(path: Path) -> Path:
 
 def _mismatch(path: Path, expected: str) -> str:
     """How a file's hash differs from the beginning of the expected one; empty if it does not."""
-    found = paths.sha256(path)
-    return "" if found.startswith(expected) else f"its hash should begin {expected} and is {found}"
+    digest = paths.sha256(path)
+    return (
+        "" if digest.startswith(expected) else f"its hash should begin {expected} and is {digest}"
+    )
 
 
 def _fetch(url: str, path: Path, timeout: Timeout) -> str:

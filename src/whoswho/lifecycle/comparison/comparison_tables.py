@@ -20,34 +20,34 @@ _MEASURES = {
 
 def lines(compared: Comparison) -> list[str]:
     """The comparison for a terminal."""
-    found = [f"A: {compared.first.name}", f"B: {compared.second.name}", *verdict(compared)]
-    found += [compared.data, compared.code]
+    output = [f"A: {compared.first.name}", f"B: {compared.second.name}", *verdict(compared)]
+    output += [compared.data, compared.code]
     for table in tables(compared):
-        found += ["", table.caption, *aligned([tuple(table.columns), *table.rows])]
-    return found
+        output += ["", table.caption, *aligned([tuple(table.columns), *table.rows])]
+    return output
 
 
 def tables(compared: Comparison) -> list[Table]:
     """What differs, how the two fare, and which pictures one alone gets right; a table without
     rows is left out.
     """
-    found = figures(compared)
+    shown = figures(compared)
     if compared.pairs:
-        found += [
+        shown += [
             _pictures(f"Only {name} is right", pairs)
             for name, pairs in (("A", compared.only_first), ("B", compared.only_second))
             if pairs
         ]
-    return found
+    return shown
 
 
 def figures(compared: Comparison) -> list[Table]:
     """What differs and how the two fare; a table without rows is left out."""
     both = measures("Each on its own pictures", {"A": compared.first, "B": compared.second})
-    found = [_params(compared.params), both]
+    chosen = [_params(compared.params), both]
     if compared.pairs:
-        found += [_common(compared), _labels(compared)]
-    return [table for table in found if table.rows]
+        chosen += [_common(compared), _labels(compared)]
+    return [table for table in chosen if table.rows]
 
 
 def _params(differing: Mapping[str, tuple[str | None, str | None]]) -> Table:

@@ -105,11 +105,11 @@ def compare(first: Side, second: Side) -> Comparison:
             raise UserError(
                 f"{side.name}: has no test pictures, so nothing compares it with another"
             )
-    one, other = first.record.tested, second.record.tested
+    a, b = first.record.tested, second.record.tested
     pairs = [
-        Pair(sha256, one[sha256], other[sha256])
-        for sha256 in sorted(one.keys() & other.keys())
-        if one[sha256].actual == other[sha256].actual
+        Pair(sha256, a[sha256], b[sha256])
+        for sha256 in sorted(a.keys() & b.keys())
+        if a[sha256].actual == b[sha256].actual
     ]
     common = {pair.sha256 for pair in pairs}
     return Comparison(
@@ -119,7 +119,7 @@ def compare(first: Side, second: Side) -> Comparison:
         _data(first.record, second.record),
         _code(first.tags, second.tags),
         pairs,
-        (len(one) - len(pairs), len(other) - len(pairs)),
+        (len(a) - len(pairs), len(b) - len(pairs)),
         (len(common & first.record.taught), len(common & second.record.taught)),
     )
 
@@ -160,13 +160,13 @@ def _not_comparable(compared: Comparison) -> list[str]:
 
 def _data(first: Record, second: Record) -> str:
     """Which pictures differ, in words."""
-    one, other = ({row.sha256: row for row in record.split} for record in (first, second))
-    common = one.keys() & other.keys()
+    a, b = ({row.sha256: row for row in record.split} for record in (first, second))
+    common = a.keys() & b.keys()
     counts = {
-        "only A has": len(one.keys() - common),
-        "only B has": len(other.keys() - common),
-        "have another label": sum(one[s].label != other[s].label for s in common),
-        "lie in another split": sum(one[s].split != other[s].split for s in common),
+        "only A has": len(a.keys() - common),
+        "only B has": len(b.keys() - common),
+        "have another label": sum(a[s].label != b[s].label for s in common),
+        "lie in another split": sum(a[s].split != b[s].split for s in common),
     }
     differ = [f"{count} {what}" for what, count in counts.items() if count]
     return f"pictures: {', '.join(differ)}" if differ else "the same pictures in the same splits"
@@ -174,9 +174,9 @@ def _data(first: Record, second: Record) -> str:
 
 def _code(first: Mapping[str, str], second: Mapping[str, str]) -> str:
     """Which commits, in words."""
-    one, other = (
+    a, b = (
         tags.get("commit", "none")[:10]
         + (" with uncommitted changes" if tags.get("dirty") == "true" else "")
         for tags in (first, second)
     )
-    return f"the same commit {one}" if one == other else f"commit {one}, then {other}"
+    return f"the same commit {a}" if a == b else f"commit {a}, then {b}"

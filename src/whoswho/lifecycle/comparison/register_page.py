@@ -51,7 +51,7 @@ def write(store: Store, workspace: Path, run: Run, result: Registered, record: R
         policy = params.load_params(workspace).promote
         # The version was just made and need not be asked again.
         gate, gate_missing = _attempt(
-            lambda: promotion.rehearse(store, name, policy, asked=False)[1]
+            lambda: promotion.rehearse(store, name, policy, asks_version=False)[1]
         )
     source, labels = record.model.backbone, record.model.labels
     taught = Counter(row.label for row in record.split if row.split == "train")
@@ -89,10 +89,10 @@ def data_date(workspace: Path) -> str:
         return f"unknown: {name} is in no commit here"
     if changed:
         return f"not committed: {name} is not what the last commit has"
-    said = git.answer(workspace, "log", "-1", "--format=%ct %h", "--", name)
-    if not said:
+    commit_line = git.answer(workspace, "log", "-1", "--format=%ct %h", "--", name)
+    if not commit_line:
         return f"unknown: there is no {name}"
-    seconds, commit = said.split()
+    seconds, commit = commit_line.split()
     when = datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
     return f"{when:%Y-%m-%d %H:%M} UTC, when {name} was committed ({commit})"
 

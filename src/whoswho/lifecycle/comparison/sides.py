@@ -98,21 +98,25 @@ def _made(
 def _run(store: Store, reference: str) -> Run:
     """The run of that name or id, or of the DVC experiment of that name."""
     there = store.runs()
-    found = [run for run in there if run.info.run_id == reference]
-    found = found or [run for run in there if reference == run.info.run_name]
-    found = found or [run for run in there if reference == run.data.tags.get("dvc.experiment")]
-    if not found and len(reference) >= _SHORTEST_ID:
-        found = [run for run in there if run.info.run_id.startswith(reference)]
-    if not found:
+    matching = [run for run in there if run.info.run_id == reference]
+    matching = matching or [run for run in there if reference == run.info.run_name]
+    matching = matching or [
+        run for run in there if reference == run.data.tags.get("dvc.experiment")
+    ]
+    if not matching and len(reference) >= _SHORTEST_ID:
+        matching = [run for run in there if run.info.run_id.startswith(reference)]
+    if not matching:
         raise UserError(
             f"{reference}: no version, alias, run or DVC experiment of {store.project} is called "
             f"so (`whoswho models` and `whoswho ui` list them), and it is not `{WORKSPACE}`; an "
             "experiment of elsewhere: `dvc exp apply`, then compare the workspace"
         )
-    if len(found) > 1:
-        ids = ", ".join(run.info.run_id[:_SHORTEST_ID] for run in found[:5])
-        raise UserError(f"{reference}: {len(found)} runs are called so; name one by its id: {ids}")
-    return found[0]
+    if len(matching) > 1:
+        ids = ", ".join(run.info.run_id[:_SHORTEST_ID] for run in matching[:5])
+        raise UserError(
+            f"{reference}: {len(matching)} runs are called so; name one by its id: {ids}"
+        )
+    return matching[0]
 
 
 def _when(moment: datetime.datetime) -> str:

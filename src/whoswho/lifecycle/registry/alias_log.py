@@ -63,12 +63,12 @@ def move(store: Store, alias: str, number: int, why: str, *, forced: bool = Fals
 def moves(store: Store) -> list[Move]:
     """Every move of an alias, oldest first."""
     model = versions.registered_model(store)
-    found = []
+    result = []
     for key, value in sorted(model.tags.items()) if model else ():
         if named := _KEY.fullmatch(key):
             versions_, who, allowed, why = value.split(" | ", 3)
             before, after = versions_.split(" > ")
             start = None if before == _NONE else int(before)
             move = Move(named[1], who, named[2], start, int(after), why, allowed == _FORCED)
-            found.append(move)
-    return found
+            result.append(move)
+    return result

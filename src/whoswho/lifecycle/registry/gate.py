@@ -47,7 +47,7 @@ class ComparedModel:
 
 
 @dataclass(frozen=True)
-class Decision:
+class GateDecision:
     """Whether the candidate may pass; every reason why not, and what was compared."""
 
     allowed: bool
@@ -55,20 +55,22 @@ class Decision:
     notes: tuple[str, ...]
 
 
-def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Promote) -> Decision:
+def decide(
+    candidate: ComparedModel, champion: ComparedModel | None, policy: Promote
+) -> GateDecision:
     """Ask everything the policy asks, so that a refusal names all its reasons at once."""
     for model in (candidate, champion):
         if model and model.unreadable:
             reason = f"cannot compare: {model.unreadable}"
             if model is champion:
                 reason += "; `whoswho promote --force --why` goes on without it"
-            return Decision(False, (reason,), ())
+            return GateDecision(False, (reason,), ())
         if model and model.format != str(FORMAT):
             cure = other_format(model.format)
             if model is champion:
                 cure = "the two cannot be compared; `whoswho promote --force --why` overrules"
             reason = f"{model.name} is of format {model.format}, this code reads format {FORMAT}"
-            return Decision(False, (f"{reason}; {cure}",), ())
+            return GateDecision(False, (f"{reason}; {cure}",), ())
     reasons = _alone(candidate, policy)
     notes = [
         f"told without the face above chance, by {WAYS[way]}: {_names(labels)}"
@@ -80,7 +82,7 @@ def decide(candidate: ComparedModel, champion: ComparedModel | None, policy: Pro
         worse, compared = _against(candidate, champion, policy)
         reasons += worse
         notes += compared
-    return Decision(not reasons, tuple(reasons), tuple(notes))
+    return GateDecision(not reasons, tuple(reasons), tuple(notes))
 
 
 def changes(candidate: ComparedModel, champion: ComparedModel) -> list[str]:

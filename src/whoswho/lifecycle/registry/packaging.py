@@ -116,9 +116,9 @@ def _imported(node: ast.AST) -> Iterator[str]:
 def _files(source: Path, names: list[str]) -> list[Path]:
     """The modules that importing `names` below the package runs; the last may be no module."""
     folders = [source.joinpath(*names[:depth]) for depth in range(len(names) + 1)]
-    found = [folder / "__init__.py" for folder in folders]
-    found += [folder.with_suffix(".py") for folder in folders[1:]]
-    return [path for path in found if path.is_file()]
+    modules = [folder / "__init__.py" for folder in folders]
+    modules += [folder.with_suffix(".py") for folder in folders[1:]]
+    return [path for path in modules if path.is_file()]
 
 
 def _pinned(distribution: str) -> str:

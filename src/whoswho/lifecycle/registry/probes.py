@@ -74,7 +74,7 @@ def _check(folder: Path, tags: dict[str, str]) -> None:
 
 def _differing(probes: Sequence[Probe], model: Any, answers: Any) -> list[str]:
     """What is answered otherwise, a phrase a picture; on a border either side is the same."""
-    found = []
+    differences = []
     border = abs(answers.similarity - model.description.min_similarity) <= ROUNDING
     for number, probe in enumerate(probes):
         now = dict(zip(model.labels, answers.probabilities[number].tolist(), strict=True))
@@ -83,10 +83,10 @@ def _differing(probes: Sequence[Probe], model: Any, answers: Any) -> list[str]:
         unknown = bool(answers.unknown[number])
         if worst > ROUNDING or (unknown != probe.unknown and not border[number]):
             then = "unknown" if probe.unknown else probe.predicted
-            said = "unknown" if unknown else name
+            answer = "unknown" if unknown else name
             before = probe.probabilities.get(name, 0.0)
-            found.append(f"{then}, now {said}; {name} {before:.3f}, now {now[name]:.3f}")
-    return found
+            differences.append(f"{then}, now {answer}; {name} {before:.3f}, now {now[name]:.3f}")
+    return differences
 
 
 def _opened(folder: Path, probe: Probe) -> Any:

@@ -108,19 +108,19 @@ def rollback(store: Store, *, why: str = "") -> list[str]:
 
 
 def rehearse(
-    store: Store, reference: str, policy: params.Promote, *, asked: bool = True
+    store: Store, reference: str, policy: params.Promote, *, asks_version: bool = True
 ) -> tuple[bool, list[str]]:
     """Whether `promote` would go through, and all that it would say; nothing moves.
 
     Args:
-        asked: whether the version itself is asked if it still answers.
+        asks_version: whether the version itself is asked if it still answers.
     """
     number = versions.resolve(store, reference)
     if versions.aliases(store).get(CHAMPION) == number:
         return True, [f"version {number} is the champion already"]
     decision = judge(store, number, policy)
     reasons = list(decision.reasons)
-    if asked:
+    if asks_version:
         try:
             probes.check(store, number)
         except UserError as error:
@@ -131,7 +131,7 @@ def rehearse(
     return not reasons, lines + [f"note: {note}" for note in decision.notes]
 
 
-def judge(store: Store, number: int, policy: params.Promote) -> gate.Decision:
+def judge(store: Store, number: int, policy: params.Promote) -> gate.GateDecision:
     """What the gate says to a version, against the champion if there is one."""
     champion = versions.aliases(store).get(CHAMPION, number)
     other = None if champion == number else _compared(store, champion)

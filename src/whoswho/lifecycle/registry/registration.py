@@ -94,9 +94,9 @@ def _describe(store: Store, number: int, record: Record, card: str) -> None:
 
     Their table of versions shows the beginning of it, Markdown's signs and all.
     """
-    said = card.partition("\n## ")[0].partition("\n")[2].strip()
+    heading = card.partition("\n## ")[0].partition("\n")[2].strip()
     measured = run_page.note(record.evaluation, "", record.model.arch, "")
-    text = "\n\n".join(filter(None, (measured, said.removeprefix("> "))))
+    text = "\n\n".join(filter(None, (measured, heading.removeprefix("> "))))
     store.client.update_model_version(store.project, str(number), text)
     newest = f"Registered last: version {number}.\n\n{text}"
     store.client.update_registered_model(store.project, newest)

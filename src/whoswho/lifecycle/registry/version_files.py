@@ -171,10 +171,10 @@ def lineage_of(store: Store, version: Version | None, run: Run | None) -> dict[s
     """The files of `lineage.files` by name, from the version or else from the run; none where
     neither has them.
     """
-    places = [_uri(store, version.number)] if version else []
-    places += [run.info.artifact_uri] if run else []
-    for place in places:
-        uri = f"{place}/{lineage.FOLDER.as_posix()}"
+    uris = [_uri(store, version.number)] if version else []
+    uris += [run.info.artifact_uri] if run else []
+    for base in uris:
+        uri = f"{base}/{lineage.FOLDER.as_posix()}"
         with suppress(MlflowException, OSError), tempfile.TemporaryDirectory() as scratch:
             folder = Path(download_artifacts(uri, dst_path=scratch, tracking_uri=store.uri))
             return {file.name: file.read_text("utf-8") for file in folder.iterdir()}

@@ -108,20 +108,20 @@ class Service:
     async def letters(self, request: Request) -> Response:
         """Fonts for the labels, whose letters the machine may lack: their sheet, or one."""
         labels = "".join(self.champion.version.predictor.model.labels)
-        found = await asyncio.to_thread(fonts.subsets, fonts.uncommon(labels))
+        subsets = await asyncio.to_thread(fonts.subsets, fonts.uncommon(labels))
         number = request.path_params.get("number")
         if number is None:
-            names = [f"letters{place}" for place in range(len(found))]
+            names = [f"letters{number}" for number in range(len(subsets))]
             faces = [
-                f"@font-face {{ font-family: {name}; src: url(letters/{place}); }}"
-                for place, name in enumerate(names)
+                f"@font-face {{ font-family: {name}; src: url(letters/{number}); }}"
+                for number, name in enumerate(names)
             ]
             family = ", ".join([*names, "system-ui", "sans-serif"])
             css = "\n".join([*faces, f":root {{ --letters: {family}; }}"])
             return Response(css, media_type="text/css")
-        if number >= len(found):
+        if number >= len(subsets):
             raise HTTPException(404)
-        return Response(found[number], media_type="font/woff")
+        return Response(subsets[number], media_type="font/woff")
 
     async def _in_parts(
         self, request: Request, items: Sequence[T], answer: Callable[[Sequence[T]], Any]
@@ -163,12 +163,12 @@ def application(champion: Champion, host: str, allowed: Collection[str] = ()) ->
 
 def _guarded(app: ASGIApp, host: str, allowed: Collection[str]) -> ASGIApp:
     """Refuse requests that are not a person's own, and say to browsers what a page may do."""
-    said = listening.page_headers("'self' blob: data:")
+    headers = listening.page_headers("'self' blob: data:")
 
     async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
         async def hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(said)
+                MutableHeaders(scope=message).update(headers)
             await send(message)
 
         answering = app

@@ -22,18 +22,18 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Picture:
+class TracedPicture:
     """A picture by its bytes; `file` is one that holds them, where there is one at hand."""
 
     sha256: str
     file: Path | None
 
 
-def picture(workspace: Path, what: str) -> Picture | None:
+def picture(workspace: Path, what: str) -> TracedPicture | None:
     """The picture that `what` names: a file, also one below data/, or a sha256; else None."""
     for file in (Path(what), workspace / paths.DATA / what):
         if file.is_file():
-            return Picture(paths.sha256(file), file)
+            return TracedPicture(paths.sha256(file), file)
     if not _SHA256.fullmatch(what.lower()):
         return None
     sha256, data = what.lower(), workspace / paths.DATA
@@ -42,24 +42,24 @@ def picture(workspace: Path, what: str) -> Picture | None:
         rows += [(row.file, row.sha256) for row in read_decisions(workspace / paths.CLEAN)]
     names = [name for name, its in rows if name and its == sha256]
     at_hand = next((data / name for name in names if (data / name).is_file()), None)
-    return Picture(sha256, at_hand)
+    return TracedPicture(sha256, at_hand)
 
 
-def lines(store: Store, workspace: Path, found: Picture) -> list[str]:
+def lines(store: Store, workspace: Path, traced: TracedPicture) -> list[str]:
     """What is known of it, here and in every version.
 
     Raises:
         UserError: nothing is.
     """
-    facts = [*_sources(workspace, found.sha256), *_decisions(workspace, found.sha256)]
-    asked = [_version(store, version, found) for version in versions.all_versions(store)]
-    if not facts and not any(taught for *_, taught in asked):
+    facts = [*_sources(workspace, traced.sha256), *_decisions(workspace, traced.sha256)]
+    uses = [_version(store, version, traced) for version in versions.all_versions(store)]
+    if not facts and not any(taught for *_, taught in uses):
         raise UserError(
-            f"{found.file or found.sha256}: no table of this repository and no version knows this "
-            "picture; `whoswho predict FILE` asks the champion"
+            f"{traced.file or traced.sha256}: no table of this repository and no version knows "
+            "this picture; `whoswho predict FILE` asks the champion"
         )
-    first = [("picture", str(found.file or "no file at hand")), ("sha256", found.sha256)]
-    table: list[Sequence[str]] = [("version", "in its", "answers"), *(row[:3] for row in asked)]
+    first = [("picture", str(traced.file or "no file at hand")), ("sha256", traced.sha256)]
+    table: list[Sequence[str]] = [("version", "in its", "answers"), *(row[:3] for row in uses)]
     return [*(f"{name:<10} {text}" for name, text in [*first, *facts]), "", *aligned(table)]
 
 
@@ -69,12 +69,12 @@ def _sources(workspace: Path, sha256: str) -> list[tuple[str, str]]:
     for row in manifest.read(data) if data.is_dir() else []:
         if row.sha256 == sha256:
             search = f"{row.site}, searched for {row.search!r}" if row.search else row.site
-            place = row.page_url or row.address
+            url = row.page_url or row.address
             author = f", by {row.author}" if row.author else ""
             fetched = f"fetched {row.fetched_at}" if row.fetched_at else ""
             rights = f"licence {row.licence or 'unknown'}{author}"
-            said = filter(None, (search, place, fetched, rights, row.note))
-            facts.append(("from", "; ".join(said)))
+            parts = filter(None, (search, url, fetched, rights, row.note))
+            facts.append(("from", "; ".join(parts)))
     if data.is_dir() and forgotten.load(data).bars_picture(sha256):
         facts.append(("forgotten", "taken down; no crawl fetches it again"))
     return facts
@@ -84,10 +84,10 @@ def _decisions(workspace: Path, sha256: str) -> list[tuple[str, str]]:
     """What people and the checks decided, and the split it is in now."""
     facts = []
     if (workspace / paths.REVIEW).is_file():
-        for said in review.read(workspace / paths.REVIEW):
-            if said.sha256 == sha256:
-                other = f" as {said.other_label}" if said.other_label else ""
-                text = f"{said.when}: {said.decision}{other} ({said.label}) {said.why}"
+        for entry in review.read(workspace / paths.REVIEW):
+            if entry.sha256 == sha256:
+                other = f" as {entry.other_label}" if entry.other_label else ""
+                text = f"{entry.when}: {entry.decision}{other} ({entry.label}) {entry.why}"
                 facts.append(("review", text))
     if (workspace / paths.CLEAN).is_dir():
         for row in read_decisions(workspace / paths.CLEAN):
@@ -102,25 +102,25 @@ def _decisions(workspace: Path, sha256: str) -> list[tuple[str, str]]:
     return facts
 
 
-def _version(store: Store, version: Version, found: Picture) -> tuple[str, str, str, bool]:
+def _version(store: Store, version: Version, traced: TracedPicture) -> tuple[str, str, str, bool]:
     """Its name, what the picture was to it, what it answers, and whether it knew the picture."""
     try:
         record = version_files.fetch_record(store, version.number)
     except UserError as error:
         return str(version), "?", str(error), False
-    row = next((row for row in record.split if row.sha256 == found.sha256), None)
+    row = next((row for row in record.split if row.sha256 == traced.sha256), None)
     role = _role(row)
     for judged in record.evaluation.pictures:
         if row and judged.file == row.file and judged.split == row.split:
             return str(version), role, f"{judged.told} {judged.probability:.3f}", True
-    if found.file is None:
+    if traced.file is None:
         return str(version), role, "nobody can tell without the file", bool(row)
     # Imported here: it brings torch, which what is known of a version or a run does without.
     from whoswho.inference.predictor import Predictor
 
     try:
         folder = version_files.model_folder(store, str(version.number))
-        (answer,) = Predictor(folder).predict([found.file])
+        (answer,) = Predictor(folder).predict([traced.file])
     except UserError as error:
         return str(version), role, str(error), bool(row)
     if answer.problem:

@@ -98,14 +98,14 @@ def lines(store: Store, workspace: Path, traced: Traced, rebuild: Sequence[str])
         backbone = traced.record.model.backbone
         facts.append(("backbone", f"{backbone.sentence()}; from {backbone.origin}"))
         facts.append(("weights", f"backbone sha256 {backbone.sha256}"))
-    found = [f"{name:<10} {text}" for name, text in facts]
+    output = [f"{name:<10} {text}" for name, text in facts]
     if traced.record:
-        found += ["", *_pictures(traced.record.split, workspace / paths.DATA)]
+        output += ["", *_pictures(traced.record.split, workspace / paths.DATA)]
     number = traced.version.number if traced.version else None
     moves = [str(m) for m in alias_log.moves(store) if number in (m.before, m.after)]
     if number is not None and moves:
-        found += ["", *moves]
-    return [*found, "", "to rebuild it:", *(f"  {command}" for command in rebuild)]
+        output += ["", *moves]
+    return [*output, "", "to rebuild it:", *(f"  {command}" for command in rebuild)]
 
 
 def _names(store: Store, traced: Traced) -> list[tuple[str, str]]:
@@ -114,13 +114,13 @@ def _names(store: Store, traced: Traced) -> list[tuple[str, str]]:
     if version:
         facts.append(("registered", f"{version.created:%Y-%m-%d %H:%M %Z}"))
         facts.append(("model", version.tags.get("model.sha256", UNKNOWN)))
-    said = "gone from the store"
+    run_text = "gone from the store"
     if run:
         who = run.data.tags.get("mlflow.user") or run.info.user_id or UNKNOWN
-        said = f"{run.info.run_name} ({run.info.run_id}), by {who}, {run.info.status.lower()}"
+        run_text = f"{run.info.run_name} ({run.info.run_id}), by {who}, {run.info.status.lower()}"
         if run.info.lifecycle_stage == "deleted":
-            said += ", deleted"
-    return [*facts, ("run", said)]
+            run_text += ", deleted"
+    return [*facts, ("run", run_text)]
 
 
 def _commit(workspace: Path, traced: Traced) -> str:
@@ -128,8 +128,8 @@ def _commit(workspace: Path, traced: Traced) -> str:
     if not traced.commit:
         return "none: it was trained outside Git, and nobody can rebuild it"
     dirty = traced.tags.get("dirty", UNKNOWN)
-    said = {"false": "holds what made it", "true": "with changes that were not committed"}
-    text = f"{traced.commit}, {said.get(dirty, 'and nobody knows what was not committed')}"
+    states = {"false": "holds what made it", "true": "with changes that were not committed"}
+    text = f"{traced.commit}, {states.get(dirty, 'and nobody knows what was not committed')}"
     if dirty == "true":
         changed = lineage.changed_files(traced.patch)
         text += f": {', '.join(changed)} (kept)" if changed else ", which nobody kept"
@@ -162,9 +162,9 @@ def _pictures(rows: Sequence[SplitRow], data: Path) -> list[str]:
     for label in sorted({row.label for row in rows}):
         own = [row for row in rows if row.label == label]
         counts = Counter(row.split for row in own)
-        found = [known.get(row.sha256) for row in own]
-        sites = Counter(row.site if row else "no table says" for row in found)
-        licences = Counter((row.licence if row else "") or UNKNOWN for row in found)
+        sources = [known.get(row.sha256) for row in own]
+        sites = Counter(row.site if row else "no table says" for row in sources)
+        licences = Counter((row.licence if row else "") or UNKNOWN for row in sources)
         numbers = (str(counts[split]) for split in paths.SPLITS)
         table.append((label, *numbers, _counted(sites), _counted(licences)))
     return aligned(table)

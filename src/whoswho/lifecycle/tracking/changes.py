@@ -50,5 +50,5 @@ def name(
 
 def sentence(params: Mapping[str, str], before: Mapping[str, str]) -> str:
     """`train.lr 0.01 (was 0.001), …`; empty where no param differs."""
-    found = differing(params, before).items()
-    return ", ".join(f"{key} {now or 'none'} (was {was or 'none'})" for key, (was, now) in found)
+    changes = differing(params, before).items()
+    return ", ".join(f"{key} {now or 'none'} (was {was or 'none'})" for key, (was, now) in changes)

@@ -60,15 +60,15 @@ def ready(root: Path, experiment: str, create: Callable[[str, str], None]) -> st
 
     def former(recorded: Mapping[str, str]) -> str | None:
         default = recorded.get("Default", "").removesuffix("/default")  # as `_make` has it
-        place = recorded.get(experiment, default)
-        return place if place.endswith(f"/{ARTIFACTS}") and place != artifacts else None
+        uri = recorded.get(experiment, default)
+        return uri if uri.endswith(f"/{ARTIFACTS}") and uri != artifacts else None
 
     recorded = _recorded(database)
     if experiment not in recorded or former(recorded):
         with locked(root):
             recorded = _recorded(database)
-            if place := former(recorded):
-                _move(database, place, artifacts)
+            if folder := former(recorded):
+                _move(database, folder, artifacts)
             if experiment not in recorded:
                 _make(database, artifacts, create)
     return uri(root)
@@ -105,7 +105,7 @@ def _recorded(database: Path) -> dict[str, str]:
     with closing(sqlite3.connect(database, timeout=30)) as connection:
         try:
             rows = connection.execute("SELECT name, artifact_location FROM experiments")
-            return {name: place or "" for name, place in rows}
+            return {name: uri or "" for name, uri in rows}
         except sqlite3.DatabaseError as error:
             if "no such table" in str(error):  # another program's
                 return {}

@@ -60,12 +60,12 @@ def files(workspace: Path, params: Mapping[str, Any], tags: Mapping[str, str]) -
         "params": dict(params),
         "data.dvc": data.read_text(encoding="utf-8") if data.is_file() else "",
     }
-    found = {DESCRIPTION: json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n"}
+    texts = {DESCRIPTION: json.dumps(content, ensure_ascii=False, indent=2, default=str) + "\n"}
     patch = git.uncommitted(workspace, CODE) or ""
     if len(patch.encode()) > LONGEST_PATCH:
         names = ", ".join(changed_files(patch))
         patch = f"# {len(patch.encode())} bytes, too long to keep: {names}\n"
-    return found | ({PATCH: patch} if patch else {})
+    return texts | ({PATCH: patch} if patch else {})
 
 
 def changed_files(patch: str) -> list[str]:

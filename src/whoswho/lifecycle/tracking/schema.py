@@ -57,23 +57,23 @@ def check(uri: str) -> None:
 def _problem(engine: Engine, tables: set[str]) -> str:
     """What is wrong with the schema, and the cure; empty where nothing is."""
     with engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
+        revision = MigrationContext.configure(connection).get_current_revision()
     scripts = ScriptDirectory(str(files("mlflow") / "store" / "db_migrations"))
     head = scripts.get_current_head()
     shown = engine.url.render_as_string(hide_password=True)
     upgrade = f"`mlflow db upgrade {shown}`"
     halfway = sorted(table for table in tables if table.startswith(_HALFWAY))
-    missing = sorted(set(Base.metadata.tables) - tables) if found == head else []
+    missing = sorted(set(Base.metadata.tables) - tables) if revision == head else []
     if halfway or missing:
         what = f"has {halfway[0]}" if halfway else f"lacks {', '.join(missing)}"
         return (
             f"is half migrated ({what}); bring back the backup from before the migration, then "
             f"run {upgrade}"
         )
-    if found == head:
+    if revision == head:
         return ""
-    versions = f"schema {found}, where MLflow {mlflow.__version__} has {head}"
-    if found and found not in {script.revision for script in scripts.walk_revisions()}:
+    versions = f"schema {revision}, where MLflow {mlflow.__version__} has {head}"
+    if revision and revision not in {script.revision for script in scripts.walk_revisions()}:
         return (
             f"was made by a newer MLflow ({versions}); install that version, whose "
             f"{upgrade} made it so"

@@ -127,9 +127,9 @@ def open_store(root: Path | None = None, *, timeout: float = 60) -> Store:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a server may answer
         cure = "start it, or unset MLFLOW_TRACKING_URI to use the one of this repository"
-        said = refusal(error) or f"{error_line(error)}; {cure if named else 'try again'}"
+        message = refusal(error) or f"{error_line(error)}; {cure if named else 'try again'}"
         raise UserError(
-            f"tracking store {public(named or embedded_store.uri(root))}: {said}"
+            f"tracking store {public(named or embedded_store.uri(root))}: {message}"
         ) from None
     _check_artifacts(root, uri, experiment)
     _use(uri)
@@ -171,21 +171,23 @@ def answering(store: Store, *uploaded: Path) -> Iterator[Store]:
         ) from None
 
 
-def _refused_file(said: str, folders: Iterable[Path]) -> str:
+def _refused_file(message: str, folders: Iterable[Path]) -> str:
     """That a file was too large for a server or a proxy before it; empty where that was not it.
 
     Some say so (413), some cut the connection while the file is on its way.
     """
-    cut = re.search(r"Connection aborted|Broken pipe|Connection reset|EOF occurred", said)
-    place = re.search(
-        r"(?:for url:|API request to) (\w+://[^/\s]+)/\S*?([^/\s]+?)[.,:]?(?:\s|$)", said
+    cut = re.search(r"Connection aborted|Broken pipe|Connection reset|EOF occurred", message)
+    match = re.search(
+        r"(?:for url:|API request to) (\w+://[^/\s]+)/\S*?([^/\s]+?)[.,:]?(?:\s|$)", message
     )
-    if place is None or not ("413" in said or (cut and "mlflow-artifacts" in said)):
+    if match is None or not ("413" in message or (cut and "mlflow-artifacts" in message)):
         return ""
-    host, name = public(place[1]), place[2]
+    host, name = public(match[1]), match[2]
     files = [file for folder in folders for file in folder.rglob(name)]
     size = f" ({files[0].stat().st_size / 1e6:.1f} MB)" if files else ""
-    how = "refused it as too large (413)" if "413" in said else "cut the connection while it came"
+    how = (
+        "refused it as too large (413)" if "413" in message else "cut the connection while it came"
+    )
     return (
         f"{name}{size}: {host}, or a proxy before it, {how}; raise the limit for a request's body "
         "there (nginx: client_max_body_size), then run the same command again; nothing is lost, "
@@ -286,15 +288,15 @@ def _check_artifacts(root: Path, uri: str, experiment: Experiment) -> None:
     Raises:
         UserError: it names one, and not that of this repository, as `whoswho ui` does.
     """
-    place = experiment.artifact_location
-    parts = urlsplit(place)
+    location = experiment.artifact_location
+    parts = urlsplit(location)
     own = (root.resolve() / embedded_store.ARTIFACTS).as_uri()
-    if not uri.startswith("http") or parts.scheme not in ("", "file") or place == own:
+    if not uri.startswith("http") or parts.scheme not in ("", "file") or location == own:
         return
     name = shlex.quote(f"{experiment.name} before")
     raise UserError(
         f"tracking store {public(uri)}: experiment {experiment.name} keeps its artifacts in "
-        f"{place}, a folder of the server's that your files would not reach; start the server "
+        f"{location}, a folder of the server's that your files would not reach; start the server "
         "with --artifacts-destination in place of --default-artifact-root or "
         "--no-serve-artifacts, and set the experiment aside: mlflow experiments rename "
         f"--experiment-id {experiment.experiment_id} --new-name {name}"

@@ -101,10 +101,10 @@ class FaceFinder:
         # border of a threshold would come and go with the number of cores.
         self._torch.set_num_threads(1)
         try:
-            found = self._detector.detect(np.asarray(pixels), smallest)
+            boxes = self._detector.detect(np.asarray(pixels), smallest)
         finally:
             self._torch.set_num_threads(threads)
-        return [(sides, probability) for sides, probability in found if all(map(isfinite, sides))]
+        return [(sides, probability) for sides, probability in boxes if all(map(isfinite, sides))]
 
 
 def finder_version(smallest: float) -> str:

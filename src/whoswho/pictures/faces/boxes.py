@@ -23,57 +23,57 @@ def proposed(shifts: Tensor, probabilities: Tensor, scale: float, least: float) 
             times as large.
     """
     sure = probabilities >= least
-    places = sure.nonzero()[:, 1:].to(shifts.dtype).flip(1)
-    first = ((STRIDE * places + 1) / scale).floor()
-    last = ((STRIDE * places + WINDOW) / scale).floor()
+    corners = sure.nonzero()[:, 1:].to(shifts.dtype).flip(1)
+    first = ((STRIDE * corners + 1) / scale).floor()
+    last = ((STRIDE * corners + WINDOW) / scale).floor()
     own = shifts.permute(1, 0, 2, 3)[:, sure].permute(1, 0)
     return torch.cat([first, last, probabilities[sure].unsqueeze(1), own], 1)
 
 
-def moved(found: Tensor, shifts: Tensor) -> Tensor:
+def moved(boxes: Tensor, shifts: Tensor) -> Tensor:
     """Boxes and what follows them (faces, 4 and more), by shifts in fractions of their sides."""
-    width, height = (found[:, end] - found[:, end - 2] + 1 for end in (2, 3))
+    width, height = (boxes[:, end] - boxes[:, end - 2] + 1 for end in (2, 3))
     by = torch.stack([width, height, width, height], 1)
-    return torch.cat([found[:, :4] + shifts * by, found[:, 4:]], 1)
+    return torch.cat([boxes[:, :4] + shifts * by, boxes[:, 4:]], 1)
 
 
-def squared(found: Tensor) -> Tensor:
+def squared(boxes: Tensor) -> Tensor:
     """Boxes made square around their middles, with what follows them."""
-    width, height = (found[:, end] - found[:, end - 2] for end in (2, 3))
+    width, height = (boxes[:, end] - boxes[:, end - 2] for end in (2, 3))
     side = torch.max(width, height)
     left, top = (
-        found[:, 0] + width * 0.5 - side * 0.5, found[:, 1] + height * 0.5 - side * 0.5,
+        boxes[:, 0] + width * 0.5 - side * 0.5, boxes[:, 1] + height * 0.5 - side * 0.5,
     )  # fmt: skip
     corners = torch.stack([left, top, left + side, top + side], 1)
-    return torch.cat([corners, found[:, 4:]], 1)
+    return torch.cat([corners, boxes[:, 4:]], 1)
 
 
-def apart(found: Tensor, overlap: float) -> Tensor:
+def apart(boxes: Tensor, overlap: float) -> Tensor:
     """The rows of (faces, 5), the surest first, that overlap no surer one by more than that.
 
     Overlap is the common part's share of both boxes together (greedy non-maximum suppression).
     """
-    box, probability = found[:, :4].numpy(), found[:, 4].numpy()
+    box, probability = boxes[:, :4].numpy(), boxes[:, 4].numpy()
     order = np.argsort(-probability, kind="stable")
     left, top, right, bottom = box[order].T
     area = (right - left) * (bottom - top)
     common = _common(left, right, 0) * _common(top, bottom, 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = common / (area[:, None] + area - common)
-    return torch.from_numpy(order[_greedy(shares > np.float64(overlap))])
+        overlaps = common / (area[:, None] + area - common)
+    return torch.from_numpy(order[_greedy(overlaps > np.float64(overlap))])
 
 
-def apart_inside(found: Tensor, overlap: float) -> Tensor:
+def apart_inside(boxes: Tensor, overlap: float) -> Tensor:
     """`apart` with the common part's share of the smaller box, sides counted in whole pixels."""
-    box, probability = found[:, :4].numpy(), found[:, 4].numpy()
+    box, probability = boxes[:, :4].numpy(), boxes[:, 4].numpy()
     order = np.argsort(probability)[::-1]
     left, top, right, bottom = box[order].T
     area = (right - left + 1) * (bottom - top + 1)
     common = _common(left, right, 1) * _common(top, bottom, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        shares = common / np.minimum(area[:, None], area)
+        overlaps = common / np.minimum(area[:, None], area)
     # What is no number counts as too much here; the limit is compared as 32 bits have it.
-    return torch.from_numpy(order[_greedy(~(shares <= np.float32(overlap)))])
+    return torch.from_numpy(order[_greedy(~(overlaps <= np.float32(overlap)))])
 
 
 def _common(

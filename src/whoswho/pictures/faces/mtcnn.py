@@ -40,9 +40,9 @@ class Detector:
         """
         with torch.inference_mode():
             sums = Sums(pixels)
-            found = self._proposed(sums, min_size)
-            found = self._refined(sums, found)
-            return self._final(sums, found)
+            candidates = self._proposed(sums, min_size)
+            candidates = self._refined(sums, candidates)
+            return self._final(sums, candidates)
 
     def _proposed(self, sums: Sums, min_size: float) -> Tensor:
         """Boxes and probabilities (faces, 5) of the first network, at every size."""
@@ -50,13 +50,13 @@ class Detector:
         for scale in _scales(min(sums.height, sums.width), min_size):
             shape = int(sums.height * scale + 1), int(sums.width * scale + 1)
             shifts, probabilities = self._propose(_to_input(sums.shrunk(*shape)))
-            found = boxes.proposed(shifts, probabilities[:, 1], scale, THRESHOLDS[0])
-            each.append(found[boxes.apart(found, ONE_SIZE)])
+            candidates = boxes.proposed(shifts, probabilities[:, 1], scale, THRESHOLDS[0])
+            each.append(candidates[boxes.apart(candidates, ONE_SIZE)])
         if not each:
             return torch.empty(0, 5)
-        found = torch.cat(each)
-        found = found[boxes.apart(found, ALL_SIZES)]
-        left, top, right, bottom, probability, *shift = found.unbind(1)
+        candidates = torch.cat(each)
+        candidates = candidates[boxes.apart(candidates, ALL_SIZES)]
+        left, top, right, bottom, probability, *shift = candidates.unbind(1)
         width, height = right - left, bottom - top
         sides = (
             left + shift[0] * width, top + shift[1] * height,
@@ -64,28 +64,30 @@ class Detector:
         )  # fmt: skip
         return boxes.squared(torch.stack([*sides, probability], 1))
 
-    def _refined(self, sums: Sums, found: Tensor) -> Tensor:
+    def _refined(self, sums: Sums, candidates: Tensor) -> Tensor:
         """Those of (faces, 5) that the second network takes for faces too, moved."""
-        found, shifts = _sure(sums, found, self._refine, 24, THRESHOLDS[1])
-        kept = boxes.apart(found, ALL_SIZES)
-        return boxes.squared(boxes.moved(found[kept], shifts[kept]))
+        candidates, shifts = _sure(sums, candidates, self._refine, 24, THRESHOLDS[1])
+        kept = boxes.apart(candidates, ALL_SIZES)
+        return boxes.squared(boxes.moved(candidates[kept], shifts[kept]))
 
-    def _final(self, sums: Sums, found: Tensor) -> list[Find]:
+    def _final(self, sums: Sums, candidates: Tensor) -> list[Find]:
         """What the third network takes for faces, each once."""
-        found = boxes.moved(*_sure(sums, found, self._decide, 48, THRESHOLDS[2]))
-        return [(row[:4], row[4]) for row in found[boxes.apart_inside(found, END)].tolist()]
+        candidates = boxes.moved(*_sure(sums, candidates, self._decide, 48, THRESHOLDS[2]))
+        return [
+            (row[:4], row[4]) for row in candidates[boxes.apart_inside(candidates, END)].tolist()
+        ]
 
 
 def _sure(
-    sums: Sums, found: Tensor, network: networks.Net, side: int, least: float
+    sums: Sums, candidates: Tensor, network: networks.Net, side: int, least: float
 ) -> tuple[Tensor, Tensor]:
     """Those of (faces, 5) that a network of `side` pixels is sure of, and the shifts it sees."""
-    found, crops = sums.crops(found, side)
-    if not len(found):
-        return found, found[:, :4]
+    candidates, crops = sums.crops(candidates, side)
+    if not len(candidates):
+        return candidates, candidates[:, :4]
     shifts, probabilities = network(_to_input(crops).contiguous())
     sure = probabilities[:, 1] > least
-    return torch.cat([found[sure, :4], probabilities[sure, 1:]], 1), shifts[sure]
+    return torch.cat([candidates[sure, :4], probabilities[sure, 1:]], 1), shifts[sure]
 
 
 def _scales(short_side: int, min_size: float) -> Iterator[float]:

@@ -35,9 +35,9 @@ class Sums:
         total = rows.take(right[0], 1) - rows.take(left[0], 1)
         return _means(total[None], bottom - top, right - left)
 
-    def crops(self, found: Tensor, side: int) -> tuple[Tensor, NDArray[np.float32]]:
+    def crops(self, boxes: Tensor, side: int) -> tuple[Tensor, NDArray[np.float32]]:
         """The boxes that have a pixel of the picture, and that as (boxes, side, side, 3)."""
-        left, top, right, bottom = found[:, :4].trunc().int().numpy().T
+        left, top, right, bottom = boxes[:, :4].trunc().int().numpy().T
         left, top = np.maximum(left, 1), np.maximum(top, 1)
         right, bottom = np.minimum(right, self.width), np.minimum(bottom, self.height)
         inside = (bottom >= top) & (right >= left)
@@ -53,7 +53,7 @@ class Sums:
         total = at(to_row, to_column) - at(to_row, from_column)
         total -= at(from_row, to_column) - at(from_row, from_column)
         means = _means(total, to_row - from_row, to_column - from_column)
-        return found[torch.from_numpy(inside)], means
+        return boxes[torch.from_numpy(inside)], means
 
 
 class MaxPool(nn.Module):

@@ -11,7 +11,7 @@ TABLE = Path(".whoswho/exports.csv")
 
 
 @dataclass(frozen=True)
-class Place:
+class Export:
     """An exported model's folder, absolute, and the digest of the model."""
 
     folder: str
@@ -20,16 +20,16 @@ class Place:
 
 def note(workspace: Path, folder: Path, model: str) -> None:
     """Keep where a model is going to be exported to."""
-    place = Place(str(folder.resolve()), model)
-    tables.write_rows(workspace / TABLE, Place, sorted({*known(workspace), place}, key=str))
+    export = Export(str(folder.resolve()), model)
+    tables.write_rows(workspace / TABLE, Export, sorted({*known(workspace), export}, key=str))
 
 
-def known(workspace: Path) -> list[Place]:
+def known(workspace: Path) -> list[Export]:
     """The folders that are still there.
 
     Raises:
         UserError: the table cannot be read.
     """
     table = workspace / TABLE
-    places = tables.read_rows(table, Place) if table.is_file() else []
-    return [place for place in places if Path(place.folder).is_dir()]
+    exports = tables.read_rows(table, Export) if table.is_file() else []
+    return [export for export in exports if Path(export.folder).is_dir()]
