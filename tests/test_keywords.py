@@ -29,7 +29,7 @@ def why(folder: Path, content: bytes | str) -> str:
 
 
 TEXT = "장원영\r\nAnn Lee\r\n# a comment\r\n\r\n  장원영 아이브 = 장원영  \r\n장원영\r\n"
-FOUND = [
+KEYWORDS = [
     Search("장원영", "장원영"),
     Search("Ann Lee", "Ann Lee"),
     Search("장원영 아이브", "장원영"),
@@ -46,7 +46,7 @@ def test_the_format_of_autocrawler_and_more(tmp_path: Path, encoding: str, end: 
         content = f"\ufeff{text}".encode(encoding.removesuffix("-bom"))
     else:
         content = text.encode(encoding)
-    assert read(tmp_path, content) == FOUND
+    assert read(tmp_path, content) == KEYWORDS
 
 
 def test_files_put_together_keep_no_mark_in_a_name(tmp_path: Path) -> None:
