@@ -73,6 +73,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="whoswho-bench-") as scratch:
         for name in there(options.sets):
             labels = people(prepare(name, Path(scratch)))
+            if len(labels) < 2 or max(map(len, labels)) < max(COUNTS) + LEFT:
+                print(f"{name}: too few labels or faces")
+                continue
             print(f"{name}: {len(labels)} labels, {sum(map(len, labels))} faces")
             for count in COUNTS:
                 print(f"  {measure(labels, count)}", flush=True)

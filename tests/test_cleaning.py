@@ -784,6 +784,11 @@ def test_a_description_of_another_version_is_one_line(tmp_path: Path) -> None:
         paths.write_json(tmp_path / "dataset.json", content)
         with pytest.raises(UserError, match=r"dataset\.json: not as this version writes it"):
             load_dataset(tmp_path)
+    picture = {"crop": "face", "margin": 0.3, "size": 9, "face_probability": 1, "min_face_size": 0}
+    content = {"labels": ["a", "a"], "splits": [], "ready_split": False, "picture": picture}
+    paths.write_json(tmp_path / "dataset.json", content)
+    with pytest.raises(UserError, match=r"dataset\.json: names a label twice"):
+        load_dataset(tmp_path)
 
 
 def test_the_stages_on_a_set_of_no_people(

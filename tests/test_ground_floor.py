@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -233,3 +234,31 @@ def test_an_ignored_hangup_ends_nothing() -> None:
     process = processes.start([sys.executable, "-c", program], stdout=subprocess.PIPE)
     printed, _ = process.communicate()
     assert (process.returncode, printed) == (0, "goes on\n")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A row of every kind of cell."""
+
+    name: str
+    count: int
+    is_sure: bool
+    score: float | None
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (("a", "x", "1", ""), "count: invalid literal"),
+        (("a", "1", "2", ""), "is_sure: '2' is neither 0 nor 1"),
+        (("a", "1", "1", "nan"), "score: "),
+    ],
+)
+def test_a_cell_of_another_kind_is_told_by_its_column(
+    cells: tuple[str, ...], message: str
+) -> None:
+    columns = tables.columns(Measured)
+    sound = tables.from_cells(Measured, dict(zip(columns, ("a", "1", "1", ""), strict=True)))
+    assert Measured(**sound) == Measured("a", 1, True, None)
+    with pytest.raises(ValueError, match=f"^{message}"):
+        tables.from_cells(Measured, dict(zip(columns, cells, strict=True)))

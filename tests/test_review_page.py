@@ -622,6 +622,18 @@ def test_any_kind_of_picture_has_a_thumbnail(cases: Path, name: str) -> None:
         assert max(image.size) <= thumbnail_cache.SIDE
 
 
+def test_a_suspect_that_suggests_a_label_that_is_gone_is_of_an_earlier_run(tmp_path: Path) -> None:
+    build(tmp_path)
+
+    def suggested() -> list[str]:
+        return [p.suggested for p in gallery.load(tmp_path).pictures if p.suspect]
+
+    assert suggested() == ["007", HANGUL]
+    table = tmp_path / TABLE
+    table.write_text(table.read_text("utf-8").replace(HANGUL, "\u202egone"), "utf-8")
+    assert suggested() == ["007"]
+
+
 def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
     table = [put(tmp_path, f"{label}/1.jpg", blocks(1), decision=KEPT) for label in "ab"]
     finish(tmp_path, table)
@@ -638,7 +650,12 @@ def test_no_suspects_yet_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        (gallery.DECISIONS, ",100,50,", ",hundred,50,", "looks_wrong.jpg was changed by hand"),
+        (
+            gallery.DECISIONS,
+            ",100,50,",
+            ",hundred,50,",
+            "looks_wrong.jpg was changed by hand",
+        ),
         (TABLE, ",2\n", ",second\n", "not as this version writes it .*'second'"),
     ],
 )

@@ -437,6 +437,8 @@ def test_it_answers_nobody_elses_page(site: Site) -> None:
     for path in ("/../params.yaml", "/..%2fparams.yaml", "//etc/passwd", "/page.py", "/letters/9"):
         assert site.ask(path, method="GET")[0] == 404, path
     assert site.ask("/", method="GET")[0] == 200
+    assert site.ask("/page.js", method="GET")[0] == 200
+    assert site.ask("/predict/")[0] == 307  # to the address without the slash
 
 
 # --- The versions it follows ---------------------------------------------------------------------

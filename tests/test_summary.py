@@ -11,8 +11,10 @@ from support.reported import workspace
 from support.repository import REPOSITORY
 from support.suspects import suspect_files
 
-from whoswho import sample
+from whoswho import paths, sample
 from whoswho.arches import trained_offline
+from whoswho.artifacts.predictions import SUMMARY
+from whoswho.errors import UserError
 from whoswho.lifecycle import summary
 
 
@@ -52,6 +54,16 @@ def test_twelve_aligned_lines(tmp_path: Path) -> None:
     assert facts["version"] == "whoswho version 3 (challenger)"
     assert facts["promote"] == 'whoswho promote --force --why "a first try"'
     assert facts["report"] == "reports/report.html, reports/register.html (open them in a browser)"
+
+
+def test_an_evaluation_that_lacks_a_figure_is_one_line(tmp_path: Path) -> None:
+    space = workspace(tmp_path)
+    path = space / paths.EVALUATION / SUMMARY
+    content = paths.read_json(path)
+    del content["metrics"]["unknown/false_reject_rate"]
+    paths.write_json(path, content)
+    with pytest.raises(UserError, match=r"unknown/false_reject_rate is not in it; run `dvc"):
+        summary.lines(space, Standing())
 
 
 def test_a_fallback_is_said_and_how_to_try_again(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ def finish(root: Path, params: dict[str, Any], seed: str, wrong: Any = ()) -> No
 def ui(root: Path, port: int) -> subprocess.Popen[str]:
     return processes.start(
         [sys.executable, "-m", "whoswho.cli", "ui", "--port", str(port)],
-        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+        cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env=environment() | {"ALL_PROXY": "socks5h://127.0.0.1:9"},  # not for this machine
     )  # fmt: skip
 
 

@@ -100,10 +100,13 @@ def from_cells(kind: type[DataclassInstance], row: Row) -> dict[str, Any]:
     Raises:
         ValueError: a cell is no number, or no flag, where one belongs.
     """
-    return {
-        name: None if optional and not row[name] else value(row[name])
-        for name, value, optional in _values(kind)
-    }
+    cells: dict[str, Any] = {}
+    for name, value, optional in _values(kind):
+        try:
+            cells[name] = None if optional and not row[name] else value(row[name])
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return cells
 
 
 @cache

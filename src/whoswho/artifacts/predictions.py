@@ -205,7 +205,14 @@ class Evaluation:
         Raises:
             UserError: evaluate did not measure it, or somebody took it out of its file.
         """
-        key = f"{self.judged}/{name}"
+        return self.measured(f"{self.judged}/{name}")
+
+    def measured(self, key: str) -> float:
+        """A metric by its whole name.
+
+        Raises:
+            UserError: as `metric`.
+        """
         if key not in self.metrics:
             raise UserError(f"{paths.EVALUATION / SUMMARY}: {key} is not in it; {_AGAIN}")
         return self.metrics[key]

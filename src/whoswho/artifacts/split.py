@@ -167,6 +167,8 @@ def load_dataset(folder: Path) -> Dataset:
     path = folder / DESCRIPTION
     description = paths.validated(Description, paths.read_json(path), path, _AGAIN)
     index = {label: number for number, label in enumerate(description.labels)}
+    if len(index) < len(description.labels):
+        raise UserError(f"{path}: names a label twice; {_AGAIN}")
     examples: dict[str, list[Example]] = {split: [] for split in paths.SPLITS}
     for row in read_split(folder):
         try:

@@ -10,7 +10,7 @@ worth it depends on how many hashes there are; for few, or a wide radius, compar
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
@@ -76,18 +76,9 @@ def unordered_pairs(
     Returns:
         The smaller of each pair first, sorted, also by distance; some at a time.
     """
-    count, parts = len(hashes), [np.zeros(0, np.int64)]
-    for rows, columns, distance in close(hashes, targets, most, best):
-        keys = np.minimum(rows, columns).astype(np.int64)
-        keys *= count
-        keys += np.maximum(rows, columns)
-        keys *= BITS + 1
-        keys += distance
-        keys = keys[group[rows] != group[columns]]
-        keys.sort()
-        parts.append(keys[np.diff(keys, prepend=-1) != 0])
-    keys = np.concatenate(parts)
-    del parts
+    count = len(hashes)
+    parts = (_pair_keys(*pairs, group) for pairs in close(hashes, targets, most, best))
+    keys = np.concatenate([np.zeros(0, np.int64), *parts])
     keys.sort()
     begin = 0
     while begin < len(keys):
@@ -99,6 +90,21 @@ def unordered_pairs(
         smaller, larger = np.divmod(rest, count)
         yield smaller.astype(np.int32), larger.astype(np.int32), distance.astype(np.uint8)
         begin = end
+
+
+def _pair_keys(
+    rows: Indices, columns: Indices, distance: NDArray[np.uint8], group: Indices
+) -> NDArray[np.int64]:
+    """Pairs of different groups, each once, as numbers: smaller, then larger, then distance."""
+    keys = np.minimum(rows, columns).astype(np.int64)
+    keys *= len(group)
+    keys += np.maximum(rows, columns)
+    keys *= BITS + 1
+    keys += distance
+    keys = keys[group[rows] != group[columns]]
+    keys.sort()
+    once: NDArray[np.int64] = keys[np.diff(keys, prepend=-1) != 0]
+    return once
 
 
 def rank_in_run(values: Indices) -> NDArray[np.int64]:
@@ -160,7 +166,8 @@ def _search(queries: Hashes, targets: Hashes, most: int, best: int) -> IndexPair
         part, own = targets[begin : begin + size], queries[sought]
         plan = _plan(len(own), len(part), most)
         batches = _scan(own, part, most) if plan is None else plan.pairs(own, part)
-        for rows, columns in _gathered(batches, max(_HELD, len(pairs[0]))):
+        # Asked within this turn of the loop alone, of what is kept by then.
+        for rows, columns in _gathered(batches, lambda: max(_HELD, len(pairs[0]))):  # noqa: B023
             new = sought[rows], columns + np.int32(begin)
             pairs = _first(*_joined([pairs, new]), best)
         few = np.bincount(pairs[0], minlength=len(queries)) < best
@@ -170,13 +177,13 @@ def _search(queries: Hashes, targets: Hashes, most: int, best: int) -> IndexPair
     return pairs
 
 
-def _gathered(batches: Iterator[IndexPairs], most: int) -> Iterator[IndexPairs]:
-    """The batches joined until they hold more than `most` pairs; at least one."""
+def _gathered(batches: Iterator[IndexPairs], most: Callable[[], int]) -> Iterator[IndexPairs]:
+    """The batches joined until they hold more pairs than `most` says by then; at least one."""
     held, count = [_NOWHERE], 0
     for batch in batches:
         held.append(batch)
         count += len(batch[0])
-        if count > most:
+        if count > most():
             yield _joined(held)
             held, count = [_NOWHERE], 0
     yield _joined(held)
@@ -239,7 +246,7 @@ class _Chunks:
         """Each close pair once: in the first chunk that leads to it."""
         for chunk in range(self.count):
             if self.radius(chunk) >= 0:
-                for pairs in _gathered(self._pairs_by(chunk, queries, targets), _HELD):
+                for pairs in _gathered(self._pairs_by(chunk, queries, targets), lambda: _HELD):
                     yield self._new(chunk, queries, targets, *pairs)
 
     def _pairs_by(self, chunk: int, queries: Hashes, targets: Hashes) -> Iterator[IndexPairs]:

@@ -31,7 +31,7 @@ LANDMARK = np.dtype(
 UNIT = 64
 
 _SCALES = 1.6 * 2 ** (np.arange(9) / 2)  # pixels; a crop changes a landmark's by any factor
-_UNIT = 4096  # the Gaussians in whole numbers: products of three fit into a float's 53 bits
+_WHOLE = 4096  # the Gaussians in whole numbers: products of three fit into a float's 53 bits
 _FAINTEST = 1.0  # grey levels between a landmark and what is around it
 _SQUARE = 5.5  # scales a side: large enough to tell, small enough to lie within crops
 _OUTSIDE = 2.0  # pixels by which a square may stick out
@@ -55,7 +55,7 @@ def find(grey: NDArray[np.uint8]) -> NDArray[Any]:
     contrast = np.diff(blurred, axis=0)[:, :height, :width]
     peak = ndimage.maximum_filter(contrast, 3, mode="nearest") == contrast
     peak |= ndimage.minimum_filter(contrast, 3, mode="nearest") == contrast
-    peak &= np.abs(contrast) > _FAINTEST * _UNIT**2
+    peak &= np.abs(contrast) > _FAINTEST * _WHOLE**2
     peak[[0, -1]] = False  # an extremum needs a neighbour on either side
     level, y, x = np.nonzero(peak)
     edged = np.pad(contrast, ((0, 0), (1, 1), (1, 1)), mode="edge")
@@ -90,7 +90,7 @@ def _kernels() -> NDArray[np.float64]:
         weights = np.exp(-0.5 * ((sources - inside[:, None]) / scale) ** 2)
         weights /= weights.sum(axis=1, keepdims=True)
         np.add.at(kernel.T, np.clip(sources, 0, LONG - 1), weights.T)
-    return np.rint(kernels * _UNIT)
+    return np.rint(kernels * _WHOLE)
 
 
 def _vertex(

@@ -102,11 +102,12 @@ def _held_out(evaluation: Evaluation) -> str:
 
 
 def _unknown(evaluation: Evaluation) -> str:
-    caught = evaluation.metrics.get("unknown/strangers_caught")
-    if caught is None:
+    if "unknown/strangers_caught" not in evaluation.metrics:
         return "not measured: that needs stored features and three labels"
-    worst = evaluation.metrics["unknown/strangers_caught_worst"]
-    known = evaluation.metrics["unknown/false_reject_rate"]
+    caught, worst, known = (
+        evaluation.measured(f"unknown/{name}")
+        for name in ("strangers_caught", "strangers_caught_worst", "false_reject_rate")
+    )
     text = f"of strangers {caught:.0%} (of the label caught least {worst:.0%})"
     return f"{text}, of known people {known:.0%}"
 

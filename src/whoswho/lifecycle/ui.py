@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import requests
 from mlflow.exceptions import MlflowException
 
 from whoswho import listening
@@ -97,7 +98,9 @@ def _wait(server: subprocess.Popen[bytes], address: str) -> None:
     end = time.monotonic() + STARTS_WITHIN_S
     while server.poll() is None:
         try:
-            requests.get(address, timeout=5)
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
             return
         except OSError:
             if time.monotonic() > end:

@@ -143,11 +143,14 @@ def load(workspace: Path) -> Gallery:
     split = {row.file: row.split for row in find_split(workspace / paths.DATASET) or ()}
     suspects, no_suspects = _suspects(workspace)
     leading = _leading(table)
+    labels = {label for row in table if (label := folder_label(row))}
     pictures = []
     for row in table:
         label = folder_label(row)
         suspect = suspects.get((row.file, row.sha256))
-        if suspect is not None and not (row.kept and suspect.label == row.label):
+        if suspect is not None and not (
+            row.kept and suspect.label == row.label and suspect.suggested in labels
+        ):
             suspect = None  # of an earlier run
         in_split = row.split or (suspect.split if suspect else split.get(row.file, ""))
         fixed = _fixed(row, leading.get((row.sha256, label), row.file))
@@ -164,7 +167,7 @@ def load(workspace: Path) -> Gallery:
         paths.sha256(workspace / DECISIONS),
         pictures,
         reasons,
-        sorted({picture.label for picture in pictures if picture.label}),
+        sorted(labels),
         no_suspects,
         {p.key: p for p in pictures if p.file == leading.get(p.key)},
         dict(by_sha256),

@@ -201,7 +201,7 @@ def _computed(
 
 def look_alikes(history: History, pictures: Set[str]) -> set[tuple[str, str]]:
     """File and sha256 of what looks like one of the pictures by any version's table."""
-    return {sha256 for table in history.tables.values() for sha256 in alike(table, pictures)}
+    return {pair for table in history.tables.values() for pair in alike(table, pictures)}
 
 
 def alike(table: Iterable[Mapping[str, str]], pictures: Set[str]) -> set[tuple[str, str]]:

@@ -85,12 +85,12 @@ def batches(
     function: Callable[[list[Item]], list[Result]], items: Iterable[Item], at_once: int
 ) -> Iterator[Result]:
     """As `stream`, with a function that takes so many items together and has a result for each."""
-    scheduler = address()
+    scheduler, own = address(), installation()
+    mark = paths.workspace() / ".whoswho" / f"seen-by-workers-{socket.gethostname()}-{os.getpid()}"
     client = _client(scheduler)
     from whoswho.workers.member import Expected
 
-    mark = paths.workspace() / ".whoswho" / f"seen-by-workers-{socket.gethostname()}-{os.getpid()}"
-    expected = Expected(installation(), mark, secrets.token_hex())
+    expected = Expected(own, mark, secrets.token_hex())
     try:
         paths.write_text(mark, expected.content)
         yield from _Cluster(client, scheduler, expected).stream(function, items, at_once)

@@ -203,7 +203,7 @@ def _launch(processes: int) -> None:
     # A process says itself why it fails.
     for name in ("torch.distributed.elastic", "torch.distributed.run"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # As this process was called, not as its module calls itself: src/stage.py finds the code.
+    # As this process was called, with the interpreter's own options.
     command = ["--no-python", sys.executable, *sys.orig_argv[1:]]
     options = torchrun.parse_args(  # type: ignore[no-untyped-call]
         ["--standalone", f"--nproc-per-node={processes}", *command]

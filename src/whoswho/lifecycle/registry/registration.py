@@ -94,9 +94,9 @@ def _describe(store: Store, number: int, record: Record, card: str) -> None:
 
     Their table of versions shows the beginning of it, Markdown's signs and all.
     """
-    heading = card.partition("\n## ")[0].partition("\n")[2].strip()
+    introduction = card.partition("\n## ")[0].partition("\n")[2].strip()
     measured = run_page.note(record.evaluation, "", record.model.arch, "")
-    text = "\n\n".join(filter(None, (measured, heading.removeprefix("> "))))
+    text = "\n\n".join(filter(None, (measured, introduction.removeprefix("> "))))
     store.client.update_model_version(store.project, str(number), text)
     newest = f"Registered last: version {number}.\n\n{text}"
     store.client.update_registered_model(store.project, newest)

@@ -17,7 +17,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -144,6 +144,7 @@ def application(champion: Champion, host: str, allowed: Collection[str] = ()) ->
     """
     mimetypes.add_type("text/javascript", ".js")  # a system's own table may say otherwise
     service = Service(champion)
+    static = StaticFiles(directory=_STATIC, html=True)
     probes = [Route(path, service.scoring) for path in ("/ping", "/health", "/version")]
     app = Starlette(
         routes=[
@@ -153,7 +154,8 @@ def application(champion: Champion, host: str, allowed: Collection[str] = ()) ->
             *probes,
             Route("/letters.css", service.letters),
             Route("/letters/{number:int}", service.letters),
-            Mount("/", StaticFiles(directory=_STATIC, html=True)),
+            Route("/", static),
+            Route("/{name}", static),
         ],
         exception_handlers={HTTPException: _refused, Exception: _failed},
         lifespan=service.following,

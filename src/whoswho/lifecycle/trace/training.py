@@ -148,7 +148,7 @@ def _params(workspace: Path, traced: Traced) -> str:
     other = [
         f"{name} {value} (now {now.get(name, 'null')})"
         for name, value in Store.texts(traced.params).items()
-        if now.get(name) != value
+        if now.get(name, "null") != value
     ]
     return f"{len(traced.params)}, in params.yaml now " + (
         f"other: {', '.join(other)}" if other else "the same"

@@ -104,7 +104,7 @@ function build(picture, position) {
 // What the filter's words are sought in.
 export const searchedOf = (picture) =>
   (picture.searched ??= [
-    picture.file, picture.folder, picture.name, picture.split, shownLabel(picture.suggested),
+    picture.file, picture.folder, picture.name, picture.split, picture.suggested && shownLabel(picture.suggested),
     ...picture.measures.flat(),
   ].join("\n").normalize("NFC").toLowerCase());
 

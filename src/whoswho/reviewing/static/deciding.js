@@ -1,7 +1,7 @@
 // A person's decisions: made, sent, undone.
 
 import { inTurn, request, say } from "./server.js";
-import { decisionOf, labelOf, page, setDecision, stateOf } from "./state.js";
+import { decisionOf, page, setDecision, stateOf } from "./state.js";
 import { go, redraw } from "./walking.js";
 
 const token = document.querySelector("meta[name=token]").content;
