@@ -61,7 +61,8 @@ def ui(root: Path, port: int) -> subprocess.Popen[str]:
     return processes.start(
         [sys.executable, "-m", "whoswho.cli", "ui", "--port", str(port)],
         cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment() | {"ALL_PROXY": "socks5h://127.0.0.1:9"},  # not for this machine
+        # A proxy is not for this machine's own addresses.
+        env=environment() | {"ALL_PROXY": "socks5h://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""},
     )  # fmt: skip
 
 
